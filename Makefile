@@ -1,0 +1,53 @@
+## make demo   set up .venv and run the main job
+## make test   set up .venv and pass every check
+## PYTHON=...  the Python to build .venv with, where the first one found is not wanted
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint types imports unit update clean
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+IS_NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+demo: $(STAMP)
+	$(BIN)/python -m miras_compiler.demo
+
+test: lint types imports unit
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	$(BIN)/pytest -n auto $(PYTEST_ARGS)
+
+update: $(STAMP)
+	$(BIN)/pytest -n 0 -q tests/test_generated.py --update-generated
+
+clean:
+	rm -rf .venv
+
+# The stamp is the last thing written: where it is missing, a .venv that is there was interrupted half way and is made anew.
+$(STAMP): pyproject.toml constraints.txt miras_compiler/version.py
+	@if [ -e $(STAMP) ]; then rm $(STAMP); else \
+	    for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
+	        if $$python -c '$(IS_NEW_ENOUGH)' >/dev/null 2>&1; then found=$$python; break; fi; \
+	    done; \
+	    if [ -z "$$found" ]; then echo "make: no Python 3.11 or newer with venv and pip was found; name one: make PYTHON=/path/to/python3 (on Debian, python3-venv is a package of its own)" >&2; exit 1; fi; \
+	    echo "setting up .venv with $$($$found --version)"; \
+	    $$found -m venv --clear .venv; \
+	fi
+	@echo "installing the exact versions of constraints.txt into .venv; this takes minutes the first time"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $(STAMP)

@@ -1,0 +1,87 @@
+"""The parallel form of a rule, read off its dependency graph, with the reason and the value that decides it (MATH §7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import networkx as nx
+
+from miras_compiler.analysis.dependency_graph import DependencyGraph
+from miras_compiler.derive.update_rule import UpdateRule
+from miras_compiler.elements.memory import Entrywise
+from miras_compiler.spec import Spec
+
+Kind = Literal["dual", "dual_per_token", "triangular_solve", "token_by_token"]
+EXPLANATION: dict[Kind, str] = {
+    "dual": "masked matrix products over a tile of tokens; the state is formed at the tile's end only",
+    "dual_per_token": "all surprises of a tile in one batch; the state of every token of the tile is formed, and ψ applied to it",
+    "triangular_solve": "one unit lower triangular solve per tile, then masked matrix products",
+    "token_by_token": "one token after another",
+}
+
+
+@dataclass(frozen=True)
+class ParallelForm:
+    """`kind` is one of EXPLANATION's; `blame` names the value of the graph that decides it, None where nothing stands in the way.
+
+    `exact`: the form computes the same function as the token loop, whatever the tile.
+    """
+
+    kind: Kind
+    reason: str
+    blame: str | None
+    exact: bool = True
+
+
+def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> ParallelForm:
+    """The fastest form that computes the rule exactly; in doubt, token by token."""
+    spec = rule.spec
+    on_cycle: frozenset[str] = graph.graph["recurrence"]
+    surprises = [node for node in graph if graph.nodes[node]["group"] == "surprise" and node in on_cycle]
+    culprit = _nonlinear_on_cycle(graph, on_cycle)
+    if not surprises:
+        return _with_known_surprise(spec, graph)
+    if culprit is not None:
+        return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, culprit)}", culprit)
+    if len([step for step in spec.memory.forward() if not isinstance(step, Entrywise)]) > 1:
+        return ParallelForm("token_by_token", "token by token, because several weight matrices share the recurrence", None)
+    where = spec.where("attentional_bias")
+    reason = f"the surprise is affine in the state (attentional_bias {spec.attentional_bias.kind}, {where}), so the errors of a tile solve"
+    return ParallelForm("triangular_solve", f"{reason} one unit lower triangular system", None)
+
+
+def _with_known_surprise(spec: Spec, graph: DependencyGraph[str]) -> ParallelForm:
+    """The surprises of a tile do not depend on each other: only the way from the dual state to the read is left to decide."""
+    if spec.frozen_gradient:
+        cause = (
+            f"every surprise of a chunk is taken at the state that enters it (chunk.gradient: chunk_start, {spec.where('chunk.gradient')})"
+        )
+    else:
+        cause = (
+            f"the surprise does not depend on the state (attentional_bias {spec.attentional_bias.kind}, {spec.where('attentional_bias')})"
+        )
+    if spec.retention.identity or spec.linear_reads or spec.chunk.read == "chunk_start":
+        linear = "" if spec.retention.identity else ", and reads inside the chunk follow a linear path (chunk.retention: chunk_end)"
+        return ParallelForm("dual", f"{cause}{linear}, so the state is a decayed sum and a read needs masked products only", None)
+    mapped = next(node for weight in spec.memory.weights() for node in (weight.name, f"{weight.name}_prev") if node in graph)
+    return ParallelForm("dual_per_token", f"{cause}; but {_accusation(spec, graph, mapped)}, so the state of every token is formed", mapped)
+
+
+def _nonlinear_on_cycle(graph: DependencyGraph[str], on_cycle: frozenset[str]) -> str | None:
+    """The first value of the recurrence that is not affine in another value of it, in the order of one token."""
+    same_token: nx.DiGraph[str] = nx.DiGraph()
+    same_token.add_edges_from((tail, head) for tail, head, data in graph.edges(data=True) if data["lag"] == 0)
+    same_token.add_nodes_from(graph)
+    for node in nx.lexicographical_topological_sort(same_token):
+        for tail, _, data in graph.in_edges(node, data=True):
+            if node in on_cycle and tail in on_cycle and data["lag"] != "chunk" and data["degree"] == "nonlinear":
+                return str(node)
+    return None
+
+
+def _accusation(spec: Spec, graph: DependencyGraph[str], node: str) -> str:
+    """ "A enters nonlinearly: W = softmax(A) (retention, specs/x.yaml:9)"."""
+    data = graph.nodes[node]
+    path = data["origin"] if data["origin"] not in ("input", "gates") else "gates"
+    return f"{data['text'] or data['label']} is not affine in the state ({path}, {spec.where(path)})"

@@ -1,0 +1,7 @@
+"""The command line, `miras`: a thin layer over the stages. Every command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from miras_compiler.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,84 @@
+"""The commands, one file each, and what applies to all of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from miras_compiler.cli import check, compile_packages, explain, graph, list_elements, new, schema, verify
+from miras_compiler.cli.console import is_plain
+from miras_compiler.cli.main import INTERRUPTED, NO_READER
+from miras_compiler.version import __version__
+
+
+class Commands(TyperGroup):
+    """Leaves an interrupt and a closed pipe to `main`; typer has exit codes of its own for them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            sys.exit(NO_READER)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"miras {__version__}")
+        raise typer.Exit
+
+
+def start(
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    """Compile a spec of a memory that learns at test time to derived, verified, readable PyTorch.
+
+    Exit codes: 0 fine, 1 a check failed, 2 the input is wrong, 70 a bug of the compiler.
+    """
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
+app = typer.Typer(
+    cls=Commands,
+    callback=start,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None if is_plain(sys.stdout) or is_plain(sys.stderr) else "rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "miras new my_rule", "miras explain specs/my_rule.yaml", "miras compile specs/my_rule.yaml", "miras verify specs/my_rule.yaml"
+    ),
+)
+COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("new", new.new, ("miras new my_rule", "miras new my_rule -o somewhere/else")),
+    ("list", list_elements.list_elements, ("miras list", "miras list retention", "miras list --json")),
+    ("check", check.check, ("miras check specs/yaad.yaml", "miras check specs/*.yaml", "miras check specs/yaad.yaml --set chunk.size=32")),
+    ("explain", explain.explain, ("miras explain specs/yaad.yaml", "miras explain specs/yaad.yaml --latex")),
+    (
+        "graph",
+        graph.graph,
+        (
+            "miras graph specs/yaad.yaml",
+            "miras graph specs/yaad.yaml -o yaad.png --expand",
+            "miras graph specs/yaad.yaml --format dot -o -",
+        ),
+    ),
+    (
+        "compile",
+        compile_packages.compile_packages,
+        ("miras compile specs/*.yaml", "miras compile specs/yaad.yaml -o elsewhere --set layer.heads=8"),
+    ),
+    ("verify", verify.verify, ("miras verify specs/yaad.yaml", "miras verify specs/*.yaml --quick", "miras verify specs/yaad.yaml --json")),
+    ("schema", schema.schema, ("miras schema > miras.schema.json",)),
+)
+for name, command, lines in COMMANDS:
+    app.command(name, epilog=examples(*lines))(command)

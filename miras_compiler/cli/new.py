@@ -1,0 +1,72 @@
+"""`miras new`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TEMPLATE = """\
+# A memory that learns while it reads: at every token the memory is asked for the value of the key, the attentional bias measures how
+# far off it was, and a step against the gradient (the surprise) corrects it.  `miras list` shows all kinds with their formulas,
+# `miras explain` the rule that follows from a spec, `miras check` what is wrong with it.
+name: {name}
+paper: ""  # what it implements, for the headers of the generated files
+
+# What the memory is.  Now: {memory}
+memory: {{kind: matrix}}
+
+# What is applied to keys and queries first.  Now: {feature_map}
+feature_map: {{kind: identity}}
+
+# How far the memory's answer is from the value.  Now: {attentional_bias}
+attentional_bias: {{kind: l2, scale: 1}}
+
+# What is kept of the past.  order: is the surprise measured before or after the decay?  Now: {retention}
+retention: {{kind: l2, order: before_gradient}}
+
+# How the surprise becomes an update.  Now: {optimizer}
+optimizer: {{kind: gradient_descent}}
+
+# The coefficients of the rule, one value per token and head.  source: input (projected from the layer's input) | learned | constant
+gates:
+  alpha: {{per: head, source: input, init: 0.99}}  # what is retained, in [0, 1]
+  eta: {{per: head, source: input, init: 0.5}}  # inner step size
+
+# gradient: exact (at the state before each token) | chunk_start (at the state that enters a chunk of `size`; deep memories need it
+# to run in parallel, and it changes the function)
+chunk: {{size: 64, gradient: exact, read: after_write}}
+
+# The layer around the memory.
+layer: {{heads: 16, head_dim: 64}}
+
+# Where the spec follows a paper and where it does not.  status: faithful | deviation | novel
+ledger: []
+"""
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model's name, a Python identifier.", show_default=False)],
+    folder: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The folder that the spec is written to.")] = Path(
+        "specs"
+    ),
+) -> None:
+    """Write a commented spec to start from, as NAME.yaml."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from miras_compiler.cli.elements import FAMILIES, kind
+    from miras_compiler.errors import InputError
+    from miras_compiler.spec import parse_spec
+    from miras_compiler.spec.names import SpecName
+    from miras_compiler.store import write_new_file
+
+    try:
+        TypeAdapter(SpecName).validate_python(name)
+    except ValidationError as error:
+        raise InputError(error.errors()[0]["msg"]) from None
+
+    kinds = {family: ", ".join(kind(element) for element in elements if not element.later) for family, elements in FAMILIES.items()}
+    text = TEMPLATE.format(name=name, **kinds)
+    parse_spec(text, f"{name}.yaml")
+    print(f"wrote {write_new_file(folder / f'{name}.yaml', text)}")

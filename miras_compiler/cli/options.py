@@ -1,0 +1,17 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A spec file.", show_default=False)]
+SpecFiles = Annotated[list[Path], typer.Argument(metavar="SPEC", help="Spec files.", show_default=False)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the spec, such as chunk.size=32; can be repeated.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+OutputFolder = Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The folder that packages are written to.")]

@@ -1,0 +1,79 @@
+"""`miras verify`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from miras_compiler.cli.console import Row, busy, show_json, show_table
+from miras_compiler.cli.options import Json, OutputFolder, Settings, SpecFiles
+
+if TYPE_CHECKING:
+    from miras_compiler import verify as verification
+
+
+def verify(
+    specs: SpecFiles,
+    output: OutputFolder = Path("generated"),
+    settings: Settings = None,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="The seed of the random inputs.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Shorter sequences, and none of the slow checks.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compile specs, and verify the packages against oracles.
+
+    The oracles are the literal memory, attentional bias and retention in float64, which share nothing with the derivation.
+
+    The report is written beside each package's manifest, as verification.json.
+    """
+    from miras_compiler.cli.specs import load_all
+    from miras_compiler.errors import CheckFailed
+    from miras_compiler.store import REPORT, write_file
+
+    loaded = load_all(specs, settings)
+    reports = []
+    for spec in loaded:
+        with busy(f"{spec.name}: compiling") as say:
+            from miras_compiler.compiler import compile_spec
+            from miras_compiler.verify import verify_package
+
+            package = compile_spec(spec).write(output)
+            say(f"{spec.name}: verifying")
+            report = verify_package(spec, package, seed=seed, quick=quick, progress=partial(_tell, say, spec.name))
+        write_file(package / REPORT, json.dumps(report.as_dict(), ensure_ascii=False, indent=2) + "\n")
+        reports.append(report)
+        if not as_json:
+            _show(report)
+    if as_json:
+        show_json([report.as_dict() for report in reports])
+    failed = [f"{report.name} ({row.check}, {row.subject})" for report in reports for row in report.rows if not row.passed]
+    if not all(report.passed for report in reports):
+        raise CheckFailed(f"verification failed: {', '.join(failed)}")
+
+
+def _tell(say: Callable[[str], None], name: str, row: verification.Row) -> None:
+    say(f"{name}: {row.check}, {row.subject}")
+
+
+def _show(report: verification.Report) -> None:
+    rows = [
+        Row((
+            "passed" if row.passed else "FAILED",
+            row.check,
+            row.subject,
+            "" if row.error is None else f"{row.error:.1e}",
+            "" if row.limit is None else f"{row.limit:.1e}",
+            f"{row.seconds:.1f}",
+            row.note,
+        ), row.passed)
+        for row in report.rows
+    ]  # fmt: skip
+    passed = sum(row.passed for row in report.rows)
+    show_table(
+        f"{report.name}: {passed} of {len(rows)} checks passed", ("result", "check", "subject", "error", "limit", "seconds", "note"), rows
+    )

@@ -1,0 +1,97 @@
+"""The compiler: a spec becomes a package.
+
+    Spec -> UpdateRule -> DependencyGraph -> ParallelForm -> Program, and its adjoint -> SourceFile, …
+
+Every stage maps a frozen value to the next; nothing ambient enters, and none of them imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import networkx as nx
+
+from miras_compiler.analysis import (
+    CostLine,
+    ParallelForm,
+    annotate,
+    build_dependency_graph,
+    classify_parallel_form,
+    estimate_cost,
+    separable_axes,
+)
+from miras_compiler.derive import UpdateRule, derive_update_rule
+from miras_compiler.derive.notation import formula
+from miras_compiler.emit import SourceFile, emit
+from miras_compiler.ir.differentiate import differentiate
+from miras_compiler.ir.nodes import Program
+from miras_compiler.lower import build_program
+from miras_compiler.passes import run_passes
+from miras_compiler.spec import Spec, check_spec
+from miras_compiler.store import write_package
+
+
+def compile_spec(spec: Spec) -> Compilation:
+    """Everything that follows from a spec; raises SpecError where it is wrong."""
+    check_spec(spec)
+    rule = derive_update_rule(spec)  #                   Spec -> UpdateRule: what it means
+    graph = build_dependency_graph(rule)  #        UpdateRule -> values across time
+    form = classify_parallel_form(rule, graph)  #             -> what can run in parallel, and why
+    graph = annotate(graph, form.kind, form.reason, form.blame)
+    program = run_passes(build_program(rule, form))  #        -> one tile of tokens
+    adjoint = run_passes(differentiate(program))  #           -> its reverse mode, on the same nodes
+    cost = estimate_cost(spec, program, adjoint)
+    files = emit(rule, graph, form, program, cost)
+    return Compilation(spec, rule, graph, form, program, adjoint, cost, files)
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """Every value on the way from a spec to its files."""
+
+    spec: Spec
+    update_rule: UpdateRule
+    graph: nx.MultiDiGraph[str]
+    parallel_form: ParallelForm
+    program: Program
+    adjoint: Program
+    cost: tuple[CostLine, ...]
+    files: tuple[SourceFile, ...]
+
+    def write(self, folder: str | Path = "generated") -> Path:
+        """Writes the package as `folder`/<name>, whole or not at all, and returns that path. InputError if it cannot be written."""
+        return write_package(Path(folder), self.spec.name, self.files)
+
+    def load(self) -> ModuleType:
+        """The package's operators, imported from a temporary folder; a module with chunk_<name> and its siblings."""
+        folder = tempfile.mkdtemp(prefix="miras-")
+        self.write(folder)
+        sys.path.insert(0, folder)
+        try:
+            for module in [name for name in sys.modules if name.split(".")[0] == self.spec.name]:
+                del sys.modules[module]
+            return importlib.import_module(f"{self.spec.name}.ops")
+        finally:
+            sys.path.remove(folder)
+
+    def explain(self) -> str:
+        """The rule, the parallel form with its reason, and the coefficients, as plain text."""
+        rule, form, spec = self.update_rule, self.parallel_form, self.spec
+        separable = separable_axes(rule)
+        split = f"separable: the axis {', '.join(separable).upper()} of the state can be split over programs" if separable else ""
+        loss = f"ℓ = {formula(spec.attentional_bias.loss())}   ⇒   ∂ℓ/∂u = {formula(rule.bias_derivative)}"
+        generator = spec.retention.generator()
+        mirror = f"ψ(A) = {formula(rule.mirror_map)}" + (f"   ⇐   F = {formula(generator)}" if generator is not None else "   (as printed)")
+        parts = [
+            f"{spec.name}" + (f" — {spec.paper}" if spec.paper else ""),
+            f"attentional bias   {loss}\nretention          {mirror}",
+            rule.text(),
+            "over a chunk\n" + "\n".join(f"  {line}" for line in rule.coefficient_lines()),
+            f"parallel form: {form.kind.replace('_', ' ')}\n  {form.reason}" + (f"\n  {split}" if split else ""),
+        ]
+        return "\n\n".join(parts)

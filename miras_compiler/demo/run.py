@@ -1,0 +1,120 @@
+"""The demo from beginning to end: packages, readings, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from miras_compiler.demo.packages import MODELS, Outcome, build_package
+from miras_compiler.demo.passages import load_passages
+from miras_compiler.demo.projection import Projection
+from miras_compiler.demo.reader import CHUNK, DIM, Reader
+from miras_compiler.demo.readings import MEASURES, Reading, judge
+from miras_compiler.demo.show import ERROR, chart_of, draw_png, table_of
+from miras_compiler.store import write_file
+from miras_compiler.verify import Row
+
+ROOT = Path(__file__).resolve().parents[2]
+READINGS = 4
+LENGTH = 512  # bytes of a passage to be predicted
+SEED = 0
+
+
+def run(console: Console, root: Path = ROOT) -> int:
+    """The demo on `root`/specs and `root`/generated; leaves demo/titans_memory.png there. The exit code is 1 if something did not hold."""
+    console.print("[bold]1. Six specs, compiled to PyTorch and verified against independent oracles[/bold]\n")
+    outcomes = build_packages(console, root)
+    console.print(outcome_table(outcomes))
+    failed = [(outcome, row) for outcome in outcomes for row in outcome.report.rows if not row.passed]
+    for outcome, row in failed:
+        console.print(f"[red]{outcome.compilation.spec.name}: {escape(f'{row.check}, {row.subject}: {row.note}')}[/red]")
+    if failed:
+        return 1
+
+    passage, fresh = load_passages(LENGTH)
+    console.print("\n[bold]2. English text through the generated Titans memory, one byte at a time[/bold]\n")
+    console.print(f"It reads this {READINGS} times:     “{escape(beginning(passage))}…”", highlight=False)
+    console.print(f"and then, as a control, this: “{escape(beginning(fresh))}…”\n", highlight=False)
+    readings = read_aloud(console, Reader(root / "generated", SEED), passage, fresh)
+    picture = write_file(root / "demo" / "titans_memory.png", draw_png(readings))
+    console.print(f"\npicture: {escape(str(picture))}", highlight=False, soft_wrap=True)
+
+    errors = [reading.mean(ERROR) or 0.0 for reading in readings]
+    verdict = judge(errors[:READINGS], errors[READINGS])
+    mark = "[bold green]It holds:[/bold green]" if verdict.holds else "[bold red]It does not hold:[/bold red]"
+    console.print(f"{mark} {escape(verdict.sentence)}.", highlight=False)
+    return 0 if verdict.holds else 1
+
+
+def build_packages(console: Console, root: Path) -> list[Outcome]:
+    """All six packages, with a progress bar in a terminal and a line per model elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    outcomes = []
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(MODELS))
+        for name in MODELS:
+            bar.update(task, description=f"{name}: compiling")
+
+            def show(row: Row, name: str = name) -> None:
+                bar.update(task, description=f"{name}: {escape(f'{row.check}, {row.subject}')}")
+
+            outcomes.append(build_package(name, root / "specs", root / "generated", show))
+            bar.advance(task)
+            if not console.is_terminal:
+                console.print(f"{name}: {'verified' if outcomes[-1].report.passed else 'FAILED'}", highlight=False)
+    return outcomes
+
+
+def outcome_table(outcomes: list[Outcome]) -> Table:
+    """Model, parallel form, what happened to its package, its checks, the seconds they took."""
+    table = Table()
+    for title in ("model", "parallel form", "package", "checks passed", "seconds"):
+        table.add_column(title, justify="right" if title in ("checks passed", "seconds") else "left")
+    for outcome in outcomes:
+        rows = outcome.report.rows
+        name = outcome.compilation.spec.name
+        package = f"generated/{name} {'is current' if outcome.was_current else 'written'}"
+        passed = sum(row.passed for row in rows)
+        style = None if outcome.report.passed else "red"
+        form = outcome.compilation.parallel_form.kind.replace("_", " ")
+        table.add_row(name, form, package, f"{passed}/{len(rows)}", f"{outcome.seconds:.1f}", style=style)
+    return table
+
+
+def read_aloud(console: Console, reader: Reader, passage: bytes, fresh: bytes) -> list[Reading]:
+    """READINGS readings of `passage` and one of `fresh`; table and chart grow in a terminal, elsewhere each reading prints a line."""
+    titles = [f"reading {number}" for number in range(1, READINGS + 1)]
+    readings = [*(Reading(title, fresh=False) for title in titles), Reading("fresh text", fresh=True)]
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        for reading in readings:
+            for _ in stream(reader, reading, fresh if reading.fresh else passage):
+                if console.is_terminal:
+                    live.update(shown(readings), refresh=True)
+            if not console.is_terminal:
+                numbers = ", ".join(f"{name} {reading.mean(index):.3f}" for index, name in enumerate(MEASURES))
+                console.print(f"{reading.title}: {numbers}", highlight=False)
+    console.print(shown(readings))
+    return readings
+
+
+def stream(reader: Reader, reading: Reading, passage: bytes) -> Iterator[None]:
+    """Reads a passage, a chunk at a time; yields after each."""
+    keys, values = Projection(DIM, SEED)(passage)
+    for key, value in zip(torch.split(keys, CHUNK), torch.split(values, CHUNK), strict=True):
+        reading.pieces.append(reader.read(key, value))
+        yield
+
+
+def shown(readings: list[Reading]) -> Group:
+    return Group(table_of(readings, LENGTH), "", chart_of(readings, LENGTH))
+
+
+def beginning(passage: bytes) -> str:
+    return passage.decode(errors="replace")[:60]

@@ -1,0 +1,105 @@
+"""∂ℓ/∂u from the literal loss of an attentional bias: the chain rule for a scalar with reductions over a row."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from miras_compiler.elements.bias import AttentionalBias
+from miras_compiler.formula import is_row
+from miras_compiler.symbols import E, Power0, RowMax, RowSum, U, V, letter, magnitude, power0, signum, step
+
+
+def derive_bias_derivative(bias: AttentionalBias) -> sp.Expr:
+    """∂ℓ/∂u of one coordinate, in e = u − v, u, v, gates and reductions over the row; as printed where the paper prints no gradient."""
+    printed = bias.derivative()
+    if printed is not None:
+        return tidy(_in_residual(printed))
+    loss = _in_residual(bias.loss())
+    return tidy(row_gradient(loss, U) + row_gradient(loss, E))
+
+
+def _in_residual(expr: sp.Expr) -> sp.Expr:
+    """The expression in e alone where u and v occur as u − v only, else with e for every u − v in it."""
+    shifted = expr.xreplace({U: E + V})
+    return expr.xreplace({U - V: E}) if shifted.has(V) else shifted
+
+
+def row_gradient(scalar: sp.Expr, x: sp.Symbol) -> sp.Expr:
+    """The gradient of a scalar of a row to the coordinate x_j, as an expression at j.
+
+    A reduction R = Σ_j f(x_j, R') hands on f's own derivative at j, and what its argument owes to reductions R' inside it.
+    """
+    return sp.Add(*(slope * _reduction_gradient(reduction, x) for reduction, slope in _slopes(scalar)))
+
+
+def _reduction_gradient(reduction: sp.Expr, x: sp.Symbol) -> sp.Expr:
+    (inside,) = reduction.args
+    weight: sp.Expr = sp.Integer(1)
+    if isinstance(reduction, RowMax):
+        attained = 1 - step(reduction - inside)
+        weight = attained / RowSum(attained)
+    result = weight * _partial(inside, x)
+    for inner, slope in _slopes(inside):
+        result += row_sum(weight * slope) * _reduction_gradient(inner, x)
+    return result
+
+
+def _slopes(expr: sp.Expr) -> list[tuple[sp.Expr, sp.Expr]]:
+    """Every outermost reduction of the expression with the derivative to it, where that is not 0."""
+    slopes = ((reduction, _partial(expr, reduction)) for reduction in _outermost(expr))
+    return [(reduction, slope) for reduction, slope in slopes if slope != 0]
+
+
+def _partial(expr: sp.Expr, variable: sp.Expr) -> sp.Expr:
+    """∂ expr / ∂ variable (a letter, or a reduction as a whole), with all other reductions held."""
+    names = {reduction: letter(f"reduced{i}") for i, reduction in enumerate(_outermost(expr))}
+    slope = sp.diff(expr.xreplace(names), names.get(variable, variable))
+    return slope.xreplace({name: reduction for reduction, name in names.items()})
+
+
+def row_sum(expr: sp.Expr) -> sp.Expr:
+    """Σ_j of an expression, with the factors that do not depend on the coordinate outside."""
+    if expr == 0:
+        return sp.Integer(0)
+    inside = [factor for factor in sp.Mul.make_args(expr) if is_row(factor)]
+    outside = [factor for factor in sp.Mul.make_args(expr) if not is_row(factor)]
+    return sp.Mul(*outside, RowSum(sp.Mul(*inside)))
+
+
+def _outermost(expr: sp.Expr) -> list[sp.Expr]:
+    """The reductions that no other reduction contains, in canonical order."""
+    if isinstance(expr, RowSum | RowMax):
+        return [expr]
+    found = {reduction for argument in expr.args for reduction in _outermost(argument)}
+    return sorted(found, key=sp.default_sort_key)
+
+
+def tidy(expr: sp.Expr) -> sp.Expr:
+    """The same expression, shorter: a table of identities, applied until nothing changes."""
+    expanded = sp.expand_mul(expr)
+    shorter = min(expr, expanded, key=sp.count_ops).replace(lambda e: isinstance(e, sp.Function | sp.Pow | sp.Mul), _shorten)
+    return shorter if shorter == expr else tidy(shorter)
+
+
+def _shorten(expr: sp.Expr) -> sp.Expr:
+    match expr:
+        case RowSum(args=(inside,)):
+            return row_sum(inside)  # Σ c f = c Σ f
+        case Power0(args=(base, exponent)) if isinstance(base, magnitude) and exponent.is_Integer and exponent % 2 == 0:
+            return power0(base.args[0], exponent)  # |x|^2n = x^2n
+        case sp.Pow(base=base, exp=exponent) if isinstance(base, magnitude) and exponent.is_Integer and exponent % 2 == 0:
+            return base.args[0] ** exponent
+        case sp.Mul():
+            return _shorten_product(expr)
+    return expr
+
+
+def _shorten_product(product: sp.Mul) -> sp.Expr:
+    factors = set(product.args)
+    for factor in product.args:
+        x = factor.args[0] if factor.args else None
+        if isinstance(factor, signum) and magnitude(x) in factors:
+            return product / factor / magnitude(x) * x  # sign(x) |x| = x
+        if isinstance(factor, sp.sinh) and 1 / sp.cosh(x) in factors:
+            return product / factor * sp.cosh(x) * sp.tanh(x)  # sinh(x) / cosh(x) = tanh(x)
+    return product

@@ -1,0 +1,94 @@
+"""The coefficients of a chunk, by unrolling the rule's two linear recurrences (MATH §7).
+
+    S_t = mu_t S_{t−1} − eta_t g_t        A_t = alpha_t A_{t−1} + S_t
+
+A linear recurrence x_t = a_t x_{t−1} + b_t has the solution x_t = D_t0 x_0 + Σ_i D_ti b_i with the decay triangle D_ti = Π_{i<l≤t} a_l.
+Substituting one solution into the other gives every coefficient as a product of triangles, which is what `lower` builds, and what is
+written out here as sums and products.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import sympy as sp
+
+from miras_compiler.spec import Spec
+
+T, J, I, L = sp.symbols("t j i l", integer=True)  # noqa: E741
+
+
+class Recurrence(NamedTuple):
+    """x_t = decay_t x_{t−1} + source_t; `decay` is the gate's letter, None where nothing decays."""
+
+    state: str  # "A" or "S"
+    decay: str | None
+
+
+class Path(NamedTuple):
+    """How an earlier value reaches a later state: through one decay triangle after another, the outermost first.
+
+    It starts at the token j (then the step size weighs it), or at the state before the first token.
+    """
+
+    decays: tuple[str | None, ...]
+    start: str  # "token", or the state it starts from
+
+
+@dataclass(frozen=True)
+class ChunkCoefficients:
+    """A_t = beta_t A_0 + f_t S_0 − Σ_{j≤t} G_tj g_j, and with momentum S_C = m_C S_0 − Σ_j n_jC g_j."""
+
+    beta: Path
+    f: Path | None
+    G: Path
+    m: Path | None
+    n: Path | None
+
+    def equations(self) -> tuple[tuple[str, sp.Expr], ...]:
+        """Name and closed form of each coefficient, in alpha_i, mu_i, eta_j."""
+        named = {"β_t": self.beta, "f_t": self.f, "G_tj": self.G, "m_t": self.m, "n_jt": self.n}
+        return tuple((name, closed_form(path)) for name, path in named.items() if path is not None)
+
+
+def derive_chunk_coefficients(spec: Spec) -> ChunkCoefficients:
+    """The coefficients of the spec's optimizer under its retention."""
+    alpha = "alpha" if "alpha" in spec.gates else None
+    if "mu" not in spec.gates:
+        unrolled = unroll((Recurrence("A", alpha),))
+        return ChunkCoefficients(unrolled["A"], None, unrolled["token"], None, None)
+    both = unroll((Recurrence("A", alpha), Recurrence("S", "mu")))
+    momentum = unroll((Recurrence("S", "mu"),))
+    return ChunkCoefficients(both["A"], both["S"], both["token"], momentum["S"], momentum["token"])
+
+
+def unroll(chain: tuple[Recurrence, ...]) -> dict[str, Path]:
+    """The solution of a chain of recurrences, each the source of the one before; the source of the last is −eta_j g_j.
+
+    Under each state's name the path from its value before the first token, under "token" the path from g_j.
+    """
+    paths: dict[str, Path] = {}
+    decays: tuple[str | None, ...] = ()
+    for recurrence in chain:
+        decays = (*decays, recurrence.decay)
+        paths[recurrence.state] = Path(decays, recurrence.state)
+    return paths | {"token": Path(decays, "token")}
+
+
+def closed_form(path: Path) -> sp.Expr:
+    """The coefficient at t of what starts at the token j, or before the first token, as sums and products of gates."""
+    from_token = path.start == "token"
+    outer, *inner = path.decays
+    weight = sp.Function("eta")(J) if from_token else sp.Integer(1)
+    if not inner:
+        return weight * _decay(outer, J if from_token else sp.Integer(0), T)
+    (second,) = inner
+    start = J if from_token else sp.Integer(0)
+    first = start if from_token else sp.Integer(1)
+    return weight * sp.Sum(_decay(outer, I, T) * _decay(second, start, I), (I, first, T))
+
+
+def _decay(gate: str | None, start: sp.Expr, end: sp.Expr) -> sp.Expr:
+    """D_end,start = Π_{start<l≤end} gate_l."""
+    return sp.Integer(1) if gate is None else sp.Product(sp.Function(gate)(L), (L, start + 1, end))

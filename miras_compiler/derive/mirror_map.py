@@ -1,0 +1,103 @@
+"""ψ = (∇F)⁻¹ from the literal regularizer F: solve F'(w) = a, choose the branch that is right at numbers, meet the slice's total."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from miras_compiler.derive.chain_rule import row_gradient, tidy
+from miras_compiler.elements.retention import Retention
+from miras_compiler.errors import InternalError
+from miras_compiler.formula import is_row
+from miras_compiler.symbols import A, Power0, RowMax, RowSum, W, letter, magnitude, power0, sigmoid, signum, where_positive
+
+PROBES = (sp.Rational(-7, 3), sp.Rational(-1, 4), sp.Rational(1, 3), sp.Rational(9, 4))
+
+
+def derive_mirror_map(retention: Retention) -> sp.Expr:
+    """ψ(A) of one entry, in A and reductions over the entry's slice; as printed where the paper has no regularizer."""
+    generator = retention.generator()
+    if generator is None:
+        printed = retention.printed_mirror_map()
+        if printed is None:
+            raise InternalError(f"the retention '{retention.kind}' has neither a regularizer nor a mirror map")
+        return tidy(printed)
+    total = retention.constraint()
+    if generator.has(RowSum):
+        slope = tidy(row_gradient(generator, W))
+        return _inverse_of_norm(slope) if slope.has(RowSum) else _inverse(slope)
+    if generator.has(magnitude):
+        return _inverse_with_corner(generator)
+    if total is not None:
+        return _inverse_on_simplex(generator, total)
+    return _written_stably(_inverse(sp.diff(generator, W)))
+
+
+def _inverse(slope: sp.Expr) -> sp.Expr:
+    """w with slope(w) = a, checked at numbers, since a solver may return several branches, or a wrong one."""
+    for candidate in sp.solve(slope - A, W):
+        if _solves(slope, candidate):
+            return sp.simplify(candidate)
+    raise InternalError(f"no closed inverse of {slope}")
+
+
+def _solves(slope: sp.Expr, candidate: sp.Expr) -> bool:
+    """Whether slope(candidate(a)) = a at the probes where the candidate is real."""
+    errors = []
+    for probe in PROBES:
+        w = sp.N(candidate.subs(A, probe), 30)
+        if w.is_real:
+            value = sp.N(slope.subs(W, w), 30)
+            errors.append(abs(value - probe))
+    return bool(errors) and all(error < 1e-12 for error in errors)
+
+
+def _written_stably(expr: sp.Expr) -> sp.Expr:
+    """exp(a)/(exp(a) + 1) overflows where sigmoid(a) does not."""
+    return sigmoid(A) if sp.simplify(expr - 1 / (1 + sp.exp(-A))) == 0 else expr
+
+
+def _inverse_with_corner(generator: sp.Expr) -> sp.Expr:
+    """F with a corner at w = 0: both sides inverted by themselves, and 0 for every a between the two slopes at the corner."""
+    above = generator.replace(magnitude, lambda x: x)
+    below = generator.replace(magnitude, lambda x: -x)
+    sides = []
+    for side in (above, below):
+        slope = sp.diff(side, W)
+        sides.append((sp.limit(slope, W, 0), _inverse(slope)))
+    (high, right), (low, left) = sides
+    return where_positive(A - high, right, where_positive(low - A, left, sp.Integer(0)))
+
+
+def _inverse_on_simplex(generator: sp.Expr, total: sp.Expr) -> sp.Expr:
+    """Σ w = total per slice: F'(w) = a − λ, with the multiplier λ of the slice eliminated.
+
+    Closed where a shift of a scales w: w(a − λ) = r(λ) w(a). Then w = total · w(a) / Σ w(a), and a may be shifted by its largest entry.
+    """
+    weight = _inverse(sp.diff(generator, W))
+    ratio = sp.simplify(weight.subs(A, A - letter("shift")) / weight)
+    if ratio.has(A):
+        raise InternalError(f"the multiplier of Σw does not separate in {weight}")
+    shifted = sp.simplify(weight / weight.subs(A, 0)).subs(A, A - RowMax(A))
+    return total * shifted / RowSum(shifted)
+
+
+def _inverse_of_norm(slope: sp.Expr) -> sp.Expr:
+    """F of degree 2 in a norm of the slice: F'(w) = c N^γ sign(w)|w|^r with N = Σ |w|^n.
+
+    |w| = (|a| / (c N^γ))^{1/r}; summed, N = (c N^γ)^{−n/r} Σ, with Σ = Σ |a|^{n/r}, so that N = (c^{−n/r} Σ)^{1/(1 + γ n/r)}.
+    """
+    (reduction,) = slope.atoms(RowSum)
+    factors = sp.Mul.make_args(slope)
+    n = _exponent(reduction.args[0])
+    r = sp.Add(*(_exponent(f) for f in factors if f.has(magnitude) and is_row(f)))
+    gamma = sp.Add(*(_exponent(f) for f in factors if f.has(RowSum)))
+    c = sp.Mul(*(f for f in factors if f.is_number))
+    total = RowSum(power0(magnitude(A), n / r))
+    gain = 1 / (1 + gamma * n / r)
+    size = power0(magnitude(A), 1 / r) * power0(total, -gamma / r * gain)
+    return c ** (-1 / r) * c ** (n / r * gain * gamma / r) * signum(A) * size
+
+
+def _exponent(factor: sp.Expr) -> sp.Expr:
+    """The exponent of a power, 1 of anything else."""
+    return factor.args[1] if isinstance(factor, Power0 | sp.Pow) else sp.Integer(1)

@@ -1,0 +1,282 @@
+"""Tiles as mathematics on one line: Unicode for terminals and code comments, LaTeX for papers.
+
+A tile with a label is written by its letters; any other is written out, so that an equation goes down to the nearest labelled values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import sympy as sp
+
+from miras_compiler.errors import InternalError
+from miras_compiler.ir.build import ordered, placeholder
+from miras_compiler.ir.nodes import AXIS_ORDER, Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename, TriangularSolve
+from miras_compiler.symbols import Power0, RowMax, RowSum
+
+SUM, PRODUCT, POWER, ATOM = range(4)  # how tightly a text binds
+Text = tuple[str, int]
+
+LATEX_LETTERS = {
+    "α": r"\alpha", "β": r"\beta", "η": r"\eta", "μ": r"\mu", "δ": r"\delta", "γ": r"\gamma", "σ": r"\sigma", "φ": r"\phi", "ψ": r"\psi",
+    "∂": r"\partial ", "ℓ": r"\ell", "−": "-", "‖": r"\|", "Σ": r"\sum ", "⁻¹": "^{-1}", "·": r"\cdot ", "∞": r"\infty", "ᵀ": r"^\top",
+    "≤": r"\le ", "⊗": r"\otimes ", "′": "'",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the parts of an expression are written."""
+
+    letters: Callable[[str], str]
+    number: Callable[[sp.Expr], str]
+    fraction: Callable[[str, str], str]
+    power: Callable[[str, str], str]
+    call: Callable[[str, str], str]
+    norm: Callable[[str], str]
+    total: Callable[[str, str], str]
+    cases: Callable[[str, str, str], str]
+    transpose: str
+    outer: str
+    dot: str
+    root: Callable[[str], str]
+
+
+def latex_letters(letters: str) -> str:
+    r""" "W₁[t−1]" as W_{1}^{[t-1]}, "∂ℓ/∂u" as \partial\ell/\partial u."""
+    text = re.sub(r"[₀-₉]+", lambda m: "_{" + m[0].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")) + "}", letters)
+    text = (
+        re.sub(r"(\S)̂", r"\\hat{\1}", re.sub(r"(\S)̃", r"\\tilde{\1}", text))
+        .replace("mean(", r"\operatorname{mean}(")
+        .replace("log ", r"\log ")
+    )
+    text = re.sub(r"\[(t−1|start|decayed)\]", lambda m: {"t−1": "^{[t-1]}", "start": "^{[0]}", "decayed": r"^{[\alpha]}"}[m[1]], text)
+    for unicode, latex in LATEX_LETTERS.items():
+        text = text.replace(unicode, latex)
+    return text
+
+
+def _decimal(number: sp.Expr) -> str:
+    """A number as people write it: 2, 1/2, 1e-06."""
+    short = isinstance(number, sp.Rational) and number.q <= 100
+    return (str(number) if short else f"{float(number):.6g}").replace("-", "−" if short else "-")
+
+
+def _latex_name(name: str) -> str:
+    return name.replace("_", r"\_").replace("′", "'")
+
+
+UNICODE = Dialect(
+    letters=lambda text: text,
+    number=_decimal,
+    fraction=lambda a, b: f"{a} / {b}",
+    power=lambda a, b: {"2": f"{a}²", "3": f"{a}³"}.get(b, f"{a}^({b})" if len(b) > 1 else f"{a}^{b}"),
+    call=lambda name, arguments: f"{name}({arguments})",
+    norm=lambda a: f"‖{a}‖",
+    total=lambda axis, a: f"Σ_{axis} {a}",
+    cases=lambda x, condition, y: f"({x} if {condition} else {y})",
+    transpose="ᵀ",
+    outer=" ⊗ ",
+    dot=" ",
+    root=lambda a: f"√({a})",
+)
+LATEX = Dialect(
+    letters=latex_letters,
+    number=lambda number: sp.latex(number) if isinstance(number, sp.Rational) and number.q <= 100 else f"{float(number):.6g}",
+    fraction=lambda a, b: rf"\frac{{{a}}}{{{b}}}",
+    power=lambda a, b: f"{{{a}}}^{{{b}}}",
+    call=lambda name, arguments: rf"\operatorname{{{_latex_name(name)}}}({arguments})",
+    norm=lambda a: rf"\|{a}\|",
+    total=lambda axis, a: rf"\sum_{{{axis.strip('{}')}}} {a}",
+    cases=lambda x, condition, y: rf"\begin{{cases}} {x} & {condition} \\ {y} & \text{{else}} \end{{cases}}",
+    transpose=r"^\top",
+    outer=r" \otimes ",
+    dot=r"\, ",
+    root=lambda a: rf"\sqrt{{{a}}}",
+)
+GREEK = {"alpha": "α", "eta": "η", "mu": "μ", "delta": "δ", "gamma": "γ"}
+NAMES = {
+    "gelu_slope": "gelu′", "gelu_tanh_slope": "gelu_tanh′", "silu_slope": "silu′", "signum": "sign", "normal_cdf": "Φ", "larger": "max",
+    "smaller": "min",
+}  # fmt: skip
+
+
+def equation(program: Program, node: Node, dialect: Dialect = UNICODE) -> str:
+    """ "z₁ = k W₁": a labelled tile and its definition in other labelled tiles; the letters alone for a leaf."""
+    letters = dialect.letters(program.labels[node].letters)
+    return letters if isinstance(node, Leaf) else f"{letters} = {definition(program, node, dialect)}"
+
+
+def definition(program: Program, node: Node, dialect: Dialect = UNICODE) -> str:
+    return _Writer(program, dialect).defined(node)[0]
+
+
+def _leaf_letters(name: str) -> str:
+    """ "log_alpha" as "log α"."""
+    log, _, letter = name.rpartition("log_")
+    return f"{log}log {GREEK.get(letter, letter)}" if name.startswith("log_") else name
+
+
+class _Writer:
+    def __init__(self, program: Program, dialect: Dialect) -> None:
+        self.program = program
+        self.dialect = dialect
+
+    def tile(self, node: Node) -> Text:
+        if node in self.program.labels:
+            letters = self.dialect.letters(self.program.labels[node].letters)
+            return letters, POWER if "−" in letters or "/" in letters else ATOM
+        return self.defined(node)
+
+    def at_least(self, text: Text, strength: int) -> str:
+        return text[0] if text[1] >= strength else f"({text[0]})"
+
+    def defined(self, node: Node) -> Text:
+        d = self.dialect
+        match node:
+            case Leaf():
+                return d.letters(_leaf_letters(node.name)), ATOM
+            case Map():
+                return self.expression(node.expr, {placeholder(i): arg for i, arg in enumerate(node.args)})
+            case Contract(args=(a, b)):
+                left, right = self.at_least(self.tile(a), POWER), self.at_least(self.tile(b), POWER)
+                (shared,) = node.over
+                left += d.transpose if len(a.axes) > 1 and a.axes[0] == shared else ""
+                right += d.transpose if len(b.axes) > 1 and b.axes[-1] == shared else ""
+                return f"{left}{d.dot}{right}", PRODUCT
+            case Rename(args=(a,)):
+                return self.tile(a)
+            case Reduce(args=(a,)):
+                return self.reduced(node, a)
+            case Cumulate(args=(Mask(low=1, args=(Map() as rows,)),)) if rows.expr == placeholder(0):
+                segment = "{j<l<t}" if node.exclusive else "{j<l≤t}"
+                return d.total(d.letters(segment), self.at_least(self.tile(rows), PRODUCT)), PRODUCT
+            case Cumulate(args=(a,)):
+                lower, upper = ("l<" if node.exclusive else "l≤", "l>" if node.exclusive else "l≥")
+                return d.total(d.letters(f"{{{upper if node.reverse else lower}t}}"), self.at_least(self.tile(a), PRODUCT)), PRODUCT
+            case Mask(args=(a,)):
+                return d.call("strictly_causal" if node.low else "causal", self.tile(a)[0]), ATOM
+            case TriangularSolve(args=(lower, right)):
+                sign = d.transpose if node.transposed else ""
+                return f"(I + {self.tile(lower)[0]}){d.letters('⁻¹')}{sign} {self.at_least(self.tile(right), PRODUCT)}", PRODUCT
+        raise InternalError(f"no notation for {node!r}")
+
+    def reduced(self, node: Reduce, inside: Node) -> Text:
+        d = self.dialect
+        if node.kind == "max":
+            return d.call("max", self.tile(inside)[0]), ATOM
+        if isinstance(inside, Map) and inside not in self.program.labels and inside.expr == placeholder(0) ** 2:
+            return d.power(d.norm(self.tile(inside.args[0])[0]), "2"), POWER
+        return d.total(node.axis, self.at_least(self.tile(inside), PRODUCT)), PRODUCT
+
+    def expression(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> Text:
+        d = self.dialect
+        if expr in bound:
+            return self.tile(bound[expr])
+        if isinstance(expr, sp.Symbol):
+            return expr.name.removeprefix("dim_").upper(), ATOM
+        if expr.is_number and not expr.has(sp.Function):
+            text = d.number(expr)
+            return text, ATOM if text.isdecimal() else SUM if text.startswith(("-", "−")) else PRODUCT
+        if isinstance(expr, sp.Add):
+            return self.sum(expr, bound), SUM
+        if isinstance(expr, sp.Mul):
+            return self.product(expr, bound)
+        if isinstance(expr, sp.Pow | Power0):
+            return self.power(expr, bound)
+        arguments = [self.expression(argument, bound)[0] for argument in expr.args]
+        name = type(expr).__name__
+        if name == "where_positive":
+            return d.cases(arguments[1], self.condition(expr.args[0], bound), arguments[2]), ATOM
+        if name == "magnitude":
+            return f"|{arguments[0]}|", ATOM
+        if name == "rsqrt":
+            return d.fraction("1", d.root(arguments[0])), PRODUCT
+        if name == "step":
+            return d.call("1", self.condition(expr.args[0], bound)).replace("(", "[").replace(")", "]"), ATOM
+        return d.call(NAMES.get(name, name), ", ".join(arguments)), ATOM
+
+    def sum(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> str:
+        """Terms with a plus first."""
+        terms = sorted(expr.as_ordered_terms(), key=lambda term: (term.could_extract_minus_sign(), -len(sp.Mul.make_args(term))))
+        text = ""
+        for term in terms:
+            negative = term.could_extract_minus_sign()
+            part = self.at_least(self.expression(-term if negative else term, bound), PRODUCT)
+            sign = self.dialect.letters("−") if negative else "+"
+            text = f"{text} {sign} {part}" if text else f"{sign}{part}" if negative else part
+        return text
+
+    def product(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> Text:
+        """Numbers, then numbers per token, then rows; rows over different axes are an outer product."""
+        d = self.dialect
+        if expr.could_extract_minus_sign():
+            return d.letters("−") + self.at_least(self.expression(-expr, bound), PRODUCT), SUM
+        below = [factor for factor in sp.Mul.make_args(expr) if isinstance(factor, sp.Pow) and factor.exp.is_Integer and factor.exp < 0]
+        ratio = expr.as_coeff_Mul()[0]
+        denominator = sp.Mul(ratio.q, *(1 / factor for factor in below)) if isinstance(ratio, sp.Rational) else sp.Integer(1)
+        numerator = expr * denominator
+        if denominator != 1:
+            above, below = self.expression(numerator, bound), self.expression(denominator, bound)
+            braces = d is LATEX
+            return d.fraction(
+                above[0] if braces else self.at_least(above, PRODUCT), below[0] if braces else self.at_least(below, POWER)
+            ), PRODUCT
+        scalars: list[str] = []
+        rows: dict[tuple[str, ...], list[str]] = {}
+        for factor in expr.as_ordered_factors():
+            axes = ordered(axis for symbol in factor.free_symbols if symbol in bound for axis in bound[symbol].axes)
+            text = self.at_least(self.expression(factor, bound), POWER)
+            (rows.setdefault(axes, []) if axes else scalars).append(text)
+        groups = [f" {d.letters('·')} ".join(rows[axes]) for axes in sorted(rows, key=lambda axes: [AXIS_ORDER.index(a) for a in axes])]
+        disjoint = len(groups) == 2 and not set.intersection(*map(set, rows))
+        joined = d.outer.join([groups[0] + d.transpose, groups[1]]) if disjoint else f" {d.letters('·')} ".join(groups)
+        return d.dot.join([*scalars, *([joined] if joined else [])]), PRODUCT
+
+    def power(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> Text:
+        d = self.dialect
+        base, exponent = expr.args
+        text = self.expression(base, bound)
+        if exponent == sp.Rational(1, 2):
+            if text[0].endswith("‖²"):
+                return text[0][:-1], ATOM
+            return d.root(text[0]), ATOM
+        if exponent.is_number and exponent < 0:
+            inverse = type(expr)(base, -exponent) if exponent != -1 else base
+            return d.fraction("1", self.at_least(self.expression(inverse, bound), POWER)), PRODUCT
+        return d.power(self.at_least(text, ATOM), self.expression(exponent, bound)[0]), POWER
+
+    def condition(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> str:
+        """ "‖e‖ > δ" for ‖e‖ − δ > 0."""
+        terms = sp.Add.make_args(expr)
+        above = sp.Add(*(term for term in terms if not term.could_extract_minus_sign()))
+        below = sp.Add(*(-term for term in terms if term.could_extract_minus_sign()))
+        return f"{self.expression(above, bound)[0]} > {self.expression(below, bound)[0]}"
+
+
+def formula_latex(expr: sp.Expr) -> str:
+    """An expression over the letters of MATH (u, v, e, w, a, gates), with sums over a row."""
+    return formula(expr, LATEX)
+
+
+def formula(expr: sp.Expr, dialect: Dialect = UNICODE) -> str:
+    """The same in any dialect."""
+    return _FormulaWriter(Program("formula", {}), dialect).expression(expr, {})[0]
+
+
+class _FormulaWriter(_Writer):
+    """Letters stand for themselves."""
+
+    def expression(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> Text:
+        if isinstance(expr, sp.Symbol):
+            return self.dialect.letters(GREEK.get(expr.name, expr.name)), ATOM
+        if isinstance(expr, RowSum):
+            (inside,) = expr.args
+            if isinstance(inside, sp.Pow) and inside.exp == 2:
+                return self.dialect.power(self.dialect.norm(self.expression(inside.base, bound)[0]), "2"), POWER
+            return self.dialect.total("j", self.at_least(self.expression(inside, bound), PRODUCT)), PRODUCT
+        if isinstance(expr, RowMax):
+            return self.dialect.call("max", self.expression(expr.args[0], bound)[0]), ATOM
+        return super().expression(expr, bound)

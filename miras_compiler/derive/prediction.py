@@ -1,0 +1,90 @@
+"""A memory's prediction as tiles: u = M(W; φ(x)), for one row or for many, with any meaning of "times a weight matrix"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import sympy as sp
+
+from miras_compiler.elements.memory import Entrywise, Weight
+from miras_compiler.ir.build import contract, entrywise, input_tile, length, lower_expression, rename, total
+from miras_compiler.ir.nodes import Label, Node
+from miras_compiler.spec import Spec
+from miras_compiler.symbols import letter, rsqrt
+
+EPSILON = sp.Rational(1, 10**6)  # of LayerNorm and RMSNorm
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+ORIGIN = "memory"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """`left[w]` are the rows that multiply the weight w, `products[w]` what they give; `labels` name the values of the paper."""
+
+    u: Node
+    left: Mapping[str, Node]
+    products: Mapping[str, Node]
+    labels: Mapping[Node, Label]
+
+
+def subscripted(name: str) -> str:
+    """ "z1" as "z₁"."""
+    return name.translate(SUBSCRIPTS)
+
+
+def build_features(spec: Spec, x: Node) -> Node:
+    """φ of key or query rows."""
+    return lower_expression(spec.feature_map.expression(), {"x": x}, ("k",), x.axes)
+
+
+def build_prediction(spec: Spec, features: Node, x: Node, times: Callable[[Weight, Node], Node], prefix: str, section: str) -> Prediction:
+    """M(W; φ(x)) for rows `x` with `features` φ(x); `times` multiplies rows by a weight. Labels are `prefix` + the paper's letter."""
+    values: dict[str, Node] = {"x": features}
+    left: dict[str, Node] = {}
+    products: dict[str, Node] = {}
+    labels: dict[Node, Label] = {}
+
+    def name(node: Node, key: str, letters: str) -> None:
+        labels.setdefault(node, Label(prefix + key, letters, section, ORIGIN))
+
+    weights = {weight.name: weight for weight in spec.memory.weights()}
+    for step in spec.memory.forward():
+        if isinstance(step, Entrywise):
+            values[step.out] = entrywise(step.expr, values)
+        else:
+            left[step.weight] = values[step.left]
+            values[step.out] = products[step.weight] = times(weights[step.weight], values[step.left])
+        name(values[step.out], step.out, subscripted(step.out))
+    u = values["f"]
+    if spec.memory.norm != "none":
+        u = _normalized(spec, u, name, labels)
+    if spec.memory.residual:
+        u = entrywise(letter("x") + letter("f"), {"x": rename(x, "k", "v"), "f": u})
+    labels[u] = Label(prefix + ("u" if section == "memory" else "y"), "u" if section == "memory" else "y", section, ORIGIN)
+    return Prediction(u, left, products, labels)
+
+
+def _normalized(spec: Spec, f: Node, name: Callable[[Node, str, str], None], labels: dict[Node, Label]) -> Node:
+    """LayerNorm or RMSNorm over the value axis, with scale and shift per head."""
+    centred = f
+    if spec.memory.norm == "layer":
+        mean = entrywise(letter("s") / length("v"), {"s": total(f, "v")})
+        name(mean, "mean", "mean(f)")
+        centred = entrywise(letter("f") - letter("m"), {"f": f, "m": mean})
+        name(centred, "centred", "f̃")
+    square = total(entrywise(letter("x") ** 2, {"x": centred}), "v")
+    scale = entrywise(rsqrt(letter("s") / length("v") + EPSILON), {"s": square})
+    name(scale, "rstd", "r")
+    normal = entrywise(letter("x") * letter("r"), {"x": centred, "r": scale})
+    name(normal, "normal", "f̂")
+    parameters: dict[str, Node] = {}
+    for letters, key in (("w", "ln_weight"), ("b", "ln_bias")):
+        parameters[letters] = input_tile(key, ("v",))
+        labels[parameters[letters]] = Label(key, letters, "input", "input")
+    return entrywise(letter("x") * letter("w") + letter("b"), {"x": normal, **parameters})
+
+
+def plain_product(weights: Mapping[str, Node]) -> Callable[[Weight, Node], Node]:
+    """x W for weights that are tiles."""
+    return lambda weight, rows: contract(rows, weights[weight.name])

@@ -1,0 +1,24 @@
+"""Absolute error with a dead zone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import sympy as sp
+
+from miras_compiler.elements.base import NonNegative, exact
+from miras_compiler.elements.bias.base import AttentionalBias, residual
+from miras_compiler.symbols import RowSum, larger, magnitude
+
+
+class EpsilonInsensitiveBias(AttentionalBias):
+    """Errors up to ε = `epsilon` write nothing."""
+
+    kind: Literal["epsilon_insensitive"] = "epsilon_insensitive"
+    epsilon: NonNegative = 0.1
+
+    formula = "ℓ = Σⱼ max(0, |uⱼ − vⱼ| − ε)"
+    citation = "the error of support vector regression, as an attentional bias in the sense of MIRAS, arXiv 2504.13173, def. 3.1"
+
+    def loss(self) -> sp.Expr:
+        return RowSum(larger(magnitude(residual()) - exact(self.epsilon), sp.Integer(0)))

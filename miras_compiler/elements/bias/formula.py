@@ -1,0 +1,28 @@
+"""The user's own attentional bias."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import sympy as sp
+from pydantic import Field
+
+from miras_compiler.elements.bias.base import AttentionalBias
+from miras_compiler.elements.user_formula import LOSS
+from miras_compiler.formula import names_in, parse_formula
+
+
+class FormulaBias(AttentionalBias):
+    """An expression in u, v and declared gates, reduced to a scalar by sum, max or norm."""
+
+    kind: Literal["formula"] = "formula"
+    text: Annotated[str, LOSS] = Field(alias="loss")
+
+    formula = "ℓ = your expression in u, v and gates"
+    citation = "MIRAS, arXiv 2504.13173, def. 3.1"
+
+    def gates(self) -> tuple[str, ...]:
+        return (*super().gates(), *sorted(names_in(self.text) - {"u", "v"}))
+
+    def loss(self) -> sp.Expr:
+        return parse_formula(self.text, names_in(self.text))

@@ -1,0 +1,16 @@
+"""What a feature map φ is: a function of one key or query row, inside the operator."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from miras_compiler.elements.base import Element
+from miras_compiler.errors import InternalError
+
+
+class FeatureMap(Element):
+    """Acts alike on keys, queries and erase keys."""
+
+    def expression(self) -> sp.Expr:
+        """φ(x) in X, entrywise but for row reductions."""
+        raise InternalError(f"the feature map '{self.kind}' has no mathematics yet")

@@ -1,0 +1,20 @@
+"""Monomials up to a degree: OmegaNet and ATLAS."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from miras_compiler.elements.feature_map.base import FeatureMap
+
+
+class PolynomialMap(FeatureMap):
+    """K_φ = C(K + degree, degree) features with outer coefficients c_i, so that φ(q)·φ(k) = Σ cᵢ² (q·k)ⁱ."""
+
+    kind: Literal["polynomial"] = "polynomial"
+    degree: Annotated[int, Field(ge=1, le=8)] = 2
+
+    formula = "φ(x) = (c_|b| √(|b|!/b!) xᵇ) over |b| ≤ degree"
+    citation = "ATLAS, arXiv 2505.23735, §3.1"
+    later = "feature maps that change the key's width are not built yet"

@@ -1,0 +1,67 @@
+"""What a memory M(W; x) is: its weight matrices and its forward map as a short list of steps."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+import sympy as sp
+from pydantic import Field
+
+from miras_compiler.elements.base import Element, Positive, Settings
+from miras_compiler.errors import InternalError
+
+
+class Weight(NamedTuple):
+    """A weight matrix; axes are letters: k key, n (n1, n2, … when there are several) hidden, v value."""
+
+    name: str
+    rows: str
+    columns: str
+
+
+class Product(NamedTuple):
+    """out = left @ weight, where left is an earlier out or "x", the input row."""
+
+    out: str
+    left: str
+    weight: str
+
+
+class Entrywise(NamedTuple):
+    """out = expr, entrywise, in the symbols `letter(<earlier out>)`."""
+
+    out: str
+    expr: sp.Expr
+
+
+class MemoryInit(Settings):
+    """How a layer draws W_0: a standard deviation, or 1/√rows; learned with the outer weights or fixed."""
+
+    std: Literal["fan_in"] | Positive = "fan_in"
+    learned: bool = True
+
+
+class Memory(Element):
+    """Forward map f, then `norm` over the value axis (ε 1e-6, scale and shift per head), then `residual` adds the raw key or query."""
+
+    norm: Literal["none", "layer", "rms"] = "none"
+    residual: bool = False
+    init: MemoryInit = MemoryInit()
+
+    deep: ClassVar[bool]
+
+    def weights(self) -> tuple[Weight, ...]:
+        """The weight matrices, in the order in which the paper numbers them."""
+        raise InternalError(f"the memory '{self.kind}' has no mathematics yet")
+
+    def forward(self) -> tuple[Product | Entrywise, ...]:
+        """The steps from "x" to "f", before norm and residual."""
+        raise InternalError(f"the memory '{self.kind}' has no mathematics yet")
+
+
+class DeepMemory(Memory):
+    """A memory of several weight matrices; its hidden width is N = expansion · K."""
+
+    expansion: Annotated[int, Field(ge=1, le=64)] = 4
+
+    deep: ClassVar[bool] = True

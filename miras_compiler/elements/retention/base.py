@@ -1,0 +1,41 @@
+"""What a retention is: the regularizer F whose mirror map ψ = (∇F)⁻¹ turns the dual state into what is read."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import sympy as sp
+
+from miras_compiler.elements.base import Element
+from miras_compiler.errors import InternalError
+
+Slice = Literal["input", "output", "all"]
+
+
+class Retention(Element):
+    """`order` says where the surprise is measured: at W_{t−1}, or at the decayed state ψ(alpha_t A_{t−1})."""
+
+    order: Literal["after_gradient", "before_gradient"] = "after_gradient"
+
+    space: ClassVar[Literal["dual", "primal"]] = "dual"  # what the carried state is
+    start: ClassVar[Literal["zero", "required", "uniform"]] = "zero"  # what `initial_state=None` means; required: it is refused
+    identity: ClassVar[bool] = False  # ψ(A) = A
+
+    def gates(self) -> tuple[str, ...]:
+        return ("alpha",)
+
+    def generator(self) -> sp.Expr | None:
+        """F: entrywise in W, or a scalar with RowSum over `slice_axis`; None where the papers print a map and no regularizer."""
+        raise InternalError(f"the retention '{self.kind}' has no mathematics yet")
+
+    def printed_mirror_map(self) -> sp.Expr | None:
+        """ψ as printed, in A with RowSum over `slice_axis`, for the kinds that have no regularizer."""
+        return None
+
+    def slice_axis(self) -> Slice:
+        """The axes of a weight matrix that a RowSum or the constraint runs over: its input, its output, or both."""
+        return "all"
+
+    def constraint(self) -> sp.Expr | None:
+        """The total that the entries of a slice sum to, or None."""
+        return None

@@ -1,0 +1,24 @@
+"""Elastic net in the dual: a sparse memory."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import sympy as sp
+
+from miras_compiler.elements.base import NonNegative, exact
+from miras_compiler.elements.retention.base import Retention
+from miras_compiler.symbols import W, magnitude
+
+
+class ElasticNetFTRLRetention(Retention):
+    """λ = `threshold`; weights whose dual is smaller than λ are read as 0."""
+
+    kind: Literal["elastic_net_ftrl"] = "elastic_net_ftrl"
+    threshold: NonNegative = 0.1
+
+    formula = "F = ½‖W‖² + λ‖W‖₁,  ψ(A) = sign(A) max(0, |A| − λ)"
+    citation = "MIRAS, arXiv 2504.13173, eq. 22, as discounted FTRL"
+
+    def generator(self) -> sp.Expr | None:
+        return W**2 / 2 + exact(self.threshold) * magnitude(W)

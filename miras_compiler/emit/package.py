@@ -1,0 +1,99 @@
+"""`emit`: all files of a package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import networkx as nx
+
+from miras_compiler.analysis import CostLine, ParallelForm
+from miras_compiler.derive import UpdateRule
+from miras_compiler.emit.derivation import emit_derivation
+from miras_compiler.emit.graph import emit_dot, emit_json, emit_svg
+from miras_compiler.emit.interface import Interface, build_interface
+from miras_compiler.emit.python_text import axes_table, header, legend, names_table, pass_on, signature
+from miras_compiler.emit.source_file import SourceFile
+from miras_compiler.emit.template import fill
+from miras_compiler.emit.torch.chunked import emit_chunked
+from miras_compiler.emit.torch.recurrent import emit_recurrent
+from miras_compiler.ir.nodes import Program
+from miras_compiler.spec import Spec, digest, normalized_yaml
+from miras_compiler.version import __version__
+
+
+def emit(
+    rule: UpdateRule, graph: nx.MultiDiGraph[str], form: ParallelForm, program: Program, cost: Sequence[CostLine]
+) -> tuple[SourceFile, ...]:
+    """The files of the package of one spec, in the order of their names."""
+    spec = rule.spec
+    interface = build_interface(spec)
+    chunked = spec.frozen_gradient
+    texts = {
+        "__init__.py": fill("init.py", {"header": header(spec), "name": spec.name, "summary": summary(spec)}),
+        "contract.py": emit_contract(spec, interface),
+        "recurrent.py": emit_recurrent(rule, interface, chunked),
+        "chunked.py": emit_chunked(rule, form, program, interface, chunked),
+        "ops.py": emit_ops(spec, interface),
+        "derivation.md": emit_derivation(rule, form, program),
+        "graph.dot": emit_dot(graph),
+        "graph.svg": emit_svg(graph),
+        "graph.json": emit_json(graph),
+        "manifest.json": emit_manifest(spec, interface, form, cost),
+        "spec.yaml": normalized_yaml(spec),
+    }
+    return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
+
+
+def summary(spec: Spec) -> str:
+    """One line: what the package computes."""
+    parts = (f"{spec.memory.kind} memory", f"{spec.attentional_bias.kind} bias", f"{spec.retention.kind} retention", spec.optimizer.kind)
+    return f"{spec.name}: {', '.join(parts)}."
+
+
+def emit_contract(spec: Spec, interface: Interface) -> str:
+    shapes = [f'torch.zeros([lengths[axis] for axis in "{axes}"], dtype=work, device=device)' for _, axes in interface.weights]
+    zero = ", ".join(f'"{entry.name}": {shape}' for entry, shape in zip(interface.weights, shapes, strict=True))
+    return fill("contract.py", {
+        "header": header(spec),
+        "name": spec.name,
+        "legend": legend(interface),
+        "tokens": axes_table((argument.name, argument.axes) for argument in interface.tokens),
+        "parameters": axes_table((argument.name, argument.axes) for argument in interface.parameters),
+        "state": axes_table(interface.state),
+        "weights": names_table(interface.weights),
+        "chunk": spec.chunk.size if spec.frozen_gradient else 1,
+        "requires_state": bool(interface.requires_state),
+        "why_required": interface.requires_state,
+        "zero_state": f"{{{zero}}}",
+    })  # fmt: skip
+
+
+def emit_ops(spec: Spec, interface: Interface) -> str:
+    described = [f"{a.name} [{', '.join(a.axes)}]: {a.role}, {a.domain}" for a in interface.inputs]
+    state = ", ".join(f"{entry.name} [{', '.join(entry.axes)}]" for entry in interface.state)
+    docs = "\n".join([*described, f"State: {state}.", "Returns the outputs [B, T, H, V] and, if asked for, the final state."])
+    return fill("ops.py", {
+        "header": header(spec), "name": spec.name, "signature": signature(interface), "pass_on": pass_on(interface), "docs": docs,
+    })  # fmt: skip
+
+
+def emit_manifest(spec: Spec, interface: Interface, form: ParallelForm, cost: Sequence[CostLine]) -> str:
+    content = {
+        "name": spec.name,
+        "digest": digest(spec),
+        "compiler_version": __version__,
+        "paper": spec.paper,
+        "dims": {"H": spec.layer.heads, "K": spec.key_dim, "V": spec.value_dim, **({"N": spec.hidden_dim} if spec.hidden_dim else {})},
+        "inputs": [{"name": a.name, "axes": list(a.axes), "role": a.role, "domain": a.domain} for a in interface.inputs],
+        "state": [{"name": entry.name, "axes": list(entry.axes)} for entry in interface.state],
+        "parallel_form": {"kind": form.kind, "reason": form.reason, "exact": form.exact},
+        "chunk": spec.chunk.model_dump(mode="json"),
+        "cost": [{"what": line.what, "value": line.value, "unit": line.unit} for line in cost],
+        "ops": {
+            "naive_recurrent": f"naive_recurrent_{spec.name}",
+            "chunk": f"chunk_{spec.name}",
+            "fused_recurrent": f"fused_recurrent_{spec.name}",
+        },
+    }
+    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"

@@ -1,0 +1,137 @@
+"""A tile program as the body of a PyTorch function: one statement per named value, in sections, each with its equation beside it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from miras_compiler.derive.notation import equation
+from miras_compiler.emit.torch.expression import Code, Printer
+from miras_compiler.emit.torch.tile import TilePrinter
+from miras_compiler.ir.build import length, placeholder
+from miras_compiler.ir.nodes import AXIS_ORDER, Leaf, Map, Node, Program, Rename
+from miras_compiler.ir.traverse import leaves_of, nodes_of, use_counts
+
+WIDTH = 140
+INDENT = "    "
+
+
+@dataclass(frozen=True)
+class Body:
+    """`parameters` are the arguments in code, one per leaf in the order asked for; `lines` the indented statements, return included."""
+
+    parameters: tuple[str, ...]
+    lines: tuple[str, ...]
+    helpers: tuple[str, ...]
+
+    @property
+    def uses_functional(self) -> bool:
+        return any("functional." in line for line in (*self.lines, *self.helpers))
+
+
+def print_body(program: Program, sections: Sequence[tuple[str, str]], leaves: Sequence[str], outputs: Sequence[str]) -> Body:
+    """The statements of a program whose function takes `leaves` and returns `outputs`; `sections` are (section, comment), in order."""
+    return _BodyPrinter(program, sections).body(leaves, outputs)
+
+
+class _BodyPrinter:
+    def __init__(self, program: Program, sections: Sequence[tuple[str, str]]) -> None:
+        self.program = program
+        self.titles = dict(sections)
+        self.rank = {section: index for index, (section, _) in enumerate(sections)}
+        self.uses = use_counts(program)
+        self.printer = Printer()
+        self.names: dict[Node, str] = {leaf: program.label(leaf) for leaf in leaves_of(program)}
+        self.tiles = TilePrinter(self.printer, self.operand)
+
+    def body(self, leaves: Sequence[str], outputs: Sequence[str]) -> Body:
+        found = {leaf.name: leaf for leaf in leaves_of(self.program)}
+        lines: list[str] = []
+        heading = ""
+        for node in self.ordered_statements():
+            title = self.titles.get(self.section_of[node], "measures")
+            if title != heading:
+                lines += [*([""] if lines else []), f"{INDENT}# {title}"]
+            heading = title
+            lines.append(self.statement(node))
+        results = ", ".join(self.operand(self.program.outputs[name]).text for name in outputs)
+        lines.append(f"{INDENT}return {results}")
+        preamble = [f"{INDENT}{line}" for line in self.dimensions(found)]
+        parameters = tuple(self.names[found[name]] if name in found else name for name in leaves)
+        return Body(parameters, (*preamble, *lines), tuple(self.printer.helpers.values()))
+
+    def dimensions(self, found: dict[str, Leaf]) -> list[str]:
+        """`dim_v = v.shape[-1]` for every length that an expression names."""
+        used = {
+            axis
+            for node in nodes_of(self.program)
+            if isinstance(node, Map)
+            for axis in AXIS_ORDER
+            if length(axis) in node.expr.free_symbols
+        }
+        used |= self.tiles.lengths
+        lines = []
+        for axis in sorted(used, key=AXIS_ORDER.index):
+            token = "c" if axis in "ij" else axis
+            leaf = next(leaf for leaf in found.values() if token in leaf.axes)
+            lines.append(f"dim_{axis} = {self.names[leaf]}.shape[{leaf.axes.index(token) - len(leaf.axes)}]")
+        return lines
+
+    def ordered_statements(self) -> list[Node]:
+        """The tiles that get a statement: topological, and by section where there is a choice."""
+        nodes = [node for node in nodes_of(self.program) if not isinstance(node, Leaf)]
+        self.section_of = self.sections(nodes)
+        waiting = {node: {arg for arg in node.args if not isinstance(arg, Leaf)} for node in nodes}
+        readers: dict[Node, list[Node]] = {}
+        for node, args in waiting.items():
+            for arg in args:
+                readers.setdefault(arg, []).append(node)
+        place = {node: index for index, node in enumerate(nodes)}
+        ready = [(self.rank.get(self.section_of[node], len(self.rank)), place[node]) for node in nodes if not waiting[node]]
+        heapq.heapify(ready)
+        order: list[Node] = []
+        while ready:
+            node = nodes[heapq.heappop(ready)[1]]
+            order.append(node)
+            for reader in readers.get(node, ()):
+                waiting[reader].discard(node)
+                if not waiting[reader]:
+                    heapq.heappush(ready, (self.rank.get(self.section_of[reader], len(self.rank)), place[reader]))
+        return [node for node in order if self.needs_statement(node)]
+
+    def sections(self, nodes: list[Node]) -> dict[Node, str]:
+        found: dict[Node, str] = {}
+        for node in reversed(nodes):
+            if node in self.program.labels:
+                found[node] = self.program.labels[node].section
+            found.setdefault(node, next(iter(self.titles)))
+            for arg in node.args:
+                found.setdefault(arg, found[node])
+        return found
+
+    def needs_statement(self, node: Node) -> bool:
+        if isinstance(node, Rename) or (isinstance(node, Map) and (not node.args or self.is_broadcast(node))):
+            return False
+        return node in self.program.labels or self.uses[node] > 1
+
+    @staticmethod
+    def is_broadcast(node: Map) -> bool:
+        return bool(node.expr == placeholder(0))
+
+    def operand(self, node: Node) -> Code:
+        """A tile as it stands in an expression: its name, or its code where nothing else reads it."""
+        if node in self.names:
+            return Code(self.names[node], size=len(node.axes))
+        if isinstance(node, Rename):
+            return self.operand(node.args[0])
+        return self.tiles.code(node)
+
+    def statement(self, node: Node) -> str:
+        code = self.tiles.code(node).text
+        self.names[node] = self.program.labels[node].name if node in self.program.labels else f"x{len(self.names)}"
+        line = f"{INDENT}{self.names[node]} = {code}"
+        if node not in self.program.labels:
+            return line
+        comment = f"  # {equation(self.program, node)}"
+        return line + comment if len(line + comment) <= WIDTH else line

@@ -1,0 +1,70 @@
+"""chunked.py: the parallel form, a tile of tokens at a time."""
+
+from __future__ import annotations
+
+from miras_compiler.analysis import ParallelForm
+from miras_compiler.analysis.parallel_form import EXPLANATION
+from miras_compiler.derive import UpdateRule
+from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.python_text import header, mapping, pass_on, signature, step_signature
+from miras_compiler.emit.template import fill
+from miras_compiler.emit.torch.body import print_body
+from miras_compiler.emit.torch.recurrent import loop_variable, state_holes
+from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.traverse import leaves_of
+
+SECTIONS = (
+    ("decay", "decays, and the weights of surprises"),
+    ("surprise", "the surprises of all tokens"),
+    ("memory", "the surprises of all tokens"),
+    ("read", "the memory at the queries"),
+    ("output", "the memory at the queries"),
+    ("end", "the state behind the tile"),
+)
+PER_TOKEN_TILE = 16  # tokens whose states exist at once
+TILE = 64
+
+
+def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interface: Interface, chunked: bool) -> str:
+    """Text of chunked.py; where no parallel form is exact, a word why, and the token loop."""
+    spec = rule.spec
+    common = {"header": header(spec), "name": spec.name, "reason": sentence(form.reason), "signature": signature(interface)}
+    if form.kind == "token_by_token":
+        return fill("chunked_by_token.py", common | {"tile": TILE, "pass_on": pass_on(interface)})
+    used = {leaf.name for leaf in leaves_of(program)}
+    entries = [entry.name for entry in interface.state if entry.name != "position"]
+    valid = ["valid"] if "valid" in used else []
+    leaves = [*(argument.name for argument in interface.tokens), *valid, *(argument.name for argument in interface.parameters), *entries]
+    leaves = [name for name in leaves if name in used]
+    next_state = [name for name in entries if not name.endswith("_start")]
+    body = print_body(program, SECTIONS, leaves, ["o", *next_state])
+    variable = {name: loop_variable(spec, name) for name in entries}
+    tokens = [*(argument.name for argument in interface.tokens), *valid]
+    arguments = [f"{name}[:, :, at]" if name in tokens else variable.get(name, name) for name in leaves]
+    size = spec.chunk.size
+    return fill("chunked.py", common | {
+        "form": EXPLANATION[form.kind],
+        "functional": body.uses_functional,
+        "chunked": chunked,
+        "linear_reads": spec.linear_reads,
+        "tile": min(size, PER_TOKEN_TILE if form.kind == "dual_per_token" else max(TILE, size if chunked else 0)) if chunked else TILE,
+        "tokens_dict": mapping([argument.name for argument in interface.tokens]),
+        "parameters_dict": mapping([argument.name for argument in interface.parameters]),
+        "unpack_tokens": ", ".join(argument.name for argument in interface.tokens),
+        "parameters": [argument.name for argument in interface.parameters],
+        "valid": bool(valid),
+        **state_holes(spec, interface, variable),
+        "step_targets": ", ".join(["o", *(variable[name] for name in next_state)]),
+        "step_arguments": "\n".join(f"            {argument}," for argument in arguments),
+        "step_signature": step_signature(body.parameters),
+        "step_body": "\n".join(body.lines),
+        "helpers": "\n".join(body.helpers),
+    })  # fmt: skip
+
+
+def sentence(text: str) -> str:
+    """The text with a capital letter and a full stop, in lines that fit."""
+    import textwrap
+
+    text = f"{text[0].upper()}{text[1:]}."
+    return "\n".join(textwrap.wrap(text, 136, break_long_words=False, break_on_hyphens=False))

@@ -1,0 +1,198 @@
+"""Entrywise expressions as PyTorch code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import sympy as sp
+
+from miras_compiler.errors import InternalError
+from miras_compiler.symbols import Composite, Power0, letter
+
+SUM, PRODUCT, UNARY, POWER, ATOM = range(5)  # how tightly a piece of code binds
+
+
+class Code(NamedTuple):
+    """`size` orders factors: small tiles are multiplied first."""
+
+    text: str
+    strength: int = ATOM
+    size: int = 0
+
+    def at_least(self, strength: int) -> str:
+        return self.text if self.strength >= strength else f"({self.text})"
+
+
+CALLS = {
+    "exp": "torch.exp({})", "log": "torch.log({})", "tanh": "torch.tanh({})", "cosh": "torch.cosh({})", "sinh": "torch.sinh({})",
+    "sigmoid": "torch.sigmoid({})", "relu": "torch.relu({})", "gelu": "functional.gelu({})", "silu": "functional.silu({})",
+    "gelu_tanh": 'functional.gelu({}, approximate="tanh")', "rsqrt": "torch.rsqrt({})", "normal_cdf": "torch.special.ndtr({})",
+    "magnitude": "torch.abs({})", "signum": "torch.sign({})", "softplus": "softplus({})", "step": "step({})",
+}  # fmt: skip
+HELPERS = {
+    "power0": '''
+def power0(x: Tensor, exponent: float) -> Tensor:
+    """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
+    inside = x != 0 if exponent == int(exponent) else x > 0
+    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)
+''',
+    "softplus": '''
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)), without overflow."""
+    return torch.logaddexp(x, torch.zeros_like(x))
+''',
+    "step": '''
+def step(x: Tensor) -> Tensor:
+    """1 where x > 0, else 0."""
+    return (x > 0).to(x.dtype)
+''',
+    "sum_before": '''
+def sum_before(x: Tensor, dim: int) -> Tensor:
+    """Cumulative sum that leaves the entry itself out."""
+    first, rest = torch.zeros_like(x.narrow(dim, 0, 1)), x.narrow(dim, 0, x.shape[dim] - 1)
+    return torch.cat((first, rest), dim).cumsum(dim)
+''',
+    "sum_after": '''
+def sum_after(x: Tensor, dim: int) -> Tensor:
+    """Sum of the entries behind each."""
+    return sum_before(x.flip(dim), dim).flip(dim)
+''',
+    "segment_sums": '''
+def segment_sums(x: Tensor) -> Tensor:
+    """[..., t, j]: the sum of x over j < l ≤ t."""
+    return x[..., None].expand(*x.shape, x.shape[-1]).tril(-1).cumsum(-2)
+''',
+    "segment_sums_before": '''
+def segment_sums_before(x: Tensor) -> Tensor:
+    """[..., t, j]: the sum of x over j < l < t."""
+    return sum_before(x[..., None].expand(*x.shape, x.shape[-1]).tril(-1), -2)
+''',
+}  # fmt: skip
+NEEDS = {"sum_after": ("sum_before",), "segment_sums_before": ("sum_before",)}
+
+
+class Printer:
+    """Prints expressions and collects the helper functions that the code calls."""
+
+    def __init__(self) -> None:
+        self.helpers: dict[str, str] = {}
+
+    def need(self, name: str) -> str:
+        for each in (*NEEDS.get(name, ()), name):
+            self.helpers.setdefault(each, HELPERS[each])
+        return name
+
+    def expression(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> Code:
+        if expr in bound:
+            return bound[expr]
+        if isinstance(expr, sp.Symbol):
+            return Code(expr.name)
+        if expr.is_number and not expr.has(sp.Function):
+            return number(expr)
+        if isinstance(expr, sp.Add):
+            return self.sum(expr, bound)
+        if isinstance(expr, sp.Mul):
+            return self.product(expr, bound)
+        if isinstance(expr, sp.Pow):
+            return self.power(expr, bound)
+        return self.call(expr, bound)
+
+    def sum(self, expr: sp.Add, bound: Mapping[sp.Symbol, Code]) -> Code:
+        terms = sorted(expr.as_ordered_terms(), key=lambda term: (term.could_extract_minus_sign(), -len(sp.Mul.make_args(term))))
+        text, size = "", 0
+        for term in terms:
+            negative = bool(text) and term.could_extract_minus_sign()
+            part = self.expression(-term if negative else term, bound)
+            size = max(size, part.size)
+            text = f"{text} {'-' if negative else '+'} {part.at_least(PRODUCT)}" if text else part.at_least(PRODUCT)
+        return Code(text, SUM, size)
+
+    def product(self, expr: sp.Mul, bound: Mapping[sp.Symbol, Code]) -> Code:
+        constant, factors, divisors = sp.Integer(1), [], []
+        for factor in sp.Mul.make_args(expr):
+            if factor.is_number and not factor.has(sp.Function):
+                constant *= factor
+            elif isinstance(factor, sp.Pow) and factor.exp.is_Integer and factor.exp < 0:
+                divisors.append(factor.base**-factor.exp)
+            else:
+                factors.append(factor)
+        denominator = sp.Mul(*divisors)
+        negative = constant.could_extract_minus_sign()
+        constant = -constant if negative else constant
+        codes = sorted((self.expression(factor, bound) for factor in factors), key=lambda code: code.size)
+        parts = [code.at_least(PRODUCT if index == 0 and constant == 1 else UNARY) for index, code in enumerate(codes)]
+        if constant != 1 or not parts:
+            parts.insert(0, number(constant).at_least(UNARY))
+        text = " * ".join(parts)
+        if denominator != 1:
+            text += f" / {self.expression(denominator, bound).at_least(UNARY)}"
+        size = max((code.size for code in codes), default=0)
+        several = len(parts) > 1 or denominator != 1
+        if negative:
+            return Code(f"-{text if several else codes[0].at_least(UNARY)}", PRODUCT if several else UNARY, size)
+        return Code(text, PRODUCT, size) if several else codes[0] if codes else Code(text)
+
+    def power(self, expr: sp.Pow, bound: Mapping[sp.Symbol, Code]) -> Code:
+        base = self.expression(expr.base, bound)
+        if expr.exp == 2:
+            return Code(f"{base.at_least(ATOM)}.square()", ATOM, base.size)
+        if expr.exp == sp.Rational(1, 2):
+            return Code(f"torch.sqrt({base.text})", ATOM, base.size)
+        if expr.exp.is_number and expr.exp < 0:
+            return Code(f"1 / {self.expression(expr.base**-expr.exp, bound).at_least(UNARY)}", PRODUCT, base.size)
+        exponent = self.expression(expr.exp, bound)
+        text = f"{base.at_least(ATOM)}"
+        return Code(
+            f"{text}**{exponent.at_least(ATOM)}" if text.isidentifier() else f"{text} ** {exponent.at_least(ATOM)}", POWER, base.size
+        )
+
+    def call(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> Code:
+        name = type(expr).__name__
+        size = max((self.expression(argument, bound).size for argument in expr.args), default=0)
+        arguments = [self.expression(argument, bound).text for argument in expr.args]
+        if name == "where_positive":
+            return Code(f"torch.where({self.condition(expr.args[0], bound)}, {arguments[1]}, {arguments[2]})", ATOM, size)
+        if name in ("larger", "smaller"):
+            return Code(self.extremum(expr, bound), ATOM, size)
+        if isinstance(expr, Power0):
+            return Code(f"{self.need('power0')}({arguments[0]}, {arguments[1]})", ATOM, size)
+        if name in CALLS:
+            if name in HELPERS:
+                self.need(name)
+            return Code(CALLS[name].format(arguments[0]), ATOM, size)
+        if isinstance(expr, Composite):
+            self.define(expr)
+            return Code(f"{name}({arguments[0]})", ATOM, size)
+        raise InternalError(f"no PyTorch for the function {name}")
+
+    def define(self, expr: Composite) -> None:
+        """A helper for a function that PyTorch lacks, from its definition."""
+        name = type(expr).__name__
+        x = letter("x")
+        body = self.expression(expr.definition(x), {x: Code("x")}).text
+        says = f'"""Derivative of {name.removesuffix("_slope")}."""'
+        self.helpers[name] = f"\ndef {name}(x: Tensor) -> Tensor:\n    {says}\n    return {body}\n"
+
+    def condition(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> str:
+        """`a > b` for a − b > 0."""
+        terms = sp.Add.make_args(expr)
+        above = sp.Add(*(term for term in terms if not term.could_extract_minus_sign()))
+        below = sp.Add(*(-term for term in terms if term.could_extract_minus_sign()))
+        return f"{self.expression(above, bound).text} > {self.expression(below, bound).text}"
+
+    def extremum(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> str:
+        """max or min; against a number a clamp, else `where`, whose derivative at a tie goes to the second."""
+        a, b = expr.args
+        largest = type(expr).__name__ == "larger"
+        for x, y in ((a, b), (b, a)):
+            if x.is_number:
+                return f"{self.expression(y, bound).at_least(ATOM)}.clamp({'min' if largest else 'max'}={number(x).text})"
+        first, second = self.expression(a, bound).text, self.expression(b, bound).text
+        return f"torch.where({first} {'>' if largest else '<'} {second}, {first}, {second})"
+
+
+def number(value: sp.Expr) -> Code:
+    """A literal; the shortest float that reads back as the same number where it is no integer."""
+    text = str(int(value)) if value.is_Integer else repr(float(value))
+    return Code(text, UNARY if text.startswith("-") else ATOM)

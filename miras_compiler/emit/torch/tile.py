@@ -1,0 +1,129 @@
+"""One tile as one PyTorch expression. Tiles lie behind the dimensions of batch and head: an axis is a negative dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from miras_compiler.emit.torch.expression import ATOM, PRODUCT, UNARY, Code, Printer
+from miras_compiler.errors import InternalError
+from miras_compiler.ir.build import placeholder
+from miras_compiler.ir.nodes import AXIS_ORDER, Axes, Contract, Cumulate, Map, Mask, Node, Reduce, TriangularSolve
+
+LETTERS = "abdefghlmoprst"  # for axes of more than one letter, in einsum
+
+
+class TilePrinter:
+    """`operand` gives the code of an argument; `lengths` collects the axes whose lengths the code names."""
+
+    def __init__(self, printer: Printer, operand: Callable[[Node], Code]) -> None:
+        self.printer = printer
+        self.operand = operand
+        self.lengths: set[str] = set()
+
+    def code(self, node: Node) -> Code:
+        size = len(node.axes)
+        match node:
+            case Map():
+                return self.map(node)
+            case Contract(args=(a, b)):
+                return self.contract(a, b, node.axes)
+            case Reduce(args=(inside,)):
+                return self.reduce(node, inside)
+            case Cumulate(args=(inside,)):
+                return Code(self.cumulate(node, inside), ATOM, size)
+            case Mask(args=(inside,)):
+                if node.axes[-2:] != (node.row, node.column):
+                    raise InternalError(f"a mask over {node.row}, {node.column} of a tile over {node.axes}")
+                return Code(f"{self.full(inside).at_least(ATOM)}.tril({-node.low or ''})", ATOM, size)
+            case TriangularSolve(args=(lower, right)):
+                return Code(self.solve(node, lower, right), ATOM, size)
+        raise InternalError(f"no PyTorch for {node!r}")
+
+    def map(self, node: Map) -> Code:
+        if not node.args:
+            return self.constant(node)
+        bound = {placeholder(i): self.aligned(arg, node.axes) for i, arg in enumerate(node.args)}
+        code = self.printer.expression(node.expr, bound)
+        return Code(code.text, code.strength, len(node.axes))
+
+    def constant(self, node: Map) -> Code:
+        value = self.printer.expression(node.expr, {})
+        if not node.axes:
+            return value
+        self.lengths |= set(node.axes)
+        shape = ", ".join(f"dim_{axis}" for axis in node.axes)
+        return Code(f"q.new_full(({shape}{',' if len(node.axes) == 1 else ''}), {value.text})", ATOM, len(node.axes))
+
+    def full(self, node: Node) -> Code:
+        """A tile with all its entries, where a broadcast would do in an entrywise expression."""
+        if isinstance(node, Map) and node.expr == placeholder(0) and len(node.args[0].axes) < len(node.axes):
+            self.lengths |= set(node.axes)
+            shape = ", ".join(f"dim_{axis}" for axis in node.axes)
+            return Code(f"{self.aligned(node.args[0], node.axes).at_least(ATOM)}.expand(*q.shape[:-2], {shape})", ATOM, len(node.axes))
+        return self.operand(node)
+
+    def aligned(self, arg: Node, axes: Axes) -> Code:
+        """An argument with a dimension of length 1 for every axis of the result that it lacks."""
+        while isinstance(arg, Map) and arg.expr == placeholder(0):
+            (arg,) = arg.args
+        code = self.operand(arg)
+        if sorted(arg.axes, key=axes.index) != list(arg.axes):
+            code = Code(f"{code.at_least(ATOM)}.mT", ATOM, code.size)
+        if len(arg.axes) == len(axes) or not arg.axes and not axes:
+            return Code(code.text, code.strength, len(arg.axes))
+        index = [":" if axis in arg.axes else "None" for axis in axes]
+        while index and index[0] == ":":
+            index.pop(0)
+        return Code(f"{code.at_least(ATOM)}[..., {', '.join(index)}]", ATOM, len(arg.axes))
+
+    def contract(self, a: Node, b: Node, axes: Axes) -> Code:
+        (shared,) = {*a.axes} & {*b.axes}
+        if len(a.axes) == len(b.axes) == 2:
+            left, right = self.operand(a), self.operand(b)
+            left_text = left.at_least(PRODUCT) if a.axes[1] == shared else f"{left.at_least(ATOM)}.mT"
+            right_text = right.at_least(UNARY) if b.axes[0] == shared else f"{right.at_least(ATOM)}.mT"
+            return Code(f"{left_text} @ {right_text}", PRODUCT, 2)
+        return self.einsum(a, b, axes)
+
+    def einsum(self, a: Node, b: Node, axes: Axes) -> Code:
+        names = dict(zip((x for x in AXIS_ORDER if len(x) > 1), LETTERS, strict=False))
+        terms = ["..." + "".join(names.get(axis, axis) for axis in each) for each in (a.axes, b.axes, axes)]
+        return Code(f'torch.einsum("{terms[0]},{terms[1]}->{terms[2]}", {self.operand(a).text}, {self.operand(b).text})', ATOM, len(axes))
+
+    def reduce(self, node: Reduce, inside: Node) -> Code:
+        dim = inside.axes.index(node.axis) - len(inside.axes)
+        if node.kind == "max":
+            return Code(f"{self.operand(inside).at_least(ATOM)}.amax({dim})", ATOM, len(node.axes))
+        product = isinstance(inside, Map) and inside.expr == placeholder(0) * placeholder(1)
+        if product and self.operand(inside).text == self.map(inside).text and inside.args[0].axes != inside.args[1].axes:  # type: ignore[arg-type]
+            a, b = inside.args
+            return self.einsum(a, b, node.axes)
+        return Code(f"{self.full(inside).at_least(ATOM)}.sum({dim})", ATOM, len(node.axes))
+
+    def cumulate(self, node: Cumulate, inside: Node) -> str:
+        dim = node.axes.index(node.axis) - len(node.axes)
+        if _is_segment(inside) and not node.reverse:
+            name = self.printer.need("segment_sums_before" if node.exclusive else "segment_sums")
+            return f"{name}({self.operand(inside.args[0].args[0]).text})"
+        code = self.full(inside)
+        if node.exclusive:
+            return f"{self.printer.need('sum_after' if node.reverse else 'sum_before')}({code.text}, {dim})"
+        flip = f".flip({dim})" if node.reverse else ""
+        return f"{code.at_least(ATOM)}{flip}.cumsum({dim}){flip}"
+
+    def solve(self, node: TriangularSolve, lower: Node, right: Node) -> str:
+        shared = lower.axes[1] if node.transposed else lower.axes[0]
+        system = f"{self.operand(lower).at_least(ATOM)}.mT" if node.transposed else self.operand(lower).text
+        rows = self.operand(right)
+        turned = right.axes[0] != shared
+        rows_text = f"{rows.at_least(ATOM)}.mT" if turned else rows.text
+        call = f"torch.linalg.solve_triangular({system}, {rows_text}, upper={node.transposed}, unitriangular=True)"
+        return f"{call}.mT" if turned else call
+
+
+def _is_segment(node: Node) -> bool:
+    """Numbers per row token, for every column before it."""
+    if not (isinstance(node, Mask) and node.low == 1 and isinstance(node.args[0], Map)):
+        return False
+    rows = node.args[0]
+    return rows.expr == placeholder(0) and rows.args[0].axes == (node.row,)

@@ -1,0 +1,60 @@
+"""Everything that the compiler refuses, as exceptions whose text says where, what, why and what next.
+
+`SpecError` carries all problems of a spec at once. The command line turns `InputError` (and with it `SpecError`) into exit code 2,
+`CheckFailed` into exit code 1; anything else that escapes is a bug of ours, reported as `InternalError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: `where: what; why; remedy`. Empty parts are left out."""
+
+    where: str  # "specs/x.yaml:4:3", or the dotted key for a spec built in Python
+    what: str
+    why: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        said = "; ".join(part for part in (self.what, self.why, self.remedy) if part)
+        return f"{self.where}: {said}" if self.where else said
+
+
+class MirasError(Exception):
+    """Root of every exception that the compiler raises on purpose."""
+
+
+class InputError(MirasError):
+    """The user's input is wrong: a file, a folder, an option. Exit code 2."""
+
+
+class SpecError(InputError):
+    """A spec is wrong; `problems` holds everything found, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class CheckFailed(MirasError):
+    """A verification or a comparison came out wrong. Exit code 1."""
+
+
+class InternalError(MirasError):
+    """An invariant of the compiler does not hold: our bug, never the user's."""
+
+    def __init__(self, what: str, *, version: str = "", digest: str = "") -> None:
+        circumstances = ", ".join(part for part in (version and f"version {version}", digest and f"spec {digest}") if part)
+        told = f" ({circumstances})" if circumstances else ""
+        super().__init__(f"internal error: {what}{told}; this is a bug of the compiler: please open an issue with the spec and this text")
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """ "did you mean 'huber'?" when a choice resembles the name, else the list of choices."""
+    known = sorted(choices)
+    close = get_close_matches(name[:100], known, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(known)}"

@@ -1,0 +1,178 @@
+"""Build tiles, simplified: constants fold into expressions, unused and repeated arguments go, neutral operations vanish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+
+import sympy as sp
+
+from miras_compiler.errors import InternalError
+from miras_compiler.ir.nodes import (
+    AXIS_ORDER,
+    Axes,
+    Contract,
+    Cumulate,
+    Input,
+    Map,
+    Mask,
+    Node,
+    Reduce,
+    Rename,
+    State,
+    TriangularSolve,
+)
+from miras_compiler.symbols import RowMax, RowSum, letter
+
+
+def ordered(axes: Iterable[str]) -> Axes:
+    """The axes in the one order used everywhere: tokens, key, hidden, value."""
+    return tuple(sorted(set(axes), key=AXIS_ORDER.index))
+
+
+def placeholder(index: int) -> sp.Symbol:
+    """The symbol that stands for argument `index` in the expression of a Map."""
+    return letter(f"x{index}")
+
+
+def length(axis: str) -> sp.Symbol:
+    """The length of an axis, as it may appear in the expression of a Map."""
+    return sp.Symbol(f"dim_{axis}", positive=True)
+
+
+def input_tile(name: str, axes: Axes) -> Node:
+    return Input(axes, (), (name,))
+
+
+def state_tile(name: str, axes: Axes) -> Node:
+    return State(axes, (), (name,))
+
+
+def constant(value: sp.Expr | float, axes: Axes = ()) -> Node:
+    return Map(axes, (), (sp.sympify(value),))
+
+
+def is_constant(node: Node, value: object = None) -> bool:
+    return isinstance(node, Map) and not node.args and (value is None or node.expr == value)
+
+
+def entrywise(expr: sp.Expr, arguments: Mapping[str, Node], axes: Iterable[str] | None = None) -> Node:
+    """The Map of `expr`, whose letters are bound to tiles by name; over `axes`, or over all axes of the arguments."""
+    used = [name for name in sorted(arguments) if letter(name) in expr.free_symbols]
+    over = ordered(axes if axes is not None else (a for name in used for a in arguments[name].axes))
+    args: list[Node] = []
+    substitution: dict[sp.Basic, sp.Basic] = {}
+    for name in used:
+        node = arguments[name]
+        while isinstance(node, Map) and node.expr == placeholder(0):  # a broadcast: its argument is broadcast here
+            (node,) = node.args
+        if isinstance(node, Map) and not node.args:
+            substitution[letter(name)] = node.expr
+            continue
+        if node not in args:
+            args.append(node)
+        substitution[letter(name)] = placeholder(args.index(node))
+    expr = expr.xreplace(substitution)
+    kept = [i for i in range(len(args)) if placeholder(i) in expr.free_symbols]
+    expr = expr.xreplace({placeholder(old): placeholder(new) for new, old in enumerate(kept)})
+    args = [args[i] for i in kept]
+    unbound = expr.free_symbols - {placeholder(i) for i in range(len(args))} - {length(a) for a in AXIS_ORDER}
+    if unbound:
+        raise InternalError(f"unbound letters {sorted(map(str, unbound))} in {expr}")
+    if len(args) == 1 and expr == placeholder(0) and args[0].axes == over:
+        return args[0]
+    return Map(over, tuple(args), (expr,))
+
+
+def contract(a: Node, b: Node) -> Node:
+    """Sum over the shared axes; what is left of `a` comes first, then what is left of `b`."""
+    a, b = _as_computed(a), _as_computed(b)
+    shared = set(a.axes) & set(b.axes)
+    axes = tuple(x for x in a.axes if x not in shared) + tuple(x for x in b.axes if x not in shared)
+    if is_constant(a, 0) or is_constant(b, 0):
+        return constant(0, axes)
+    return Contract(axes, (a, b))
+
+
+def _as_computed(node: Node) -> Node:
+    """The tile behind a mere change of layout: contractions go by name."""
+    while isinstance(node, Map) and node.expr == placeholder(0) and len(node.axes) == len(node.args[0].axes):
+        (node,) = node.args
+    return node
+
+
+def rename(node: Node, old: str, new: str) -> Node:
+    """The same tile with another axis name; leaves that lack the axis alone."""
+    if old == new or old not in node.axes:
+        return node
+    axes = tuple(new if a == old else a for a in node.axes)
+    if is_constant(node):
+        return constant(node.expr, axes)  # type: ignore[attr-defined]
+    if isinstance(node, Rename) and node.new == old:
+        return rename(node.args[0], node.old, new)
+    return Rename(axes, (node,), (old, new))
+
+
+def total(node: Node, axis: str) -> Node:
+    """Sum over one axis; a tile without the axis counts once for each of its entries."""
+    if axis not in node.axes:
+        return entrywise(letter("a") * length(axis), {"a": node})
+    axes = tuple(a for a in node.axes if a != axis)
+    if is_constant(node):
+        return constant(node.expr * length(axis), axes)  # type: ignore[attr-defined]
+    if isinstance(node, Map):
+        factor, rest = node.expr.as_coeff_Mul()
+        if factor != 1:  # Σ c x = c Σ x
+            inside = entrywise(rest, {f"x{i}": arg for i, arg in enumerate(node.args)}, node.axes)
+            return entrywise(factor * letter("s"), {"s": total(inside, axis)}, axes)
+    return Reduce(axes, (node,), ("sum", axis))
+
+
+def largest(node: Node, axis: str) -> Node:
+    return Reduce(tuple(a for a in node.axes if a != axis), (node,), ("max", axis))
+
+
+def cumulate(node: Node, axis: str, *, reverse: bool = False, exclusive: bool = False) -> Node:
+    return node if is_constant(node, 0) else Cumulate(node.axes, (node,), (axis, reverse, exclusive))
+
+
+def mask(node: Node, row: str, column: str, low: int) -> Node:
+    return node if is_constant(node, 0) else Mask(node.axes, (node,), (row, column, low))
+
+
+def triangular_solve(lower: Node, right: Node) -> Node:
+    row, column = lower.axes
+    swap = {row: column} if row in right.axes else {column: row}
+    return TriangularSolve(tuple(swap.get(a, a) for a in right.axes), (lower, right))
+
+
+def add(*terms: Node) -> Node:
+    """Sum of tiles over the same axes."""
+    if len(terms) == 1:
+        return terms[0]
+    names = [f"t{i}" for i in range(len(terms))]
+    return entrywise(reduce(lambda x, y: x + y, (letter(n) for n in names)), dict(zip(names, terms, strict=True)), terms[0].axes)
+
+
+def lower_expression(expr: sp.Expr, arguments: Mapping[str, Node], row: Axes, axes: Axes | None = None) -> Node:
+    """A formula with row reductions as tiles: the innermost reductions first, each over the axes of `row` that its argument has.
+
+    What is reduced is a tile of its own, which the rest of the formula uses where it occurs again.
+    """
+    bound = dict(arguments)
+    while True:
+        inner = [e for e in sp.preorder_traversal(expr) if isinstance(e, RowSum | RowMax) and not e.args[0].has(RowSum, RowMax)]
+        if not inner:
+            return entrywise(expr, bound, axes)
+        for reduction in sorted(set(inner), key=sp.default_sort_key):
+            (inside,) = reduction.args
+            over = ordered({a for s in inside.free_symbols if s.name in bound for a in bound[s.name].axes} | set(row))
+            node = entrywise(inside, bound, over)
+            reduced = node
+            for axis in row:
+                reduced = total(reduced, axis) if isinstance(reduction, RowSum) else largest(reduced, axis)
+            names = f"inside{len(bound)}", f"reduction{len(bound)}"
+            bound |= {names[0]: node, names[1]: reduced}
+            expr = expr.xreplace({reduction: letter(names[1])})
+            if not inside.is_Symbol and not inside.is_number:
+                expr = expr.xreplace({inside: letter(names[0])})

@@ -1,0 +1,139 @@
+"""Reverse mode on the tile IR: one engine for the surprise of a memory and for the adjoint of a chunk.
+
+Every node's adjoint is built of the same ten nodes, so a derivative is again a program: it is verified, interpreted, printed and
+differentiated like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import sympy as sp
+
+from miras_compiler.errors import InternalError
+from miras_compiler.ir.build import (
+    add,
+    constant,
+    contract,
+    cumulate,
+    entrywise,
+    input_tile,
+    is_constant,
+    mask,
+    placeholder,
+    rename,
+    total,
+    triangular_solve,
+)
+from miras_compiler.ir.nodes import Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename, State, TriangularSolve
+from miras_compiler.ir.traverse import dependents, leaves_of, topological
+from miras_compiler.symbols import letter, step
+
+
+def cotangents(seeds: Mapping[Node, Node], wrt: Collection[Node], last: Collection[Node] = ()) -> dict[Node, Node]:
+    """For each tile of `wrt`, the gradient of Σ ⟨seed, tile⟩ over the seeded tiles, over the tile's own axes.
+
+    Terms of a sum that depend on a tile of `last` (the carried gradient of an adjoint) come last, so that everything before them
+    can be computed for all tiles in parallel.
+    """
+    reached = dependents(seeds, wrt)
+    terms: dict[Node, list[Node]] = {node: [seed] for node, seed in seeds.items()}
+    late = set(last)
+    result: dict[Node, Node] = {}
+    for node in reversed(topological(seeds)):
+        if node not in reached or node not in terms:
+            continue
+        parts = [t for t in terms[node] if not is_constant(t, 0)]
+        if late:
+            late = dependents(parts, late) | late
+            parts = [t for t in parts if t not in late] + [t for t in parts if t in late]
+        cotangent = add(*parts) if parts else constant(0, node.axes)
+        if node in wrt:
+            result[node] = cotangent
+        for arg, term in zip(node.args, _adjoint(node, cotangent, reached), strict=True):
+            if term is not None:
+                terms.setdefault(arg, []).append(term)
+    return {node: result.get(node, constant(0, node.axes)) for node in wrt}
+
+
+def differentiate(program: Program, wrt: Collection[str] | None = None) -> Program:
+    """The adjoint of a program: from its leaves and `d_<output>` for each output to `d_<leaf>` for each leaf (or those in `wrt`).
+
+    The cotangents of outputs that continue a State leaf are State leaves themselves: they are carried from the tile behind.
+    """
+    leaves = [leaf for leaf in leaves_of(program) if wrt is None or leaf.name in wrt]
+    states = {leaf.name for leaf in leaves_of(program) if isinstance(leaf, State)}
+    seeds: dict[Node, Node] = {}
+    carried: list[Node] = []
+    for name, node in program.outputs.items():
+        seed = State(node.axes, (), (f"d_{name}",)) if name in states else input_tile(f"d_{name}", node.axes)
+        carried += [seed] if name in states else []
+        seeds[node] = add(seeds[node], seed) if node in seeds else seed
+    gradients = cotangents(seeds, leaves, carried)
+    outputs = {f"d_{leaf.name}": gradients[leaf] for leaf in leaves}
+    return Program(f"{program.name}_adjoint", outputs, program.labels)
+
+
+def _adjoint(node: Node, dy: Node, wanted: Collection[Node]) -> list[Node | None]:
+    """What each argument's cotangent gains; None for the arguments that nobody wants."""
+    if isinstance(node, Leaf):
+        return []
+    if isinstance(node, Map):
+        return [_map_term(node, index, dy) if arg in wanted else None for index, arg in enumerate(node.args)]
+    if isinstance(node, Contract):
+        a, b = node.args
+        return [_contracted(dy, b, a) if a in wanted else None, _contracted(a, dy, b) if b in wanted else None]
+    if isinstance(node, Rename):
+        return [rename(dy, node.new, node.old)]
+    if isinstance(node, Reduce):
+        return [_reduce_term(node, dy)]
+    if isinstance(node, Cumulate):
+        return [cumulate(dy, node.axis, reverse=not node.reverse, exclusive=node.exclusive)]
+    if isinstance(node, Mask):
+        return [mask(dy, node.row, node.column, node.low)]
+    if isinstance(node, TriangularSolve):
+        lower, right = node.args
+        d_right = triangular_solve(lower, dy)
+        rows, columns = (node, d_right) if node.transposed else (d_right, node)
+        row, column = lower.axes
+        d_lower = mask(contract(rows, columns), row, column, 1) if lower in wanted else None
+        negative = entrywise(-letter("a"), {"a": d_lower}) if d_lower is not None else None
+        return [negative, d_right if right in wanted else None]
+    raise InternalError(f"no adjoint for {node!r}")
+
+
+def _map_term(node: Map, index: int, dy: Node) -> Node | None:
+    partial = sp.diff(node.expr, placeholder(index))
+    if partial == 0:
+        return None
+    arguments = {f"x{i}": arg for i, arg in enumerate(node.args)} | {"y": node}
+    partial = partial.xreplace({node.expr: letter("y")})  # tanh' = 1 - tanh^2 uses the tanh that is there
+    term = entrywise(letter("dy") * partial, {**arguments, "dy": dy}, node.axes)
+    for axis in node.axes:
+        if axis not in node.args[index].axes:
+            term = total(term, axis)
+    return _laid_out(term, node.args[index])
+
+
+def _reduce_term(node: Reduce, dy: Node) -> Node:
+    (arg,) = node.args
+    if node.kind == "sum":
+        return entrywise(letter("dy"), {"dy": dy}, arg.axes)
+    attained = entrywise(1 - step(letter("m") - letter("x")), {"m": node, "x": arg}, arg.axes)
+    ties = total(attained, node.axis)
+    return entrywise(letter("dy") * letter("hit") / letter("ties"), {"dy": dy, "hit": attained, "ties": ties}, arg.axes)
+
+
+def _contracted(x: Node, y: Node, like: Node) -> Node:
+    """The contraction of x and y over the axes of `like`, with the operands in the order that needs no transposition, if one does."""
+    product = contract(x, y)
+    return product if product.axes == like.axes else _laid_out(contract(y, x), like)
+
+
+def _laid_out(term: Node, like: Node) -> Node:
+    """The term over the axes of `like`, in their order."""
+    if term.axes == like.axes:
+        return term
+    if set(term.axes) != set(like.axes):
+        raise InternalError(f"cotangent over {term.axes} for a tile over {like.axes}")
+    return Map(like.axes, (term,), (placeholder(0),))

@@ -1,0 +1,142 @@
+"""Run a program in numpy float64, one head of one sequence: the meaning of the IR, against which printers are tested."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from miras_compiler.errors import InternalError
+from miras_compiler.ir.build import length, placeholder
+from miras_compiler.ir.nodes import Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename, TriangularSolve
+from miras_compiler.ir.traverse import nodes_of
+from miras_compiler.symbols import Composite, letter
+
+Array = NDArray[np.float64]
+
+
+def interpret(program: Program, values: Mapping[str, Any]) -> dict[str, Array]:
+    """The outputs by name. `values` gives every leaf by name, as an array over the axes of the leaf, in their order."""
+    lengths: dict[str, int] = {}
+    tiles: dict[Node, Array] = {}
+    nodes = nodes_of(program)
+    for node in nodes:
+        if isinstance(node, Leaf):
+            tiles[node] = np.asarray(values[node.name], dtype=np.float64)
+            lengths.update(zip(node.axes, tiles[node].shape, strict=True))
+    for node in nodes:
+        if isinstance(node, Rename) and node.old in lengths:
+            lengths.setdefault(node.new, lengths[node.old])
+    for token_axis in "cij":
+        lengths.setdefault(token_axis, lengths.get("c", 1))
+    for node in nodes:
+        if node not in tiles:
+            tiles[node] = _evaluate(node, [tiles[a] for a in node.args], lengths)
+    return {name: tiles[node] for name, node in program.outputs.items()}
+
+
+def _evaluate(node: Node, args: list[Array], lengths: Mapping[str, int]) -> Array:
+    if isinstance(node, Map):
+        bound: dict[sp.Symbol, Any] = {length(a): float(n) for a, n in lengths.items()}
+        for index, (arg, tile) in enumerate(zip(node.args, args, strict=True)):
+            bound[placeholder(index)] = _aligned(tile, arg.axes, node.axes)
+        shape = tuple(lengths[a] for a in node.axes)
+        with np.errstate(all="ignore"):
+            return np.array(np.broadcast_to(evaluate_expression(node.expr, bound), shape))
+    if isinstance(node, Contract):
+        a, b = node.args
+        shared = node.over
+        return np.tensordot(args[0], args[1], axes=([a.axes.index(s) for s in shared], [b.axes.index(s) for s in shared]))
+    if isinstance(node, Rename):
+        return args[0]
+    if isinstance(node, Reduce):
+        position = node.args[0].axes.index(node.axis)
+        return np.asarray(args[0].sum(position) if node.kind == "sum" else args[0].max(position))
+    if isinstance(node, Cumulate):
+        return _cumulate(args[0], node.axes.index(node.axis), node.reverse, node.exclusive)
+    if isinstance(node, Mask):
+        row, column = node.axes.index(node.row), node.axes.index(node.column)
+        index = np.indices(args[0].shape)
+        return np.where(index[row] - index[column] >= node.low, args[0], 0.0)
+    if isinstance(node, TriangularSolve):
+        lower, right = node.args
+        system = np.eye(args[0].shape[0]) + np.tril(args[0], -1)
+        axis = right.axes.index(lower.axes[1] if node.transposed else lower.axes[0])
+        solved = np.linalg.solve(system.T if node.transposed else system, np.moveaxis(args[1], axis, 0).reshape(len(system), -1))
+        moved = np.moveaxis(args[1], axis, 0).shape
+        return np.moveaxis(solved.reshape(moved), 0, axis)
+    raise InternalError(f"no meaning for {node!r}")
+
+
+def _aligned(tile: Array, axes: tuple[str, ...], target: tuple[str, ...]) -> Array:
+    """The tile with its axes in the order of `target` and length-1 axes where it has none."""
+    present = [a for a in target if a in axes]
+    tile = np.transpose(tile, [axes.index(a) for a in present])
+    return tile.reshape(tuple(tile.shape[present.index(a)] if a in present else 1 for a in target))
+
+
+def _cumulate(x: Array, axis: int, reverse: bool, exclusive: bool) -> Array:
+    x = np.flip(x, axis) if reverse else x
+    if exclusive:
+        x = np.delete(np.insert(x, 0, 0.0, axis), -1, axis)
+    x = np.cumsum(x, axis)
+    return np.flip(x, axis) if reverse else x
+
+
+def _power0(base: Any, exponent: Any) -> Any:
+    inside = base != 0 if float(exponent).is_integer() else base > 0
+    return np.where(inside, np.where(inside, base, 1.0) ** exponent, 0.0)
+
+
+_normal_cdf = np.vectorize(lambda x: 0.5 * math.erfc(-x / math.sqrt(2.0)), otypes=[float])
+
+
+def _sigmoid(x: Any) -> Any:
+    return np.exp(-np.logaddexp(0.0, -x))
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "exp": np.exp,
+    "log": np.log,
+    "tanh": np.tanh,
+    "cosh": np.cosh,
+    "sinh": np.sinh,
+    "sigmoid": _sigmoid,
+    "softplus": lambda x: np.logaddexp(0.0, x),
+    "normal_cdf": _normal_cdf,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "relu": lambda x: np.maximum(x, 0.0),
+    "step": lambda x: np.where(x > 0, 1.0, 0.0),
+    "magnitude": np.abs,
+    "signum": np.sign,
+    "smaller": np.minimum,
+    "larger": np.maximum,
+    "where_positive": lambda c, x, y: np.where(c > 0, x, y),
+    "Power0": _power0,
+}
+
+
+def evaluate_expression(expr: sp.Expr, bound: Mapping[sp.Symbol, Any]) -> Any:
+    """The value of an expression of `symbols`, entry by entry."""
+    if isinstance(expr, sp.Symbol):
+        return bound[expr]
+    if expr.is_number and not expr.has(sp.Function):
+        return float(expr)
+    args = [evaluate_expression(a, bound) for a in expr.args]
+    if isinstance(expr, sp.Add):
+        return sum(args[1:], args[0])
+    if isinstance(expr, sp.Mul):
+        return math.prod(args[1:], start=args[0])
+    if isinstance(expr, sp.Pow):
+        return np.power(args[0], args[1])
+    if isinstance(expr, Composite):
+        x = letter("x")
+        return evaluate_expression(expr.definition(x), {**bound, x: args[0]})
+    name = type(expr).__name__
+    if name not in FUNCTIONS:
+        raise InternalError(f"no meaning for the function {name}")
+    return FUNCTIONS[name](*args)

@@ -1,0 +1,189 @@
+"""The tile IR: ten nodes over tiles with named axes.
+
+A node is one tile: a dense array whose axes carry names instead of positions, so that the IR needs no transposes. Token axes are
+`c`, `i` and `j`; `k` is the key axis, `n`, `n1`, `n2`, … the hidden axes of a deep memory, `v` the value axis. A program speaks of
+one head of one sequence; batch and heads are added by the printers.
+
+Nodes are immutable and hash-consed: building the same tile twice gives the same object, so equality is identity and common
+subexpressions need no pass. Build them with the functions of `build`, which simplify; the constructors here only intern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from weakref import WeakValueDictionary
+
+import sympy as sp
+
+Axes = tuple[str, ...]
+AXIS_ORDER = ("c", "i", "j", "k", "n", *(f"n{i}" for i in range(1, 17)), "v")
+TOKEN_AXES = frozenset("cij")
+
+
+class Node:
+    """One tile: `axes` in the order in which printers lay it out, `args` the tiles it is computed from."""
+
+    __slots__ = ("__weakref__", "args", "axes", "fields")
+    axes: Axes
+    args: tuple[Node, ...]
+    fields: tuple[Hashable, ...]
+    _interned: WeakValueDictionary[tuple[Hashable, ...], Node] = WeakValueDictionary()
+
+    def __new__(cls, axes: Axes, args: tuple[Node, ...] = (), fields: tuple[Hashable, ...] = ()) -> Node:
+        key: tuple[Hashable, ...] = (cls, axes, tuple(id(a) for a in args), fields)
+        node = Node._interned.get(key)
+        if node is None:
+            node = object.__new__(cls)
+            node.axes, node.args, node.fields = axes, args, fields
+            Node._interned[key] = node
+        return node
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{list(self.axes)}{self.fields or ''}"
+
+
+class Leaf(Node):
+    """A tile that the program is given; `name` is the name of the argument."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        return str(self.fields[0])
+
+
+class Input(Leaf):
+    """Tokens, gates and parameters."""
+
+    __slots__ = ()
+
+
+class State(Leaf):
+    """What the previous token or tile handed on."""
+
+    __slots__ = ()
+
+
+class Map(Node):
+    """One expression, entry by entry. Arguments are the symbols `x0`, `x1`, … of `expr`; those with fewer axes are broadcast by name."""
+
+    __slots__ = ()
+
+    @property
+    def expr(self) -> sp.Expr:
+        return self.fields[0]
+
+
+class Contract(Node):
+    """Sum over every axis that the two arguments share; with two axes each and one shared, a matrix product."""
+
+    __slots__ = ()
+
+    @property
+    def over(self) -> Axes:
+        return tuple(a for a in self.args[0].axes if a in self.args[1].axes)
+
+
+class Rename(Node):
+    """The same tile with axis `old` called `new`."""
+
+    __slots__ = ()
+
+    @property
+    def old(self) -> str:
+        return str(self.fields[0])
+
+    @property
+    def new(self) -> str:
+        return str(self.fields[1])
+
+
+class Reduce(Node):
+    """Sum or maximum over one axis."""
+
+    __slots__ = ()
+
+    @property
+    def kind(self) -> Literal["sum", "max"]:
+        return self.fields[0]  # type: ignore[return-value]
+
+    @property
+    def axis(self) -> str:
+        return str(self.fields[1])
+
+
+class Cumulate(Node):
+    """Cumulative sum along a token axis; `reverse` runs from the end, `exclusive` leaves the entry itself out."""
+
+    __slots__ = ()
+
+    @property
+    def axis(self) -> str:
+        return str(self.fields[0])
+
+    @property
+    def reverse(self) -> bool:
+        return bool(self.fields[1])
+
+    @property
+    def exclusive(self) -> bool:
+        return bool(self.fields[2])
+
+
+class Mask(Node):
+    """Keeps the entries with `low` ≤ row − column, fills the others with 0. `low` 0 is causal, 1 is strictly causal."""
+
+    __slots__ = ()
+
+    @property
+    def row(self) -> str:
+        return str(self.fields[0])
+
+    @property
+    def column(self) -> str:
+        return str(self.fields[1])
+
+    @property
+    def low(self) -> int:
+        return int(self.fields[2])  # type: ignore[call-overload, no-any-return]
+
+
+class TriangularSolve(Node):
+    """X with (I + L) X = R, L strictly lower triangular `[row, column]`.
+
+    A right side on the row axis gives X on the column axis; one on the column axis gives the solution of the transposed system on
+    the row axis.
+    """
+
+    __slots__ = ()
+
+    @property
+    def transposed(self) -> bool:
+        return self.args[0].axes[1] in self.args[1].axes
+
+
+@dataclass(frozen=True)
+class Label:
+    """How people call a tile: its name in code, its letters, the part of the program and the spec key that it comes from."""
+
+    name: str
+    letters: str
+    section: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """A function of tiles: named outputs over shared leaves, with labels for those tiles that have a name in the mathematics."""
+
+    name: str
+    outputs: Mapping[str, Node]
+    labels: Mapping[Node, Label] = field(default_factory=dict)
+
+    def label(self, node: Node) -> str:
+        """The name of a tile in code: its label's, or the leaf's own; "" for a tile without a name."""
+        if node in self.labels:
+            return self.labels[node].name
+        return node.name if isinstance(node, Leaf) else ""

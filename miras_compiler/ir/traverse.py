@@ -1,0 +1,65 @@
+"""Walk and rewrite programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+from miras_compiler.ir.nodes import Label, Leaf, Node, Program
+
+
+def topological(roots: Iterable[Node]) -> list[Node]:
+    """Every tile that the roots are computed from, arguments first; the order depends on the program alone."""
+    order: dict[Node, None] = {}
+    stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        node, expanded = stack.pop()
+        if node in order:
+            continue
+        if expanded:
+            order[node] = None
+        else:
+            stack.append((node, True))
+            stack.extend((arg, False) for arg in reversed(node.args) if arg not in order)
+    return list(order)
+
+
+def nodes_of(program: Program) -> list[Node]:
+    return topological(program.outputs.values())
+
+
+def leaves_of(program: Program) -> list[Leaf]:
+    """The arguments of a program, by name."""
+    return sorted((n for n in nodes_of(program) if isinstance(n, Leaf)), key=lambda leaf: leaf.name)
+
+
+def use_counts(program: Program) -> Counter[Node]:
+    """How often each tile is read: once per argument position, once per output."""
+    counts: Counter[Node] = Counter(program.outputs.values())
+    for node in nodes_of(program):
+        counts.update(node.args)
+    return counts
+
+
+def dependents(roots: Iterable[Node], sources: Iterable[Node]) -> set[Node]:
+    """The tiles under `roots` that depend on any of `sources`, those included."""
+    reached = set(sources)
+    for node in topological(roots):
+        if any(arg in reached for arg in node.args):
+            reached.add(node)
+    return reached
+
+
+def rewrite(program: Program, rule: Callable[[Node, tuple[Node, ...]], Node]) -> Program:
+    """The program with `rule(node, rewritten arguments)` in place of every tile; labels move along."""
+    new: dict[Node, Node] = {}
+    for node in nodes_of(program):
+        new[node] = rule(node, tuple(new[arg] for arg in node.args))
+    outputs = {name: new[node] for name, node in program.outputs.items()}
+    labels = {new[node]: label for node, label in program.labels.items() if node in new}
+    return Program(program.name, outputs, labels)
+
+
+def labels_in_use(outputs: Mapping[str, Node], labels: Mapping[Node, Label]) -> dict[Node, Label]:
+    """The labels of tiles that the outputs are computed from."""
+    return {node: labels[node] for node in topological(outputs.values()) if node in labels}

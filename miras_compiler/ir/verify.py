@@ -1,0 +1,78 @@
+"""Our invariants, asserted after every pass: axes, arity, letters, single definition."""
+
+from __future__ import annotations
+
+from miras_compiler.errors import InternalError
+from miras_compiler.ir.build import length, placeholder
+from miras_compiler.ir.nodes import (
+    AXIS_ORDER,
+    TOKEN_AXES,
+    Contract,
+    Cumulate,
+    Leaf,
+    Map,
+    Mask,
+    Node,
+    Program,
+    Reduce,
+    Rename,
+    TriangularSolve,
+)
+from miras_compiler.ir.traverse import nodes_of
+
+
+def verify_program(program: Program) -> Program:
+    """The program itself, or an InternalError that names the first tile that breaks a rule."""
+    names: dict[str, Node] = {}
+    for node in nodes_of(program):
+        problem = _problem(node)
+        if isinstance(node, Leaf) and names.setdefault(node.name, node) is not node:
+            problem = f"two leaves are called {node.name}"
+        if problem:
+            raise InternalError(f"{program.name}: {node!r}: {problem}")
+    labels = [label.name for label in program.labels.values()]
+    if len(labels) != len(set(labels)):
+        raise InternalError(f"{program.name}: two tiles have the label {max(labels, key=labels.count)}")
+    return program
+
+
+def _problem(node: Node) -> str:
+    """What is wrong with one tile, or nothing."""
+    if len(set(node.axes)) != len(node.axes) or not set(node.axes) <= set(AXIS_ORDER):
+        return "axes are not distinct known names"
+    expected = {Leaf: 0, Contract: 2, TriangularSolve: 2, Rename: 1, Reduce: 1, Cumulate: 1, Mask: 1}
+    for kind, arity in expected.items():
+        if isinstance(node, kind) and len(node.args) != arity:
+            return f"has {len(node.args)} arguments, not {arity}"
+    if isinstance(node, Map):
+        allowed = {placeholder(i) for i in range(len(node.args))} | {length(a) for a in AXIS_ORDER}
+        if not node.expr.free_symbols <= allowed:
+            return f"unbound letters in {node.expr}"
+        if not all(set(arg.axes) <= set(node.axes) for arg in node.args):
+            return "an argument has an axis that the result lacks"
+    elif isinstance(node, Contract):
+        a, b = node.args
+        left = tuple(x for x in a.axes if x not in b.axes)
+        right = tuple(x for x in b.axes if x not in a.axes)
+        if not node.over or node.axes != left + right:
+            return "axes are not those of a contraction"
+    elif isinstance(node, Rename):
+        (arg,) = node.args
+        if node.axes != tuple(node.new if a == node.old else a for a in arg.axes) or node.old not in arg.axes:
+            return "renames an axis that is not there"
+    elif isinstance(node, Reduce):
+        if node.axes != tuple(a for a in node.args[0].axes if a != node.axis) or node.axis not in node.args[0].axes:
+            return "reduces an axis that is not there"
+    elif isinstance(node, Cumulate):
+        if node.axis not in TOKEN_AXES or node.axis not in node.axes or node.axes != node.args[0].axes:
+            return "cumulates along an axis that is no token axis of the tile"
+    elif isinstance(node, Mask):
+        if not {node.row, node.column} <= TOKEN_AXES & set(node.axes) or node.axes != node.args[0].axes:
+            return "masks axes that are no token axes of the tile"
+    elif isinstance(node, TriangularSolve):
+        lower, right_side = node.args
+        if len(lower.axes) != 2 or not set(lower.axes) <= TOKEN_AXES:
+            return "the triangle is not over two token axes"
+        if len(set(lower.axes) & set(right_side.axes)) != 1:
+            return "the right side shares not exactly one axis with the triangle"
+    return ""

@@ -1,0 +1,17 @@
+"""`build_program`: the tile program that a parallel form runs."""
+
+from __future__ import annotations
+
+from miras_compiler.analysis import ParallelForm
+from miras_compiler.derive import UpdateRule
+from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.verify import verify_program
+from miras_compiler.lower.chunk import ChunkBuilder
+
+
+def build_program(rule: UpdateRule, form: ParallelForm) -> Program:
+    """The chunk program of the form, or the token step where nothing better is exact."""
+    if form.kind == "token_by_token":
+        return rule.step.program
+    builder = ChunkBuilder(rule, per_token=form.kind == "dual_per_token", solve=form.kind == "triangular_solve")
+    return verify_program(builder.build())

@@ -1,0 +1,44 @@
+"""Fuse: a Map that only one other Map reads is written into it."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from miras_compiler.ir.build import entrywise, placeholder
+from miras_compiler.ir.nodes import Map, Node, Program
+from miras_compiler.ir.traverse import rewrite, use_counts
+from miras_compiler.symbols import letter
+
+
+def fuse(program: Program) -> Program:
+    """Values with a label stay, and so does what would be computed more often than before."""
+    uses = use_counts(program)
+    single = {node for node, count in uses.items() if count == 1 and node not in program.labels}
+    fusible: dict[Node, bool] = {}  # by rewritten tile
+
+    def rule(node: Node, args: tuple[Node, ...]) -> Node:
+        new = _fused(node, args, fusible) if isinstance(node, Map) else type(node)(node.axes, args, node.fields)
+        fusible[new] = node in single
+        return new
+
+    return rewrite(program, rule)
+
+
+def _fused(node: Map, args: tuple[Node, ...], fusible: dict[Node, bool]) -> Node:
+    substitution: dict[sp.Basic, sp.Basic] = {}
+    tiles: dict[str, Node] = {}
+    for index, arg in enumerate(args):
+        if isinstance(arg, Map) and fusible.get(arg, False) and (arg.axes == node.axes or _is_monomial(arg.expr)):
+            inner = {placeholder(i): letter(f"t{index}_{i}") for i in range(len(arg.args))}
+            substitution[placeholder(index)] = arg.expr.xreplace(inner)
+            tiles |= {f"t{index}_{i}": inner_arg for i, inner_arg in enumerate(arg.args)}
+        else:
+            substitution[placeholder(index)] = letter(f"t{index}")
+            tiles[f"t{index}"] = arg
+    return entrywise(node.expr.xreplace(substitution), tiles, node.axes)
+
+
+def _is_monomial(expr: sp.Expr) -> bool:
+    """A product of whole powers: cheap enough to be computed where it is broadcast."""
+    factors = sp.Mul.make_args(expr)
+    return all(f.is_number or f.is_Symbol or (f.is_Pow and f.exp.is_Integer and f.base.is_Symbol) for f in factors)

@@ -1,0 +1,15 @@
+"""From YAML or Python to a checked, frozen `Spec`."""
+
+from __future__ import annotations
+
+from miras_compiler.spec.checks import check_spec
+from miras_compiler.spec.fingerprint import digest, normalized_yaml
+from miras_compiler.spec.json_schema import json_schema
+from miras_compiler.spec.load import build_spec, load_spec, parse_spec
+from miras_compiler.spec.overrides import parse_override
+from miras_compiler.spec.schema import Chunk, Layer, LedgerEntry, Model, Spec
+
+__all__ = [
+    "Chunk", "Layer", "LedgerEntry", "Model", "Spec", "build_spec", "check_spec", "digest", "json_schema", "load_spec", "normalized_yaml",
+    "parse_override", "parse_spec",
+]  # fmt: skip

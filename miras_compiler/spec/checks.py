@@ -1,0 +1,46 @@
+"""The list of checks on a spec whose types are right.
+
+A check comes with the parts of a spec that it reads: where one of them is already known to be wrong, the check is left out, so that
+all faults of a file are told at once and none is a consequence of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from miras_compiler.spec import combination_checks as combination
+from miras_compiler.spec import gate_checks as gate
+from miras_compiler.spec.fault import Fault, spec_error
+from miras_compiler.spec.schema import Spec
+
+CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = tuple(
+    (check, frozenset(parts.split()))
+    for check, parts in (
+        (gate.undeclared_gate, "gates retention optimizer attentional_bias"),
+        (gate.unused_gate, "gates retention optimizer attentional_bias"),
+        (gate.borrowed_letter, "attentional_bias"),
+        (gate.per_channel_gate, "gates memory retention"),
+        (gate.initial_value, "gates attentional_bias layer"),
+        (combination.width_of_residual, "memory layer"),
+        (combination.gradient_of_deep_memory, "memory chunk"),
+        (combination.decayed_surprise, "retention chunk"),
+        (combination.mirror_map_of_chunk, "retention chunk"),
+        (combination.read_of_chunk, "chunk"),
+        (combination.norm_of_dual, "retention"),
+        (combination.needs_of_optimizer, "optimizer memory attentional_bias retention chunk"),
+        (combination.needs_of_retention, "retention optimizer memory"),
+        (combination.not_built, "memory feature_map attentional_bias retention optimizer"),
+    )
+)
+
+
+def faults_of(spec: Spec, wrong: frozenset[str] = frozenset()) -> list[Fault]:
+    """Every fault of the combination; `wrong` names the parts that are already known to be wrong."""
+    return [fault for check, parts in CHECKS if not parts & wrong for fault in check(spec)]
+
+
+def check_spec(spec: Spec) -> None:
+    """Raises SpecError with everything that is wrong with the combination."""
+    faults = faults_of(spec)
+    if faults:
+        raise spec_error(faults, spec.source)

@@ -1,0 +1,133 @@
+"""Checks on what is combined: each refusal names the definition that the combination lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from miras_compiler.elements.bias import L2Bias
+from miras_compiler.elements.memory import MatrixMemory, VectorMemory
+from miras_compiler.elements.optimizer import GradientDescent, Implicit, Muon, Nesterov, Preconditioned
+from miras_compiler.elements.retention import FDivergenceRetention, L2Retention, LqRetention, NoRetention
+from miras_compiler.spec.fault import Fault
+from miras_compiler.spec.schema import Spec
+
+MAX_DUAL_NORM = 64
+
+
+def width_of_residual(spec: Spec) -> Iterator[Fault]:
+    """x + f needs a key as wide as a value, and so does w ⊙ x."""
+    widths = f"K = {spec.key_dim} and V = {spec.value_dim}"
+    remedy = "make layer.value_dim equal to layer.head_dim"
+    if spec.key_dim == spec.value_dim:
+        return
+    if spec.memory.residual:
+        yield Fault(("memory", "residual"), f"a residual with {widths}", "it adds the key to a value", f"{remedy}, or set residual: false")
+    if isinstance(spec.memory, VectorMemory):
+        yield Fault(("memory", "kind"), f"a vector memory with {widths}", "it multiplies the key entry by entry", remedy)
+
+
+def gradient_of_deep_memory(spec: Spec) -> Iterator[Fault]:
+    """A deep memory says whether its gradients are exact: that is a different function, at a very different price."""
+    if spec.memory.deep and "gradient" not in spec.chunk.model_fields_set:
+        why = "for a deep memory it decides between two functions: exact runs token by token, chunk_start in parallel"
+        yield Fault(("chunk", "gradient"), "chunk.gradient is not given", why, "add `chunk: {size: 16, gradient: chunk_start}`, or exact")
+
+
+def decayed_surprise(spec: Spec) -> Iterator[Fault]:
+    """Only an exact gradient can be measured at the decayed state."""
+    if spec.retention.order == "before_gradient" and spec.frozen_gradient:
+        why = "the decayed state that before_gradient measures at does not exist where all gradients are taken at the chunk's start"
+        yield Fault(
+            ("retention", "order"), "before_gradient with chunk.gradient: chunk_start", why, "use after_gradient, or gradient: exact"
+        )
+
+
+def mirror_map_of_chunk(spec: Spec) -> Iterator[Fault]:
+    """`retention: chunk_end` needs a chunk that begins at a known state, and a mirror map that does something."""
+    path = ("chunk", "retention")
+    if spec.chunk.retention != "chunk_end":
+        return
+    if spec.chunk.gradient != "chunk_start":
+        why = "reads inside the chunk follow a linear path from the state that enters it"
+        yield Fault(path, "chunk.retention: chunk_end without gradient: chunk_start", why, "use per_token, or gradient: chunk_start")
+    if spec.retention.identity:
+        why = f"the mirror map of the retention {spec.retention.kind} is the identity, and there is nothing to apply at the chunk's end"
+        yield Fault(path, "chunk.retention: chunk_end has no meaning here", why, "remove it")
+
+
+def read_of_chunk(spec: Spec) -> Iterator[Fault]:
+    """Reading at the chunk's start makes the result depend on the chunk, which an exact gradient rules out."""
+    if spec.chunk.read == "chunk_start" and spec.chunk.gradient == "exact":
+        why = "with exact gradients a chunk is only a way to compute, and no state enters it"
+        yield Fault(("chunk", "read"), "chunk.read: chunk_start with gradient: exact", why, "use after_write, or gradient: chunk_start")
+
+
+def norm_of_dual(spec: Spec) -> Iterator[Fault]:
+    """q close to 1 makes the dual exponent p = q/(q − 1) so large that |A|^p leaves the range of floats."""
+    if isinstance(spec.retention, LqRetention) and spec.retention.q / (spec.retention.q - 1) > MAX_DUAL_NORM:
+        p = spec.retention.q / (spec.retention.q - 1)
+        yield Fault(
+            ("retention", "q"),
+            f"q = {spec.retention.q:g} has the dual exponent p = {p:.4g}",
+            f"powers above {MAX_DUAL_NORM} overflow",
+            "take a larger q",
+        )
+
+
+def needs_of_optimizer(spec: Spec) -> Iterator[Fault]:
+    """What each optimizer is defined for."""
+    chunk = spec.chunk
+    l2 = (isinstance(spec.attentional_bias, L2Bias), "an l2 attentional bias")
+    matrix = (isinstance(spec.memory, MatrixMemory), "a matrix memory")
+    exact = (not spec.frozen_gradient, "chunk.gradient: exact")
+    decayed = (
+        spec.retention.order == "before_gradient" or isinstance(spec.retention, NoRetention),
+        "retention.order: before_gradient, or no retention",
+    )
+    needs: dict[str, tuple[tuple[bool, str], ...]] = {}
+    match spec.optimizer:
+        case Nesterov():
+            needs["the optimizer nesterov"] = (exact,)
+        case Implicit():
+            needs["the optimizer implicit"] = (l2, matrix, exact, decayed)
+        case Preconditioned():
+            needs["the optimizer preconditioned"] = (matrix, exact, decayed)
+        case Muon(apply="chunk_end"):
+            read = (chunk.read == "chunk_start", "chunk.read: chunk_start")
+            needs["muon at the chunk's end"] = (read, (chunk.gradient == "chunk_start", "chunk.gradient: chunk_start"))
+        case GradientDescent(steps=steps, erase_key=erase_key):
+            if steps > 1:
+                needs["gradient descent with several steps"] = (matrix, exact, decayed)
+            if erase_key:
+                needs["an erase key"] = (l2, matrix)
+    for what, conditions in needs.items():
+        for met, condition in conditions:
+            if not met:
+                yield Fault(("optimizer",), f"{what} needs {condition}", "it is not defined otherwise")
+
+
+def needs_of_retention(spec: Spec) -> Iterator[Fault]:
+    """What some retentions exclude."""
+    if isinstance(spec.retention, FDivergenceRetention) and not isinstance(spec.optimizer, GradientDescent):
+        yield Fault(
+            ("optimizer",), "the retention f_divergence has no momentum", "its step is not a sum of surprises", "use gradient_descent"
+        )
+    if isinstance(spec.retention, L2Retention) and spec.retention.value_decay and not isinstance(spec.memory, MatrixMemory):
+        yield Fault(("retention", "value_decay"), "two decays need a matrix memory", "they act on its rows and its columns")
+
+
+def not_built(spec: Spec) -> Iterator[Fault]:
+    """What the definitions have and this version has not: refused, never approximated."""
+    for role in ("memory", "feature_map", "attentional_bias", "retention", "optimizer"):
+        element = getattr(spec, role)
+        if element.later:
+            yield Fault((role, "kind"), f"the {role.replace('_', ' ')} '{element.kind}' is not built in this version", element.later)
+    if spec.attentional_bias.window is not None:
+        yield Fault(("attentional_bias", "window"), "a window over past tokens is not built in this version", "", "remove it")
+    if isinstance(spec.retention, L2Retention) and spec.retention.value_decay:
+        yield Fault(("retention", "value_decay"), "two decays are not built in this version", "", "remove value_decay")
+    if isinstance(spec.optimizer, GradientDescent):
+        if spec.optimizer.steps > 1:
+            yield Fault(("optimizer", "steps"), "several steps per token are not built in this version", "", "remove steps")
+        if spec.optimizer.erase_key:
+            yield Fault(("optimizer", "erase_key"), "an erase key is not built in this version", "", "remove erase_key")

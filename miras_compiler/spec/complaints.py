@@ -1,0 +1,125 @@
+"""pydantic's verdict on a spec, in our words: where it stands, what is wrong, why, and the nearest right name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from miras_compiler.elements.kinds import KINDS
+from miras_compiler.errors import nearest
+from miras_compiler.spec.fault import Fault
+from miras_compiler.spec.schema import Spec
+from miras_compiler.spec.source import Path, short
+
+REASONS: dict[Path, str] = {  # why a bound stands, where it is not plain to see
+    ("chunk", "size"): "a chunk holds at least one token",
+    ("attentional_bias", "p"): "below p = 1 the error is not convex, and its gradient is unbounded at 0",
+    ("retention", "q"): "the squared q-norm has a mirror map for 1 < q <= 2 (the printed map for q > 1)",
+    ("attentional_bias", "delta"): "a threshold is positive; name a gate to have it per token",
+}
+WANTS = {
+    "model_type": "a mapping of keys", "model_attributes_type": "a mapping of keys", "dict_type": "a mapping of keys",
+    "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number", "finite_number": "a finite number",
+    "bool_type": "true or false", "string_type": "text", "string_pattern_mismatch": "the name of a gate",
+    "tuple_type": "a list", "too_short": "a list that is not empty",
+}  # fmt: skip
+REQUIRED_GATES = "every rule reads the step size eta: `gates: {eta: {init: 0.02}}`"
+
+
+def complaints(error: ValidationError, tree: Mapping[str, Any]) -> list[Fault]:
+    """Every complaint of pydantic about the tree.
+
+    A `loc` of pydantic also names the member of a union it was trying: those parts are dropped, and what the members of one union
+    say about one value becomes one fault.
+    """
+    said: dict[Path, list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        if detail["type"] != "default_factory_not_called":  # a consequence of another complaint
+            said.setdefault(_path(detail, tree), []).append(detail)
+    parents = {path[:depth] for path in said for depth in range(1, len(path))}  # of a union's value: what is inside it says more
+    mixed = [path for path, details in said.items() if path in parents and all(each["type"] != "refused" for each in details)]
+    return [Fault(path, *_words(path, details, tree)) for path, details in said.items() if path not in mixed]
+
+
+def _path(detail: ErrorDetails, tree: Any) -> Path:
+    """The keys of `loc` that the tree has, and the last one where it is the key itself that is wrong."""
+    loc = detail["loc"]
+    if len(loc) > 1 and loc[0] in KINDS:
+        loc = (loc[0], *loc[2:])
+    path: list[str | int] = []
+    for part in loc:
+        if isinstance(tree, Mapping) and (part in tree or (part == loc[-1] and detail["type"] in ("missing", "extra_forbidden"))):
+            tree = tree.get(part)
+        elif isinstance(tree, list | tuple) and isinstance(part, int):
+            tree = tree[part]
+        else:
+            continue
+        path.append(part)
+    return (*path, "kind") if detail["type"] == "union_tag_invalid" else tuple(path)
+
+
+def _words(path: Path, details: list[ErrorDetails], tree: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What, why, remedy."""
+    detail = details[0]
+    several = len({each["type"] for each in details}) > 1
+    key = str(path[-1]) if path else ""
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "refused":
+            return context["what"], context["why"], context["remedy"]
+        case "missing":
+            return f"'{key}' is missing", REQUIRED_GATES if path == ("gates",) else "", ""
+        case "extra_forbidden":
+            return f"unknown key '{short(key)}'", "", nearest(key, _known_keys(path[:-1], tree))
+        case "union_tag_invalid":
+            role, kind = str(path[0]), str(context["tag"])
+            return f"unknown {role.replace('_', ' ')} '{short(kind)}'", "", nearest(kind, KINDS[role])
+        case "union_tag_not_found":
+            return f"{key.replace('_', ' ')} does not say its kind", "", f"choose from {', '.join(KINDS[key])}"
+        case "literal_error" if isinstance(detail["input"], str) and not several:
+            choices = re.findall(r"'([^']*)'", context["expected"])
+            return f"unknown {key} '{short(detail['input'])}'", "", nearest(detail["input"], choices)
+    wants = " or ".join(dict.fromkeys(_want(each) for each in details))
+    why = REASONS.get(path, "") if any(each["type"].startswith(("greater", "less")) for each in details) else ""
+    return f"{short('.'.join(map(str, path))) or 'the spec'} should be {wants}, not {_shown(detail['input'])}", why, ""
+
+
+def _want(detail: ErrorDetails) -> str:
+    """What should stand there; pydantic's "Input should be …" without its beginning where the table says nothing."""
+    return WANTS.get(detail["type"]) or re.sub(r"^[A-Z][a-z]+ should (be |have |match )?", "", detail["msg"])
+
+
+def _known_keys(path: Path, tree: Any) -> list[str]:
+    """The keys that the mapping at the path may have."""
+    model: Any = Spec
+    for part in path:
+        tree = tree[part]
+        if part in KINDS and model is Spec:
+            model = KINDS[str(part)][tree["kind"]]
+        elif isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[str(part)].annotation
+        else:  # the gates by their names, the ledger by position
+            model = _item(model)
+    return [field.alias or name for name, field in _item_or_self(model).model_fields.items()]
+
+
+def _item(container: Any) -> Any:
+    arguments = get_args(get_args(container)[0] if get_origin(container) is Annotated else container)
+    return next(argument for argument in arguments if isinstance(argument, type) and issubclass(argument, BaseModel))
+
+
+def _item_or_self(model: Any) -> type[BaseModel]:
+    return model if isinstance(model, type) else _item(model)
+
+
+def _shown(value: object) -> str:
+    """The value, shortened; containers by their kind."""
+    if isinstance(value, Mapping):
+        return "a mapping of keys"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "nothing" if value is None else short(str(value).lower() if isinstance(value, bool) else repr(value))

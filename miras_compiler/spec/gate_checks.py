@@ -1,0 +1,91 @@
+"""Checks on gates: declared and used, fine or coarse, started inside their range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from miras_compiler.elements.bias import FormulaBias, ThresholdBias
+from miras_compiler.elements.retention import KLRetention
+from miras_compiler.errors import nearest
+from miras_compiler.spec.fault import Fault
+from miras_compiler.spec.gates import GATE_LETTERS
+from miras_compiler.spec.schema import Spec
+
+CHANNEL_INSIDE_SLICE = {"input": ("key_channel",), "output": ("value_channel",), "all": ("key_channel", "value_channel")}
+
+
+def undeclared_gate(spec: Spec) -> Iterator[Fault]:
+    """Every gate that the rule reads stands under `gates`."""
+    readers = {"eta": "every rule"}
+    for role in ("retention", "optimizer", "attentional_bias"):
+        element = getattr(spec, role)
+        readers.update(dict.fromkeys(element.gates(), f"the {role.replace('_', ' ')} {element.kind}"))
+    for name in spec.used_gates():
+        if name not in spec.gates:
+            example = "{source: constant, init: 1}" if name == "eta" else f"{{init: {spec.gate_letter(name).init:g}}}"
+            yield Fault(
+                ("gates",), f"{readers[name]} reads the gate '{name}', which is not declared", "", f"add `{name}: {example}` to gates"
+            )
+
+
+def unused_gate(spec: Spec) -> Iterator[Fault]:
+    """Every gate under `gates` is read by the rule."""
+    used = spec.used_gates()
+    for name in spec.gates:
+        if name not in used:
+            yield Fault(("gates", name), f"the gate '{name}' is declared and nothing reads it", "", f"remove it, or: {nearest(name, used)}")
+
+
+def borrowed_letter(spec: Spec) -> Iterator[Fault]:
+    """A bias takes gates of its own, not the letters that the rule reads elsewhere and partly as logarithms."""
+    bias = spec.attentional_bias
+    if isinstance(bias, ThresholdBias) and isinstance(bias.delta, str) and bias.delta in GATE_LETTERS and bias.delta != "delta":
+        yield Fault(
+            ("attentional_bias", "delta"),
+            f"the threshold is '{bias.delta}', {GATE_LETTERS[bias.delta].meaning}",
+            "a threshold is a gate of its own",
+            "name it delta",
+        )
+    if isinstance(bias, FormulaBias):
+        for name in bias.gates():
+            if name in GATE_LETTERS and name not in ("eta", "delta", *(("gamma",) if bias.window else ())):
+                yield Fault(
+                    ("attentional_bias", "loss"),
+                    f"the formula uses '{name}', {GATE_LETTERS[name].meaning}",
+                    "it has its place in the rule already",
+                    "use a name of its own",
+                )
+
+
+def per_channel_gate(spec: Spec) -> Iterator[Fault]:
+    """What a gate per channel acts on must be defined, and built."""
+    for name, gate in spec.gates.items():
+        if gate.per == "head":
+            continue
+        path = ("gates", name, "per")
+        if name in ("mu", "gamma"):
+            yield Fault(path, f"the gate '{name}' is per {gate.per}", f"{name} is defined per head only", "say `per: head`")
+        elif spec.memory.deep:
+            why = "no paper says how a vector over channels acts on the weight matrices of a deep memory"
+            yield Fault(path, f"the gate '{name}' is per {gate.per} on a deep memory", why, "say `per: head`")
+        elif name == "alpha" and isinstance(spec.retention, KLRetention) and gate.per in CHANNEL_INSIDE_SLICE[spec.retention.slice]:
+            why = "the kl retention needs one alpha for all entries that sum to its total"
+            yield Fault(path, f"alpha is per {gate.per}, inside a slice (retention.slice: {spec.retention.slice})", why, "say `per: head`")
+        else:
+            yield Fault(path, f"the gate '{name}' is per {gate.per}", "gates per channel are not built in this version", "say `per: head`")
+
+
+def initial_value(spec: Spec) -> Iterator[Fault]:
+    """`init` has one entry per head, inside the range of its letter, and reachable where the layer parametrizes it."""
+    for name, gate in spec.gates.items():
+        path = ("gates", name, "init")
+        values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
+        if isinstance(gate.init, tuple) and len(values) != spec.layer.heads:
+            yield Fault(
+                path, f"{len(values)} initial values for {spec.layer.heads} heads", "", "give one number, or one per head (layer.heads)"
+            )
+        letter, constant = spec.gate_letter(name), gate.source == "constant"
+        outside = [value for value in values if not letter.holds(value, inner=not constant)]
+        if outside:
+            why = f"'{name}' is {letter.domain}" + ("" if constant else f", and its {letter.parametrization} does not reach the ends")
+            yield Fault(path, f"the gate '{name}' starts at {outside[0]:g}", why, f"for example {letter.init:g}")

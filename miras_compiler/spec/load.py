@@ -1,0 +1,70 @@
+"""From a file, a text or a mapping to a checked spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from miras_compiler.errors import InputError
+from miras_compiler.formula import MAX_BYTES
+from miras_compiler.spec.checks import check_spec, faults_of
+from miras_compiler.spec.complaints import complaints
+from miras_compiler.spec.fault import Fault, spec_error
+from miras_compiler.spec.overrides import with_overrides
+from miras_compiler.spec.schema import Spec
+from miras_compiler.spec.source import Source, read_source
+
+STAND_INS: dict[str, Any] = {  # for required parts that are missing or wrong, while the others are checked
+    "name": "spec",
+    "memory": {"kind": "matrix"},
+    "attentional_bias": {"kind": "l2"},
+    "gates": {},
+}
+
+
+def load_spec(path: str | Path, overrides: Mapping[str, object] | None = None) -> Spec:
+    """The spec in a file, with dotted keys overridden; raises InputError if it cannot be read and SpecError if it is wrong."""
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; name a spec file, such as specs/yaad.yaml") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if len(data) <= MAX_BYTES:
+            raise InputError(f"{path}: byte {error.start} is not UTF-8; save the spec as UTF-8 text") from None
+        text = "#" * (MAX_BYTES + 1)
+    return parse_spec(text, str(path), overrides)
+
+
+def parse_spec(text: str, filename: str, overrides: Mapping[str, object] | None = None) -> Spec:
+    """The spec in a text; `filename` is what messages call it. Raises SpecError with every problem."""
+    source = with_overrides(read_source(text, filename), overrides or {})
+    return build_spec(source.tree, source)
+
+
+def build_spec(tree: Mapping[str, Any], source: Source | None = None) -> Spec:
+    """The checked spec of a mapping of keys; raises SpecError with every problem."""
+    try:
+        spec = Spec.model_validate(tree)
+    except ValidationError as error:
+        faults = complaints(error, tree)
+        raise spec_error([*faults, *_faults_elsewhere(tree, faults)], source) from None
+    if source is not None:
+        spec.written_in(source)
+    check_spec(spec)
+    return spec
+
+
+def _faults_elsewhere(tree: Mapping[str, Any], faults: list[Fault]) -> list[Fault]:
+    """What the checks say about the parts of a spec that are right, though others are not."""
+    inside_gates = {str(fault.path[1]) for fault in faults if fault.path[0] == "gates" and len(fault.path) > 2}
+    wrong = frozenset(str(fault.path[0]) for fault in faults if fault.path[0] != "gates" or len(fault.path) < 3)
+    right = {key: value for key, value in tree.items() if key in Spec.model_fields and key not in wrong}
+    if inside_gates and "gates" in right:
+        right["gates"] = {name: {} if name in inside_gates else gate for name, gate in right["gates"].items()}
+    return faults_of(Spec.model_validate({**STAND_INS, **right}), wrong)

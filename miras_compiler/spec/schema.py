@@ -1,0 +1,157 @@
+"""The spec: what a user writes, as frozen pydantic models that YAML and Python share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, Strict, field_validator
+
+from miras_compiler.elements.base import Settings
+from miras_compiler.elements.bias import AnyBias, ThresholdBias
+from miras_compiler.elements.feature_map import AnyFeatureMap, IdentityMap
+from miras_compiler.elements.memory import AnyMemory
+from miras_compiler.elements.memory.base import DeepMemory
+from miras_compiler.elements.optimizer import AnyOptimizer, GradientDescent
+from miras_compiler.elements.retention import AnyRetention, NoRetention
+from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS, Gate, GateLetter
+from miras_compiler.spec.names import GateName, Line, SpecName
+from miras_compiler.spec.source import Source, dotted
+
+Count = Annotated[int, Field(ge=1, le=2**20)]
+
+
+class Chunk(Settings):
+    """What a chunk means (it changes the function): where gradients are taken, what a token reads, where ψ is applied."""
+
+    size: Count = 64
+    gradient: Literal["exact", "chunk_start"] = "exact"
+    read: Literal["after_write", "before_write", "chunk_start"] = "after_write"
+    retention: Literal["per_token", "chunk_end"] = "per_token"
+
+
+class Layer(Settings):
+    """The layer around the operator: widths, short convolution on q, k, v, norms and gates."""
+
+    heads: Count = 16
+    head_dim: Count = 64
+    value_dim: Count = Field(default_factory=lambda data: data.get("head_dim", 64))
+    conv: Annotated[int, Field(ge=0, le=64)] = 4
+    qk_norm: Literal["l2", "none"] = "l2"
+    activation: Literal["silu", "none"] = "silu"
+    output_norm: Literal["rms", "layer", "none"] = "rms"
+    output_gate: bool = True
+
+
+class Model(Settings):
+    """The language model around the layer; the defaults are MIRAS's 340M setting."""
+
+    blocks: Count = 24
+    width: Count = 1024
+    vocabulary: Count = 32000
+    context: Count = 4096
+    tie_embeddings: bool = False
+
+
+class LedgerEntry(Settings):
+    """What a paper's equation became here."""
+
+    equation: Line
+    status: Literal["faithful", "deviation", "novel"]
+    note: Line = ""
+
+
+class Spec(Settings):
+    """One point of the design space."""
+
+    name: SpecName
+    paper: Line = ""
+    memory: AnyMemory
+    feature_map: AnyFeatureMap = IdentityMap()
+    attentional_bias: AnyBias
+    retention: AnyRetention = NoRetention()
+    optimizer: AnyOptimizer = GradientDescent()
+    gates: dict[GateName, Gate]
+    chunk: Chunk = Chunk()
+    layer: Layer = Layer()
+    model: Model = Model()
+    ledger: Annotated[tuple[LedgerEntry, ...], Strict(False)] = ()
+
+    _source: Source | None = PrivateAttr(default=None)
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _fill_init(cls, gates: Any) -> Any:
+        """A gate's `init` defaults by its name."""
+        if not isinstance(gates, dict):
+            return gates
+        filled = dict(gates)
+        for name, gate in gates.items():
+            init = GATE_LETTERS.get(name, FREE_LETTER).init
+            if isinstance(gate, dict):
+                filled[name] = {"init": init, **gate}
+            elif isinstance(gate, Gate) and "init" not in gate.model_fields_set:
+                filled[name] = gate.model_copy(update={"init": init})
+        return filled
+
+    def __eq__(self, other: object) -> bool:
+        """Specs are equal when they say the same, wherever they were written."""
+        return isinstance(other, Spec) and self.model_dump() == other.model_dump()
+
+    @property
+    def source(self) -> Source | None:
+        """The text that the spec was read from; None when it was built in Python."""
+        return self._source
+
+    def written_in(self, source: Source) -> None:
+        """Remembers where the spec was written, for messages."""
+        self._source = source
+
+    @property
+    def location(self) -> str:
+        """The spec's file, as it was named to us; "" when it was built in Python."""
+        return self._source.place if self._source else ""
+
+    @property
+    def key_dim(self) -> int:
+        """K, the width of a key."""
+        return self.layer.head_dim
+
+    @property
+    def value_dim(self) -> int:
+        """V, the width of a value."""
+        return self.layer.value_dim
+
+    @property
+    def hidden_dim(self) -> int:
+        """N, the hidden width of a deep memory; 0 where there is none."""
+        return self.memory.expansion * self.key_dim if isinstance(self.memory, DeepMemory) else 0
+
+    @property
+    def frozen_gradient(self) -> bool:
+        """Whether all gradients of a chunk are taken at the state that enters it (a chunk of one token is exact)."""
+        return self.chunk.gradient == "chunk_start" and self.chunk.size > 1
+
+    @property
+    def linear_reads(self) -> bool:
+        """Whether reads inside a chunk follow a linear path and ψ is applied at its end only."""
+        return self.frozen_gradient and self.chunk.retention == "chunk_end"
+
+    def used_gates(self) -> tuple[str, ...]:
+        """The gates that the rule reads, in canonical order."""
+        used = {"eta", *self.retention.gates(), *self.optimizer.gates(), *self.attentional_bias.gates()}
+        return tuple(sorted(used, key=self.gate_order))
+
+    def gate_letter(self, name: str) -> GateLetter:
+        """What a gate means: its letter's meaning, that of a threshold if the bias uses it as one, else a free coefficient."""
+        bias = self.attentional_bias
+        return GATE_LETTERS.get("delta" if isinstance(bias, ThresholdBias) and bias.delta == name else name, FREE_LETTER)
+
+    @staticmethod
+    def gate_order(name: str) -> tuple[int, str]:
+        """Sorts gates: letters in the order of their table, then free names by the alphabet."""
+        letters = list(GATE_LETTERS)
+        return (letters.index(name) if name in letters else len(letters), name)
+
+    def where(self, path: str) -> str:
+        """ "specs/x.yaml:9" for the dotted key `path` (or its nearest parent); the path itself for a spec built in Python."""
+        return self._source.mark(dotted(path)).line_text() if self._source else path

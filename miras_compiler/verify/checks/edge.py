@@ -1,0 +1,68 @@
+"""The corners: correlated keys with full steps, decays at both ends, a residual that is exactly zero."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from miras_compiler.verify.checks.base import Check
+from miras_compiler.verify.inputs import Inputs, correlated
+from miras_compiler.verify.measure import Tally
+from miras_compiler.verify.subject import Subject, pull_back
+
+LOG_DECAYS = (-0.1, -math.inf, -1e-12, -60.0, 0.0, -59.0, -1e4, -0.2)
+
+
+def _against_the_literal_model(subject: Subject, tally: Tally, inputs: Inputs) -> None:
+    """Outputs, final state and all gradients of both forms; a value that is not finite is an infinite error."""
+    (expected, expected_state), expected_gradients = pull_back(subject.literal_run, inputs)
+    for name, run in subject.forms.items():
+        (output, state), gradients = pull_back(run, inputs)
+        tally.compare(f"{name} o", output, expected)
+        tally.compare_all(f"{name} state", state, expected_state)
+        tally.compare_all(f"{name} d", gradients, expected_gradients)
+
+
+def correlated_keys(subject: Subject, tally: Tally) -> None:
+    """Keys at cosine ≥ 0.9, alpha 1, and a step that would correct the whole error of one key at once."""
+    step = 1 / float(subject.fields["attentional_bias"].get("scale") or 1)
+    length = 9 if subject.frozen else subject.long
+    _against_the_literal_model(subject, tally, correlated(subject.inputs(length, seed=31, position=subject.chunk - 4), step))
+
+
+def extreme_decays(subject: Subject, tally: Tally) -> None:
+    """Decays of exactly 0, e^−60 and 1 in turn, for alpha and mu, offset against each other."""
+    inputs = subject.inputs(2 * len(LOG_DECAYS) + 1, seed=32, position=subject.chunk - 4)
+    gates = dict(inputs.gates)
+    for shift, name in enumerate(name for name in ("log_alpha", "log_mu") if name in gates):
+        ring = torch.tensor(LOG_DECAYS, dtype=torch.float64).roll(shift).repeat(3)[: inputs.length]
+        gates[name] = ring[None, :, None].expand_as(gates[name]).clone()
+    _against_the_literal_model(subject, tally, replace(inputs, gates=gates))
+
+
+def has_decay(subject: Subject) -> bool:
+    return bool({"alpha", "mu"} & set(subject.fields["gates"]))
+
+
+def zero_residual(subject: Subject, tally: Tally) -> None:
+    """e = 0 to the bit at every second token (k = 0, so u is ln_bias or 0), and at the first token of a memory of zeros."""
+    inputs = subject.inputs(6, seed=33, position=subject.chunk - 3)
+    even = (torch.arange(inputs.length) % 2 == 0)[None, :, None, None]
+    nothing = inputs.parameters["ln_bias"].expand_as(inputs.v) if inputs.parameters else torch.zeros_like(inputs.v)
+    silent = replace(inputs, k=torch.where(even, torch.zeros_like(inputs.k), inputs.k), v=torch.where(even, nothing, inputs.v))
+    _against_the_literal_model(subject, tally, silent)
+    if subject.fields["retention"]["kind"] in ("none", "l2"):
+        empty = subject.inputs(6, seed=34)
+        state = {name: torch.zeros_like(tensor) for name, tensor in empty.state.items()}
+        residual = empty.k if subject.fields["memory"]["residual"] else torch.zeros_like(empty.v)
+        bias = empty.parameters["ln_bias"] if empty.parameters else torch.zeros_like(empty.v)
+        _against_the_literal_model(subject, tally, replace(empty, v=residual + bias, state=state))
+
+
+EDGE = (
+    Check("edge", "keys at cosine ≥ 0.9, full step, alpha 1", 1e-9, correlated_keys),
+    Check("edge", "log decays −∞, −60, 0", 1e-9, extreme_decays, has_decay),
+    Check("edge", "zero residual: finite values and gradients", 1e-9, zero_residual),
+)

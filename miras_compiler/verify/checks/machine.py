@@ -1,0 +1,126 @@
+"""Bits and bytes: repeatability, uninitialised memory, and the precisions of the contract."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from miras_compiler.verify.checks.base import Check
+from miras_compiler.verify.inputs import Inputs
+from miras_compiler.verify.measure import Tally, rms_error
+from miras_compiler.verify.subject import Result, Run, Subject, pull_back
+
+SINGLE, HALF = 1e-5, 5e-3  # RMS of the error over RMS of the reference
+
+aten = torch.ops.aten
+ALLOCATIONS = {aten.empty, aten.empty_like, aten.new_empty, aten.empty_strided, aten.new_empty_strided, aten.empty_permuted}
+
+
+class PoisonedAllocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Every tensor that is allocated without a value is full of NaN (integers: of the largest number)."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if function.overloadpacket in ALLOCATIONS:
+            result.fill_(_poison(result.dtype))
+        return result
+
+
+def _poison(dtype: torch.dtype) -> float:
+    if dtype.is_floating_point or dtype.is_complex:
+        return float("nan")
+    return 1 if dtype == torch.bool else torch.iinfo(dtype).max
+
+
+def _same(tally: Tally, label: str, first: Any, second: Any) -> None:
+    (output, state), gradients = first
+    (output2, state2), gradients2 = second
+    tally.same_bits(f"{label} o", output2, output)
+    for name in state:
+        tally.same_bits(f"{label} state {name}", state2[name], state[name])
+    for name in gradients:
+        tally.same_bits(f"{label} d{name}", gradients2[name], gradients[name])
+
+
+def repeatable(subject: Subject, tally: Tally) -> None:
+    inputs = subject.crossing(51)
+    for name, run in subject.forms.items():
+        _same(tally, name, pull_back(run, inputs), pull_back(run, inputs))
+
+
+def poisoned(subject: Subject, tally: Tally) -> None:
+    inputs = subject.crossing(52)
+    for name, run in subject.forms.items():
+        plain = pull_back(run, inputs)
+        with PoisonedAllocations():  # type: ignore[no-untyped-call]
+            poisoned = pull_back(run, inputs)
+        _same(tally, name, plain, poisoned)
+
+
+def dtypes(subject: Subject, tally: Tally) -> None:
+    """Outputs in the inputs' dtype; states in float32, or float64 when given float64."""
+    inputs = subject.inputs(7, seed=53)
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        state_dtype = torch.float64 if dtype == torch.float64 else torch.float32
+        given = cast(inputs, dtype, state_dtype)
+        for name, run in subject.forms.items():
+            (output, state), gradients = pull_back(run, given)
+            tally.require(f"{name}: {dtype} inputs give {output.dtype} outputs", output.dtype == dtype)
+            for entry, tensor in state.items():
+                right = torch.int64 if entry == "position" else state_dtype
+                tally.require(f"{name}: {dtype} inputs give a {tensor.dtype} state {entry}", tensor.dtype == right)
+            for entry, tensor in given.leaves().items():
+                tally.require(f"{name}: d{entry} is {gradients[entry].dtype}", gradients[entry].dtype == tensor.dtype)
+
+
+def cast(inputs: Inputs, dtype: torch.dtype, state_dtype: torch.dtype) -> Inputs:
+    """Tokens, gates and parameters in `dtype`, the state in `state_dtype`."""
+    state = {name: tensor.to(state_dtype) if tensor.is_floating_point() else tensor for name, tensor in inputs.state.items()}
+    return replace(inputs.map(lambda tensor: tensor.to(dtype)), state=state)
+
+
+def _errors(run: Run, rounded: Inputs, expected: tuple[Result, dict[str, Tensor]]) -> dict[str, float]:
+    """RMS error of outputs, states and gradients."""
+    (output, state), gradients = pull_back(run, rounded, rounded.q.dtype)
+    (expected_output, expected_state), expected_gradients = expected
+    errors = {"o": rms_error(output, expected_output)}
+    errors |= {f"state {name}": rms_error(tensor, expected_state[name]) for name, tensor in state.items() if tensor.is_floating_point()}
+    return errors | {f"d{name}": rms_error(gradient, expected_gradients[name]) for name, gradient in gradients.items()}
+
+
+def _precision(subject: Subject, tally: Tally, dtype: torch.dtype, limit: float) -> None:
+    """Each form against the literal model in float64, on the same inputs and cotangents rounded to `dtype`.
+
+    Where the literal model itself, computed in that precision, is off by more than a quarter of the limit, four times its error is
+    the limit for that tensor, and the error entered in the table is scaled accordingly.
+    """
+    rounded = cast(subject.crossing(54), dtype, torch.float32)
+    expected = pull_back(subject.literal_run, rounded.map(Tensor.double), dtype)
+    own = _errors(subject.literal_run, rounded, expected)
+    for name, run in subject.forms.items():
+        for entry, error in _errors(run, rounded, expected).items():
+            allowed = max(limit, 4 * own[entry])
+            tally.add(f"{name} {entry}: {error:.1e} of {allowed:.1e}", error * limit / allowed)
+    worst = max(own, key=own.__getitem__)
+    tally.remarks.append(f"the literal model itself: {own[worst]:.1e} ({worst})")
+
+
+def single_precision(subject: Subject, tally: Tally) -> None:
+    _precision(subject, tally, torch.float32, SINGLE)
+
+
+def half_precision(subject: Subject, tally: Tally) -> None:
+    _precision(subject, tally, torch.bfloat16, HALF)
+
+
+MACHINE = (
+    Check("machine", "twice the same bits", 0.0, repeatable),
+    Check("machine", "the same bits when allocations hold NaN", 0.0, poisoned),
+    Check("machine", "dtypes of outputs, states and gradients", 0.0, dtypes),
+    Check("machine", "float32 against float64 (RMS)", SINGLE, single_precision),
+    Check("machine", "bfloat16 inputs against float64 (RMS)", HALF, half_precision),
+)

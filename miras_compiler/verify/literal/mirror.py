@@ -1,0 +1,99 @@
+"""Mirror maps ψ as MATH prints them, the literal regularizers F they come from, and the test that one is the argmin of the other.
+
+W = ψ(A) must be argmin_W F(W) − ⟨A, W⟩. F is strictly convex, so W is the argmin exactly when it is stationary: ∇F(W) − A is zero, or
+constant along every slice that has to sum to `total`. The gradient of F is autograd's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SLICES = {"input": (-2,), "output": (-1,), "all": (-2, -1)}
+
+
+def mirror_map(retention: Mapping[str, Any], dual: Tensor) -> Tensor:
+    """ψ(A) for one weight matrix of every head, [B,H,R,C] → [B,H,R,C]."""
+    match retention["kind"]:
+        case "none" | "l2":
+            return dual
+        case "kl":
+            axes = SLICES[retention["slice"]]
+            exponential = torch.exp(dual - dual.amax(axes, keepdim=True))
+            return float(retention["total"]) * exponential / exponential.sum(axes, keepdim=True)
+        case "sigmoid":
+            return torch.sigmoid(dual)
+        case "lq":
+            q = float(retention["q"])
+            p = q / (q - 1)
+            return (q - 1) * _signed_power(dual, p - 1) * _norm_power(dual, p, -(p - 2))
+        case "lq_printed":
+            q = float(retention["q"])
+            return dual * _norm_power(dual, q, -(q - 2))
+        case "elastic_net_ftrl":
+            return torch.sign(dual) * torch.relu(dual.abs() - float(retention["threshold"]))
+    raise NotImplementedError(f"no literal mirror map of kind {retention['kind']}")
+
+
+def regularizer(retention: Mapping[str, Any], weight: Tensor) -> Tensor | None:
+    """F(W) summed over heads (each head's slice by itself), or None where the paper prints a map that is no argmin."""
+    match retention["kind"]:
+        case "none" | "l2":
+            return weight.square().sum() / 2
+        case "kl":
+            return (weight * weight.log()).sum()
+        case "sigmoid":
+            return (weight * weight.log() + (1 - weight) * (1 - weight).log()).sum()
+        case "lq":
+            q = float(retention["q"])
+            return (weight.abs().pow(q).sum((-2, -1)).pow(2 / q) / (2 * (q - 1))).sum()
+        case "lq_printed":
+            return None
+        case "elastic_net_ftrl":
+            return weight.square().sum() / 2 + float(retention["threshold"]) * weight.abs().sum()
+    raise NotImplementedError(f"no literal regularizer of kind {retention['kind']}")
+
+
+def stationarity(retention: Mapping[str, Any], dual: Tensor, weight: Tensor) -> float | None:
+    """How far W is from argmin F − ⟨A, ·⟩: the largest violation of its first-order conditions, relative to the largest |A|.
+
+    None where there is no F. Where F has a corner (elastic net, W = 0) the condition is |A| ≤ λ; where slices have a total, the gradient
+    may differ from A by a constant per slice, and the total must be met.
+    """
+    leaf = weight.detach().requires_grad_()
+    value = regularizer(retention, leaf)
+    if value is None:
+        return None
+    (slope,) = torch.autograd.grad(value, leaf)
+    weight, dual = weight.detach(), dual.detach()
+    violation = slope - dual
+    scale = max(1.0, float(dual.abs().max()))
+    if retention["kind"] == "kl":
+        axes, total = SLICES[retention["slice"]], float(retention["total"])
+        violation = violation - violation.mean(axes, keepdim=True)
+        missing = (weight.sum(axes) - total).abs().max() / total
+        return max(float(violation.abs().max()) / scale, float(missing))
+    if retention["kind"] == "elastic_net_ftrl":
+        threshold = float(retention["threshold"])
+        violation = torch.where(weight == 0, torch.relu(dual.abs() - threshold), violation)
+    return float(violation.abs().max()) / scale
+
+
+def _signed_power(x: Tensor, exponent: float) -> Tensor:
+    """sign(x)|x|^exponent, with value and derivative 0 at x = 0 unless the exponent is 1."""
+    if exponent == 1:
+        return x
+    nonzero = torch.where(x == 0, torch.ones_like(x), x)
+    return torch.where(x == 0, torch.zeros_like(x), torch.sign(nonzero) * nonzero.abs().pow(exponent))
+
+
+def _norm_power(x: Tensor, order: float, exponent: float) -> Tensor:
+    """‖x‖_order^exponent over one head's weight matrix, [B,H,R,C] → [B,H,1,1]; 0 for a zero matrix unless the exponent is 0."""
+    if exponent == 0:
+        return torch.ones_like(x[..., :1, :1])
+    total = x.abs().pow(order).sum((-2, -1), keepdim=True)
+    nonzero = torch.where(total == 0, torch.ones_like(total), total)
+    return torch.where(total == 0, torch.zeros_like(total), nonzero.pow(exponent / order))

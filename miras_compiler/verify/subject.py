@@ -1,0 +1,167 @@
+"""One package under verification: how to draw inputs for it, call its operators, and pull gradients back through a call.
+
+What several checks need (the probes, the literal model's results on them, the recurrent form's) is computed once and kept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs, is_frozen
+from miras_compiler.verify.literal import LiteralModel
+from miras_compiler.verify.package import Operator, Package
+
+Result = tuple[Tensor, dict[str, Tensor]]
+Run = Callable[[Inputs], Result]
+
+CALM = 2.0  # largest relative change of the output per relative change of v on which precisions are compared
+UNCHUNKED_LENGTH = 37  # tokens tried where the function has no chunk grid
+BEFORE, AFTER = 6, 7  # tokens on either side of a chunk boundary
+CROSSING = "across a boundary"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A spec as the dictionary of its fields, and the package generated from it."""
+
+    fields: Mapping[str, Any]
+    package: Package
+    seed: int = 0
+    quick: bool = False
+    literal: LiteralModel = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "literal", LiteralModel(self.fields))
+
+    @property
+    def frozen(self) -> bool:
+        return is_frozen(self.fields)
+
+    @property
+    def chunk(self) -> int:
+        """Length of the chunk grid; 1 where the function has none."""
+        return int(self.fields["chunk"]["size"]) if self.frozen else 1
+
+    @property
+    def long(self) -> int:
+        """An odd number of tokens that crosses a chunk boundary, two where that is cheap."""
+        if not self.frozen:
+            return 23 if self.quick else UNCHUNKED_LENGTH
+        return 2 * self.chunk + 5 if self.chunk <= 16 or (self.chunk <= 64 and not self.quick) else self.chunk + 5 + self.chunk % 2
+
+    def inputs(
+        self, tokens: int, *, seed: int = 0, position: int | None = None, batch: int = 2, heads: int = 2, key: int = 4,
+        eta: float | None = None,
+    ) -> Inputs:  # fmt: skip
+        """Random inputs; K ≠ V where the memory allows it, so that mixed-up axes show."""
+        value = key if self.fields["memory"]["residual"] else key + 1
+        shape = Shape(batch, tokens, heads, key, value)
+        return draw_inputs(self.fields, shape, 1000 * self.seed + seed, self.step if eta is None else eta, position)
+
+    def crossing(self, seed: int, batch: int = 2) -> Inputs:
+        """The shortest interesting sequence: begins inside a chunk, every entry of its state random, and ends inside the next one."""
+        return self.inputs(BEFORE + AFTER if self.frozen else 19, seed=seed, position=self.chunk - BEFORE, batch=batch)
+
+    @cached_property
+    def probes(self) -> dict[str, Inputs]:
+        """Inputs that together cross chunk boundaries, end inside a chunk, begin inside one, and begin with the weights alone."""
+        bare = self.inputs(3, seed=3)
+        return {
+            f"T {self.long}": self.inputs(self.long, seed=1),
+            "T 1": self.inputs(1, seed=2),
+            "T 3, weights alone": replace(bare, state={name: bare.state[name] for name in self.literal.weight_names}),
+            CROSSING: self.crossing(4),
+        }
+
+    @cached_property
+    def expected(self) -> dict[str, tuple[Result, dict[str, Tensor]]]:
+        """The literal model's results and gradients on the probes."""
+        return {label: pull_back(self.literal_run, inputs) for label, inputs in self.probes.items()}
+
+    @cached_property
+    def recurrent(self) -> dict[str, Result]:
+        """The recurrent form's results on the probes."""
+        with torch.no_grad():
+            return {label: self.run(self.package.naive_recurrent)(inputs) for label, inputs in self.probes.items()}
+
+    @property
+    def step(self) -> float:
+        """Largest step size, halved from 0.5 until the literal model amplifies a change of v at most twice."""
+        return self._calm_step[0]
+
+    @property
+    def amplification(self) -> float:
+        """Relative change of the literal output per relative change of v, at that step size."""
+        return self._calm_step[1]
+
+    @cached_property
+    def _calm_step(self) -> tuple[float, float]:
+        eta = 0.5
+        while (amplification := self._amplification(eta)) > CALM and eta > 0.5**8:
+            eta /= 2
+        return eta, amplification
+
+    def _amplification(self, eta: float) -> float:
+        """One run on two batches, the second with v slightly changed."""
+        inputs = self.inputs(self.long, seed=99, eta=eta)
+        generator = torch.Generator().manual_seed(self.seed)
+        change = 1e-6 * torch.randn(inputs.v.shape, generator=generator, dtype=inputs.v.dtype)
+        twice = inputs.map(lambda tensor: torch.cat((tensor, tensor)))
+        twice = replace(twice, v=torch.cat((inputs.v, inputs.v + change)), parameters=inputs.parameters)
+        with torch.no_grad():
+            output, _ = self.literal_run(twice)
+        before, after = output.chunk(2)
+        return float((after - before).norm() / before.norm() / (change.norm() / inputs.v.norm()))
+
+    def literal_run(self, inputs: Inputs) -> Result:
+        """The literal model under the contract's precisions: float64 for float64, else computed in float32."""
+        dtype = inputs.q.dtype
+        given = inputs if dtype == torch.float64 else inputs.map(Tensor.float)
+        output, state, _ = self.literal(given.q, given.k, given.v, given.gates, given.parameters, given.state)
+        return output.to(dtype), state
+
+    def run(self, operator: Operator, **options: object) -> Run:
+        """`operator` as a function of inputs that also returns the final state."""
+        return lambda inputs: call(operator, inputs, output_final_state=True, **options)
+
+    @property
+    def forms(self) -> dict[str, Run]:
+        """The two forms in PyTorch, between which the operators choose on a CPU."""
+        return {"recurrent": self.run(self.package.naive_recurrent), "chunk": self.run(self.package.torch_chunk)}
+
+    @property
+    def operators(self) -> dict[str, Operator]:
+        """The operators that dispatch."""
+        return {"chunk operator": self.package.chunk, "fused_recurrent operator": self.package.fused_recurrent}
+
+
+def call(operator: Operator, inputs: Inputs, **options: object) -> Any:
+    """The operator's own call: q, k, v in order, all else by keyword."""
+    if inputs.cu_seqlens is not None:
+        options["cu_seqlens"] = inputs.cu_seqlens
+    return operator(inputs.q, inputs.k, inputs.v, **inputs.gates, **inputs.parameters, initial_state=dict(inputs.state), **options)
+
+
+def pull_back(run: Run, inputs: Inputs, cotangents: torch.dtype = torch.float64) -> tuple[Result, dict[str, Tensor]]:
+    """The run's result, and the gradient of ⟨outputs and final state, fixed random cotangents⟩ to every input.
+
+    The cotangents are rounded to `cotangents`, so that runs in different precisions can be asked for the same gradient.
+    """
+    tracked = inputs.tracked()
+    output, state = run(tracked)
+    generator = torch.Generator().manual_seed(0)
+    total = torch.zeros((), dtype=torch.float64)
+    for _, result in sorted({"": output, **state}.items()):
+        if result.is_floating_point():
+            cotangent = torch.randn(result.shape, generator=generator, dtype=torch.float64).to(cotangents)
+            total = total + (result.double() * cotangent).sum()
+    leaves = tracked.leaves()
+    gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    detached = {name: tensor.detach() for name, tensor in state.items()}
+    return (output.detach(), detached), dict(zip(leaves, gradients, strict=True))

@@ -1,0 +1,60 @@
+"""`verify_package`: all checks on one generated package, one row each."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from miras_compiler.spec import Spec
+from miras_compiler.verify.checks import CHECKS, Check
+from miras_compiler.verify.measure import Tally
+from miras_compiler.verify.package import open_package
+from miras_compiler.verify.report import Report, Row
+from miras_compiler.verify.subject import Subject
+
+
+def verify_package(
+    spec: Spec, package: Path, *, seed: int = 0, quick: bool = False, progress: Callable[[Row], None] | None = None
+) -> Report:
+    """Verify the package in the folder `package` against the meaning of `spec`; `progress` is called with each finished row.
+
+    Runs in float64 on the CPU and writes nothing. `quick` tries shorter sequences and leaves out the slow checks. A package that raises
+    fails the row in which it does; a folder that holds no package is an InputError.
+    """
+    with open_package(package, spec.name) as opened:
+        subject = Subject(spec.model_dump(by_alias=True), opened, seed, quick)
+        rows = check_subject(subject, progress)
+        return Report(spec.name, str(opened.manifest["digest"]), rows)
+
+
+def check_subject(subject: Subject, progress: Callable[[Row], None] | None = None) -> tuple[Row, ...]:
+    """A row for every check that applies to the subject."""
+    rows = []
+    for check in CHECKS:
+        if check.applies(subject) and (check.quick or not subject.quick):
+            rows.append(_row(check, subject))
+            if progress:
+                progress(rows[-1])
+    return tuple(rows)
+
+
+def _row(check: Check, subject: Subject) -> Row:
+    began = time.perf_counter()
+    tally = Tally()
+    try:
+        with torch.random.fork_rng(devices=[]):  # gradcheck draws from the global generator
+            torch.manual_seed(subject.seed)
+            check.run(subject, tally)
+        passed = tally.count > 0 and tally.error <= check.limit
+        note = ", ".join(tally.remarks) if passed else f"worst: {tally.worst}"
+    except Exception as problem:  # a broken package may raise anything, and the other rows still have something to say
+        first_line = next(iter(str(problem).splitlines()), "")
+        passed, note = False, f"{type(problem).__name__}: {first_line}"
+        tally.error = math.inf
+    numeric = check.limit > 0
+    error = tally.error if numeric else None
+    return Row(check.check, check.subject, error, check.limit if numeric else None, passed, note, time.perf_counter() - began)

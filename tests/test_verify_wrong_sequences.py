@@ -1,0 +1,151 @@
+"""Verification refuses a package whose forms disagree, or for which a sequence means something else when it is cut or packed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from literal_package import LiteralOperator, literal_package, package_of
+from torch import Tensor
+from verify_mutants import DELTA, TITANS, failed
+
+State = Mapping[str, Tensor]
+Result = tuple[Tensor, dict[str, Tensor] | None]
+
+
+class Wrapped(LiteralOperator):
+    """The literal operator, with `enter` and `leave` to tamper with what goes in and what comes out of one sequence."""
+
+    def run(self, q: Tensor, k: Tensor, v: Tensor, named: State, state: State) -> Any:
+        o, final, trace = super().run(q, k, v, self.enter_gates(named), self.enter(state))
+        return self.leave(o, v, named), final, trace
+
+    def enter(self, state: State) -> State:
+        return state
+
+    def enter_gates(self, named: State) -> State:
+        return named
+
+    def leave(self, o: Tensor, v: Tensor, named: State) -> Tensor:
+        return o
+
+
+class SeesTheFuture(Wrapped):
+    """So little that no tolerance notices."""
+
+    def leave(self, o: Tensor, v: Tensor, named: State) -> Tensor:
+        return o + 1e-12 * torch.cat((v[:, 1:, :, :1], torch.zeros_like(v[:, :1, :, :1])), 1)
+
+
+def test_a_future_token_that_leaks_is_seen_in_the_bits() -> None:
+    assert failed(TITANS, package_of(SeesTheFuture(TITANS))) == {"prefix_causality"}
+
+
+class ForgetsMomentum(Wrapped):
+    def enter(self, state: State) -> State:
+        return {name: tensor for name, tensor in state.items() if not name.endswith("_momentum")}
+
+
+class IgnoresPosition(Wrapped):
+    def enter(self, state: State) -> State:
+        return {name: tensor for name, tensor in state.items() if name != "position"}
+
+
+class IgnoresStart(Wrapped):
+    def enter(self, state: State) -> State:
+        return {name: tensor for name, tensor in state.items() if not name.endswith("_start")}
+
+
+class CutsGradient(Wrapped):
+    """The state passed on carries no gradient."""
+
+    def enter(self, state: State) -> State:
+        return {name: tensor.detach() for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("operator", [ForgetsMomentum, IgnoresPosition, IgnoresStart])
+def test_a_part_of_the_state_that_is_dropped_is_seen_when_a_sequence_is_split(operator: type[LiteralOperator]) -> None:
+    assert failed(TITANS, package_of(operator(TITANS))) >= {"splitting", "split_gradients", "literal_forward"}
+
+
+def test_a_state_that_carries_no_gradient_is_seen_when_a_sequence_is_split() -> None:
+    rows = failed(DELTA, package_of(CutsGradient(DELTA)))
+    assert rows >= {"split_gradients", "recurrent_gradients", "chunk_gradients", "finite_differences"}
+    assert not rows & {"literal_forward", "parallel_form", "splitting"}
+
+
+class LeaksAcrossSequences(LiteralOperator):
+    """Every packed sequence starts from the state that the one before it has left."""
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, *, cu_seqlens: Tensor | None = None, **others: Any) -> Result:
+        if cu_seqlens is None:
+            return super().__call__(q, k, v, **others)
+        first = {name: tensor[:1] for name, tensor in others.pop("initial_state").items()}
+        o, state = super().__call__(q, k, v, initial_state=first, **others)
+        return o, {name: tensor.repeat(len(cu_seqlens) - 1, *[1] * (tensor.dim() - 1)) for name, tensor in (state or {}).items()}
+
+
+def test_a_state_that_leaks_between_packed_sequences_is_seen() -> None:
+    assert failed(TITANS, package_of(LeaksAcrossSequences(TITANS))) == {"packing"}
+
+
+@pytest.mark.parametrize("name", ["chunk", "fused_recurrent"])
+def test_a_dispatch_that_loses_cu_seqlens_is_seen(name: str) -> None:
+    package = replace(literal_package(DELTA), **{name: LeaksAcrossSequences(DELTA)})
+    assert failed(DELTA, package) == {"packing"}
+
+
+class DependsOnTheTile(LiteralOperator):
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, *, tile: int = 16, **others: Any) -> Result:
+        o, state = super().__call__(q, k, v, **others)
+        return o * (1 + 1e-7 * (tile == 5)), state
+
+
+def test_a_chunk_form_that_depends_on_its_tile_is_seen() -> None:
+    package = replace(literal_package(DELTA), torch_chunk=DependsOnTheTile(DELTA))
+    assert failed(DELTA, package) == {"parallel_form", "chunk_gradients"}
+
+
+class SubtractsLogarithms(Wrapped):
+    """Decay triangles as differences of cumulated sums: −∞ − (−∞)."""
+
+    def leave(self, o: Tensor, v: Tensor, named: State) -> Tensor:
+        total = named["log_alpha"].cumsum(1)
+        return o + 0 * (total - total)[..., None]
+
+
+def test_a_reset_that_turns_into_nan_is_seen() -> None:
+    assert failed(DELTA, package_of(SubtractsLogarithms(DELTA))) == {"extreme_decays"}
+
+
+class DetachesDecay(Wrapped):
+    def enter_gates(self, named: State) -> State:
+        return {name: tensor.detach() if name == "log_mu" else tensor for name, tensor in named.items()}
+
+
+def test_a_gate_without_gradient_is_seen() -> None:
+    rows = failed(TITANS, package_of(DetachesDecay(TITANS)))
+    assert rows >= {"recurrent_gradients", "chunk_gradients", "finite_differences"}
+    assert not rows & {"literal_forward", "parallel_form", "operators", "splitting"}
+
+
+class Rounds(Wrapped):
+    """Differs from the literal model as another order of summation does, the same way every time."""
+
+    def enter(self, state: State) -> State:
+        return {name: self._round(tensor) for name, tensor in state.items()}
+
+    def leave(self, o: Tensor, v: Tensor, named: State) -> Tensor:
+        return self._round(o)
+
+    def _round(self, x: Tensor) -> Tensor:
+        return x * (1 + 4 * torch.finfo(x.dtype).eps * torch.sin(1e3 * x.detach())) if x.is_floating_point() else x
+
+
+@pytest.mark.parametrize("fields", [DELTA, TITANS], ids=lambda fields: fields["name"])
+def test_another_order_of_summation_is_accepted(fields: Mapping[str, Any]) -> None:
+    rows = failed(fields, package_of(Rounds(fields)))
+    assert not rows - {"absent_state", "boundaries"}  # these two compare the bits of states that Rounds rounds once more
