@@ -26,6 +26,7 @@ from miras_compiler.analysis import (
     separable_axes,
 )
 from miras_compiler.derive import UpdateRule, derive_update_rule
+from miras_compiler.derive.chain_rule import in_residual
 from miras_compiler.derive.notation import formula
 from miras_compiler.emit import SourceFile, emit
 from miras_compiler.ir.differentiate import differentiate
@@ -42,12 +43,11 @@ def compile_spec(spec: Spec) -> Compilation:
     rule = derive_update_rule(spec)  #                   Spec -> UpdateRule: what it means
     graph = build_dependency_graph(rule)  #        UpdateRule -> values across time
     form = classify_parallel_form(rule, graph)  #             -> what can run in parallel, and why
-    graph = annotate(graph, form.kind, form.reason, form.blame)
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
     adjoint = run_passes(differentiate(program))  #           -> its reverse mode, on the same nodes
     cost = estimate_cost(spec, program, adjoint)
     files = emit(rule, graph, form, program, cost)
-    return Compilation(spec, rule, graph, form, program, adjoint, cost, files)
+    return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, cost, files)
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,11 @@ class Compilation:
         rule, form, spec = self.update_rule, self.parallel_form, self.spec
         separable = separable_axes(rule)
         split = f"separable: the axis {', '.join(separable).upper()} of the state can be split over programs" if separable else ""
-        loss = f"ℓ = {formula(spec.attentional_bias.loss())}   ⇒   ∂ℓ/∂u = {formula(rule.bias_derivative)}"
+        loss = f"ℓ = {formula(in_residual(spec.attentional_bias.loss()))}   ⇒   ∂ℓ/∂u = {formula(rule.bias_derivative)}"
         generator = spec.retention.generator()
-        mirror = f"ψ(A) = {formula(rule.mirror_map)}" + (f"   ⇐   F = {formula(generator)}" if generator is not None else "   (as printed)")
+        total = spec.retention.constraint()
+        source = f"⇐   F = {formula(generator)}" if generator is not None else "(as printed)"
+        mirror = f"ψ(a) = {formula(rule.mirror_map)}   {source}" + (f"   on Σ w = {total}" if total is not None else "")
         parts = [
             f"{spec.name}" + (f" — {spec.paper}" if spec.paper else ""),
             f"attentional bias   {loss}\nretention          {mirror}",

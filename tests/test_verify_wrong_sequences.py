@@ -10,7 +10,7 @@ import pytest
 import torch
 from literal_package import LiteralOperator, literal_package, package_of
 from torch import Tensor
-from verify_mutants import DELTA, TITANS, failed
+from verify_mutants import DELTA, FORWARD, INNER, SHALLOW, TITANS, failed
 
 State = Mapping[str, Tensor]
 Result = tuple[Tensor, dict[str, Tensor] | None]
@@ -41,7 +41,7 @@ class SeesTheFuture(Wrapped):
 
 
 def test_a_future_token_that_leaks_is_seen_in_the_bits() -> None:
-    assert failed(TITANS, package_of(SeesTheFuture(TITANS))) == {"prefix_causality"}
+    assert failed(SHALLOW, package_of(SeesTheFuture(SHALLOW))) == {"prefix_causality"}
 
 
 class ForgetsMomentum(Wrapped):
@@ -68,13 +68,13 @@ class CutsGradient(Wrapped):
 
 @pytest.mark.parametrize("operator", [ForgetsMomentum, IgnoresPosition, IgnoresStart])
 def test_a_part_of_the_state_that_is_dropped_is_seen_when_a_sequence_is_split(operator: type[LiteralOperator]) -> None:
-    assert failed(TITANS, package_of(operator(TITANS))) >= {"splitting", "split_gradients", "literal_forward"}
+    rows = {"splitting", "split_gradients", "literal_forward"}
+    assert failed(SHALLOW, package_of(operator(SHALLOW)), only=rows) == rows
 
 
 def test_a_state_that_carries_no_gradient_is_seen_when_a_sequence_is_split() -> None:
-    rows = failed(DELTA, package_of(CutsGradient(DELTA)))
-    assert rows >= {"split_gradients", "recurrent_gradients", "chunk_gradients", "finite_differences"}
-    assert not rows & {"literal_forward", "parallel_form", "splitting"}
+    rows = {"split_gradients", "recurrent_gradients", "chunk_gradients", "finite_differences"}
+    assert failed(DELTA, package_of(CutsGradient(DELTA)), only={*rows, *FORWARD, "parallel_form", "splitting"}) == rows
 
 
 class LeaksAcrossSequences(LiteralOperator):
@@ -89,13 +89,13 @@ class LeaksAcrossSequences(LiteralOperator):
 
 
 def test_a_state_that_leaks_between_packed_sequences_is_seen() -> None:
-    assert failed(TITANS, package_of(LeaksAcrossSequences(TITANS))) == {"packing"}
+    assert failed(SHALLOW, package_of(LeaksAcrossSequences(SHALLOW)), only={*FORWARD, *INNER, "packing"}) == {"packing"}
 
 
 @pytest.mark.parametrize("name", ["chunk", "fused_recurrent"])
 def test_a_dispatch_that_loses_cu_seqlens_is_seen(name: str) -> None:
-    package = replace(literal_package(DELTA), **{name: LeaksAcrossSequences(DELTA)})
-    assert failed(DELTA, package) == {"packing"}
+    changes: dict[str, Any] = {name: LeaksAcrossSequences(DELTA)}
+    assert failed(DELTA, replace(literal_package(DELTA), **changes), only={"operators", "packing"}) == {"packing"}
 
 
 class DependsOnTheTile(LiteralOperator):
@@ -118,7 +118,7 @@ class SubtractsLogarithms(Wrapped):
 
 
 def test_a_reset_that_turns_into_nan_is_seen() -> None:
-    assert failed(DELTA, package_of(SubtractsLogarithms(DELTA))) == {"extreme_decays"}
+    assert failed(DELTA, package_of(SubtractsLogarithms(DELTA)), only={*FORWARD, "extreme_decays", "ungated"}) == {"extreme_decays"}
 
 
 class DetachesDecay(Wrapped):
@@ -127,9 +127,8 @@ class DetachesDecay(Wrapped):
 
 
 def test_a_gate_without_gradient_is_seen() -> None:
-    rows = failed(TITANS, package_of(DetachesDecay(TITANS)))
-    assert rows >= {"recurrent_gradients", "chunk_gradients", "finite_differences"}
-    assert not rows & {"literal_forward", "parallel_form", "operators", "splitting"}
+    rows = {"recurrent_gradients", "chunk_gradients", "finite_differences"}
+    assert failed(SHALLOW, package_of(DetachesDecay(SHALLOW)), only={*rows, *FORWARD, "parallel_form", "splitting"}) == rows
 
 
 class Rounds(Wrapped):
@@ -142,10 +141,8 @@ class Rounds(Wrapped):
         return self._round(o)
 
     def _round(self, x: Tensor) -> Tensor:
-        return x * (1 + 4 * torch.finfo(x.dtype).eps * torch.sin(1e3 * x.detach())) if x.is_floating_point() else x
+        return x * (1 + 4 * torch.finfo(x.dtype).eps * torch.sin(1e3 * x.detach())) if x.dtype in (torch.float64, torch.float32) else x
 
 
-@pytest.mark.parametrize("fields", [DELTA, TITANS], ids=lambda fields: fields["name"])
-def test_another_order_of_summation_is_accepted(fields: Mapping[str, Any]) -> None:
-    rows = failed(fields, package_of(Rounds(fields)))
-    assert not rows - {"absent_state", "boundaries"}  # these two compare the bits of states that Rounds rounds once more
+def test_another_order_of_summation_is_accepted() -> None:
+    assert failed(TITANS, package_of(Rounds(TITANS)), without={"finite_differences", "poisoned"}) == set()

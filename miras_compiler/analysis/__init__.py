@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from miras_compiler.analysis.cost import CostLine, estimate_cost
-from miras_compiler.analysis.dependency_graph import DependencyGraph, annotate, build_dependency_graph
-from miras_compiler.analysis.parallel_form import ParallelForm, classify_parallel_form
+from miras_compiler.analysis.dependency_graph import DependencyGraph, build_dependency_graph
+from miras_compiler.analysis.parallel_form import ParallelForm, annotate, classify_parallel_form
 from miras_compiler.analysis.separable import separable_axes
 
 __all__ = [

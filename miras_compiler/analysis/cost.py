@@ -23,14 +23,15 @@ class CostLine(NamedTuple):
 
 
 class GPU(NamedTuple):
-    """Peak rates of a device: dense bfloat16 products, and memory."""
+    """Peak rates of a device per second: dense bfloat16 products, other float32 operations, bytes of memory."""
 
     name: str
-    flops: float
+    products: float
+    others: float
     bytes: float
 
 
-H100 = GPU("H100 SXM", 989e12, 3.35e12)
+H100 = GPU("H100 SXM", 989e12, 67e12, 3.35e12)
 
 
 def estimate_cost(spec: Spec, program: Program, adjoint: Program, gpu: GPU = H100) -> tuple[CostLine, ...]:
@@ -43,7 +44,7 @@ def estimate_cost(spec: Spec, program: Program, adjoint: Program, gpu: GPU = H10
         STATE_BYTES * _size(leaf, lengths) for leaf in leaves_of(program) if isinstance(leaf, State) and leaf.name in program.outputs
     )
     moved = (_token_bytes(program, lengths) + 2 * state) / tokens
-    floor = max((products + others) / tokens / gpu.flops, _token_bytes(program, lengths) / tokens / gpu.bytes)
+    floor = max(products / gpu.products, others / gpu.others, moved * tokens / gpu.bytes) / tokens
     return (
         CostLine("matrix products, forward", round(products / tokens), "FLOP / token / head"),
         CostLine("everything else, forward", round(others / tokens), "FLOP / token / head"),

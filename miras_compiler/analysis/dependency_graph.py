@@ -10,7 +10,7 @@ from __future__ import annotations
 import networkx as nx
 
 from miras_compiler.analysis.affinity import degrees
-from miras_compiler.derive.notation import equation
+from miras_compiler.derive.notation import equation, without_automatic
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.ir.nodes import Leaf, Node
 
@@ -19,7 +19,7 @@ DependencyGraph = nx.MultiDiGraph
 
 def build_dependency_graph(rule: UpdateRule) -> DependencyGraph[str]:
     """Every labelled value of one token and what it is computed from."""
-    program, earlier = rule.step.program, rule.step.earlier
+    program, earlier = without_automatic(rule.step.program), rule.step.earlier
     graph: DependencyGraph[str] = nx.MultiDiGraph(name=rule.spec.name)
     values = {node: label for node, label in program.labels.items() if node not in earlier}
     for node, label in values.items():
@@ -38,7 +38,7 @@ def build_dependency_graph(rule: UpdateRule) -> DependencyGraph[str]:
 
 def _varying(rule: UpdateRule) -> set[Node]:
     """The labelled tiles that depend on the state before the token or the chunk."""
-    program = rule.step.program
+    program = without_automatic(rule.step.program)
     reached: set[Node] = set(rule.step.earlier)
     for node in program.labels:
         if any(source in reached for source in degrees(node, dict.fromkeys(program.labels, True))):
@@ -56,10 +56,3 @@ def recurrence(graph: DependencyGraph[str]) -> frozenset[str]:
         if len(part) > 1 or steps.has_edge(*[next(iter(part))] * 2)
         for node in part
     )
-
-
-def annotate(graph: DependencyGraph[str], form: str, reason: str, blame: str | None) -> DependencyGraph[str]:
-    """The graph with its verdict, as pictures show it."""
-    annotated: DependencyGraph[str] = graph.copy()
-    annotated.graph |= {"form": form, "reason": reason, "blame": blame}
-    return annotated

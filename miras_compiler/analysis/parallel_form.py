@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import networkx as nx
@@ -32,6 +32,17 @@ class ParallelForm:
     reason: str
     blame: str | None
     exact: bool = True
+
+    def named(self, name: str, location: str) -> ParallelForm:
+        """The same verdict with `name` for the spec's file, wherever it lies."""
+        return replace(self, reason=self.reason.replace(f"{location}:", f"{name}:")) if location else self
+
+
+def annotate(graph: DependencyGraph[str], form: ParallelForm) -> DependencyGraph[str]:
+    """The graph with its verdict, as pictures show it."""
+    annotated: DependencyGraph[str] = graph.copy()
+    annotated.graph |= {"form": form.kind, "reason": form.reason, "blame": form.blame}
+    return annotated
 
 
 def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> ParallelForm:

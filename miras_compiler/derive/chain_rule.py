@@ -13,12 +13,12 @@ def derive_bias_derivative(bias: AttentionalBias) -> sp.Expr:
     """∂ℓ/∂u of one coordinate, in e = u − v, u, v, gates and reductions over the row; as printed where the paper prints no gradient."""
     printed = bias.derivative()
     if printed is not None:
-        return tidy(_in_residual(printed))
-    loss = _in_residual(bias.loss())
+        return tidy(in_residual(printed))
+    loss = in_residual(bias.loss())
     return tidy(row_gradient(loss, U) + row_gradient(loss, E))
 
 
-def _in_residual(expr: sp.Expr) -> sp.Expr:
+def in_residual(expr: sp.Expr) -> sp.Expr:
     """The expression in e alone where u and v occur as u − v only, else with e for every u − v in it."""
     shifted = expr.xreplace({U: E + V})
     return expr.xreplace({U - V: E}) if shifted.has(V) else shifted

@@ -103,6 +103,11 @@ NAMES = {
 }  # fmt: skip
 
 
+def without_automatic(program: Program) -> Program:
+    """The program with labels for those values only that have a name in the mathematics."""
+    return Program(program.name, program.outputs, {node: label for node, label in program.labels.items() if not label.automatic})
+
+
 def equation(program: Program, node: Node, dialect: Dialect = UNICODE) -> str:
     """ "z₁ = k W₁": a labelled tile and its definition in other labelled tiles; the letters alone for a leaf."""
     letters = dialect.letters(program.labels[node].letters)
@@ -214,9 +219,9 @@ class _Writer:
         d = self.dialect
         if expr.could_extract_minus_sign():
             return d.letters("−") + self.at_least(self.expression(-expr, bound), PRODUCT), SUM
-        below = [factor for factor in sp.Mul.make_args(expr) if isinstance(factor, sp.Pow) and factor.exp.is_Integer and factor.exp < 0]
+        divisors = [factor for factor in sp.Mul.make_args(expr) if isinstance(factor, sp.Pow) and factor.exp.is_Integer and factor.exp < 0]
         ratio = expr.as_coeff_Mul()[0]
-        denominator = sp.Mul(ratio.q, *(1 / factor for factor in below)) if isinstance(ratio, sp.Rational) else sp.Integer(1)
+        denominator = sp.Mul(ratio.q, *(1 / factor for factor in divisors)) if isinstance(ratio, sp.Rational) else sp.Integer(1)
         numerator = expr * denominator
         if denominator != 1:
             above, below = self.expression(numerator, bound), self.expression(denominator, bound)

@@ -11,6 +11,7 @@ from typing import Literal
 
 import sympy as sp
 
+from miras_compiler.derive.chain_rule import in_residual
 from miras_compiler.derive.notation import GREEK
 from miras_compiler.derive.prediction import Prediction, build_features, build_prediction, plain_product, subscripted
 from miras_compiler.elements.memory import Weight
@@ -64,7 +65,7 @@ class TokenStepBuilder:
 
         at_key = build_prediction(spec, self.features(k, "k_phi"), k, plain_product(measured), "", "memory")
         self.labels.update({node: label for node, label in at_key.labels.items() if node not in self.labels})
-        residual, du, pulled = self.surprise(at_key, v, gates)
+        residual, pulled = self.surprise(at_key, v, gates)
         dual, momentum = self.update(at_key, pulled, before, gates)
         read, log_beta = self.read_weights(dual, before, start, gates)
         at_query = build_prediction(spec, self.features(q, "q_phi"), q, plain_product(read), "read_", "read")
@@ -72,12 +73,20 @@ class TokenStepBuilder:
         self.labels[at_query.u] = Label("o", "y", "output", "memory")
 
         outputs = {"o": at_query.u, **dual, **momentum, **log_beta}
-        trace = outputs | {
-            "loss": lower_expression(self.spec.attentional_bias.loss(), {"u": at_key.u, "v": v, **gates}, ("v",), ()),
-            "error": root(squares(residual)),
-            "surprise": root(*(times(squares(at_key.left[name]), squares(d)) for name, d in pulled.items())),
-            "state": root(*map(squares, dual.values())),
+        measures = {
+            "loss": (
+                "ℓ",
+                lower_expression(
+                    in_residual(self.spec.attentional_bias.loss()), {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ()
+                ),
+            ),
+            "error": ("‖e‖", root(squares(residual))),
+            "surprise": ("‖g‖", root(*(times(squares(at_key.left[name]), squares(d)) for name, d in pulled.items()))),
+            "state": ("‖A‖", root(*map(squares, dual.values()))),
         }
+        trace = outputs | {name: node for name, (_, node) in measures.items()}
+        for name, (letters, node) in measures.items():
+            self.name(node, f"norm_{name}" if name != "loss" else name, letters, "measure", "")
         return TokenStep(self.finished("step", outputs), self.finished("trace", trace), dict(self.earlier))
 
     def finished(self, name: str, outputs: Mapping[str, Node]) -> Program:
@@ -135,8 +144,8 @@ class TokenStepBuilder:
             self.name(node, f"{name}_{suffix}", subscripted(name) + when, "state", "retention")
         return primal
 
-    def surprise(self, at_key: Prediction, v: Node, gates: Mapping[str, Node]) -> tuple[Node, Node, dict[str, Node]]:
-        """The residual, ∂ℓ/∂u, and its pull-back to the product of every weight."""
+    def surprise(self, at_key: Prediction, v: Node, gates: Mapping[str, Node]) -> tuple[Node, dict[str, Node]]:
+        """The residual, and ∂ℓ/∂u pulled back to the product of every weight."""
         residual = entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v})
         self.name(residual, "e", "e", "surprise", "attentional_bias")
         du = lower_expression(self.derivative, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ("v",))
@@ -145,7 +154,7 @@ class TokenStepBuilder:
         pulled = {name: gradients[product] for name, product in at_key.products.items()}
         for name, d in pulled.items():
             self.name(d, f"d{name[1:]}", f"d{subscripted(name[1:])}", "surprise", "memory")
-        return residual, du, pulled
+        return residual, pulled
 
     def update(
         self, at_key: Prediction, pulled: Mapping[str, Node], before: Mapping[str, Node], gates: Mapping[str, Node]

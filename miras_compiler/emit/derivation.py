@@ -28,7 +28,8 @@ def emit_derivation(rule: UpdateRule, form: ParallelForm, program: Program) -> s
         f"# {spec.name}: the derivation",
         f"<!-- {header(spec).splitlines()[0].removeprefix('# ')} -->",
         *([spec.paper + "."] if spec.paper else []),
-        "Rows multiply from the left; a value without an index belongs to the token $t$, $[t-1]$ to the one before, $[0]$ to the state that entered the chunk.",
+        "Rows multiply from the left. A value without an index belongs to the token $t$, $[t-1]$ to the one before, $[0]$ to the state "
+        "that entered the tile, $[C]$ to the one behind it.",
         "## Attentional bias\n\n" + _block(f"\\ell(u, v) = {formula_latex(spec.attentional_bias.loss())}"),
         _derivative(rule),
         "## Retention\n\n" + _retention(rule),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 
 import networkx as nx
 
-from miras_compiler.analysis import CostLine, ParallelForm
+from miras_compiler.analysis import CostLine, ParallelForm, annotate
 from miras_compiler.derive import UpdateRule
 from miras_compiler.emit.derivation import emit_derivation
 from miras_compiler.emit.graph import emit_dot, emit_json, emit_svg
 from miras_compiler.emit.interface import Interface, build_interface
-from miras_compiler.emit.python_text import axes_table, header, legend, names_table, pass_on, signature
+from miras_compiler.emit.python_text import axes_table, file_name, header, legend, names_table, pass_on, signature
 from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.chunked import emit_chunked
@@ -28,6 +29,8 @@ def emit(
     """The files of the package of one spec, in the order of their names."""
     spec = rule.spec
     interface = build_interface(spec)
+    form = form.named(file_name(spec), spec.location)
+    graph = annotate(graph, form)
     chunked = spec.frozen_gradient
     texts = {
         "__init__.py": fill("init.py", {"header": header(spec), "name": spec.name, "summary": summary(spec)}),
@@ -72,7 +75,8 @@ def emit_contract(spec: Spec, interface: Interface) -> str:
 def emit_ops(spec: Spec, interface: Interface) -> str:
     described = [f"{a.name} [{', '.join(a.axes)}]: {a.role}, {a.domain}" for a in interface.inputs]
     state = ", ".join(f"{entry.name} [{', '.join(entry.axes)}]" for entry in interface.state)
-    docs = "\n".join([*described, f"State: {state}.", "Returns the outputs [B, T, H, V] and, if asked for, the final state."])
+    state_lines = textwrap.wrap(f"State: {state}.", 130)
+    docs = "\n".join([*described, *state_lines, "Returns the outputs [B, T, H, V] and, if asked for, the final state."])
     return fill("ops.py", {
         "header": header(spec), "name": spec.name, "signature": signature(interface), "pass_on": pass_on(interface), "docs": docs,
     })  # fmt: skip

@@ -50,7 +50,7 @@ def _evaluate(node: Node, args: list[Array], lengths: Mapping[str, int]) -> Arra
     if isinstance(node, Contract):
         a, b = node.args
         shared = node.over
-        return np.tensordot(args[0], args[1], axes=([a.axes.index(s) for s in shared], [b.axes.index(s) for s in shared]))
+        return np.asarray(np.tensordot(args[0], args[1], axes=([a.axes.index(s) for s in shared], [b.axes.index(s) for s in shared])))
     if isinstance(node, Rename):
         return args[0]
     if isinstance(node, Reduce):
@@ -59,16 +59,16 @@ def _evaluate(node: Node, args: list[Array], lengths: Mapping[str, int]) -> Arra
     if isinstance(node, Cumulate):
         return _cumulate(args[0], node.axes.index(node.axis), node.reverse, node.exclusive)
     if isinstance(node, Mask):
-        row, column = node.axes.index(node.row), node.axes.index(node.column)
-        index = np.indices(args[0].shape)
-        return np.where(index[row] - index[column] >= node.low, args[0], 0.0)
+        tokens = np.indices(args[0].shape)
+        distance = tokens[node.axes.index(node.row)] - tokens[node.axes.index(node.column)]
+        return np.where(distance >= node.low, args[0], 0.0)
     if isinstance(node, TriangularSolve):
         lower, right = node.args
         system = np.eye(args[0].shape[0]) + np.tril(args[0], -1)
         axis = right.axes.index(lower.axes[1] if node.transposed else lower.axes[0])
-        solved = np.linalg.solve(system.T if node.transposed else system, np.moveaxis(args[1], axis, 0).reshape(len(system), -1))
-        moved = np.moveaxis(args[1], axis, 0).shape
-        return np.moveaxis(solved.reshape(moved), 0, axis)
+        moved: Array = np.moveaxis(args[1], axis, 0)
+        solved = np.linalg.solve(system.T if node.transposed else system, moved.reshape(len(system), -1))
+        return np.asarray(np.moveaxis(solved.reshape(moved.shape), 0, axis), dtype=np.float64)
     raise InternalError(f"no meaning for {node!r}")
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Literal
 from weakref import WeakValueDictionary
 
 import sympy as sp
@@ -29,10 +29,10 @@ class Node:
     axes: Axes
     args: tuple[Node, ...]
     fields: tuple[Hashable, ...]
-    _interned: WeakValueDictionary[tuple[Hashable, ...], Node] = WeakValueDictionary()
+    _interned: ClassVar[WeakValueDictionary[Any, Node]] = WeakValueDictionary()
 
     def __new__(cls, axes: Axes, args: tuple[Node, ...] = (), fields: tuple[Hashable, ...] = ()) -> Node:
-        key: tuple[Hashable, ...] = (cls, axes, tuple(id(a) for a in args), fields)
+        key = (cls, axes, args, fields)
         node = Node._interned.get(key)
         if node is None:
             node = object.__new__(cls)
@@ -166,12 +166,16 @@ class TriangularSolve(Node):
 
 @dataclass(frozen=True)
 class Label:
-    """How people call a tile: its name in code, its letters, the part of the program and the spec key that it comes from."""
+    """How people call a tile: its name in code, its letters, the part of the program and the spec key that it comes from.
+
+    An `automatic` name was given to a value that has none in the mathematics.
+    """
 
     name: str
     letters: str
     section: str
     origin: str
+    automatic: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from miras_compiler.derive.notation import GREEK
-from miras_compiler.derive.prediction import Prediction, build_features, build_prediction, plain_product, subscripted
+from miras_compiler.derive.prediction import build_features, build_prediction, plain_product, subscripted
 from miras_compiler.derive.token_step import DECAYS, LOWEST_LOG_DECAY, dual_name, slice_axes
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.elements.memory import Weight
@@ -124,7 +124,7 @@ class ChunkBuilder:
         return self.rows(at_key.left), self.rows(pulled)
 
     def solved_surprises(self, keys: Node, k: Node, v: Node, gates: Mapping[str, Node]) -> tuple[dict[str, Node], dict[str, Node]]:
-        """The surprise is ∂ℓ/∂u = s u + r with u = k W_r, and W_r holds the surprises before: (I + s G₋∘KKᵀ) U = s (β₋ K A_0 + f₋ K S_0) + r."""
+        """∂ℓ/∂u = s u + r with u = k W_r, and W_r holds the surprises before: (I + s G₋∘KKᵀ) U = s (β₋ K A_0 + f₋ K S_0) + r."""
         moment: Moment = "decayed" if self.spec.retention.order == "before_gradient" else "before"
         slope, rest = _affine_in_u(self.rule)
         (name,) = self.weights

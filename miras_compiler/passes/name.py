@@ -22,7 +22,7 @@ def name(program: Program) -> Program:
         while f"t{number}" in taken:
             number += 1
         where = section.get(node, ("", ""))
-        labels[node] = Label(f"t{number}", f"t{number}".translate(SUBSCRIPTS), *where)
+        labels[node] = Label(f"t{number}", f"t{number}".translate(SUBSCRIPTS), *where, automatic=True)
     ordered = {node: labels[node] for node in nodes_of(program) if node in labels}
     return Program(program.name, program.outputs, ordered)
 

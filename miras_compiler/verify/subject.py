@@ -22,7 +22,8 @@ Run = Callable[[Inputs], Result]
 
 CALM = 2.0  # largest relative change of the output per relative change of v on which precisions are compared
 UNCHUNKED_LENGTH = 37  # tokens tried where the function has no chunk grid
-BEFORE, AFTER = 6, 7  # tokens on either side of a chunk boundary
+BEFORE, AFTER = 4, 5  # tokens on either side of a chunk boundary
+TILE = 16  # the tile length of a chunk form, where nothing else is asked for
 CROSSING = "across a boundary"
 
 
@@ -66,7 +67,7 @@ class Subject:
 
     def crossing(self, seed: int, batch: int = 2) -> Inputs:
         """The shortest interesting sequence: begins inside a chunk, every entry of its state random, and ends inside the next one."""
-        return self.inputs(BEFORE + AFTER if self.frozen else 19, seed=seed, position=self.chunk - BEFORE, batch=batch)
+        return self.inputs(BEFORE + AFTER if self.frozen else TILE + 1, seed=seed, position=self.chunk - BEFORE, batch=batch)
 
     @cached_property
     def probes(self) -> dict[str, Inputs]:
@@ -92,7 +93,7 @@ class Subject:
 
     @property
     def step(self) -> float:
-        """Largest step size, halved from 0.5 until the literal model amplifies a change of v at most twice."""
+        """Largest step size, quartered from 0.5 until the literal model amplifies a change of v at most twice."""
         return self._calm_step[0]
 
     @property
@@ -103,8 +104,8 @@ class Subject:
     @cached_property
     def _calm_step(self) -> tuple[float, float]:
         eta = 0.5
-        while (amplification := self._amplification(eta)) > CALM and eta > 0.5**8:
-            eta /= 2
+        while (amplification := self._amplification(eta)) > CALM and eta > 0.5**9:
+            eta /= 4
         return eta, amplification
 
     def _amplification(self, eta: float) -> float:

@@ -55,8 +55,9 @@ class _BodyPrinter:
                 lines += [*([""] if lines else []), f"{INDENT}# {title}"]
             heading = title
             lines.append(self.statement(node))
-        results = ", ".join(self.operand(self.program.outputs[name]).text for name in outputs)
-        lines.append(f"{INDENT}return {results}")
+        results = [self.operand(self.program.outputs[name]).text for name in outputs]
+        line = f"{INDENT}return {', '.join(results)}"
+        lines += [line] if len(line) <= WIDTH else [f"{INDENT}return (", *(f"{INDENT * 2}{result}," for result in results), f"{INDENT})"]
         preamble = [f"{INDENT}{line}" for line in self.dimensions(found)]
         parameters = tuple(self.names[found[name]] if name in found else name for name in leaves)
         return Body(parameters, (*preamble, *lines), tuple(self.printer.helpers.values()))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from miras_compiler.analysis import ParallelForm
 from miras_compiler.analysis.parallel_form import EXPLANATION
 from miras_compiler.derive import UpdateRule
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.python_text import header, mapping, pass_on, signature, step_signature
+from miras_compiler.emit.python_text import header, helper_text, pass_on, read_arguments, signature, step_signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.body import print_body
 from miras_compiler.emit.torch.recurrent import loop_variable, state_holes
@@ -43,13 +45,12 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     arguments = [f"{name}[:, :, at]" if name in tokens else variable.get(name, name) for name in leaves]
     size = spec.chunk.size
     return fill("chunked.py", common | {
-        "form": EXPLANATION[form.kind],
+        "form": sentence(EXPLANATION[form.kind]),
         "functional": body.uses_functional,
         "chunked": chunked,
         "linear_reads": spec.linear_reads,
         "tile": min(size, PER_TOKEN_TILE if form.kind == "dual_per_token" else max(TILE, size if chunked else 0)) if chunked else TILE,
-        "tokens_dict": mapping([argument.name for argument in interface.tokens]),
-        "parameters_dict": mapping([argument.name for argument in interface.parameters]),
+            "read_arguments": read_arguments(interface),
         "unpack_tokens": ", ".join(argument.name for argument in interface.tokens),
         "parameters": [argument.name for argument in interface.parameters],
         "valid": bool(valid),
@@ -58,13 +59,11 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
         "step_arguments": "\n".join(f"            {argument}," for argument in arguments),
         "step_signature": step_signature(body.parameters),
         "step_body": "\n".join(body.lines),
-        "helpers": "\n".join(body.helpers),
+        "helpers": helper_text(body.helpers),
     })  # fmt: skip
 
 
 def sentence(text: str) -> str:
     """The text with a capital letter and a full stop, in lines that fit."""
-    import textwrap
-
     text = f"{text[0].upper()}{text[1:]}."
     return "\n".join(textwrap.wrap(text, 136, break_long_words=False, break_on_hyphens=False))

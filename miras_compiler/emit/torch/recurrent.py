@@ -5,7 +5,7 @@ from __future__ import annotations
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.python_text import header, mapping, signature, step_signature
+from miras_compiler.emit.python_text import header, helper_text, read_arguments, signature, step_signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.body import print_body
 from miras_compiler.spec import Spec
@@ -31,8 +31,7 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
         "chunked": chunked,
         "linear_reads": spec.linear_reads,
         "signature": signature(interface),
-        "tokens_dict": mapping([argument.name for argument in interface.tokens]),
-        "parameters_dict": mapping([argument.name for argument in interface.parameters]),
+            "read_arguments": read_arguments(interface),
         "unpack_tokens": ", ".join(argument.name for argument in interface.tokens),
         "parameters": [argument.name for argument in interface.parameters],
         **state_holes(spec, interface, variable),
@@ -40,7 +39,7 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
         "step_arguments": "\n".join(f"            {argument}," for argument in arguments),
         "step_signature": step_signature(body.parameters),
         "step_body": "\n".join(body.lines),
-        "helpers": "\n".join(body.helpers),
+        "helpers": helper_text(body.helpers),
     })  # fmt: skip
 
 

@@ -69,7 +69,7 @@ class TilePrinter:
         code = self.operand(arg)
         if sorted(arg.axes, key=axes.index) != list(arg.axes):
             code = Code(f"{code.at_least(ATOM)}.mT", ATOM, code.size)
-        if len(arg.axes) == len(axes) or not arg.axes and not axes:
+        if len(arg.axes) == len(axes) or (not arg.axes and not axes):
             return Code(code.text, code.strength, len(arg.axes))
         index = [":" if axis in arg.axes else "None" for axis in axes]
         while index and index[0] == ":":

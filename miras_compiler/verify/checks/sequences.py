@@ -18,7 +18,7 @@ from miras_compiler.verify.subject import BEFORE, CROSSING, Result, Run, Subject
 def prefix_causality(subject: Subject, tally: Tally) -> None:
     """Tokens t and later are replaced, gates too: outputs before t keep their bits."""
     inputs = subject.probes[CROSSING]
-    _causality(subject, tally, inputs, subject.crossing(21), (1, 4, BEFORE, BEFORE + 1, inputs.length - 1))
+    _causality(subject, tally, inputs, subject.crossing(21), (1, BEFORE, BEFORE + 1, inputs.length - 1))
     if not subject.quick:
         long = subject.inputs(subject.long, seed=22)
         _causality(subject, tally, long, subject.inputs(subject.long, seed=23), (7, min(subject.chunk, subject.long - 2), subject.long - 1))
@@ -88,7 +88,7 @@ def split_gradients(subject: Subject, tally: Tally) -> None:
 
 def packing(subject: Subject, tally: Tally) -> None:
     """Sequences of odd lengths, each with its own state, some of them in the middle of a chunk, packed into one row."""
-    lengths = (5, 1, 7 if subject.quick else subject.chunk + 3, 2, 11)
+    lengths = (5, 1, 7, 2) if subject.quick else (5, 1, subject.chunk + 3, 2, 11)
     offsets = (0, *itertools.accumulate(lengths))
     tokens = subject.inputs(sum(lengths), seed=25, batch=1)
     states = subject.inputs(1, seed=26, batch=len(lengths), position=subject.chunk - 2).state

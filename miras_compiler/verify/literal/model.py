@@ -99,6 +99,8 @@ class LiteralModel:
     def _chunk_start(self, dual: Weights, start: Weights, position: Tensor, log_beta: Tensor) -> tuple[Weights, Tensor]:
         """Where a chunk begins (position 0; with C = 1 every token), the dual state enters it and the decay since then is 1."""
         fresh = position == 0
+        if not fresh.any():
+            return start, log_beta
         entering = {name: torch.where(_wide(fresh, 4), dual[name], start[name]) for name in dual}
         return entering, torch.where(_wide(fresh, 2), torch.zeros_like(log_beta), log_beta)
 

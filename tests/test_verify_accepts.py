@@ -1,0 +1,79 @@
+"""Verification accepts the package that computes the literal model itself, for every shipped spec and for rules beyond them."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import Any
+
+import pytest
+import torch
+from literal_package import fields_of, literal_package
+from verify_mutants import SLOW
+
+from miras_compiler.verify.checks import CHECKS
+from miras_compiler.verify.report import Row
+from miras_compiler.verify.subject import Subject
+from miras_compiler.verify.verification import check_subject
+
+
+def refusals(fields: Mapping[str, Any], without: Container[str] = ()) -> list[Row]:
+    """The rows that fail, of all but those `without`: names of checks or of their groups."""
+    subject = Subject(fields, literal_package(fields), quick=True)
+    checks = [check for check in CHECKS if check.check not in without and check.run.__name__ not in without]
+    rows = check_subject(subject, checks=checks)
+    assert len(rows) >= 10
+    return [row for row in rows if not row.passed]
+
+
+@pytest.mark.parametrize("name", ["linear_attention", "moneta", "titans_lmm"])
+def test_the_literal_package_of_a_shipped_spec_is_accepted_in_every_row(name: str) -> None:
+    assert refusals(fields_of(name)) == []
+
+
+@pytest.mark.parametrize("name", ["gated_delta_net", "memora", "yaad"])
+def test_the_literal_package_of_a_shipped_spec_is_accepted(name: str) -> None:
+    assert refusals(fields_of(name), without=SLOW) == []
+
+
+CHUNKED = {"size": 4, "gradient": "chunk_start"}
+L2 = {"kind": "l2", "order": "after_gradient"}
+OTHERS: dict[str, dict[str, Mapping[str, Any]]] = {
+    "huber with a gate": {"attentional_bias": {"kind": "huber", "delta": "delta"}, "gates": {"alpha": {}, "eta": {}, "delta": {}}},
+    "lp with p = 2": {"attentional_bias": {"kind": "lp", "p": 2.0, "smooth": False}},
+    "robust shift by nothing": {"attentional_bias": {"kind": "robust_shift", "shift": 0.0}},
+    "a formula": {"attentional_bias": {"kind": "formula", "loss": "rho*norm(u - v)"}, "gates": {"alpha": {}, "eta": {}, "rho": {}}},
+    "lq with q = 2": {"retention": {"kind": "lq", "q": 2.0, "order": "after_gradient"}, "chunk": CHUNKED},
+    "a chunk of one": {"retention": L2, "chunk": CHUNKED | {"size": 1}},
+    "reads at the chunk's start": {"retention": L2, "chunk": CHUNKED | {"read": "chunk_start"}},
+    "reads before writing": {"retention": L2, "chunk": CHUNKED | {"read": "before_write"}},
+    "swiglu": {"memory": {"kind": "swiglu", "expansion": 2, "norm": "rms", "residual": False}, "retention": L2, "chunk": CHUNKED},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_literal_package_of_another_rule_is_accepted(name: str) -> None:
+    fields = fields_of("gated_delta_net", **OTHERS[name])
+    assert refusals(fields, without={"gradients", "sequences", "machine"}) == []
+
+
+def test_verification_leaves_the_global_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    fields = fields_of("linear_attention")
+    check_subject(Subject(fields, literal_package(fields), quick=True), checks=CHECKS[:7])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_step_size_is_one_at_which_the_literal_model_is_calm() -> None:
+    subject = Subject(fields_of("moneta"), literal_package(fields_of("moneta")), quick=True)
+    assert 0.5**9 <= subject.step < 0.5
+    assert subject.amplification <= 2
+
+
+def test_thresholds_cut_through_the_residuals() -> None:
+    """Both branches of Yaad's switch are tried."""
+    fields = fields_of("yaad")
+    subject = Subject(fields, literal_package(fields))
+    inputs = subject.probes[f"T {subject.long}"]
+    _, _, trace = subject.literal(inputs.q, inputs.k, inputs.v, inputs.gates, inputs.parameters, inputs.state)
+    share = float((trace.error <= inputs.gates["delta"]).double().mean())
+    assert 0.1 < share < 0.9
