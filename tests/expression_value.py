@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+
+from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.traverse import leaves_of
 
 Array = NDArray[np.float64]
 
@@ -80,3 +83,9 @@ def slope(function: Callable[[Array], Array], at: Array, width: float = 1e-6) ->
         step[index] = width
         gradient[index] = float(np.sum(function(at + step)) - np.sum(function(at - step))) / (2 * width)
     return gradient
+
+
+def random_leaves(program: Program, lengths: Mapping[str, int], seed: int = 0) -> dict[str, Array]:
+    """Standard normal numbers for every leaf of a tile program, by name; its axes are as long as `lengths` says."""
+    generator = np.random.default_rng(seed)
+    return {leaf.name: generator.standard_normal([lengths[axis] for axis in leaf.axes]) for leaf in leaves_of(program)}

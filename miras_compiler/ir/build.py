@@ -85,9 +85,11 @@ def entrywise(expr: sp.Expr, arguments: Mapping[str, Node], axes: Iterable[str] 
 
 
 def contract(a: Node, b: Node) -> Node:
-    """Sum over the shared axes; what is left of `a` comes first, then what is left of `b`."""
+    """Sum over the shared axes; what is left of `a` comes first, then what is left of `b`. Without a shared axis, the outer product."""
     a, b = _as_computed(a), _as_computed(b)
     shared = set(a.axes) & set(b.axes)
+    if not shared:
+        return entrywise(letter("a") * letter("b"), {"a": a, "b": b})
     axes = tuple(x for x in a.axes if x not in shared) + tuple(x for x in b.axes if x not in shared)
     if is_constant(a, 0) or is_constant(b, 0):
         return constant(0, axes)

@@ -49,7 +49,7 @@ def cotangents(seeds: Mapping[Node, Node], wrt: Collection[Node], last: Collecti
             parts = [t for t in parts if t not in late] + [t for t in parts if t in late]
         cotangent = add(*parts) if parts else constant(0, node.axes)
         if node in wrt:
-            result[node] = cotangent
+            result[node] = _laid_out(cotangent, node)
         for arg, term in zip(node.args, _adjoint(node, cotangent, reached), strict=True):
             if term is not None:
                 terms.setdefault(arg, []).append(term)
