@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +34,7 @@ from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
+from miras_compiler.schedule import Schedule, build_schedules
 from miras_compiler.spec import Spec, check_spec
 from miras_compiler.store import write_package
 
@@ -46,8 +48,9 @@ def compile_spec(spec: Spec) -> Compilation:
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
     adjoint = run_passes(differentiate(program))  #           -> its reverse mode, on the same nodes
     cost = estimate_cost(spec, program, adjoint)
-    files = emit(rule, graph, form, program, cost)
-    return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, cost, files)
+    schedules = build_schedules(program)  #              -> the kernels that run it on a GPU
+    files = emit(rule, graph, form, program, schedules, cost)
+    return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, schedules, cost, files)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Compilation:
     parallel_form: ParallelForm
     program: Program
     adjoint: Program
+    schedules: Mapping[str, Schedule]
     cost: tuple[CostLine, ...]
     files: tuple[SourceFile, ...]
 

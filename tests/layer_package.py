@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import pytest
+import torch
+from torch import Tensor, nn
 
 from miras_compiler.compiler import compile_spec
 from miras_compiler.emit.layer import layer_class
@@ -24,7 +26,7 @@ _numbers = itertools.count()
 
 
 def small_spec(name: str, **layer: object) -> Spec:
-    """A shipped spec with two heads of width 4, chunks of 4 tokens and `layer` settings."""
+    """A shipped spec with two heads of width 4, chunks of 4 tokens, and `layer` settings."""
     overrides: dict[str, object] = {"layer.heads": 2, "layer.head_dim": 4, "layer.value_dim": 4, "model.width": HIDDEN, "chunk.size": 4}
     if name in DEEP:
         overrides["memory.expansion"] = 2
@@ -55,8 +57,42 @@ def small_package(name: str) -> Any:
     return package_of(small_spec(name))
 
 
-def small_layer(name: str, **arguments: object) -> nn.Module:
-    """A layer of `small_spec`, number 0 of its network."""
-    layer = getattr(small_package(name), layer_class(small_spec(name)))(layer_idx=0, **arguments)
+def layer_of(package: Any, spec: Spec, **arguments: Any) -> Any:
+    """A layer of the package, with weights that are the same in every run, number 0 of its network unless `arguments` say otherwise."""
+    torch.manual_seed(0)
+    layer = getattr(package, layer_class(spec))(**({"layer_idx": 0} | arguments))
     assert isinstance(layer, nn.Module)
     return layer
+
+
+def small_layer(name: str, *, moved: bool = True, **arguments: Any) -> Any:
+    """A layer of `small_spec` in float64; `moved`: a little away from its start, so that gates depend on the input."""
+    layer = layer_of(small_package(name), small_spec(name), **arguments).double()
+    if moved:
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter += 0.1 * torch.randn_like(parameter)
+    return layer
+
+
+def hidden(*shape: int, seed: int = 0) -> Tensor:
+    """Random hidden states [*shape, HIDDEN] in float64."""
+    return torch.randn(*shape, HIDDEN, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def handed_to_the_operator(monkeypatch: pytest.MonkeyPatch, operator: str, layer: Any, x: Tensor, **arguments: Any) -> dict[str, Any]:
+    """The arguments with which the layer calls `operator`, which returns its values in this."""
+    caught: dict[str, Any] = {}
+
+    def stand_in(q: Tensor, k: Tensor, v: Tensor, **given: Any) -> tuple[Tensor, None]:
+        caught.update(given, q=q, k=k, v=v)
+        return v[:, : q.shape[1]], None
+
+    monkeypatch.setattr(f"{type(layer).__module__}.{operator}", stand_in)
+    layer(x, **arguments)
+    return caught
+
+
+def distance(x: Tensor, y: Tensor) -> float:
+    """The largest difference of entries."""
+    return float((x - y).detach().abs().max())

@@ -23,7 +23,7 @@ from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
-from miras_compiler.spec import Spec, load_spec
+from miras_compiler.spec import load_spec
 from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs
 from miras_compiler.verify.literal import LiteralModel
 
@@ -74,6 +74,7 @@ class Lowered(NamedTuple):
     fields: dict[str, Any]
     program: Program
     adjoint: Program
+    token: Program
     tiled: bool  # a tile of tokens, or one token
 
 
@@ -81,14 +82,10 @@ class Lowered(NamedTuple):
 def lowered(case: str) -> Lowered:
     name, overrides = CASES[case]
     spec = load_spec(SPECS / f"{name}.yaml", overrides)
-    program = program_of(spec)
-    tiled = any("c" in leaf.axes for leaf in leaves_of(program))
-    return Lowered(spec.model_dump(by_alias=True), program, run_passes(differentiate(program)), tiled)
-
-
-def program_of(spec: Spec) -> Program:
     rule = derive_update_rule(spec)
-    return run_passes(build_program(rule, classify_parallel_form(rule, build_dependency_graph(rule))))
+    program = run_passes(build_program(rule, classify_parallel_form(rule, build_dependency_graph(rule))))
+    tiled = any("c" in leaf.axes for leaf in leaves_of(program))
+    return Lowered(spec.model_dump(by_alias=True), program, run_passes(differentiate(program)), rule.step.trace, tiled)
 
 
 def drawn(case: Lowered, tokens: int) -> Inputs:
@@ -103,9 +100,9 @@ def literal(fields: dict[str, Any], given: Inputs) -> dict[str, Tensor]:
     return {"o": output, **{name: x for name, x in state.items() if x.is_floating_point() and not name.endswith("_start")}}
 
 
-def leaf_values(case: Lowered, given: Inputs) -> dict[str, Array]:
+def leaf_values(given: Inputs, tiled: bool) -> dict[str, Array]:
     """The same numbers under the names of the program's leaves."""
-    found = {name.removeprefix("state "): one_head(name, x, case.tiled) for name, x in given.leaves().items()}
+    found = {name.removeprefix("state "): one_head(name, x, tiled) for name, x in given.leaves().items()}
     return {**found, "valid": np.ones(given.length)}
 
 
@@ -127,11 +124,24 @@ STATES = frozenset(f"W{i}{suffix}" for i in ("", 1, 2, 3) for suffix in ("", "_m
 def test_a_tile_computes_what_the_token_loop_computes(case: str) -> None:
     compiled = lowered(case)
     given = drawn(compiled, TOKENS if compiled.tiled else 1)
-    found = interpret(compiled.program, leaf_values(compiled, given))
+    found = interpret(compiled.program, leaf_values(given, compiled.tiled))
     expected = literal(compiled.fields, given)
     assert set(found) == set(expected)
     for name, x in expected.items():
         assert relative(found[name], one_head(name, x, compiled.tiled)) < 1e-10, name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_token_step_is_one_turn_of_the_loop_and_measures_what_it_measures(case: str) -> None:
+    compiled = lowered(case)
+    given = drawn(compiled, 1)
+    found = interpret(compiled.token, leaf_values(given, tiled=False))
+    _, _, measures = LiteralModel(compiled.fields)(given.q, given.k, given.v, given.gates, given.parameters, given.state)
+    expected = {name: one_head(name, x, tiled=False) for name, x in literal(compiled.fields, given).items()}
+    expected |= {name: x[0, 0, 0].numpy() for name, x in measures._asdict().items()}
+    assert set(found) == set(expected)
+    for name, x in expected.items():
+        assert relative(found[name], x) < 1e-10, name
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -143,7 +153,7 @@ def test_the_adjoint_of_a_tile_is_autograd_through_the_token_loop(case: str) -> 
     seeds = {name: torch.randn(x.shape, generator=generator, dtype=x.dtype) for name, x in outputs.items()}
     leaves = given.leaves()
     gradients = torch.autograd.grad(list(outputs.values()), list(leaves.values()), list(seeds.values()), allow_unused=True)
-    values = leaf_values(compiled, given) | {f"d_{name}": one_head(name, seed, compiled.tiled) for name, seed in seeds.items()}
+    values = leaf_values(given, compiled.tiled) | {f"d_{name}": one_head(name, seed, compiled.tiled) for name, seed in seeds.items()}
     found = interpret(compiled.adjoint, values)
     assert len(found) >= 5
     for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
@@ -159,7 +169,7 @@ def test_the_adjoint_of_a_tile_is_autograd_through_the_token_loop(case: str) -> 
 def test_padded_tokens_before_and_behind_change_nothing(case: str) -> None:
     """Their eta and their log decays are 0, valid is 0; what stands in their rows does not matter."""
     compiled = lowered(case)
-    values = leaf_values(compiled, drawn(compiled, TOKENS))
+    values = leaf_values(drawn(compiled, TOKENS), compiled.tiled)
     axes = {leaf.name: leaf.axes for leaf in leaves_of(compiled.program)}
     padded = {name: padded_by_hand(name, x) if "c" in axes[name] else x for name, x in values.items() if name in axes}
     alone, among = interpret(compiled.program, values), interpret(compiled.program, padded)

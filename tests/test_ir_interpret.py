@@ -16,6 +16,7 @@ from miras_compiler.ir.build import (
     contract,
     cumulate,
     entrywise,
+    forward_substitute,
     input_tile,
     largest,
     length,
@@ -214,6 +215,37 @@ def test_a_right_side_on_the_columns_is_the_transposed_system() -> None:
         rows[t] = right[:, t] - sum((lower[i, t] * rows[i] for i in range(t + 1, C)), np.zeros(V))
     assert node.axes == ("v", "c")
     np.testing.assert_allclose(run(node, L=lower, R=right), np.stack(rows, 1), rtol=1e-12)
+
+
+def test_a_triangle_per_channel_is_one_system_per_channel() -> None:
+    lower, right = drawn(C, C, V), drawn(C, V)
+    node = triangular_solve(input_tile("L", ("c", "j", "v")), input_tile("R", ("c", "v")))
+    rows: list[Array] = []
+    for t in range(C):
+        rows.append(right[t] - sum((lower[t, j] * rows[j] for j in range(t)), np.zeros(V)))
+    assert node.axes == ("j", "v")
+    np.testing.assert_allclose(run(node, L=lower, R=right), rows, rtol=1e-12)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_substitution_goes_row_by_row_through_its_function(backwards: bool) -> None:
+    """X_t = g_t tanh(z_t) + w with z_t = R_t − Σ_s L_ts X_s, s before t; backwards the transposed triangle, from the last row."""
+    phi = Program("phi", {"phi": entrywise(letter("g") * sp.tanh(letter("z")) + letter("w"), row_leaves())})
+    axis = "j" if backwards else "c"
+    lower, right, g, w = drawn(C, C), drawn(C, V), drawn(C), drawn(V)
+    tiles = {"g": input_tile("g", (axis,)), "w": input_tile("w", ("v",))}
+    node = forward_substitute(input_tile("L", ("c", "j")), input_tile("R", (axis, "v")), phi, tiles, transposed=backwards)
+    rows = [np.zeros(V)] * C
+    for t in reversed(range(C)) if backwards else range(C):
+        others = range(t + 1, C) if backwards else range(t)
+        z = right[t] - sum(((lower[s, t] if backwards else lower[t, s]) * rows[s] for s in others), np.zeros(V))
+        rows[t] = g[t] * np.tanh(z) + w
+    assert node.axes == ("c" if backwards else "j", "v")
+    np.testing.assert_allclose(run(node, L=lower, R=right, g=g, w=w), np.stack(rows), rtol=1e-12)
+
+
+def row_leaves() -> dict[str, Node]:
+    return {"z": input_tile("z", ("v",)), "g": input_tile("g", ()), "w": input_tile("w", ("v",))}
 
 
 @pytest.mark.parametrize("row", [("v",), ("k", "v")], ids="".join)

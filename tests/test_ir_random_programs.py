@@ -43,7 +43,7 @@ from miras_compiler.symbols import (
 )
 
 LENGTHS = {"c": 3, "i": 3, "j": 3, "k": 2, "n": 4, "v": 4}
-LEAVES = [("a", ("c", "k")), ("b", ("c", "v")), ("w", ("k", "v")), ("g", ("c",)), ("s", ()), ("l", ("c", "j")), ("r", ("v", "j"))]
+LEAVES = [("a", ("c", "k")), ("b", ("c", "v")), ("w", ("k", "v")), ("g", ("c",)), ("s", ()), ("l", ("c", "j")), ("r", ("v", "j")), ("h", ("n",))]
 X, Y, HALF = letter("x0"), letter("x1"), sp.Rational(1, 2)
 ONE = [
     X, -X, 2 * X, X / 3 + 1, X**2, X**3 / 4, sp.exp(-(X**2)), sp.tanh(X), sp.cosh(X / 4), sp.sinh(X / 4), sp.log(1 + X**2), sigmoid(X),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import sympy as sp
 
-from miras_compiler.ir.nodes import Contract, Input, Map, Node, Program, Reduce, State, TriangularSolve
+from miras_compiler.ir.nodes import Contract, ForwardSubstitute, Input, Map, Node, Program, Reduce, State, TriangularSolve
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.spec import Spec
 
@@ -60,7 +60,9 @@ def estimate_cost(spec: Spec, program: Program, adjoint: Program, gpu: GPU = H10
 def axis_lengths(spec: Spec, tokens: int) -> dict[str, int]:
     """The length of every axis at the spec's own dimensions."""
     hidden = {f"n{i}": spec.hidden_dim for i in range(1, 17)}
-    return {"c": tokens, "i": tokens, "j": tokens, "k": spec.key_dim, "v": spec.value_dim, "n": spec.hidden_dim, **hidden}
+    shorter = min(spec.key_dim, spec.value_dim)
+    by_token = dict.fromkeys("cij", tokens)
+    return {**by_token, "p": shorter, "p2": shorter, "k": spec.key_dim, "v": spec.value_dim, "n": spec.hidden_dim, **hidden}
 
 
 def _size(node: Node, lengths: Mapping[str, int]) -> int:
@@ -74,7 +76,7 @@ def _operations(program: Program, lengths: Mapping[str, int]) -> tuple[int, int]
         match node:
             case Contract():
                 products += 2 * _size(node, lengths) * math.prod(lengths[axis] for axis in node.over)
-            case TriangularSolve(args=(lower, _)):
+            case TriangularSolve(args=(lower, *_)) | ForwardSubstitute(args=(lower, *_)):
                 products += _size(node, lengths) * lengths[lower.axes[0]]
             case Map():
                 others += int(sp.count_ops(node.expr)) * _size(node, lengths)

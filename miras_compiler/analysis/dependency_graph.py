@@ -48,11 +48,32 @@ def _varying(rule: UpdateRule) -> set[Node]:
 
 def recurrence(graph: DependencyGraph[str]) -> frozenset[str]:
     """The values on a cycle through an edge from the token before."""
+    return frozenset().union(*cycles(graph))
+
+
+def cycles(graph: DependencyGraph[str]) -> list[frozenset[str]]:
+    """Sets of values that depend on each other across tokens."""
     steps: nx.DiGraph[str] = nx.DiGraph()
     steps.add_edges_from((tail, head) for tail, head, data in graph.edges(data=True) if data["lag"] != "chunk")
-    return frozenset(
-        node
-        for part in nx.strongly_connected_components(steps)
-        if len(part) > 1 or steps.has_edge(*[next(iter(part))] * 2)
-        for node in part
-    )
+    parts = [frozenset(part) for part in nx.strongly_connected_components(steps)]
+    return [part for part in parts if len(part) > 1 or steps.has_edge(*[next(iter(part))] * 2)]
+
+
+def nonlinear_values(rule: UpdateRule, graph: DependencyGraph[str]) -> list[str]:
+    """The values of a cycle that are not affine in the other values of the same cycle, in the order of one token."""
+    program, earlier = without_automatic(rule.step.program), rule.step.earlier
+    cycle_of = {name: cycle for cycle in cycles(graph) for name in cycle}
+    called = {node: label.name for node, label in program.labels.items()} | {leaf: value for leaf, (value, _) in earlier.items()}
+    lagged = {node for node in earlier if earlier[node][1] == "chunk"}
+    same_token: nx.DiGraph[str] = nx.DiGraph()
+    same_token.add_nodes_from(graph)
+    same_token.add_edges_from((tail, head) for tail, head, data in graph.edges(data=True) if data["lag"] == 0)
+    found = []
+    for name in nx.lexicographical_topological_sort(same_token):
+        node = next((node for node, label in program.labels.items() if label.name == name and node not in earlier), None)
+        if node is None or isinstance(node, Leaf) or name not in cycle_of:
+            continue
+        stops = {other: called[other] in cycle_of[name] and other not in lagged for other in program.labels}
+        if "nonlinear" in degrees(node, stops).values():
+            found.append(name)
+    return found

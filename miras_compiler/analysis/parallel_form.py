@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import networkx as nx
-
-from miras_compiler.analysis.dependency_graph import DependencyGraph
+from miras_compiler.analysis.dependency_graph import DependencyGraph, nonlinear_values
+from miras_compiler.derive.leaves import gate_axes
 from miras_compiler.derive.update_rule import UpdateRule
-from miras_compiler.elements.memory import Entrywise
+from miras_compiler.elements.memory import Entrywise, MatrixMemory
 from miras_compiler.spec import Spec
 
-Kind = Literal["dual", "dual_per_token", "triangular_solve", "token_by_token"]
+Kind = Literal["dual", "dual_per_token", "triangular_solve", "forward_substitution", "token_by_token"]
 EXPLANATION: dict[Kind, str] = {
     "dual": "masked matrix products over a tile of tokens; the state is formed at the tile's end only",
     "dual_per_token": "all surprises of a tile in one batch; the state of every token of the tile is formed, and ψ applied to it",
     "triangular_solve": "one unit lower triangular solve per tile, then masked matrix products",
+    "forward_substitution": "the surprises of a tile row by row, from products of keys; the state is formed at the tile's end only",
     "token_by_token": "one token after another",
 }
 
@@ -49,17 +49,37 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
     """The fastest form that computes the rule exactly; in doubt, token by token."""
     spec = rule.spec
     on_cycle: frozenset[str] = graph.graph["recurrence"]
-    surprises = [node for node in graph if graph.nodes[node]["group"] == "surprise" and node in on_cycle]
-    culprit = _nonlinear_on_cycle(graph, on_cycle)
+    surprises = [node for node in graph if graph.nodes[node]["group"] in ("memory", "surprise") and node in on_cycle]
+    culprit = next(iter(nonlinear_values(rule, graph)), None)
+    if spec.optimizer.momentum and (channels := [gate for gate in ("alpha", "alpha_value", "eta") if gate_axes(spec, gate)]):
+        where = spec.where(f"gates.{channels[0]}")
+        reason = (
+            f"token by token, because the weights of past surprises do not factor under momentum with {channels[0]} per channel ({where})"
+        )
+        return ParallelForm("token_by_token", reason, channels[0])
+    if spec.retention.space == "primal":
+        mapped = next(weight.name for weight in spec.memory.weights())
+        return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, mapped)}", mapped)
     if not surprises:
         return _with_known_surprise(spec, graph)
-    if culprit is not None:
-        return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, culprit)}", culprit)
     if len([step for step in spec.memory.forward() if not isinstance(step, Entrywise)]) > 1:
-        return ParallelForm("token_by_token", "token by token, because several weight matrices share the recurrence", None)
-    where = spec.where("attentional_bias")
-    reason = f"the surprise is affine in the state (attentional_bias {spec.attentional_bias.kind}, {where}), so the errors of a tile solve"
-    return ParallelForm("triangular_solve", f"{reason} one unit lower triangular system", None)
+        blame = culprit or spec.memory.weights()[0].name
+        return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, blame)}", blame)
+    if culprit is None:
+        where = spec.where("attentional_bias")
+        reason = f"the surprise is affine in the state (attentional_bias {spec.attentional_bias.kind}, {where}), so the errors of a tile"
+        return ParallelForm("triangular_solve", f"{reason} solve one unit lower triangular system", None)
+    if _is_row_wise(spec, graph, culprit):
+        reason = f"{_accusation(spec, graph, culprit)}, but it acts on one row at a time, so the surprises of a tile follow row by row from"
+        return ParallelForm("forward_substitution", f"{reason} products of keys", culprit)
+    return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, culprit)}", culprit)
+
+
+def _is_row_wise(spec: Spec, graph: DependencyGraph[str], culprit: str) -> bool:
+    """Whether all that is nonlinear lies between one product with the state and the surprise of it, without decays per value channel."""
+    between = graph.nodes[culprit]["group"] in ("memory", "surprise") and spec.retention.identity
+    by_column = any("v" in gate_axes(spec, gate) for gate in ("alpha", "alpha_value", "eta"))
+    return between and isinstance(spec.memory, MatrixMemory) and not by_column
 
 
 def _with_known_surprise(spec: Spec, graph: DependencyGraph[str]) -> ParallelForm:
@@ -77,18 +97,6 @@ def _with_known_surprise(spec: Spec, graph: DependencyGraph[str]) -> ParallelFor
         return ParallelForm("dual", f"{cause}{linear}, so the state is a decayed sum and a read needs masked products only", None)
     mapped = next(node for weight in spec.memory.weights() for node in (weight.name, f"{weight.name}_prev") if node in graph)
     return ParallelForm("dual_per_token", f"{cause}; but {_accusation(spec, graph, mapped)}, so the state of every token is formed", mapped)
-
-
-def _nonlinear_on_cycle(graph: DependencyGraph[str], on_cycle: frozenset[str]) -> str | None:
-    """The first value of the recurrence that is not affine in another value of it, in the order of one token."""
-    same_token: nx.DiGraph[str] = nx.DiGraph()
-    same_token.add_edges_from((tail, head) for tail, head, data in graph.edges(data=True) if data["lag"] == 0)
-    same_token.add_nodes_from(graph)
-    for node in nx.lexicographical_topological_sort(same_token):
-        for tail, _, data in graph.in_edges(node, data=True):
-            if node in on_cycle and tail in on_cycle and data["lag"] != "chunk" and data["degree"] == "nonlinear":
-                return str(node)
-    return None
 
 
 def _accusation(spec: Spec, graph: DependencyGraph[str], node: str) -> str:

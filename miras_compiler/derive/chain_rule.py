@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sympy as sp
 
+from miras_compiler.elements.base import exact
 from miras_compiler.elements.bias import AttentionalBias
 from miras_compiler.formula import is_row
-from miras_compiler.symbols import E, Power0, RowMax, RowSum, U, V, letter, magnitude, power0, signum, step
+from miras_compiler.symbols import E, Power0, RowMax, RowSum, U, V, letter, magnitude, power0, signum, smaller, step
 
 
 def derive_bias_derivative(bias: AttentionalBias) -> sp.Expr:
     """∂ℓ/∂u of one coordinate, in e = u − v, u, v, gates and reductions over the row; as printed where the paper prints no gradient."""
     printed = bias.derivative()
-    if printed is not None:
-        return tidy(in_residual(printed))
     loss = in_residual(bias.loss())
-    return tidy(row_gradient(loss, U) + row_gradient(loss, E))
+    slope = tidy(in_residual(printed) if printed is not None else row_gradient(loss, U) + row_gradient(loss, E))
+    if bias.clip is None:
+        return slope
+    return slope * smaller(sp.Integer(1), exact(bias.clip) * Power0(RowSum(slope**2), sp.Rational(-1, 2)))
 
 
 def in_residual(expr: sp.Expr) -> sp.Expr:

@@ -55,7 +55,7 @@ class ChunkCoefficients:
 def derive_chunk_coefficients(spec: Spec) -> ChunkCoefficients:
     """The coefficients of the spec's optimizer under its retention."""
     alpha = "alpha" if "alpha" in spec.gates else None
-    if "mu" not in spec.gates:
+    if not spec.optimizer.momentum:
         unrolled = unroll((Recurrence("A", alpha),))
         return ChunkCoefficients(unrolled["A"], None, unrolled["token"], None, None)
     both = unroll((Recurrence("A", alpha), Recurrence("S", "mu")))

@@ -15,6 +15,8 @@ PROBES = (sp.Rational(-7, 3), sp.Rational(-1, 4), sp.Rational(1, 3), sp.Rational
 
 def derive_mirror_map(retention: Retention) -> sp.Expr:
     """ψ(A) of one entry, in A and reductions over the entry's slice; as printed where the paper has no regularizer."""
+    if retention.space == "primal":
+        return A  # the state is what is read
     generator = retention.generator()
     if generator is None:
         printed = retention.printed_mirror_map()

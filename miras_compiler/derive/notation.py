@@ -13,8 +13,21 @@ import sympy as sp
 
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import ordered, placeholder
-from miras_compiler.ir.nodes import AXIS_ORDER, Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename, TriangularSolve
-from miras_compiler.symbols import Power0, RowMax, RowSum
+from miras_compiler.ir.nodes import (
+    AXIS_ORDER,
+    Contract,
+    Cumulate,
+    ForwardSubstitute,
+    Leaf,
+    Map,
+    Mask,
+    Node,
+    Program,
+    Reduce,
+    Rename,
+    TriangularSolve,
+)
+from miras_compiler.symbols import Power0, RealFunction, RowMax, RowSum
 
 SUM, PRODUCT, POWER, ATOM = range(4)  # how tightly a text binds
 Text = tuple[str, int]
@@ -38,7 +51,7 @@ class Dialect:
     norm: Callable[[str], str]
     total: Callable[[str, str], str]
     cases: Callable[[str, str, str], str]
-    transpose: str
+    transposed: Callable[[str], str]
     outer: str
     dot: str
     root: Callable[[str], str]
@@ -56,6 +69,15 @@ def latex_letters(letters: str) -> str:
     for unicode, latex in LATEX_LETTERS.items():
         text = text.replace(unicode, latex)
     return text
+
+
+def _latex_number(number: sp.Expr) -> str:
+    r"""\frac{1}{2}, 0.3, 10^{-6}."""
+    if isinstance(number, sp.Rational) and number.q <= 100:
+        return str(sp.latex(number))
+    mantissa, e, exponent = f"{float(number):.6g}".partition("e")
+    power = f"10^{{{int(exponent)}}}" if e else ""
+    return power if e and mantissa == "1" else rf"{mantissa} \cdot {power}" if e else mantissa
 
 
 def _decimal(number: sp.Expr) -> str:
@@ -77,21 +99,21 @@ UNICODE = Dialect(
     norm=lambda a: f"‖{a}‖",
     total=lambda axis, a: f"Σ_{axis} {a}",
     cases=lambda x, condition, y: f"({x} if {condition} else {y})",
-    transpose="ᵀ",
+    transposed=lambda a: f"{a}ᵀ",
     outer=" ⊗ ",
     dot=" ",
     root=lambda a: f"√({a})",
 )
 LATEX = Dialect(
     letters=latex_letters,
-    number=lambda number: sp.latex(number) if isinstance(number, sp.Rational) and number.q <= 100 else f"{float(number):.6g}",
+    number=_latex_number,
     fraction=lambda a, b: rf"\frac{{{a}}}{{{b}}}",
     power=lambda a, b: f"{{{a}}}^{{{b}}}",
     call=lambda name, arguments: rf"\operatorname{{{_latex_name(name)}}}({arguments})",
     norm=lambda a: rf"\|{a}\|",
     total=lambda axis, a: rf"\sum_{{{axis.strip('{}')}}} {a}",
     cases=lambda x, condition, y: rf"\begin{{cases}} {x} & {condition} \\ {y} & \text{{else}} \end{{cases}}",
-    transpose=r"^\top",
+    transposed=lambda a: rf"{{{a}}}^\top" if "^" in a else rf"{a}^\top",
     outer=r" \otimes ",
     dot=r"\, ",
     root=lambda a: rf"\sqrt{{{a}}}",
@@ -121,7 +143,7 @@ def definition(program: Program, node: Node, dialect: Dialect = UNICODE) -> str:
 def _leaf_letters(name: str) -> str:
     """ "log_alpha" as "log α"."""
     log, _, letter = name.rpartition("log_")
-    return f"{log}log {GREEK.get(letter, letter)}" if name.startswith("log_") else name
+    return f"{log}log {GREEK.get(letter, letter.replace('beta', 'β'))}" if name.startswith("log_") else name
 
 
 class _Writer:
@@ -148,8 +170,8 @@ class _Writer:
             case Contract(args=(a, b)):
                 left, right = self.at_least(self.tile(a), POWER), self.at_least(self.tile(b), POWER)
                 (shared,) = node.over
-                left += d.transpose if len(a.axes) > 1 and a.axes[0] == shared else ""
-                right += d.transpose if len(b.axes) > 1 and b.axes[-1] == shared else ""
+                left = d.transposed(left) if len(a.axes) > 1 and a.axes[0] == shared else left
+                right = d.transposed(right) if len(b.axes) > 1 and b.axes[-1] == shared else right
                 return f"{left}{d.dot}{right}", PRODUCT
             case Rename(args=(a,)):
                 return self.tile(a)
@@ -164,8 +186,12 @@ class _Writer:
             case Mask(args=(a,)):
                 return d.call("strictly_causal" if node.low else "causal", self.tile(a)[0]), ATOM
             case TriangularSolve(args=(lower, right)):
-                sign = d.transpose if node.transposed else ""
-                return f"(I + {self.tile(lower)[0]}){d.letters('⁻¹')}{sign} {self.at_least(self.tile(right), PRODUCT)}", PRODUCT
+                inverse = f"(I + {self.tile(lower)[0]}){d.letters('⁻¹')}"
+                inverse = d.transposed(inverse) if node.transposed else inverse
+                return f"{inverse} {self.at_least(self.tile(right), PRODUCT)}", PRODUCT
+            case ForwardSubstitute(args=(lower, right, *_)):
+                inside = f"{self.at_least(self.tile(right), PRODUCT)} {d.letters('−')} {self.at_least(self.tile(lower), PRODUCT)}{d.dot}U"
+                return d.call("φ" if d is UNICODE else r"\phi", inside), ATOM
         raise InternalError(f"no notation for {node!r}")
 
     def reduced(self, node: Reduce, inside: Node) -> Text:
@@ -182,7 +208,7 @@ class _Writer:
             return self.tile(bound[expr])
         if isinstance(expr, sp.Symbol):
             return expr.name.removeprefix("dim_").upper(), ATOM
-        if expr.is_number and not expr.has(sp.Function):
+        if expr.is_number and not expr.atoms(RealFunction):
             text = d.number(expr)
             return text, ATOM if text.isdecimal() else SUM if text.startswith(("-", "−")) else PRODUCT
         if isinstance(expr, sp.Add):
@@ -219,10 +245,11 @@ class _Writer:
         d = self.dialect
         if expr.could_extract_minus_sign():
             return d.letters("−") + self.at_least(self.expression(-expr, bound), PRODUCT), SUM
-        divisors = [factor for factor in sp.Mul.make_args(expr) if isinstance(factor, sp.Pow) and factor.exp.is_Integer and factor.exp < 0]
+        divisors = [factor for factor in sp.Mul.make_args(expr) if isinstance(factor, sp.Pow | Power0) and factor.args[1].is_negative]
         ratio = expr.as_coeff_Mul()[0]
-        denominator = sp.Mul(ratio.q, *(1 / factor for factor in divisors)) if isinstance(ratio, sp.Rational) else sp.Integer(1)
-        numerator = expr * denominator
+        below_1 = ratio.q if isinstance(ratio, sp.Rational) else sp.Integer(1)
+        denominator = sp.Mul(below_1, *(type(f)(f.args[0], -f.args[1]) if f.args[1] != -1 else f.args[0] for f in divisors))
+        numerator = below_1 * sp.Mul(*(factor for factor in sp.Mul.make_args(expr) if factor not in divisors))
         if denominator != 1:
             above, below = self.expression(numerator, bound), self.expression(denominator, bound)
             braces = d is LATEX
@@ -237,7 +264,7 @@ class _Writer:
             (rows.setdefault(axes, []) if axes else scalars).append(text)
         groups = [f" {d.letters('·')} ".join(rows[axes]) for axes in sorted(rows, key=lambda axes: [AXIS_ORDER.index(a) for a in axes])]
         disjoint = len(groups) == 2 and not set.intersection(*map(set, rows))
-        joined = d.outer.join([groups[0] + d.transpose, groups[1]]) if disjoint else f" {d.letters('·')} ".join(groups)
+        joined = d.outer.join([d.transposed(groups[0]), groups[1]]) if disjoint else f" {d.letters('·')} ".join(groups)
         return d.dot.join([*scalars, *([joined] if joined else [])]), PRODUCT
 
     def power(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> Text:
@@ -245,8 +272,11 @@ class _Writer:
         base, exponent = expr.args
         text = self.expression(base, bound)
         if exponent == sp.Rational(1, 2):
-            if text[0].endswith("‖²"):
-                return text[0][:-1], ATOM
+            before, behind = d.power(d.norm("\0"), "2").split("\0")
+            if (
+                text[1] == POWER and text[0].startswith(before) and text[0].endswith(behind)
+            ):  # one squared norm, not a sum or product of them
+                return d.norm(text[0].removeprefix(before).removesuffix(behind)), ATOM
             return d.root(text[0]), ATOM
         if exponent.is_number and exponent < 0:
             inverse = type(expr)(base, -exponent) if exponent != -1 else base

@@ -53,8 +53,9 @@ def build_prediction(spec: Spec, features: Node, x: Node, times: Callable[[Weigh
         if isinstance(step, Entrywise):
             values[step.out] = entrywise(step.expr, values)
         else:
-            left[step.weight] = values[step.left]
-            values[step.out] = products[step.weight] = times(weights[step.weight], values[step.left])
+            weight = weights[step.weight]
+            left[weight.name] = values[step.left] if weight.columns else rename(values[step.left], "k", "v")
+            values[step.out] = products[weight.name] = times(weight, left[weight.name])
         name(values[step.out], step.out, subscripted(step.out))
     u = values["f"]
     if spec.memory.norm != "none":
@@ -87,4 +88,9 @@ def _normalized(spec: Spec, f: Node, name: Callable[[Node, str, str], None], lab
 
 def plain_product(weights: Mapping[str, Node]) -> Callable[[Weight, Node], Node]:
     """x W for weights that are tiles."""
-    return lambda weight, rows: contract(rows, weights[weight.name])
+
+    def times(weight: Weight, rows: Node) -> Node:
+        tile = weights[weight.name]
+        return contract(rows, tile) if weight.columns else entrywise(letter("x") * letter("w"), {"x": rows, "w": tile})
+
+    return times

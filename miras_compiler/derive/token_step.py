@@ -5,28 +5,30 @@ The surprise is reverse mode of the memory, seeded with ∂ℓ/∂u: one gradien
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import sympy as sp
 
 from miras_compiler.derive.chain_rule import in_residual
-from miras_compiler.derive.notation import GREEK
+from miras_compiler.derive.leaves import DECAYS, clamped_log, dual_name, gate_axes, gate_letters, gate_names, has_erase_key
+from miras_compiler.derive.newton_schulz import newton_schulz
 from miras_compiler.derive.prediction import Prediction, build_features, build_prediction, plain_product, subscripted
+from miras_compiler.derive.writes import Writes, erasing_writes, plain_writes, pulled_back, squared_size, squares
+from miras_compiler.elements.base import exact
+from miras_compiler.elements.bias import L2Bias
 from miras_compiler.elements.memory import Weight
+from miras_compiler.elements.optimizer import Muon, Preconditioned
 from miras_compiler.ir.build import constant, entrywise, input_tile, lower_expression, state_tile, total
-from miras_compiler.ir.differentiate import cotangents
 from miras_compiler.ir.nodes import Axes, Label, Leaf, Node, Program
 from miras_compiler.ir.traverse import labels_in_use
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes import run_passes
 from miras_compiler.spec import Spec
-from miras_compiler.symbols import larger, letter
+from miras_compiler.symbols import letter
 
 Lag = Literal[1, "chunk"]
-LOWEST_LOG_DECAY = sp.Integer(-60)
-DECAYS = ("alpha", "mu")  # passed as logarithms
 
 
 @dataclass(frozen=True)
@@ -56,62 +58,73 @@ class TokenStepBuilder:
         return node
 
     def build(self) -> TokenStep:
-        spec = self.spec
-        q, k, v = (self.name(input_tile(x, (axis,)), x, x, "input", "input") for x, axis in (("q", "k"), ("k", "k"), ("v", "v")))
+        spec, weights = self.spec, self.spec.memory.weights()
+        q, k = self.row("q"), self.row("k")
+        v = self.name(input_tile("v", ("v",)), "v", "v", "input", "input")
         gates = self.gates()
-        before = {w.name: self.state(w, "", 1) for w in spec.memory.weights()}
-        start = {w.name: self.state(w, "_start", "chunk") for w in spec.memory.weights()} if spec.frozen_gradient else before
-        measured = self.measured(before, start, gates)
+        keys, queries = self.features(k), self.features(q)
+        before = {w.name: self.state(w, "", 1) for w in weights}
+        momentum = {w.name: self.momentum_state(w) for w in weights} if spec.optimizer.momentum else {}
+        start = {w.name: self.state(w, "_start", "chunk") for w in weights} if spec.frozen_gradient else before
 
-        at_key = build_prediction(spec, self.features(k, "k_phi"), k, plain_product(measured), "", "memory")
+        error_row = self.row("erase_key") if has_erase_key(spec) else k
+        measured = self.measured(before, start, momentum, gates)
+        error_keys = self.features(error_row)
+        at_key = build_prediction(spec, error_keys, error_row, plain_product(measured), "", "memory")
         self.labels.update({node: label for node, label in at_key.labels.items() if node not in self.labels})
-        residual, pulled = self.surprise(at_key, v, gates)
-        dual, momentum = self.update(at_key, pulled, before, gates)
+        residual = entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v})
+        self.name(residual, "e", "e", "surprise", "attentional_bias")
+        gain, memory_of_keys = self.preconditioner(keys, gates)
+        writes = self.writes(at_key, residual, v, keys, gain, gates)
+        gates |= {"eta": self.step_size(keys, gates)}
+        dual, next_momentum = self.update(writes, before, momentum, gates)
         read, log_beta = self.read_weights(dual, before, start, gates)
-        at_query = build_prediction(spec, self.features(q, "q_phi"), q, plain_product(read), "read_", "read")
+        at_query = build_prediction(spec, queries, q, plain_product(read), "read_", "read")
         self.labels.update({node: label for node, label in at_query.labels.items() if node not in self.labels})
         self.labels[at_query.u] = Label("o", "y", "output", "memory")
 
-        outputs = {"o": at_query.u, **dual, **momentum, **log_beta}
+        outputs = {"o": at_query.u, **dual, **next_momentum, **log_beta, **memory_of_keys}
+        loss = in_residual(spec.attentional_bias.loss())
         measures = {
-            "loss": (
-                "ℓ",
-                lower_expression(
-                    in_residual(self.spec.attentional_bias.loss()), {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ()
-                ),
-            ),
+            "loss": ("ℓ", lower_expression(loss, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ())),
             "error": ("‖e‖", root(squares(residual))),
-            "surprise": ("‖g‖", root(*(times(squares(at_key.left[name]), squares(d)) for name, d in pulled.items()))),
+            "surprise": ("‖g‖", root(*(squared_size(w, writes[w.name]) for w in weights))),
             "state": ("‖A‖", root(*map(squares, dual.values()))),
         }
-        trace = outputs | {name: node for name, (_, node) in measures.items()}
         for name, (letters, node) in measures.items():
             self.name(node, f"norm_{name}" if name != "loss" else name, letters, "measure", "")
+        trace = outputs | {name: node for name, (_, node) in measures.items()}
         return TokenStep(self.finished("step", outputs), self.finished("trace", trace), dict(self.earlier))
 
     def finished(self, name: str, outputs: Mapping[str, Node]) -> Program:
         return run_passes(verify_program(Program(name, outputs, labels_in_use(outputs, self.labels))))
 
-    def features(self, rows: Node, name: str) -> Node:
+    def row(self, name: str) -> Node:
+        letters = {"erase_key": "κ", "erase_write_key": "b"}.get(name, name)
+        return self.name(input_tile(name, ("k",)), name, letters, "input", "input")
+
+    def features(self, rows: Node) -> Node:
         mapped = build_features(self.spec, rows)
-        return self.name(mapped, name, f"φ({name[0]})", "input", "feature_map")
+        label = self.labels[rows]
+        return self.name(mapped, f"{label.name}_phi", f"φ({label.letters})", "input", "feature_map")
 
     def gates(self) -> dict[str, Node]:
         """Gates by letter; decays as exponentials of what is passed, logarithms below −60 read as −60."""
         gates: dict[str, Node] = {}
-        for gate in sorted(self.spec.gates, key=self.spec.gate_order):
+        for gate in gate_names(self.spec):
+            axes = gate_axes(self.spec, gate)
+            node = input_tile(f"log_{gate}" if gate in DECAYS else gate, axes)
             if gate in DECAYS:
-                log = input_tile(f"log_{gate}", ())
-                node = entrywise(sp.exp(larger(LOWEST_LOG_DECAY, letter("x"))), {"x": log})
-            else:
-                node = input_tile(gate, ())
-            gates[gate] = self.name(node, gate, GREEK.get(gate, gate), "gate", "gates")
+                node = entrywise(sp.exp(clamped_log()), {"x": node})
+            gates[gate] = self.name(node, gate, gate_letters(gate), "gate", "gates")
         return gates
 
     def state(self, weight: Weight, suffix: str, lag: Lag) -> Node:
         """The dual state before the token, or that entered the chunk."""
-        leaf = state_tile(weight.name + suffix, (weight.rows, weight.columns))
-        return self.leaf(leaf, dual_name(self.spec, weight.name), lag, "retention")
+        return self.leaf(state_tile(weight.name + suffix, weight.axes), dual_name(self.spec, weight.name), lag, "retention")
+
+    def momentum_state(self, weight: Weight) -> Node:
+        return self.leaf(state_tile(f"{weight.name}_momentum", weight.axes), f"S{weight.name[1:]}", 1, "optimizer")
 
     def leaf(self, leaf: Node, value: str, lag: Lag, origin: str) -> Node:
         assert isinstance(leaf, Leaf)
@@ -126,106 +139,150 @@ class TokenStepBuilder:
         weight = next(w for w in self.spec.memory.weights() if w.name == name)
         return lower_expression(self.mirror_map, {"a": dual}, slice_axes(self.spec, weight), dual.axes)
 
-    def measured(self, before: Mapping[str, Node], start: Mapping[str, Node], gates: Mapping[str, Node]) -> dict[str, Node]:
+    def measured(
+        self, before: Mapping[str, Node], start: Mapping[str, Node], momentum: Mapping[str, Node], gates: Mapping[str, Node]
+    ) -> dict[str, Node]:
         """W_r: the weights at which the surprise is measured."""
         spec = self.spec
+        chosen, suffix, when = dict(start if spec.frozen_gradient else before), "prev", "[t−1]"
         if spec.frozen_gradient:
-            chosen, suffix, when = dict(start), "start", "[start]"
+            suffix, when = "start", "[start]"
         elif spec.retention.order == "before_gradient" and "alpha" in gates:
-            chosen = {name: times(gates["alpha"], dual) for name, dual in before.items()}
+            chosen = {name: self.decayed(dual, gates) for name, dual in before.items()}
             suffix, when = "decayed", "[decayed]"
-            for name, dual in chosen.items():
-                value = dual_name(spec, name)
-                self.name(dual, f"{value}_decayed", f"{subscripted(value)}[decayed]", "state", "retention")
-        else:
-            chosen, suffix, when = dict(before), "prev", "[t−1]"
+        if spec.optimizer.looks_ahead:
+            ahead = letter("A") + letter("mu") * letter("S")
+            chosen = {name: entrywise(ahead, {"A": dual, "mu": gates["mu"], "S": momentum[name]}) for name, dual in chosen.items()}
+            suffix, when = "ahead", "[ahead]"
+        for name, dual in chosen.items():
+            value = dual_name(spec, name)
+            self.name(dual, f"{value}_{suffix}", f"{subscripted(value)}{when}", "state", "retention")
         primal = {name: self.primal(name, dual) for name, dual in chosen.items()}
         for name, node in primal.items():
             self.name(node, f"{name}_{suffix}", subscripted(name) + when, "state", "retention")
         return primal
 
-    def surprise(self, at_key: Prediction, v: Node, gates: Mapping[str, Node]) -> tuple[Node, dict[str, Node]]:
-        """The residual, and ∂ℓ/∂u pulled back to the product of every weight."""
-        residual = entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v})
-        self.name(residual, "e", "e", "surprise", "attentional_bias")
+    def decayed(self, dual: Node, gates: Mapping[str, Node]) -> Node:
+        decays = {gate: gates[gate] for gate in ("alpha", "alpha_value") if gate in gates}
+        return entrywise(sp.Mul(letter("A"), *map(letter, decays)), {"A": dual, **decays}, dual.axes)
+
+    def preconditioner(self, keys: Node, gates: Mapping[str, Node]) -> tuple[Node | None, dict[str, Node]]:
+        """The gain m of every key channel, and the decayed sum of squared keys that it comes from."""
+        if not isinstance(self.spec.optimizer, Preconditioned):
+            return None, {}
+        before = self.leaf(state_tile("preconditioner", ("k",)), "D", 1, "optimizer")
+        step = letter("alpha_d") * letter("D") + letter("eta_d") * letter("k") ** 2
+        after = self.name(entrywise(step, {**gates, "D": before, "k": keys}, ("k",)), "D", "D", "state", "optimizer")
+        gain = entrywise(self.spec.optimizer.write_gain(), {"D": after})
+        return self.name(gain, "gain", "m(D)", "surprise", "optimizer"), {"preconditioner": after}
+
+    def writes(self, at_key: Prediction, residual: Node, v: Node, keys: Node, gain: Node | None, gates: Mapping[str, Node]) -> Writes:
+        """The surprise of every weight as outer products."""
+        if has_erase_key(self.spec):
+            return erasing_writes(self.spec, at_key.u, v, keys, self.features(self.row("erase_write_key")))
         du = lower_expression(self.derivative, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ("v",))
         self.name(du, "du", "∂ℓ/∂u", "surprise", "attentional_bias")
-        gradients = cotangents({at_key.u: du}, list(at_key.products.values()))
-        pulled = {name: gradients[product] for name, product in at_key.products.items()}
+        pulled = pulled_back(at_key, du)
         for name, d in pulled.items():
             self.name(d, f"d{name[1:]}", f"d{subscripted(name[1:])}", "surprise", "memory")
-        return residual, pulled
+        return plain_writes(at_key, pulled, gain)
+
+    def step_size(self, keys: Node, gates: Mapping[str, Node]) -> Node:
+        """eta, or what the optimizer makes of it."""
+        return build_step_size(self.spec, keys, gates["eta"], lambda node: self.name(node, "step_size", "η̃", "gate", "optimizer"))
 
     def update(
-        self, at_key: Prediction, pulled: Mapping[str, Node], before: Mapping[str, Node], gates: Mapping[str, Node]
+        self, writes: Writes, before: Mapping[str, Node], momentum: Mapping[str, Node], gates: Mapping[str, Node]
     ) -> tuple[dict[str, Node], dict[str, Node]]:
         """The next dual state and, with momentum, the next S."""
         dual: dict[str, Node] = {}
-        momentum: dict[str, Node] = {}
+        next_momentum: dict[str, Node] = {}
         for weight in self.spec.memory.weights():
-            name, axes = weight.name, (weight.rows, weight.columns)
-            step = -letter("eta") * letter("h") * letter("d")
-            tiles = {"eta": gates["eta"], "h": at_key.left[name], "d": pulled[name], "W": before[name]} | dict(gates)
-            if "mu" in gates:
-                value = f"S{name[1:]}"
-                previous = self.leaf(state_tile(f"{name}_momentum", axes), value, 1, "optimizer")
-                step = letter("mu") * letter("S") + step
-                node = entrywise(step, tiles | {"S": previous}, axes)
-                momentum[f"{name}_momentum"] = tiles["S"] = self.name(node, value, subscripted(value), "state", "optimizer")
+            name = weight.name
+            tiles = {**gates, "W": before[name], "S": momentum.get(name, before[name])}
+            step: sp.Expr = sp.Integer(0)
+            for i, write in enumerate(writes[name]):
+                tiles |= {f"h{i}": write.left, f"d{i}": write.right}
+                step -= letter(f"h{i}") * letter(f"d{i}")
+            if self.spec.optimizer.momentum:
+                value, sized = f"S{name[1:]}", not isinstance(self.spec.optimizer, Muon)
+                after = entrywise(letter("mu") * letter("S") + (letter("eta") if sized else 1) * step, tiles, weight.axes)
+                next_momentum[f"{name}_momentum"] = tiles["S"] = self.name(after, value, subscripted(value), "state", "optimizer")
                 step = letter("S")
-            kept = letter("alpha") * letter("W") if "alpha" in gates else letter("W")
-            value = dual_name(self.spec, name)
-            dual[name] = self.name(entrywise(kept + step, tiles, axes), value, subscripted(value), "state", "retention")
-        return dual, momentum
+                if isinstance(self.spec.optimizer, Muon):
+                    tiles["S"] = self.orthogonal(weight, tiles["S"])
+                    step = letter("eta") * letter("S")
+            else:
+                step *= letter("eta")
+            kept = sp.Mul(letter("W"), *(letter(gate) for gate in ("alpha", "alpha_value") if gate in gates))
+            dual[name] = self.retained(weight, sp.expand(kept + step), tiles)
+        return dual, next_momentum
+
+    def orthogonal(self, weight: Weight, momentum: Node) -> Node:
+        assert isinstance(self.spec.optimizer, Muon)
+        rows, columns = shorter_first(self.spec, weight)
+        node = newton_schulz(momentum, rows, columns, self.spec.optimizer.triples())
+        return self.name(node, f"O{weight.name[1:]}", f"NS(S{subscripted(weight.name[1:])})", "state", "optimizer")
+
+    def retained(self, weight: Weight, step: sp.Expr, tiles: Mapping[str, Node]) -> Node:
+        """α A + S; a primal retention maps it to the next weights."""
+        value, retention = dual_name(self.spec, weight.name), self.spec.retention
+        node = entrywise(step, tiles, weight.axes)
+        primal = retention.primal_step()
+        if primal is not None:
+            self.name(node, f"X{weight.name[1:]}", f"X{subscripted(weight.name[1:])}", "state", "retention")
+            node = lower_expression(primal, {**tiles, "x": node, "w": tiles["W"]}, slice_axes(self.spec, weight), weight.axes)
+        return self.name(node, value, subscripted(value), "state", "retention")
 
     def read_weights(
         self, dual: Mapping[str, Node], before: Mapping[str, Node], start: Mapping[str, Node], gates: Mapping[str, Node]
     ) -> tuple[dict[str, Node], dict[str, Node]]:
         """The weights that the query reads, and the next log_beta where the chunk follows a linear path."""
         spec = self.spec
-        log_beta: dict[str, Node] = {}
-        beta = earlier_beta = constant(1)
-        if spec.linear_reads:
-            leaf = state_tile("log_beta", ())
-            earlier_beta = entrywise(sp.exp(letter("x")), {"x": leaf})
-            raw = {"x": leaf, "log": input_tile("log_alpha", ())}
-            log_beta["log_beta"] = entrywise(letter("x") + larger(LOWEST_LOG_DECAY, letter("log")), raw)
-            beta = self.name(entrywise(sp.exp(letter("x")), {"x": log_beta["log_beta"]}), "beta", "β", "gate", "gates")
         chosen = {"after_write": dual, "before_write": before, "chunk_start": start}[spec.chunk.read]
-        if spec.linear_reads and spec.chunk.read != "chunk_start":
-            at = beta if spec.chunk.read == "after_write" else earlier_beta
-            path = letter("b") * letter("p") + letter("A") - letter("b") * letter("s")
-            weights = {
-                name: entrywise(path, {"b": at, "p": self.primal(name, start[name]), "A": chosen[name], "s": start[name]})
-                for name in chosen
-            }
+        if not spec.linear_reads or spec.chunk.read == "chunk_start":
+            path = {name: self.primal(name, node) for name, node in chosen.items()}
+            beta, log_beta = constant(1), self.log_beta()[1] if spec.linear_reads and spec.frozen_gradient else {}
         else:
-            weights = {name: self.primal(name, node) for name, node in chosen.items()}
-        for name, node in weights.items():
+            beta, log_beta = (
+                self.log_beta() if spec.frozen_gradient else (gates["alpha"] if spec.chunk.read == "after_write" else constant(1), {})
+            )
+            line = letter("b") * letter("p") + letter("A") - letter("b") * letter("s")
+            path = {n: entrywise(line, {"b": beta, "p": self.primal(n, start[n]), "A": chosen[n], "s": start[n]}) for n in chosen}
+        for name, node in path.items():
             self.name(node, name, subscripted(name), "state", "retention")
-        return weights, log_beta
+        return path, log_beta
+
+    def log_beta(self) -> tuple[Node, dict[str, Node]]:
+        """β at the time of the read, and the log β that is handed on."""
+        leaf = state_tile("log_beta", ())
+        after = entrywise(letter("b") + clamped_log(), {"b": leaf, "x": input_tile("log_alpha", ())})
+        read = after if self.spec.chunk.read == "after_write" else leaf
+        beta = self.name(entrywise(sp.exp(letter("x")), {"x": read}), "beta", "β", "gate", "gates")
+        return beta, {"log_beta": after}
 
 
-def dual_name(spec: Spec, weight: str) -> str:
-    """What the dual state of a weight is called: the weight itself where ψ is the identity, A else."""
-    return weight if spec.retention.identity else f"A{weight[1:]}"
+def build_step_size(spec: Spec, keys: Node, eta: Node, name: Callable[[Node], Node]) -> Node:
+    """The optimizer's step size for rows of keys."""
+    formula = spec.optimizer.step_size()
+    if formula == letter("eta"):
+        return eta
+    assert isinstance(spec.attentional_bias, L2Bias)
+    square = total(entrywise(letter("x") ** 2, {"x": keys}), "k")
+    node = entrywise(formula.subs(letter("s"), exact(spec.attentional_bias.scale)), {"eta": eta, "kk": square})
+    return name(node)
 
 
 def slice_axes(spec: Spec, weight: Weight) -> Axes:
     """The axes of a weight matrix that a reduction in ψ runs over."""
-    return {"input": (weight.rows,), "output": (weight.columns,), "all": (weight.rows, weight.columns)}[spec.retention.slice_axis()]
+    return {"input": weight.axes[:1], "output": weight.axes[-1:], "all": weight.axes}[spec.retention.slice_axis()]
 
 
-def times(a: Node, b: Node) -> Node:
-    return entrywise(letter("a") * letter("b"), {"a": a, "b": b})
-
-
-def squares(node: Node) -> Node:
-    """‖·‖² over all axes."""
-    result = entrywise(letter("x") ** 2, {"x": node})
-    for axis in node.axes:
-        result = total(result, axis)
-    return result
+def shorter_first(spec: Spec, weight: Weight) -> tuple[str, str]:
+    """The two axes of a weight, the one that is shorter at the spec's dimensions first."""
+    length = {"k": spec.key_dim, "v": spec.value_dim}
+    rows, columns = weight.axes
+    return (rows, columns) if length.get(rows, spec.hidden_dim) <= length.get(columns, spec.hidden_dim) else (columns, rows)
 
 
 def root(*parts: Node) -> Node:

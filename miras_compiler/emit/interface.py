@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from miras_compiler.derive.token_step import DECAYS
+from miras_compiler.derive.leaves import DECAYS, has_erase_key, steps_of
+from miras_compiler.elements.optimizer import Preconditioned
 from miras_compiler.spec import Spec
 
 CHANNEL = {"head": "", "key_channel": "K", "value_channel": "V"}
@@ -49,12 +50,16 @@ class Interface:
 
 def build_interface(spec: Spec) -> Interface:
     """The interface of a spec's package; gates stand in the order of their letters."""
+    rows = "R" if steps_of(spec) > 1 else "T"  # R: steps · T
     tokens = [
-        Argument("q", "BTHK", "query", "real"), Argument("k", "BTHK", "key", "real"), Argument("v", "BTHV", "value", "real"),
+        Argument("q", "BTHK", "query", "real"), Argument("k", f"B{rows}HK", "key", "real"), Argument("v", f"B{rows}HV", "value", "real"),
     ]  # fmt: skip
+    if has_erase_key(spec):
+        tokens += [Argument("erase_key", "BTHK", "key along which the memory erases", "real")]
+        tokens += [Argument("erase_write_key", "BTHK", "key at which it erases; k if not given", "real")]
     for name in sorted(spec.gates, key=spec.gate_order):
         letter = spec.gate_letter(name)
-        axes = "BTH" + CHANNEL[spec.gates[name].per]
+        axes = f"B{rows if name == 'eta' else 'T'}H" + CHANNEL[spec.gates[name].per]
         if name in DECAYS:
             tokens.append(Argument(f"log_{name}", axes, f"logarithm of {name}, {letter.meaning}", "[-inf, 0]"))
         else:
@@ -64,15 +69,17 @@ def build_interface(spec: Spec) -> Interface:
         parameters = (
             Argument("ln_weight", "HV", "scale of the norm", "real"), Argument("ln_bias", "HV", "shift of the norm", "real"),
         )  # fmt: skip
-    weights = tuple(Entry(weight.name, f"BH{_letter(weight.rows)}{_letter(weight.columns)}") for weight in spec.memory.weights())
+    weights = tuple(Entry(weight.name, "BH" + "".join(map(_letter, weight.axes))) for weight in spec.memory.weights())
     state = [*weights]
-    if "mu" in spec.gates:
+    if spec.optimizer.momentum:
         state += [Entry(f"{name}_momentum", axes) for name, axes in weights]
     if spec.frozen_gradient:
         state += [Entry(f"{name}_start", axes) for name, axes in weights]
         state.append(Entry("position", "B"))
-    if spec.linear_reads:
+    if spec.linear_reads and spec.frozen_gradient:
         state.append(Entry("log_beta", "BH"))
+    if isinstance(spec.optimizer, Preconditioned):
+        state.append(Entry("preconditioner", "BHK"))
     return Interface(tuple(tokens), parameters, tuple(state), weights, _why_required(spec))
 
 

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import networkx as nx
 
 from miras_compiler.analysis import CostLine, ParallelForm, annotate
 from miras_compiler.derive import UpdateRule
+from miras_compiler.derive.leaves import steps_of
+from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.derivation import emit_derivation
 from miras_compiler.emit.graph import emit_dot, emit_json, emit_svg
 from miras_compiler.emit.interface import Interface, build_interface
+from miras_compiler.emit.layer import emit_layer, layer_class
 from miras_compiler.emit.python_text import axes_table, file_name, header, legend, names_table, pass_on, signature
 from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.chunked import emit_chunked
 from miras_compiler.emit.torch.recurrent import emit_recurrent
+from miras_compiler.emit.triton import emit_kernels
 from miras_compiler.ir.nodes import Program
+from miras_compiler.schedule import Schedule, why_not
 from miras_compiler.spec import Spec, digest, normalized_yaml
 from miras_compiler.version import __version__
 
 
 def emit(
-    rule: UpdateRule, graph: nx.MultiDiGraph[str], form: ParallelForm, program: Program, cost: Sequence[CostLine]
+    rule: UpdateRule,
+    graph: nx.MultiDiGraph[str],
+    form: ParallelForm,
+    program: Program,
+    schedules: Mapping[str, Schedule],
+    cost: Sequence[CostLine],
 ) -> tuple[SourceFile, ...]:
     """The files of the package of one spec, in the order of their names."""
     spec = rule.spec
@@ -33,18 +43,21 @@ def emit(
     graph = annotate(graph, form)
     chunked = spec.frozen_gradient
     texts = {
-        "__init__.py": fill("init.py", {"header": header(spec), "name": spec.name, "summary": summary(spec)}),
+        "__init__.py": fill("init.py", {"header": header(spec), "name": spec.name, "layer": layer_class(spec), "summary": summary(spec)}),
         "contract.py": emit_contract(spec, interface),
         "recurrent.py": emit_recurrent(rule, interface, chunked),
         "chunked.py": emit_chunked(rule, form, program, interface, chunked),
-        "ops.py": emit_ops(spec, interface),
+        "layer.py": emit_layer(spec, interface),
+        "ops.py": emit_ops(spec, interface, bool(schedules)),
         "derivation.md": emit_derivation(rule, form, program),
         "graph.dot": emit_dot(graph),
         "graph.svg": emit_svg(graph),
         "graph.json": emit_json(graph),
-        "manifest.json": emit_manifest(spec, interface, form, cost),
+        "manifest.json": emit_manifest(spec, interface, form, cost, why_not(program)),
         "spec.yaml": normalized_yaml(spec),
     }
+    if schedules:
+        texts["kernels.py"] = emit_kernels(spec, schedules, interface)
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
 
 
@@ -66,23 +79,26 @@ def emit_contract(spec: Spec, interface: Interface) -> str:
         "state": axes_table(interface.state),
         "weights": names_table(interface.weights),
         "chunk": spec.chunk.size if spec.frozen_gradient else 1,
+        "steps": steps_of(spec),
+        "same_width": spec.memory.residual or isinstance(spec.memory, VectorMemory),
         "requires_state": bool(interface.requires_state),
         "why_required": interface.requires_state,
         "zero_state": f"{{{zero}}}",
     })  # fmt: skip
 
 
-def emit_ops(spec: Spec, interface: Interface) -> str:
+def emit_ops(spec: Spec, interface: Interface, kernels: bool) -> str:
     described = [f"{a.name} [{', '.join(a.axes)}]: {a.role}, {a.domain}" for a in interface.inputs]
     state = ", ".join(f"{entry.name} [{', '.join(entry.axes)}]" for entry in interface.state)
     state_lines = textwrap.wrap(f"State: {state}.", 130)
     docs = "\n".join([*described, *state_lines, "Returns the outputs [B, T, H, V] and, if asked for, the final state."])
     return fill("ops.py", {
         "header": header(spec), "name": spec.name, "signature": signature(interface), "pass_on": pass_on(interface), "docs": docs,
+        "kernels": kernels,
     })  # fmt: skip
 
 
-def emit_manifest(spec: Spec, interface: Interface, form: ParallelForm, cost: Sequence[CostLine]) -> str:
+def emit_manifest(spec: Spec, interface: Interface, form: ParallelForm, cost: Sequence[CostLine], no_kernels: str) -> str:
     content = {
         "name": spec.name,
         "digest": digest(spec),
@@ -99,5 +115,6 @@ def emit_manifest(spec: Spec, interface: Interface, form: ParallelForm, cost: Se
             "chunk": f"chunk_{spec.name}",
             "fused_recurrent": f"fused_recurrent_{spec.name}",
         },
+        "kernels": {"triton": not no_kernels, "reason": no_kernels},
     }
     return json.dumps(content, ensure_ascii=False, indent=2) + "\n"

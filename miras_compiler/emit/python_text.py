@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 from miras_compiler.emit.interface import Entry, Interface
@@ -10,7 +10,17 @@ from miras_compiler.spec import Spec, digest
 from miras_compiler.version import __version__
 
 WIDTH = 140
-LETTERS = {"B": "batch", "T": "tokens", "H": "heads", "K": "key width", "V": "value width", "N": "hidden width", "C": "tokens of a tile"}
+OPTIONAL = {"erase_write_key": "k"}  # arguments that may be left out, and what stands in for them
+LETTERS = {
+    "B": "batch",
+    "T": "tokens",
+    "R": "steps times tokens",
+    "H": "heads",
+    "K": "key width",
+    "V": "value width",
+    "N": "hidden width",
+    "C": "tokens of a tile",
+}
 
 
 def header(spec: Spec) -> str:
@@ -34,7 +44,8 @@ def legend(interface: Interface) -> str:
 def signature(interface: Interface) -> str:
     """The parameters of an operator, one a line; q, k, v, then keywords."""
     positional = [f"    {argument.name}: Tensor," for argument in interface.tokens[:3]]
-    return "\n".join([*positional, "    *,", *(f"    {name}: Tensor," for name in interface.keywords)])
+    keywords = [f"    {name}: Tensor | None = None," if name in OPTIONAL else f"    {name}: Tensor," for name in interface.keywords]
+    return "\n".join([*positional, "    *,", *keywords])
 
 
 def step_signature(parameters: Iterable[str]) -> str:
@@ -55,15 +66,15 @@ def read_arguments(interface: Interface) -> str:
 
 def mapping(names: Sequence[str], indent: int) -> str:
     """{"q": q, …}, broken into lines where it is too long for one."""
-    items = [f'"{name}": {name}' for name in names]
+    items = [f'"{name}": {f"{OPTIONAL[name]} if {name} is None else {name}" if name in OPTIONAL else name}' for name in names]
     line = "{" + ", ".join(items) + "}"
     space = " " * indent
     return line if len(line) + indent < WIDTH else "{" + "".join(f"\n{space}    {item}," for item in items) + f"\n{space}}}"
 
 
-def helper_text(helpers: Sequence[str]) -> str:
+def helper_text(helpers: Mapping[str, str]) -> str:
     """Helper functions behind a body, two blank lines before each."""
-    return "".join(f"\n\n\n{helper.strip()}" for helper in helpers)
+    return "".join(f"\n\n\n{helper.strip()}" for helper in helpers.values())
 
 
 def axes_table(entries: Iterable[tuple[str, str]]) -> str:

@@ -13,15 +13,19 @@ from miras_compiler.ir.nodes import (
     Axes,
     Contract,
     Cumulate,
+    ForwardSubstitute,
     Input,
+    Leaf,
     Map,
     Mask,
     Node,
+    Program,
     Reduce,
     Rename,
     State,
     TriangularSolve,
 )
+from miras_compiler.ir.traverse import topological
 from miras_compiler.symbols import RowMax, RowSum, letter
 
 
@@ -143,16 +147,44 @@ def mask(node: Node, row: str, column: str, low: int) -> Node:
 
 
 def triangular_solve(lower: Node, right: Node) -> Node:
-    row, column = lower.axes
+    row, column = lower.axes[:2]
     swap = {row: column} if row in right.axes else {column: row}
     return TriangularSolve(tuple(swap.get(a, a) for a in right.axes), (lower, right))
+
+
+def forward_substitute(lower: Node, right: Node, phi: Program, rows: Mapping[str, Node], *, transposed: bool = False) -> Node:
+    """Row after row through `phi`; see ForwardSubstitute."""
+    row, column = lower.axes
+    swap = {column: row} if transposed else {row: column}
+    names = tuple(sorted(rows))
+    return ForwardSubstitute(tuple(swap.get(a, a) for a in right.axes), (lower, right, *(rows[n] for n in names)), (phi, names, transposed))
+
+
+def instantiate(program: Program, output: str, bindings: Mapping[str, Node], axis: str) -> Node:
+    """One output of a program of a single row, for all rows at once: leaves are bound to tiles, most of them with the row axis."""
+    tiles: dict[Node, Node] = {}
+    for node in topological([program.outputs[output]]):
+        args = [tiles[arg] for arg in node.args]
+        match node:
+            case Leaf():
+                tiles[node] = bindings[node.name]
+            case Map():
+                over = (*((axis,) if any(axis in arg.axes for arg in args) else ()), *node.axes)
+                tiles[node] = entrywise(node.expr, {f"x{i}": arg for i, arg in enumerate(args)}, over)
+            case Reduce(kind=kind):
+                tiles[node] = total(args[0], node.axis) if kind == "sum" else largest(args[0], node.axis)
+            case Rename():
+                tiles[node] = rename(args[0], node.old, node.new)
+            case _:
+                raise InternalError(f"{node!r} in a program of one row")
+    return tiles[program.outputs[output]]
 
 
 def add(*terms: Node) -> Node:
     """Sum of tiles over the same axes."""
     if len(terms) == 1:
         return terms[0]
-    names = [f"t{i}" for i in range(len(terms))]
+    names = [f"t{i:04}" for i in range(len(terms))]  # in an order that sorting keeps
     return entrywise(reduce(lambda x, y: x + y, (letter(n) for n in names)), dict(zip(names, terms, strict=True)), terms[0].axes)
 
 

@@ -17,7 +17,9 @@ from miras_compiler.ir.build import (
     contract,
     cumulate,
     entrywise,
+    forward_substitute,
     input_tile,
+    instantiate,
     is_constant,
     mask,
     placeholder,
@@ -25,7 +27,20 @@ from miras_compiler.ir.build import (
     total,
     triangular_solve,
 )
-from miras_compiler.ir.nodes import Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename, State, TriangularSolve
+from miras_compiler.ir.nodes import (
+    Contract,
+    Cumulate,
+    ForwardSubstitute,
+    Leaf,
+    Map,
+    Mask,
+    Node,
+    Program,
+    Reduce,
+    Rename,
+    State,
+    TriangularSolve,
+)
 from miras_compiler.ir.traverse import dependents, leaves_of, topological
 from miras_compiler.symbols import letter, step
 
@@ -95,11 +110,54 @@ def _adjoint(node: Node, dy: Node, wanted: Collection[Node]) -> list[Node | None
         lower, right = node.args
         d_right = triangular_solve(lower, dy)
         rows, columns = (node, d_right) if node.transposed else (d_right, node)
-        row, column = lower.axes
-        d_lower = mask(contract(rows, columns), row, column, 1) if lower in wanted else None
-        negative = entrywise(-letter("a"), {"a": d_lower}) if d_lower is not None else None
-        return [negative, d_right if right in wanted else None]
+        return [_d_lower(lower, rows, columns) if lower in wanted else None, d_right if right in wanted else None]
+    if isinstance(node, ForwardSubstitute):
+        return _substitution_terms(node, dy, wanted)
     raise InternalError(f"no adjoint for {node!r}")
+
+
+def _d_lower(lower: Node, rows: Node, columns: Node) -> Node:
+    """−Mask(rows · columns): what the triangle of a substitution gains."""
+    row, column, *batch = lower.axes
+    product = entrywise(letter("a") * letter("b"), {"a": rows, "b": columns}, lower.axes) if batch else contract(rows, columns)
+    return entrywise(-letter("a"), {"a": mask(product, row, column, 1)})
+
+
+def _substitution_terms(node: ForwardSubstitute, dx: Node, wanted: Collection[Node]) -> list[Node | None]:
+    """The reverse sweep: b_t = J_tᵀ a_t with a_t = dX_t − Σ_{s>t} L_st b_s, a substitution through the transposed rows."""
+    if node.transposed:
+        raise InternalError("the reverse sweep of a substitution has no adjoint")
+    lower, right, *rows = node.args
+    row, column = lower.axes
+    z = entrywise(letter("r") - letter("s"), {"r": right, "s": contract(lower, node)})
+    given = dict(zip(node.names, (rename(tile, row, column) for tile in rows), strict=True)) | {"z": rename(z, row, column)}
+    pulled = differentiate(node.phi)
+    to_z = Program("pulled", {"d_z": pulled.outputs["d_z"]})
+    used = {leaf.name for leaf in leaves_of(to_z)} - {"d_phi"}
+    to_z = Program("pulled", {"phi": _renamed_leaf(to_z.outputs["d_z"], "d_phi", "z", "z_value")})
+    state = {("z_value" if name == "z" else name): tile for name, tile in given.items() if name in used}
+    d_right = forward_substitute(lower, dx, to_z, state, transposed=True)
+    terms: list[Node | None] = [_d_lower(lower, d_right, node) if lower in wanted else None, d_right if right in wanted else None]
+    a = entrywise(letter("x") - letter("y"), {"x": dx, "y": contract(lower, d_right)}, dx.axes)
+    for name, tile in zip(node.names, rows, strict=True):
+        term = instantiate(pulled, f"d_{name}", {**given, "d_phi": a}, column) if tile in wanted else None
+        if term is not None:
+            term = rename(term, column, row)
+            term = total(term, row) if row in term.axes and row not in tile.axes else term
+        terms.append(term)
+    return terms
+
+
+def _renamed_leaf(root: Node, cotangent: str, variable: str, value: str) -> Node:
+    """The vector-Jacobian product as a row map of its cotangent: the leaf `cotangent` becomes z, and the old z becomes `value`."""
+    new: dict[Node, Node] = {}
+    for node in topological([root]):
+        if isinstance(node, Leaf):
+            called = {cotangent: "z", variable: value}.get(node.name, node.name)
+            new[node] = type(node)(node.axes, (), (called,))
+        else:
+            new[node] = type(node)(node.axes, tuple(new[arg] for arg in node.args), node.fields)
+    return new[root]
 
 
 def _map_term(node: Map, index: int, dy: Node) -> Node | None:

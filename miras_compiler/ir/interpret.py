@@ -11,10 +11,10 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.build import length, placeholder
-from miras_compiler.ir.nodes import Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename, TriangularSolve
+from miras_compiler.ir.build import input_tile, length, placeholder, triangular_solve
+from miras_compiler.ir.nodes import Contract, Cumulate, ForwardSubstitute, Leaf, Map, Mask, Node, Program, Reduce, Rename, TriangularSolve
 from miras_compiler.ir.traverse import nodes_of
-from miras_compiler.symbols import Composite, letter
+from miras_compiler.symbols import Composite, RealFunction, letter
 
 Array = NDArray[np.float64]
 
@@ -62,6 +62,18 @@ def _evaluate(node: Node, args: list[Array], lengths: Mapping[str, int]) -> Arra
         tokens = np.indices(args[0].shape)
         distance = tokens[node.axes.index(node.row)] - tokens[node.axes.index(node.column)]
         return np.where(distance >= node.low, args[0], 0.0)
+    if isinstance(node, ForwardSubstitute):
+        return _substitute(node, args)
+    if isinstance(node, TriangularSolve) and node.batch:
+        systems = [
+            _evaluate(
+                triangular_solve(*(input_tile(name, axes) for name, axes in _without_batch(node))),
+                [args[0][:, :, i], args[1][:, i]],
+                lengths,
+            )
+            for i in range(args[0].shape[2])
+        ]
+        return np.stack(systems, -1)
     if isinstance(node, TriangularSolve):
         lower, right = node.args
         system = np.eye(args[0].shape[0]) + np.tril(args[0], -1)
@@ -70,6 +82,24 @@ def _evaluate(node: Node, args: list[Array], lengths: Mapping[str, int]) -> Arra
         solved = np.linalg.solve(system.T if node.transposed else system, moved.reshape(len(system), -1))
         return np.asarray(np.moveaxis(solved.reshape(moved.shape), 0, axis), dtype=np.float64)
     raise InternalError(f"no meaning for {node!r}")
+
+
+def _without_batch(node: TriangularSolve) -> list[tuple[str, tuple[str, ...]]]:
+    """One system of several: its triangle and right side."""
+    return [(name, tuple(a for a in arg.axes if a not in node.batch)) for name, arg in zip(("lower", "right"), node.args, strict=True)]
+
+
+def _substitute(node: ForwardSubstitute, args: list[Array]) -> Array:
+    lower, right, *rows = args
+    lower = lower.T if node.transposed else lower
+    axis = node.args[0].axes[1 if node.transposed else 0]
+    result = np.zeros_like(right)
+    count = len(right)
+    for t in reversed(range(count)) if node.transposed else range(count):
+        values = {name: tile[t] if axis in arg.axes else tile for name, tile, arg in zip(node.names, rows, node.args[2:], strict=True)}
+        values["z"] = right[t] - lower[t] @ result
+        (result[t],) = interpret(node.phi, values).values()
+    return result
 
 
 def _aligned(tile: Array, axes: tuple[str, ...], target: tuple[str, ...]) -> Array:
@@ -124,7 +154,7 @@ def evaluate_expression(expr: sp.Expr, bound: Mapping[sp.Symbol, Any]) -> Any:
     """The value of an expression of `symbols`, entry by entry."""
     if isinstance(expr, sp.Symbol):
         return bound[expr]
-    if expr.is_number and not expr.has(sp.Function):
+    if expr.is_number and not expr.atoms(RealFunction):
         return float(expr)
     args = [evaluate_expression(a, bound) for a in expr.args]
     if isinstance(expr, sp.Add):

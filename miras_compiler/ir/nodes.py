@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import sympy as sp
 
 Axes = tuple[str, ...]
-AXIS_ORDER = ("c", "i", "j", "k", "n", *(f"n{i}" for i in range(1, 17)), "v")
+AXIS_ORDER = ("c", "i", "j", "p", "p2", "k", "n", *(f"n{i}" for i in range(1, 17)), "v")
 TOKEN_AXES = frozenset("cij")
 
 
@@ -151,7 +151,7 @@ class Mask(Node):
 
 
 class TriangularSolve(Node):
-    """X with (I + L) X = R, L strictly lower triangular `[row, column]`.
+    """X with (I + L) X = R, L strictly lower triangular `[row, column]`, or `[row, column, v]` with one system per value channel.
 
     A right side on the row axis gives X on the column axis; one on the column axis gives the solution of the transposed system on
     the row axis.
@@ -162,6 +162,34 @@ class TriangularSolve(Node):
     @property
     def transposed(self) -> bool:
         return self.args[0].axes[1] in self.args[1].axes
+
+    @property
+    def batch(self) -> Axes:
+        """Axes of the triangle beside its two: there is one system for every entry of them."""
+        return self.args[0].axes[2:]
+
+
+class ForwardSubstitute(Node):
+    """X with X_t = φ(R_t − Σ_{s<t} L_ts X_s), one row t after another, L strictly lower triangular `[row, column]`.
+
+    Arguments are L, R `[row, v]` and further rows of φ, tiles with the row axis or without; `phi` is a program of one row, whose leaf
+    `z` is bound to the bracket and whose other leaves are called `names`. The result is over the column axis. `transposed` runs from
+    the last row to the first, over L's columns; then R and the rows are over the column axis, and the result over the row axis.
+    """
+
+    __slots__ = ()
+
+    @property
+    def phi(self) -> Program:
+        return self.fields[0]  # type: ignore[return-value]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.fields[1]  # type: ignore[return-value]
+
+    @property
+    def transposed(self) -> bool:
+        return bool(self.fields[2])
 
 
 @dataclass(frozen=True)
@@ -178,7 +206,7 @@ class Label:
     automatic: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A function of tiles: named outputs over shared leaves, with labels for those tiles that have a name in the mathematics."""
 

@@ -7,8 +7,10 @@ from miras_compiler.ir.build import length, placeholder
 from miras_compiler.ir.nodes import (
     AXIS_ORDER,
     TOKEN_AXES,
+    Axes,
     Contract,
     Cumulate,
+    ForwardSubstitute,
     Leaf,
     Map,
     Mask,
@@ -71,8 +73,25 @@ def _problem(node: Node) -> str:
             return "masks axes that are no token axes of the tile"
     elif isinstance(node, TriangularSolve):
         lower, right_side = node.args
-        if len(lower.axes) != 2 or not set(lower.axes) <= TOKEN_AXES:
+        if not set(lower.axes[:2]) <= TOKEN_AXES or not set(node.batch) <= set(right_side.axes):
             return "the triangle is not over two token axes"
-        if len(set(lower.axes) & set(right_side.axes)) != 1:
+        if len(set(lower.axes[:2]) & set(right_side.axes)) != 1:
             return "the right side shares not exactly one axis with the triangle"
+        if node.axes != _solution_axes(lower, right_side, node.transposed):
+            return "axes are not those of a solution"
+    elif isinstance(node, ForwardSubstitute):
+        lower, right_side = node.args[:2]
+        if len(lower.axes) != 2 or not set(lower.axes) <= TOKEN_AXES or lower.axes[node.transposed] != right_side.axes[0]:
+            return "the triangle does not fit the right side"
+        if len(node.names) != len(node.args) - 2 or len(node.phi.outputs) != 1:
+            return "the rows of phi do not fit its leaves"
+        if node.axes != _solution_axes(lower, right_side, node.transposed):
+            return "axes are not those of a solution"
     return ""
+
+
+def _solution_axes(lower: Node, right_side: Node, transposed: bool) -> Axes:
+    """The axes of the right side, with the row axis of the triangle called by the column's name, or the other way round."""
+    row, column = lower.axes[:2]
+    swap = {column: row} if transposed else {row: column}
+    return tuple(swap.get(axis, axis) for axis in right_side.axes)

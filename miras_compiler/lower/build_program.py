@@ -13,5 +13,4 @@ def build_program(rule: UpdateRule, form: ParallelForm) -> Program:
     """The chunk program of the form, or the token step where nothing better is exact."""
     if form.kind == "token_by_token":
         return rule.step.program
-    builder = ChunkBuilder(rule, per_token=form.kind == "dual_per_token", solve=form.kind == "triangular_solve")
-    return verify_program(builder.build())
+    return verify_program(ChunkBuilder(rule, form.kind).build())

@@ -1,7 +1,7 @@
-"""The chunk program: a tile of C tokens from the state before it to its outputs and the state behind it (MATH §7, forms 1, 1b and 2).
+"""The chunk program: a tile of C tokens from the state before it to its outputs and the state behind it (MATH §7, forms 1 to 4).
 
-Three steps that the forms share, each with two ways: the surprises of all tokens (at the state that entered the chunk, or as the
-solution of a triangular system), the reads (of the linear path, or of every token's own ψ(A_t)), and the state at the end.
+Three steps that the forms share, each with its ways: the surprises of all tokens, the reads (of the linear path, or of every token's
+own ψ(A_t)), and the state at the end.
 """
 
 from __future__ import annotations
@@ -11,164 +11,174 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
-from miras_compiler.derive.notation import GREEK
+from miras_compiler.analysis.parallel_form import Kind
+from miras_compiler.derive.leaves import DECAYS, clamped_log, dual_name, gate_axes, gate_letters, gate_names, has_erase_key
 from miras_compiler.derive.prediction import build_features, build_prediction, plain_product, subscripted
-from miras_compiler.derive.token_step import DECAYS, LOWEST_LOG_DECAY, dual_name, slice_axes
+from miras_compiler.derive.token_step import build_step_size, slice_axes
 from miras_compiler.derive.update_rule import UpdateRule
+from miras_compiler.derive.writes import Writes
 from miras_compiler.elements.memory import Weight
-from miras_compiler.ir.build import (
-    add,
-    constant,
-    contract,
-    entrywise,
-    input_tile,
-    is_constant,
-    lower_expression,
-    rename,
-    state_tile,
-    total,
-    triangular_solve,
-)
-from miras_compiler.ir.differentiate import cotangents
+from miras_compiler.elements.optimizer import Preconditioned
+from miras_compiler.ir.build import add, contract, entrywise, input_tile, is_constant, lower_expression, rename, state_tile, total
 from miras_compiler.ir.nodes import Label, Node, Program, Rename
 from miras_compiler.ir.traverse import labels_in_use
-from miras_compiler.lower.coefficients import Moment, TileCoefficients
-from miras_compiler.symbols import E, U, V, larger, letter
+from miras_compiler.lower.coefficients import Moment, TileCoefficients, times
+from miras_compiler.lower.per_token import PerTokenReads
+from miras_compiler.lower.surprises import known_surprises, solved_surprises, substituted_surprises
+from miras_compiler.symbols import letter
 
 
 @dataclass
 class ChunkBuilder:
-    """Builds one tile; `per_token` forms every token's state, `solve` has surprises that depend on each other."""
+    """Builds the tile of one parallel form."""
 
     rule: UpdateRule
-    per_token: bool
-    solve: bool
+    kind: Kind
     labels: dict[Node, Label] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.spec = self.rule.spec
         self.weights = {weight.name: weight for weight in self.spec.memory.weights()}
 
-    def name(self, node: Node, name: str, letters: str, section: str, origin: str = "") -> Node:
+    def name(self, node: Node, name: str, letters: str, section: str) -> Node:
         if not isinstance(node, Rename) and not is_constant(node):
-            self.labels.setdefault(node, Label(name, letters, section, origin))
+            self.labels.setdefault(node, Label(name, letters, section, ""))
         return node
 
     def build(self) -> Program:
         spec = self.spec
         q, k, v = (self.name(input_tile(x, ("c", axis)), x, x, "input") for x, axis in (("q", "k"), ("k", "k"), ("v", "v")))
         gates = self.gates()
+        keys, queries = self.features(k), self.features(q)
+        gates["eta"] = build_step_size(spec, keys, gates["eta"], lambda node: self.name(node, "step_size", "η̃", "decay"))
         self.coefficients = self.chunk_coefficients(gates)
         self.before = {w: self.state(weight, "", "") for w, weight in self.weights.items()}
-        self.momentum = {w: self.state(weight, "_momentum", "") for w, weight in self.weights.items()} if "mu" in spec.gates else {}
+        self.momentum = {w: self.state(weight, "_momentum", "") for w, weight in self.weights.items()} if spec.optimizer.momentum else {}
         self.start = (
             {w: self.state(weight, "_start", "[start]") for w, weight in self.weights.items()} if spec.frozen_gradient else self.before
         )
+        gain, memory_of_keys = self.preconditioner(keys, gates)
 
-        keys = self.name(build_features(spec, k), "k_phi", "φ(k)", "input")
-        if self.solve:
-            left, pulled = self.solved_surprises(keys, k, v, gates)
-        else:
-            left, pulled = self.known_surprises(keys, k, v, gates)
-        queries = self.name(build_features(spec, q), "q_phi", "φ(q)", "input")
-        read = build_prediction(spec, queries, q, self.reader(left, pulled), "read_", "read")
+        writes = self.weighed(self.surprises(k, keys, v, gain, gates), gates)
+        read = build_prediction(spec, queries, q, self.reader(writes), "read_", "read")
         self.labels |= {node: label for node, label in read.labels.items() if node not in self.labels}
         self.labels[read.u] = Label("o", "y", "output", "memory")
-        outputs = {"o": read.u, **self.end_state(left, pulled)}
+        outputs = {"o": read.u, **self.end_state(writes), **memory_of_keys}
         return Program(f"{spec.name}_chunk", outputs, labels_in_use(outputs, self.labels))
 
     def gates(self) -> dict[str, Node]:
-        """Gates [c] by letter, decays as logarithms."""
+        """Gates [c] or [c, channel] by letter, decays as logarithms."""
         gates: dict[str, Node] = {}
-        for gate in sorted(self.spec.gates, key=self.spec.gate_order):
+        for gate in gate_names(self.spec):
+            axes = ("c", *gate_axes(self.spec, gate))
             if gate in DECAYS:
-                log = input_tile(f"log_{gate}", ("c",))
-                node = entrywise(larger(LOWEST_LOG_DECAY, letter("x")), {"x": log})
-                gates[gate] = self.name(node, f"decay_{gate}", f"log {GREEK[gate]}", "decay")
+                node = entrywise(clamped_log(), {"x": input_tile(f"log_{gate}", axes)})
+                gates[gate] = self.name(node, f"decay_{gate}", f"log {gate_letters(gate)}", "decay")
             else:
-                gates[gate] = self.name(input_tile(gate, ("c",)), gate, GREEK.get(gate, gate), "decay")
+                gates[gate] = self.name(input_tile(gate, axes), gate, gate_letters(gate), "decay")
         return gates
 
+    def features(self, rows: Node) -> Node:
+        label = self.labels[rows]
+        return self.name(build_features(self.spec, rows), f"{label.name}_phi", f"φ({label.letters})", "input")
+
     def chunk_coefficients(self, gates: Mapping[str, Node]) -> TileCoefficients:
-        valid = self.name(input_tile("valid", ("c",)), "valid", "valid", "decay") if "mu" in gates else None
+        valid = self.name(input_tile("valid", ("c",)), "valid", "valid", "decay") if self.spec.optimizer.momentum else None
         logs = {gate: gates[gate] for gate in DECAYS if gate in gates}
+        eta = gates["eta"] if len(gates["eta"].axes) == 1 else None
         return TileCoefficients(
-            self.rule.coefficients, logs, gates["eta"], valid, lambda node, name, letters: self.name(node, name, letters, "decay")
-        )
+            self.rule.coefficients, logs, eta, valid, lambda node, name, letters: self.name(node, name, letters, "decay"),
+            ahead=self.spec.optimizer.looks_ahead,
+        )  # fmt: skip
+
+    def weighed(self, writes: Writes, gates: Mapping[str, Node]) -> Writes:
+        """Writes with a step size per channel weighed into the row that has the channel."""
+        eta = rename(gates["eta"], "c", "j")
+        if len(eta.axes) == 1 or ("k" in eta.axes and self.kind in ("triangular_solve", "forward_substitution")):
+            return writes  # the latter weigh the key that they write
+        side = "left" if "k" in eta.axes else "right"
+        return {w: [each._replace(**{side: times(getattr(each, side), eta)}) for each in parts] for w, parts in writes.items()}
 
     def state(self, weight: Weight, suffix: str, letters: str) -> Node:
-        leaf = state_tile(weight.name + suffix, (weight.rows, weight.columns))
+        leaf = state_tile(weight.name + suffix, weight.axes)
         value = f"S{weight.name[1:]}" if suffix == "_momentum" else dual_name(self.spec, weight.name)
         return self.name(leaf, weight.name + suffix, f"{subscripted(value)}{letters or '[0]'}", "state")
 
     def primal(self, name: str, dual: Node) -> Node:
-        """ψ of a dual state [rows, columns], or of one per token."""
+        """ψ of a dual state, or of one per token."""
         if self.spec.retention.identity:
             return dual
         return lower_expression(self.rule.mirror_map, {"a": dual}, slice_axes(self.spec, self.weights[name]), dual.axes)
 
-    def known_surprises(self, keys: Node, k: Node, v: Node, gates: Mapping[str, Node]) -> tuple[dict[str, Node], dict[str, Node]]:
-        """Rows h and gradients d of every weight, [c, ·], all at the state that entered the chunk."""
-        measured = {name: self.primal(name, node) for name, node in self.start.items()}
-        for name, node in measured.items():
-            self.name(node, f"{name}_measured", f"{subscripted(name)}[start]", "surprise")
-        at_key = build_prediction(self.spec, keys, k, plain_product(measured), "", "memory")
-        self.labels |= {node: label for node, label in at_key.labels.items() if node not in self.labels}
-        residual = self.name(entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v}), "e", "e", "surprise")
-        du = lower_expression(self.rule.bias_derivative, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ("c", "v"))
-        self.name(du, "du", "∂ℓ/∂u", "surprise")
-        gradients = cotangents({at_key.u: du}, list(at_key.products.values()))
-        pulled = {name: gradients[product] for name, product in at_key.products.items()}
-        for name, d in pulled.items():
-            self.name(d, f"d{name[1:]}", f"d{subscripted(name[1:])}", "surprise")
-        return self.rows(at_key.left), self.rows(pulled)
+    def preconditioner(self, keys: Node, gates: Mapping[str, Node]) -> tuple[Node | None, dict[str, Node]]:
+        """The gain [c, k] of every token's key, and the decayed sum of squared keys behind the tile."""
+        if not isinstance(self.spec.optimizer, Preconditioned):
+            return None, {}
+        before = self.name(state_tile("preconditioner", ("k",)), "preconditioner", "D[0]", "state")
+        added = rename(entrywise(letter("eta") * letter("k") ** 2, {"eta": gates["eta_d"], "k": keys}, ("c", "k")), "c", "j")
+        c = self.coefficients
+        triangle, column = c.triangle("alpha_d", "after", "c", "j"), c.decay_from_start("alpha_d", "after")
+        collected = contract(triangle, added) if len(triangle.axes) == 2 else total(times(triangle, added), "j")
+        sums = self.name(add(times(column, before), collected), "D", "D", "surprise")
+        to_end = c.decay_to_end("alpha_d", "j")
+        behind = add(times(c.decay_through("alpha_d"), before), total(times(to_end, added), "j"))
+        gain = entrywise(self.spec.optimizer.write_gain(), {"D": sums})
+        return self.name(gain, "gain", "m(D)", "surprise"), {"preconditioner": self.name(behind, "preconditioner_next", "D[C]", "end")}
 
-    def solved_surprises(self, keys: Node, k: Node, v: Node, gates: Mapping[str, Node]) -> tuple[dict[str, Node], dict[str, Node]]:
-        """∂ℓ/∂u = s u + r with u = k W_r, and W_r holds the surprises before: (I + s G₋∘KKᵀ) U = s (β₋ K A_0 + f₋ K S_0) + r."""
-        moment: Moment = "decayed" if self.spec.retention.order == "before_gradient" else "before"
-        slope, rest = _affine_in_u(self.rule)
-        (name,) = self.weights
-        keys_j = rename(keys, "c", "j")
-        scores = self.name(contract(keys, keys_j), "kk", "K Kᵀ", "surprise")
-        couplings = self.coefficients.weighted(moment, scores)
-        lower = self.name(entrywise(slope * letter("x"), {"x": couplings, **gates}), "L", "L", "surprise")
-        measured = self.from_state(name, keys, moment, self.before[name])
-        predicted = build_prediction(self.spec, keys, k, lambda weight, rows: measured, "seen_", "surprise")
-        self.name(predicted.u, "seen", "u[0]", "surprise")
-        right = entrywise(slope * letter("u") + rest, {"u": predicted.u, "v": v, **gates}, ("c", "v"))
-        self.name(right, "R", "R", "surprise")
-        return {name: keys_j}, {name: self.name(triangular_solve(lower, right), "U", "U", "surprise")}
+    def surprises(self, k: Node, keys: Node, v: Node, gain: Node | None, gates: Mapping[str, Node]) -> Writes:
+        def name(node: Node, name: str, letters: str) -> Node:
+            return self.name(node, name, letters, "surprise")
 
-    def rows(self, tiles: Mapping[str, Node]) -> dict[str, Node]:
-        """The same rows as the tokens that are written: axis j."""
-        return {name: rename(tile, "c", "j") for name, tile in tiles.items()}
+        if self.kind in ("dual", "dual_per_token"):
+            measured = {w: name(self.primal(w, node), f"{w}_measured", f"{subscripted(w)}[start]") for w, node in self.start.items()}
+            return known_surprises(self.rule, measured, keys, k, v, gain, gates, name)
+        rows = {"raw": k, "error": keys, "v": v, "write": keys}
+        if has_erase_key(self.spec):
+            erase = {x: self.name(input_tile(x, ("c", "k")), x, s, "input") for x, s in (("erase_key", "κ"), ("erase_write_key", "b"))}
+            rows |= {"raw": erase["erase_key"], "error": self.features(erase["erase_key"])}
+            rows["erase_write_key"] = self.features(erase["erase_write_key"])
+        if gain is not None:
+            rows["write"] = name(times(gain, keys), "written_key", "m(D) · k")
+        if "k" in gates["eta"].axes:
+            rows["write"] = name(times(gates["eta"], rows["write"]), "sized_key", "η · k")
+        (weight,) = self.weights
+        if not self.weights[weight].columns:
+            rows |= {x: rename(rows[x], "k", "v") for x in ("error", "write")}
+        find = solved_surprises if self.kind == "triangular_solve" else substituted_surprises
+        return find(
+            self.rule, self.coefficients, rows, lambda x, moment: self.from_state(weight, x, moment, self.before[weight]), gates, name
+        )
+
+    def multiply(self, name: str, rows: Node, tile: Node) -> Node:
+        return plain_product({name: tile})(self.weights[name], rows)
 
     def from_state(self, name: str, rows: Node, moment: Moment, base: Node) -> Node:
         """β (x A_0) + f (x S_0): what rows read of the state that entered the tile."""
-        result = entrywise(letter("b") * letter("x"), {"b": self.coefficients.beta(moment), "x": contract(rows, base)})
+        result = self.coefficients.seen(rows, lambda x: self.multiply(name, x, base), moment)
         reach = self.coefficients.f(moment)
-        if reach is None:
-            return result
-        return add(result, entrywise(letter("b") * letter("x"), {"b": reach, "x": contract(rows, self.momentum[name])}))
+        return result if reach is None else add(result, times(reach, self.multiply(name, rows, self.momentum[name])))
 
-    def reader(self, left: Mapping[str, Node], pulled: Mapping[str, Node]) -> Callable[[Weight, Node], Node]:
+    def reader(self, writes: Writes) -> Callable[[Weight, Node], Node]:
         """How the rows of a query multiply a weight."""
         read = self.spec.chunk.read
         if read == "chunk_start":
             return plain_product({name: self.primal(name, node) for name, node in self.start.items()})
         moment: Moment = "after" if read == "after_write" else "before"
-        if self.per_token:
-            return lambda weight, rows: self.read_own_state(weight, rows, left[weight.name], pulled[weight.name], moment)
+        if self.kind == "dual_per_token":
+            return PerTokenReads(self.rule, self.coefficients, self.before, self.momentum, writes, moment, self.name).times
         bases = {name: self.linear_base(name) for name in self.weights}
 
-        def times(weight: Weight, rows: Node) -> Node:
+        def multiplied(weight: Weight, rows: Node) -> Node:
             name = weight.name
-            scores = self.coefficients.weighted(moment, contract(rows, left[name]))
-            self.name(scores, f"P{name[1:]}", f"P{subscripted(name[1:])}", "read")
-            written = contract(scores, pulled[name])
-            return entrywise(letter("x") - letter("y"), {"x": self.from_state(name, rows, moment, bases[name]), "y": written})
+            read = self.from_state(name, rows, moment, bases[name])
+            for number, write in enumerate(writes[name]):
+                scores = self.coefficients.weighted(moment, self.coefficients.scores(rows, write.left, moment))
+                self.name(scores, f"P{name[1:]}{'ab'[number] if len(writes[name]) > 1 else ''}", f"P{subscripted(name[1:])}", "read")
+                written = self.coefficients.collected(scores, write.right, moment)
+                read = entrywise(letter("x") - letter("y"), {"x": read, "y": written})
+            return read
 
-        return times
+        return multiplied
 
     def linear_base(self, name: str) -> Node:
         """A_0; with `retention: chunk_end`, the point of the linear path from ψ(A_start) that the tile begins at."""
@@ -183,52 +193,32 @@ class ChunkBuilder:
     def log_beta(self) -> Node:
         return self.name(state_tile("log_beta", ()), "log_beta", "log β[0]", "decay")
 
-    def read_own_state(self, weight: Weight, rows: Node, left: Node, pulled: Node, moment: Moment) -> Node:
-        """x_t ψ(A_t) with A_t [c, rows, columns] of every token of the tile."""
-        name = weight.name
-        written = contract(self.coefficients.G(moment), entrywise(letter("h") * letter("d"), {"h": left, "d": pulled}))
-        terms = letter("b") * letter("A") - letter("w")
-        tiles = {"b": self.coefficients.beta(moment), "A": self.before[name], "w": written}
-        reach = self.coefficients.f(moment)
-        if reach is not None:
-            terms += letter("f") * letter("S")
-            tiles |= {"f": reach, "S": self.momentum[name]}
-        value = dual_name(self.spec, name)
-        dual = self.name(entrywise(terms, tiles, ("c", weight.rows, weight.columns)), f"{value}_t", f"{subscripted(value)}[t]", "read")
-        primal = self.name(self.primal(name, dual), f"{name}_t", f"{subscripted(name)}[t]", "read")
-        return total(entrywise(letter("x") * letter("W"), {"x": rows, "W": primal}), weight.rows)
-
-    def end_state(self, left: Mapping[str, Node], pulled: Mapping[str, Node]) -> dict[str, Node]:
+    def end_state(self, writes: Writes) -> dict[str, Node]:
         """Dual state and momentum behind the tile."""
-        paths, end = self.rule.coefficients, self.coefficients.end
+        paths, c = self.rule.coefficients, self.coefficients
         state: dict[str, Node] = {}
-        beta = end(paths.beta, "beta_end", "β[C]")
-        weights = end(paths.G, "G_end", "G[C]")
-        reach = end(paths.f, "reach_end", "f[C]") if paths.f else constant(0)
+        weights = c.end(paths.G, "G_end", "G[C]")
+        reach = c.end(paths.f, "reach_end", "f[C]") if paths.f else None
         for name, weight in self.weights.items():
-            written = contract(left[name], entrywise(letter("g") * letter("d"), {"g": weights, "d": pulled[name]}))
-            terms = letter("b") * letter("A") - letter("w")
-            tiles = {"b": beta, "A": self.before[name], "w": written}
-            if paths.f:
-                terms += letter("f") * letter("S")
-                tiles |= {"f": reach, "S": self.momentum[name]}
-            value = subscripted(dual_name(self.spec, name))
-            state[name] = self.name(entrywise(terms, tiles, (weight.rows, weight.columns)), f"{name}_next", f"{value}[C]", "end")
+            node = c.kept(self.before[name])
+            if reach is not None:
+                node = add(node, times(reach, self.momentum[name]))
+            node = self.without(node, weight, writes, weights)
+            state[name] = self.name(node, f"{name}_next", f"{subscripted(dual_name(self.spec, name))}[C]", "end")
         if paths.m and paths.n:
-            kept = end(paths.m, "m_end", "m[C]")
-            weights = end(paths.n, "n_end", "n[C]")
-            for name in self.weights:
-                written = contract(left[name], entrywise(letter("g") * letter("d"), {"g": weights, "d": pulled[name]}))
-                node = entrywise(letter("m") * letter("S") - letter("w"), {"m": kept, "S": self.momentum[name], "w": written})
+            kept, weights = c.end(paths.m, "m_end", "m[C]"), c.end(paths.n, "n_end", "n[C]")
+            for name, weight in self.weights.items():
+                node = self.without(times(kept, self.momentum[name]), weight, writes, weights)
                 state[f"{name}_momentum"] = self.name(node, f"{name}_momentum_next", f"S{subscripted(name[1:])}[C]", "end")
         if self.spec.linear_reads:
-            node = entrywise(letter("x") + letter("s"), {"x": self.log_beta(), "s": total(self.coefficients.logs["alpha"], "c")})
+            node = entrywise(letter("x") + letter("s"), {"x": self.log_beta(), "s": total(c.logs["alpha"], "c")})
             state["log_beta"] = self.name(node, "log_beta_next", "log β[C]", "end")
         return state
 
-
-def _affine_in_u(rule: UpdateRule) -> tuple[sp.Expr, sp.Expr]:
-    """∂ℓ/∂u = s u + r."""
-    expr = sp.expand(rule.bias_derivative.xreplace({E: U - V}))
-    slope = sp.diff(expr, U)
-    return slope, sp.expand(expr - slope * U)
+    def without(self, node: Node, weight: Weight, writes: Writes, weights: Node) -> Node:
+        """The state less Σ_j weights_j g_j."""
+        for write in writes[weight.name]:
+            left, right = self.coefficients.left_at_end(write.left), self.coefficients.right_at_end(write.right, weights)
+            written = contract(left, right) if weight.columns else total(times(left, right), "j")
+            node = entrywise(letter("x") - letter("y"), {"x": node, "y": written}, weight.axes)
+        return node

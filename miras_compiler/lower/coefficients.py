@@ -2,6 +2,8 @@
 
 A decay over the tokens j < l ≤ t is exp of a sum over just these tokens, never the difference of two cumulated sums: a reset of −60
 would cost two digits. Sums run over masked entries, which are 0 above the diagonal, so that no exponential overflows there.
+
+Decays per head make one coefficient per pair of tokens; decays per key or value channel stay apart from it, one per channel.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.derive.chunk_coefficients import ChunkCoefficients, Path
-from miras_compiler.derive.notation import GREEK
-from miras_compiler.ir.build import constant, contract, cumulate, entrywise, mask, rename, total
+from miras_compiler.derive.leaves import gate_letters
+from miras_compiler.ir.build import constant, contract, cumulate, entrywise, mask, ordered, rename, total
 from miras_compiler.ir.nodes import Node
 from miras_compiler.symbols import letter
 
@@ -21,100 +23,175 @@ Moment = Literal["after", "before", "decayed"]
 """Which state a row sees: after its token's write; before it; before it, but with its token's decay applied."""
 SUFFIX: dict[Moment, str] = {"after": "", "before": "_before", "decayed": "_decayed"}
 LETTERS: dict[Moment, str] = {"after": "", "before": "[t−1]", "decayed": "[decayed]"}
+COLUMN = {"alpha": ("beta", "β"), "mu": ("m", "m"), "alpha_value": ("beta_value", "βᵥ"), "alpha_d": ("beta_d", "β_d")}
 
 
 class TileCoefficients:
-    """`logs` are the log decays [c] by letter, `eta` the step sizes [c]; `valid` [c] is 0 for tokens that are not there (None: all are).
+    """`logs` are the log decays [c] or [c, channel] by letter, `eta` the step sizes [c] (None: weighed into the surprises already).
 
-    `name` gives a tile its name in code and its letters.
+    `valid` [c] is 0 for tokens that are not there (None: all are); `name` gives a tile its name in code and its letters. With `ahead`
+    the rows before their token's write see mu_t S_{t−1} added to the state.
     """
 
     def __init__(
-        self,
-        coefficients: ChunkCoefficients,
-        logs: Mapping[str, Node],
-        eta: Node,
-        valid: Node | None,
-        name: Callable[[Node, str, str], Node],
-    ) -> None:
+        self, coefficients: ChunkCoefficients, logs: Mapping[str, Node], eta: Node | None, valid: Node | None,
+        name: Callable[[Node, str, str], Node], *, ahead: bool = False,
+    ) -> None:  # fmt: skip
         self.paths = coefficients
-        self.name = name
         self.logs = logs
         self.eta = eta
         self.valid = valid
+        self.name = name
+        self.ahead = ahead
+        self.by_axis: dict[str, list[str]] = {}
+        for gate in ("alpha", "alpha_value"):
+            if gate in logs:
+                self.by_axis.setdefault("".join(logs[gate].axes[1:]), []).append(gate)
 
-    def beta(self, moment: Moment) -> Node:
-        """[c]: what is left of the state that entered the tile."""
-        return self.column(self.paths.beta, moment)
+    def head(self, gate: str | None) -> str | None:
+        """The gate, if it is one number per head."""
+        return gate if gate is not None and len(self.logs[gate].axes) == 1 else None
+
+    def channel(self, axis: str) -> list[str]:
+        """The decays that have a value per channel of the axis."""
+        return self.by_axis.get(axis, [])
+
+    # The state that entered the tile, as rows see it
+
+    def seen(self, rows: Node, read: Callable[[Node], Node], moment: Moment) -> Node:
+        """β (x A_0): `read` multiplies rows x by the state A_0."""
+        for gate in self.channel("k"):
+            rows = times(rows, self.decay_from_start(gate, moment))
+        result = times(self.decay_from_start(self.head("alpha") if "alpha" in self.logs else None, moment), read(rows))
+        for gate in self.channel("v"):
+            result = times(result, self.decay_from_start(gate, moment))
+        return result
 
     def f(self, moment: Moment) -> Node | None:
         """[c]: what the momentum that entered the tile has added."""
-        return self.column(self.paths.f, moment) if self.paths.f else None
+        if self.paths.f is None:
+            return None
+        reach = self.column(self.paths.f, moment)
+        if self.ahead and moment != "after":
+            reach = entrywise(letter("f") + letter("m"), {"f": reach, "m": self.decay_from_start("mu", "after")})
+        return self.name(reach, f"reach{SUFFIX[moment]}", f"f{LETTERS[moment]}")
+
+    # The surprises inside the tile, as rows see them
+
+    def scores(self, rows: Node, left: Node, moment: Moment) -> Node:
+        """[c, j]: rows · left under the decay of every key channel; entry by entry [c, j, v] for a vector memory."""
+        decays = [self.triangle(gate, moment, "c", "j") for gate in self.channel("k")]
+        if rows.axes[-1] == "v" or decays:
+            product = times(rows, left)
+            for decay in decays:
+                product = times(product, decay)
+            return product if rows.axes[-1] == "v" else total(product, "k")
+        return contract(rows, left)
 
     def weighted(self, moment: Moment, scores: Node) -> Node:
-        """[c, j]: G ∘ scores, 0 where token j comes too late for row c."""
-        if self.paths.G.decays == (None,):
-            return mask(_times(scores, rename(self.eta, "c", "j")), "c", "j", _low(moment))
-        return _times(self.G(moment), scores)
+        """[c, j] (or [c, j, v]): G ∘ scores, 0 where token j comes too late for row c."""
+        if self.paths.G.decays == (None,) or (len(self.paths.G.decays) == 1 and not self.head(self.paths.G.decays[0])):
+            weighed = times(scores, rename(self.eta, "c", "j")) if self.eta is not None else scores
+            return mask(weighed, "c", "j", _low(moment))
+        return times(self.G(moment), scores)
+
+    def spread(self, weights: Node, moment: Moment) -> Node:
+        """The weights under the decay of every value channel."""
+        for gate in self.channel("v"):
+            weights = times(weights, self.triangle(gate, moment, "c", "j"))
+        return weights
+
+    def collected(self, weights: Node, right: Node, moment: Moment) -> Node:
+        """Σ_j weights_tj d_j: what rows see of the surprises of the tile."""
+        weights = self.spread(weights, moment)
+        return total(times(weights, right), "j") if "v" in weights.axes else contract(weights, right)
 
     def G(self, moment: Moment) -> Node:
-        """[c, j]: the weight of the surprise of token j in the state that row c sees."""
+        """[c, j]: the weight of the surprise of token j in the state that row c sees, but for decays per channel."""
         outer, *inner = self.paths.G.decays
-        eta = rename(self.eta, "c", "j")
         if not inner:
-            weights = _times(self.triangle(outer, moment, "c", "j"), eta)
+            weights = self.triangle(self.head(outer), moment, "c", "j")
         else:
-            weights = _times(contract(self.written(outer, moment), self.triangle(inner[0], "after", "i", "j")), eta)
+            weights = contract(self.written(outer, moment), self.triangle(inner[0], "after", "i", "j"))
+            if self.ahead and moment != "after":
+                weights = entrywise(letter("g") + letter("n"), {"g": weights, "n": self.triangle("mu", "decayed", "c", "j")})
+        if self.eta is not None:
+            weights = times(weights, rename(self.eta, "c", "j"))
         return self.name(weights, f"G{SUFFIX[moment]}", f"G{LETTERS[moment]}")
 
     def written(self, gate: str | None, moment: Moment) -> Node:
         """[c, i]: the decay since the momentum of token i was added."""
-        return _times(self.triangle(gate, moment, "c", "i"), self.valid_rows())
+        return times(self.triangle(gate, moment, "c", "i"), self.valid_rows())
 
     def valid_rows(self) -> Node:
         """[i]: without it a token that is not there would add the momentum once more."""
         return rename(self.valid, "c", "i") if self.valid is not None else constant(1, ("i",))
 
-    def column(self, path: Path, moment: Moment) -> Node:
-        """[c]: the coefficient of a state that entered the tile."""
-        outer, *inner = path.decays
-        if not inner:
-            return self.decay_from_start(outer, moment)
-        reached = rename(self.decay_from_start(inner[0], "after"), "c", "i")
-        reach = total(_times(self.written(outer, moment), reached), "i")
-        return self.name(reach, f"reach{SUFFIX[moment]}", f"f{LETTERS[moment]}")
+    # The state behind the tile
 
-    def decay_from_start(self, gate: str | None, moment: Moment) -> Node:
-        if gate is None:
-            return constant(1, ("c",))
-        decay = _exp(cumulate(self.logs[gate], "c", exclusive=moment == "before"))
-        code, letters = {"alpha": ("beta", "β"), "mu": ("m", "m")}[gate]
-        suffix: Moment = "before" if moment == "before" else "after"
-        return self.name(decay, f"{code}{SUFFIX[suffix]}", f"{letters}{LETTERS[suffix]}")
+    def kept(self, state: Node) -> Node:
+        """β_C A_0."""
+        for gate in ("alpha", "alpha_value"):
+            if gate in self.logs:
+                end = _exp(total(self.logs[gate], "c"))
+                state = times(self.name(end, f"{COLUMN[gate][0]}_end", f"{COLUMN[gate][1]}[C]"), state)
+        return state
 
-    def triangle(self, gate: str | None, moment: Moment, row: str, column: str) -> Node:
-        """[row, column]: the decay between two tokens."""
-        low = _low(moment)
-        if gate is None:
-            return mask(constant(1, (row, column)), row, column, low)
-        rows = entrywise(letter("x"), {"x": rename(self.logs[gate], "c", row)}, (row, column))
-        segments = cumulate(mask(rows, row, column, 1), row, exclusive=moment == "before")
-        triangle = mask(_exp(segments), row, column, low)
-        return self.name(triangle, f"D_{gate}{SUFFIX[moment]}", f"D{GREEK[gate]}{LETTERS[moment]}")
+    def left_at_end(self, left: Node) -> Node:
+        """[j, k] under the decay to the end of every key channel."""
+        for gate in self.channel("k"):
+            left = times(left, self.decay_to_end(gate, "j"))
+        return left
+
+    def right_at_end(self, right: Node, weights: Node) -> Node:
+        """[j, v] under its weight at the end, and the decay to the end of every value channel."""
+        right = times(weights, right)
+        for gate in self.channel("v"):
+            right = times(right, self.decay_to_end(gate, "j"))
+        return right
 
     def end(self, path: Path, name: str, letters: str) -> Node:
         """The coefficient in the state after the tile: a number for an earlier state, [j] for the surprises."""
         outer, *inner = path.decays
-        eta = rename(self.eta, "c", "j")
+        from_token = path.start == "token"
         if not inner:
-            weights = _times(self.decay_to_end(outer, "j"), eta) if path.start == "token" else self.decay_through(outer)
-            return self.name(weights, name, letters)
-        written = self.name(_times(self.decay_to_end(outer, "i"), self.valid_rows()), "D_end", "D[C]")
-        if path.start == "token":
-            weights = _times(total(_times(written, self.triangle(inner[0], "after", "i", "j")), "i"), eta)
+            weights = self.decay_to_end(self.head(outer), "j") if from_token else self.decay_through(self.head(outer))
         else:
-            weights = total(_times(written, rename(self.decay_from_start(inner[0], "after"), "c", "i")), "i")
+            written = self.name(times(self.decay_to_end(outer, "i"), self.valid_rows()), "D_end", "D[C]")
+            inside = (
+                self.triangle(inner[0], "after", "i", "j") if from_token else rename(self.decay_from_start(inner[0], "after"), "c", "i")
+            )
+            weights = total(times(written, inside), "i")
+        if from_token and self.eta is not None:
+            weights = times(weights, rename(self.eta, "c", "j"))
         return self.name(weights, name, letters)
+
+    # Decays between two tokens
+
+    def column(self, path: Path, moment: Moment) -> Node:
+        """[c]: the coefficient of a momentum that entered the tile."""
+        outer, inner = path.decays
+        reached = rename(self.decay_from_start(inner, "after"), "c", "i")
+        return total(times(self.written(outer, moment), reached), "i")
+
+    def decay_from_start(self, gate: str | None, moment: Moment) -> Node:
+        """[c] or [c, channel]."""
+        if gate is None:
+            return constant(1, ("c",))
+        decay = _exp(cumulate(self.logs[gate], "c", exclusive=moment == "before"))
+        suffix: Moment = "before" if moment == "before" else "after"
+        code, letters = COLUMN[gate]
+        return self.name(decay, f"{code}{SUFFIX[suffix]}", f"{letters}{LETTERS[suffix]}")
+
+    def triangle(self, gate: str | None, moment: Moment, row: str, column: str) -> Node:
+        """[row, column] or [row, column, channel]: the decay between two tokens."""
+        low = _low(moment)
+        if gate is None:
+            return mask(constant(1, (row, column)), row, column, low)
+        log = rename(self.logs[gate], "c", row)
+        rows = entrywise(letter("x"), {"x": log}, ordered((column, *log.axes)))
+        segments = cumulate(mask(rows, row, column, 1), row, exclusive=moment == "before")
+        return self.name(mask(_exp(segments), row, column, low), f"D_{gate}{SUFFIX[moment]}", f"D{gate_letters(gate)}{LETTERS[moment]}")
 
     def decay_to_end(self, gate: str | None, axis: str) -> Node:
         if gate is None:
@@ -133,5 +210,6 @@ def _exp(node: Node) -> Node:
     return entrywise(sp.exp(letter("x")), {"x": node})
 
 
-def _times(a: Node, b: Node) -> Node:
+def times(a: Node, b: Node) -> Node:
+    """The entrywise product, over all axes of both."""
     return entrywise(letter("a") * letter("b"), {"a": a, "b": b})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from miras_compiler.ir.build import entrywise, placeholder
+from miras_compiler.ir.build import entrywise, ordered, placeholder
 from miras_compiler.ir.nodes import Map, Node, Program
 from miras_compiler.ir.traverse import rewrite, use_counts
 from miras_compiler.symbols import letter
@@ -17,7 +17,10 @@ def fuse(program: Program) -> Program:
     fusible: dict[Node, bool] = {}  # by rewritten tile
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node:
-        new = _fused(node, args, fusible) if isinstance(node, Map) else type(node)(node.axes, args, node.fields)
+        if isinstance(node, Map) and node.axes == ordered(node.axes):  # a mere change of layout stays
+            new = _fused(node, args, fusible)
+        else:
+            new = type(node)(node.axes, args, node.fields)
         fusible[new] = node in single
         return new
 
@@ -28,13 +31,13 @@ def _fused(node: Map, args: tuple[Node, ...], fusible: dict[Node, bool]) -> Node
     substitution: dict[sp.Basic, sp.Basic] = {}
     tiles: dict[str, Node] = {}
     for index, arg in enumerate(args):
-        if isinstance(arg, Map) and fusible.get(arg, False) and (arg.axes == node.axes or _is_monomial(arg.expr)):
-            inner = {placeholder(i): letter(f"t{index}_{i}") for i in range(len(arg.args))}
+        if isinstance(arg, Map) and fusible.get(arg, False) and (arg.axes == node.axes or (len(arg.axes) < 2 and _is_monomial(arg.expr))):
+            inner = {placeholder(i): letter(f"t{index:04}_{i:04}") for i in range(len(arg.args))}
             substitution[placeholder(index)] = arg.expr.xreplace(inner)
-            tiles |= {f"t{index}_{i}": inner_arg for i, inner_arg in enumerate(arg.args)}
+            tiles |= {f"t{index:04}_{i:04}": inner_arg for i, inner_arg in enumerate(arg.args)}
         else:
-            substitution[placeholder(index)] = letter(f"t{index}")
-            tiles[f"t{index}"] = arg
+            substitution[placeholder(index)] = letter(f"t{index:04}")
+            tiles[f"t{index:04}"] = arg
     return entrywise(node.expr.xreplace(substitution), tiles, node.axes)
 
 

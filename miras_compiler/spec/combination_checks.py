@@ -92,6 +92,8 @@ def needs_of_optimizer(spec: Spec) -> Iterator[Fault]:
             needs["the optimizer implicit"] = (l2, matrix, exact, decayed)
         case Preconditioned():
             needs["the optimizer preconditioned"] = (matrix, exact, decayed)
+        case Muon() if isinstance(spec.memory, VectorMemory):
+            needs["the optimizer muon"] = ((False, "a memory of matrices"),)
         case Muon(apply="chunk_end"):
             read = (chunk.read == "chunk_start", "chunk.read: chunk_start")
             needs["muon at the chunk's end"] = (read, (chunk.gradient == "chunk_start", "chunk.gradient: chunk_start"))
@@ -99,7 +101,9 @@ def needs_of_optimizer(spec: Spec) -> Iterator[Fault]:
             if steps > 1:
                 needs["gradient descent with several steps"] = (matrix, exact, decayed)
             if erase_key:
-                needs["an erase key"] = (l2, matrix)
+                plain = not spec.memory.residual and spec.memory.norm == "none"
+                live = (not spec.frozen_gradient, "chunk.gradient: exact")
+                needs["an erase key"] = (l2, matrix, live, (plain, "a memory without norm and residual"), (steps == 1, "steps: 1"))
     for what, conditions in needs.items():
         for met, condition in conditions:
             if not met:
@@ -124,10 +128,5 @@ def not_built(spec: Spec) -> Iterator[Fault]:
             yield Fault((role, "kind"), f"the {role.replace('_', ' ')} '{element.kind}' is not built in this version", element.later)
     if spec.attentional_bias.window is not None:
         yield Fault(("attentional_bias", "window"), "a window over past tokens is not built in this version", "", "remove it")
-    if isinstance(spec.retention, L2Retention) and spec.retention.value_decay:
-        yield Fault(("retention", "value_decay"), "two decays are not built in this version", "", "remove value_decay")
-    if isinstance(spec.optimizer, GradientDescent):
-        if spec.optimizer.steps > 1:
-            yield Fault(("optimizer", "steps"), "several steps per token are not built in this version", "", "remove steps")
-        if spec.optimizer.erase_key:
-            yield Fault(("optimizer", "erase_key"), "an erase key is not built in this version", "", "remove erase_key")
+    if isinstance(spec.optimizer, Muon) and spec.optimizer.apply == "chunk_end":
+        yield Fault(("optimizer", "apply"), "muon at the chunk's end is not built in this version", "", "use apply: per_token")

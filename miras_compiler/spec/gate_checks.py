@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from miras_compiler.elements.bias import FormulaBias, ThresholdBias
-from miras_compiler.elements.retention import KLRetention
+from miras_compiler.elements.bias import FormulaBias, HuberNormBias, ThresholdBias, YaadSwitchBias
+from miras_compiler.elements.optimizer import Implicit
+from miras_compiler.elements.retention import KLRetention, L2Retention
 from miras_compiler.errors import nearest
 from miras_compiler.spec.fault import Fault
 from miras_compiler.spec.gates import GATE_LETTERS
@@ -71,8 +72,32 @@ def per_channel_gate(spec: Spec) -> Iterator[Fault]:
         elif name == "alpha" and isinstance(spec.retention, KLRetention) and gate.per in CHANNEL_INSIDE_SLICE[spec.retention.slice]:
             why = "the kl retention needs one alpha for all entries that sum to its total"
             yield Fault(path, f"alpha is per {gate.per}, inside a slice (retention.slice: {spec.retention.slice})", why, "say `per: head`")
-        else:
-            yield Fault(path, f"the gate '{name}' is per {gate.per}", "gates per channel are not built in this version", "say `per: head`")
+        elif (name == "alpha_d" or name == "eta_d") and gate.per == "value_channel":
+            yield Fault(
+                path, f"the gate '{name}' is per value_channel", "the preconditioner has a value per key channel", "say `per: head`"
+            )
+        elif name == "eta" and isinstance(spec.optimizer, Implicit):
+            yield Fault(
+                path, f"eta is per {gate.per} with the optimizer implicit", "its step size is one number per token", "say `per: head`"
+            )
+        elif name in spec.attentional_bias.gates() and (gate.per == "key_channel" or _by_row(spec)):
+            why = "the attentional bias sees values only" if gate.per == "key_channel" else "a norm of the residual has one threshold"
+            yield Fault(path, f"the gate '{name}' of the attentional bias is per {gate.per}", why, "say `per: head`")
+
+
+def _by_row(spec: Spec) -> bool:
+    """Whether the bias compares its gate with a number per row."""
+    return isinstance(spec.attentional_bias, HuberNormBias | YaadSwitchBias)
+
+
+def decay_of_values(spec: Spec) -> Iterator[Fault]:
+    """With two decays each has its own channel."""
+    wants = {"alpha": "key_channel or head", "alpha_value": "value_channel"}
+    for name, want in wants.items():
+        two = isinstance(spec.retention, L2Retention) and spec.retention.value_decay and name in spec.gates
+        if two and spec.gates[name].per not in want:
+            why = "value_decay has one decay of the rows of W and one of its columns"
+            yield Fault(("gates", name, "per"), f"{name} is per {spec.gates[name].per}", why, f"say `per: {want.split()[0]}`")
 
 
 def initial_value(spec: Spec) -> Iterator[Fault]:

@@ -134,7 +134,7 @@ class Spec(Settings):
     @property
     def linear_reads(self) -> bool:
         """Whether reads inside a chunk follow a linear path and ψ is applied at its end only."""
-        return self.frozen_gradient and self.chunk.retention == "chunk_end"
+        return self.chunk.gradient == "chunk_start" and self.chunk.retention == "chunk_end"
 
     def used_gates(self) -> tuple[str, ...]:
         """The gates that the rule reads, in canonical order."""

@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from miras_compiler.verify.literal.feature_map import COEFFICIENTS, feature_width
+from miras_compiler.verify.literal.gates import ERASE_KEYS, PER_WRITE, gate_keyword, loss_gates
 from miras_compiler.verify.literal.memory import weight_shapes
+from miras_compiler.verify.literal.mirror import slice_axes
 
 DOUBLE = torch.float64
 
@@ -24,7 +27,11 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The arguments of an operator. `gates` holds them under the operator's keywords (`log_alpha`, `eta`, …)."""
+    """The arguments of an operator.
+
+    `gates` holds all that comes by token and by keyword: gates (`log_alpha`, `eta`, …) and erase keys. With `steps` > 1 the keys, the values
+    and what belongs to a write have that many rows per token.
+    """
 
     q: Tensor
     k: Tensor
@@ -33,17 +40,40 @@ class Inputs:
     parameters: Mapping[str, Tensor]
     state: Mapping[str, Tensor]
     cu_seqlens: Tensor | None = field(default=None)
+    steps: int = 1
 
     @property
     def length(self) -> int:
         return self.q.shape[1]
 
+    def by_token(self, function: Callable[[Tensor, int], Tensor]) -> Inputs:
+        """`function` applied to every tensor that runs along tokens, with its number of rows per token."""
+        return replace(
+            self, q=function(self.q, 1), k=function(self.k, self.steps), v=function(self.v, self.steps),
+            gates={name: function(gate, self.rows(name)) for name, gate in self.gates.items()},
+        )  # fmt: skip
+
     def tokens(self, first: int, end: int) -> Inputs:
         """Tokens first … end − 1, with the same state."""
-        cut = slice(first, end)
+        return self.by_token(lambda tensor, rows: tensor[:, rows * first : rows * end])
+
+    def with_tail(self, other: Inputs, t: int) -> Inputs:
+        """Tokens t and later from `other`."""
         return replace(
-            self, q=self.q[:, cut], k=self.k[:, cut], v=self.v[:, cut], gates={name: gate[:, cut] for name, gate in self.gates.items()}
-        )
+            other.by_token(lambda tensor, rows: tensor[:, rows * t :]).after(self.tokens(0, t)),
+            parameters=self.parameters, state=self.state, cu_seqlens=self.cu_seqlens,
+        )  # fmt: skip
+
+    def after(self, first: Inputs) -> Inputs:
+        """The tokens of `first`, then these."""
+        return replace(
+            self, q=torch.cat((first.q, self.q), 1), k=torch.cat((first.k, self.k), 1), v=torch.cat((first.v, self.v), 1),
+            gates={name: torch.cat((first.gates[name], gate), 1) for name, gate in self.gates.items()},
+        )  # fmt: skip
+
+    def rows(self, name: str) -> int:
+        """Rows per token of a keyword argument."""
+        return self.steps if name in PER_WRITE else 1
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Inputs:
         """`function` applied to every floating-point tensor."""
@@ -66,58 +96,126 @@ class Inputs:
         return self.map(lambda tensor: tensor.detach().clone().requires_grad_())
 
 
-def gate_keyword(name: str) -> str:
-    """Decays are passed as logarithms."""
-    return f"log_{name}" if name in ("alpha", "mu") else name
-
-
 def draw_inputs(fields: Mapping[str, Any], shape: Shape, seed: int, eta: float, position: int | None = None) -> Inputs:
     """Keys and queries of length 1, values of order 1, `eta` the largest step size, thresholds that cut through the residuals.
 
     Decays lie in (0.7, 1), and closer to 1 the longer the sequence is: a memory with a norm that has forgotten its start is chaotic.
     With `position` the state is one in the middle of a chunk, every entry of it random (the second sequence one token further than the
-    first); otherwise it holds the weights alone, and the momentum where there is one.
+    first) and every window full; otherwise it holds the weights alone, and what an optimizer has beside them.
     """
-    generator = torch.Generator().manual_seed(seed)
-    batch, tokens, heads, key, value = shape
+    return _Draw(fields, shape, seed, eta).inputs(position)
 
-    def normal(*size: int) -> Tensor:
-        return torch.randn(size, generator=generator, dtype=DOUBLE)
 
-    def uniform(*size: int) -> Tensor:
-        return torch.rand(size, generator=generator, dtype=DOUBLE)
+class _Draw:
+    """Random tensors for one spec, all from one generator."""
 
-    def gate(name: str) -> Tensor:
-        draw = uniform(batch, tokens, heads)
-        if name == fields["attentional_bias"].get("delta"):
+    def __init__(self, fields: Mapping[str, Any], shape: Shape, seed: int, eta: float) -> None:
+        self.fields = fields
+        self.shape = shape
+        self.eta = eta
+        self.generator = torch.Generator().manual_seed(seed)
+        self.steps = int(fields["optimizer"].get("steps", 1))
+        self.features = feature_width(fields["feature_map"], shape.key)
+        self.uniform_scale = fields["retention"]["kind"] in ("kl", "sigmoid", "bregman")
+
+    def normal(self, *size: int) -> Tensor:
+        return torch.randn(size, generator=self.generator, dtype=DOUBLE)
+
+    def uniform(self, *size: int) -> Tensor:
+        return torch.rand(size, generator=self.generator, dtype=DOUBLE)
+
+    def inputs(self, position: int | None) -> Inputs:
+        batch, tokens, heads, key, value = self.shape
+        writes = tokens * self.steps
+        state = self.state(position)
+        by_token = {gate_keyword(name): self.gate(name, tokens) for name in self.fields["gates"]}
+        if self.fields["optimizer"].get("erase_key"):
+            by_token |= {name: _unit(self.normal(batch, writes, heads, key)) for name in ERASE_KEYS}
+        return Inputs(
+            parameters=self.parameters(),
+            q=_unit(self.normal(batch, tokens, heads, key)),
+            k=_unit(self.normal(batch, writes, heads, key)),
+            v=self.normal(batch, writes, heads, value),
+            gates=by_token,
+            state=state,
+            steps=self.steps,
+        )
+
+    def gate(self, name: str, tokens: int) -> Tensor:
+        """[B,T,H], [B,T,H,K], [B,T,H,V], and for gamma [B,T,H,c]; in the letter's range."""
+        per = self.fields["gates"][name].get("per", "head")
+        channels = {"head": (), "key_channel": (self.features,), "value_channel": (self.shape.value,)}[per]
+        if name == "gamma":
+            channels = (self.fields["attentional_bias"]["window"],)
+        rows = tokens * (self.steps if name in PER_WRITE else 1)
+        draw = self.uniform(self.shape.batch, rows, self.shape.heads, *channels)
+        if name == self.fields["attentional_bias"].get("delta"):
             return 0.3 * 20**draw
-        letters = {"alpha": -min(0.35, 5 / tokens) * draw, "mu": torch.log(0.1 + 0.8 * draw), "eta": eta * (0.2 + 0.8 * draw)}
+        decay = -min(0.35, 5 / tokens) * draw
+        letters = {
+            "alpha": decay, "alpha_value": decay, "alpha_d": decay, "mu": torch.log(0.1 + 0.8 * draw),
+            "eta": self.eta * (0.2 + 0.8 * draw), "gamma": 0.2 + 0.8 * draw,
+        }  # fmt: skip
         return letters.get(name, 0.3 + 1.2 * draw)
 
-    state: dict[str, Tensor] = {}
-    for name, (rows, columns) in weight_shapes(fields["memory"], key, value, key).items():
-        spread = 1.0 if fields["retention"]["kind"] in ("kl", "sigmoid") else rows**-0.5
-        weight = spread * normal(batch, heads, rows, columns)
-        state[name] = weight
-        if fields["optimizer"]["kind"] == "momentum":
-            state[f"{name}_momentum"] = 0.1 * spread * normal(batch, heads, rows, columns)
+    def weight(self, shape: tuple[int, ...], scale: float = 1.0) -> Tensor:
+        """Of order 1/√rows, or of order 1 where a mirror map bends; for f_divergence every slice has its total."""
+        size = (self.shape.batch, self.shape.heads, *shape)
+        retention = self.fields["retention"]
+        if retention["kind"] == "f_divergence":
+            weight = 0.2 + self.uniform(*size)
+            return float(retention["total"]) * weight / weight.sum(slice_axes(retention["slice"], weight), keepdim=True)
+        spread = 1.0 if self.uniform_scale or len(shape) == 1 else shape[0] ** -0.5
+        return scale * spread * self.normal(*size)
+
+    def state(self, position: int | None) -> dict[str, Tensor]:
+        fields, state = self.fields, {}
+        batch, _, heads, key, value = self.shape
+        inside = position is not None and is_frozen(fields)
+        optimizer, retention = fields["optimizer"], fields["retention"]["kind"]
+        for name, shape in weight_shapes(fields["memory"], self.features, value, key).items():
+            state[name] = self.weight(shape)
+            if optimizer["kind"] in ("momentum", "nesterov", "muon"):
+                state[f"{name}_momentum"] = self.weight(shape, 0.1)
+            if inside:
+                start = self.weight(shape, 0.1)
+                state[f"{name}_start"] = start if retention == "f_divergence" else state[name] + start
+            if inside and optimizer.get("apply") == "chunk_end":
+                state[f"{name}_pending"] = self.weight(shape, 0.1)
+        if optimizer["kind"] == "preconditioned":
+            state["preconditioner"] = 0.1 + self.uniform(batch, heads, self.features)
         if position is not None and is_frozen(fields):
-            state[f"{name}_start"] = weight + 0.1 * spread * normal(batch, heads, rows, columns)
-    if position is not None and is_frozen(fields):
-        state["position"] = (position + torch.arange(batch)) % fields["chunk"]["size"]
-        if fields["chunk"]["retention"] == "chunk_end":
-            state["log_beta"] = -0.3 * uniform(batch, heads)
-    parameters = {}
-    if fields["memory"]["norm"] != "none":
-        parameters = {"ln_weight": 1 + 0.2 * normal(heads, value), "ln_bias": 0.2 * normal(heads, value)}
-    return Inputs(
-        q=_unit(normal(batch, tokens, heads, key)),
-        k=_unit(normal(batch, tokens, heads, key)),
-        v=normal(batch, tokens, heads, value),
-        gates={gate_keyword(name): gate(name) for name in fields["gates"]},
-        parameters=parameters,
-        state=state,
-    )
+            state["position"] = (position + torch.arange(batch)) % fields["chunk"]["size"]
+            if fields["chunk"]["retention"] == "chunk_end":
+                state["log_beta"] = 0.3 * self.gate("alpha", 1)[:, 0] if "alpha" in fields["gates"] else -0.3 * self.uniform(batch, heads)
+        return state | (self.window() if position is not None else {})
+
+    def window(self) -> dict[str, Tensor]:
+        """A full window, where the bias has one."""
+        slots = (self.fields["attentional_bias"].get("window") or 1) - 1
+        if slots == 0:
+            return {}
+        batch, _, heads, key, value = self.shape
+        gates = {
+            f"window_{name}": self.gate(name, slots).movedim(1, 2)
+            for name in loss_gates(self.fields["attentional_bias"], self.fields["gates"])
+        }
+        return {
+            "window_k": _unit(self.normal(batch, heads, slots, key)),
+            "window_v": self.normal(batch, heads, slots, value),
+            **gates,
+            "window_length": torch.full((batch,), slots),
+        }
+
+    def parameters(self) -> dict[str, Tensor]:
+        parameters = {}
+        heads, value = self.shape.heads, self.shape.value
+        if self.fields["memory"]["norm"] != "none":
+            parameters = {"ln_weight": 1 + 0.2 * self.normal(heads, value), "ln_bias": 0.2 * self.normal(heads, value)}
+        if self.fields["feature_map"]["kind"] == "polynomial":
+            degrees = torch.arange(self.fields["feature_map"]["degree"] + 1, dtype=DOUBLE)
+            parameters[COEFFICIENTS] = torch.lgamma(degrees + 1).exp().rsqrt() * (1 + 0.1 * self.normal(len(degrees)))
+        return parameters
 
 
 def is_frozen(fields: Mapping[str, Any]) -> bool:
@@ -130,8 +228,7 @@ def correlated(inputs: Inputs, step: float) -> Inputs:
     direction = inputs.k[:, :1]
     k = _unit(direction + 0.2 * inputs.k)
     gates = dict(inputs.gates) | {"eta": torch.full_like(inputs.gates["eta"], step)}
-    if "log_alpha" in gates:
-        gates["log_alpha"] = torch.zeros_like(gates["log_alpha"])
+    gates |= {name: torch.zeros_like(gates[name]) for name in ("log_alpha", "log_alpha_value") if name in gates}
     return replace(inputs, k=k, gates=gates)
 
 

@@ -20,8 +20,12 @@ def residual() -> sp.Expr:
 
 
 class AttentionalBias(Element):
-    """The inner objective. `window: c` sums it over the last c tokens, weighted by the gate gamma (ATLAS eq. 9)."""
+    """The inner objective. `window: c` sums it over the last c tokens, weighted by the gate gamma (ATLAS eq. 9).
 
+    `clip` shortens ∂ℓ/∂u of a token to that length where it is longer.
+    """
+
+    clip: Positive | None = None
     window: Annotated[int, Field(ge=1, le=65536)] | None = None
 
     def gates(self) -> tuple[str, ...]:

@@ -12,11 +12,15 @@ from miras_compiler.errors import InternalError
 
 
 class Weight(NamedTuple):
-    """A weight matrix; axes are letters: k key, n (n1, n2, … when there are several) hidden, v value."""
+    """A weight matrix; axes are letters: k key, n (n1, n2, … when there are several) hidden, v value. A vector has no columns."""
 
     name: str
     rows: str
     columns: str
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return (self.rows, self.columns) if self.columns else (self.rows,)
 
 
 class Product(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from miras_compiler.elements.memory.base import Memory
+from miras_compiler.elements.memory.base import Entrywise, Memory, Product, Weight
 
 
 class VectorMemory(Memory):
@@ -14,5 +14,10 @@ class VectorMemory(Memory):
 
     formula = "M(w; x) = w ⊙ x"
     citation = "MIRAS, arXiv 2504.13173, §3"
-    later = "one system of equations per channel is not built yet"
     deep = False
+
+    def weights(self) -> tuple[Weight, ...]:
+        return (Weight("W", "v", ""),)
+
+    def forward(self) -> tuple[Product | Entrywise, ...]:
+        return (Product("f", "x", "W"),)

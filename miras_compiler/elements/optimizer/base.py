@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+import sympy as sp
+
 from miras_compiler.elements.base import Element
+from miras_compiler.symbols import letter
 
 
 class Optimizer(Element):
     """Every optimizer reads the step size eta; `gates` names what it reads besides."""
+
+    momentum: ClassVar[bool] = False  # the state carries S beside A
+    looks_ahead: ClassVar[bool] = False  # the surprise is measured at A + mu S
+
+    def step_size(self) -> sp.Expr:
+        """What multiplies the surprise, in eta, the slope s of an l2 bias, and kk = φ(k)φ(k)ᵀ."""
+        return letter("eta")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+import sympy as sp
+
 from miras_compiler.elements.optimizer.base import Optimizer
+from miras_compiler.symbols import letter
 
 
 class Implicit(Optimizer):
@@ -14,4 +17,7 @@ class Implicit(Optimizer):
 
     formula = "Sₜ = −ηₜ/(1 + ηₜ s φ(k)φ(k)ᵀ) gₜ"
     citation = "Longhorn, arXiv 2407.14207, eq. 8"
-    later = "the implicit step size is not built yet"
+
+    def step_size(self) -> sp.Expr:
+        eta, s, kk = map(letter, ("eta", "s", "kk"))
+        return eta / (1 + eta * s * kk)

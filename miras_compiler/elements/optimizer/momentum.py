@@ -14,6 +14,7 @@ class Momentum(Optimizer):
 
     formula = "Sₜ = μₜ Sₜ₋₁ − ηₜ gₜ,  Aₜ = αₜ Aₜ₋₁ + Sₜ"
     citation = "Titans, arXiv 2501.00663, eq. 13–14"
+    momentum = True
 
     def gates(self) -> tuple[str, ...]:
         return ("mu",)

@@ -14,7 +14,8 @@ class Nesterov(Optimizer):
 
     formula = "gₜ at ψ(Aₜ₋₁ + μₜ Sₜ₋₁),  Sₜ = μₜ Sₜ₋₁ − ηₜ gₜ"
     citation = "Nesterov 1983, on Titans, arXiv 2501.00663, eq. 13–14"
-    later = "measuring the surprise ahead of the state is not built yet"
+    momentum = True
+    looks_ahead = True
 
     def gates(self) -> tuple[str, ...]:
         return ("mu",)

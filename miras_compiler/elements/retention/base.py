@@ -26,10 +26,16 @@ class Retention(Element):
 
     def generator(self) -> sp.Expr | None:
         """F: entrywise in W, or a scalar with RowSum over `slice_axis`; None where the papers print a map and no regularizer."""
+        if self.space == "primal":
+            return None
         raise InternalError(f"the retention '{self.kind}' has no mathematics yet")
 
     def printed_mirror_map(self) -> sp.Expr | None:
         """ψ as printed, in A with RowSum over `slice_axis`, for the kinds that have no regularizer."""
+        return None
+
+    def primal_step(self) -> sp.Expr | None:
+        """For a primal space: W_t in X = alpha W_{t−1} + S (letter x), W_{t−1} (w) and eta, with RowSum over `slice_axis`."""
         return None
 
     def slice_axis(self) -> Slice:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from miras_compiler.elements.base import NonNegative
+import sympy as sp
+
+from miras_compiler.elements.base import NonNegative, exact
 from miras_compiler.elements.retention.base import Retention
+from miras_compiler.symbols import X, letter, where_positive
 
 
 class ElasticNetRetention(Retention):
@@ -16,5 +19,9 @@ class ElasticNetRetention(Retention):
 
     formula = "Wₜ = S_{ηₜ·threshold}(αₜ Wₜ₋₁ + Sₜ)"
     citation = "MIRAS, arXiv 2504.13173, eq. 22"
-    later = "retentions that carry the primal state are not built yet"
     space = "primal"
+    identity = True
+
+    def primal_step(self) -> sp.Expr | None:
+        gap = letter("eta") * exact(self.threshold)
+        return where_positive(X - gap, X - gap, where_positive(-X - gap, X + gap, sp.Integer(0)))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from miras_compiler.elements.retention.base import Retention
+import sympy as sp
+
+from miras_compiler.elements.retention.base import Retention, Slice
+from miras_compiler.symbols import W, X, larger, row_norm
+
+SHORTEST = sp.Rational(1, 10**5)
 
 
 class WeightNormRetention(Retention):
@@ -14,6 +19,12 @@ class WeightNormRetention(Retention):
 
     formula = "X = αₜ Wₜ₋₁ + Sₜ;  Wₜ = X / max(‖X‖, 1e-5) · ‖Wₜ₋₁‖ per column"
     citation = "LaCT, arXiv 2505.23884, eq. 7"
-    later = "retentions that carry the primal state are not built yet"
     space = "primal"
     start = "required"
+    identity = True
+
+    def primal_step(self) -> sp.Expr | None:
+        return X * row_norm(W) / larger(SHORTEST, row_norm(X))
+
+    def slice_axis(self) -> Slice:
+        return "input"

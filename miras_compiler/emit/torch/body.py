@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from miras_compiler.derive.notation import equation
@@ -12,6 +12,8 @@ from miras_compiler.emit.torch.tile import TilePrinter
 from miras_compiler.ir.build import length, placeholder
 from miras_compiler.ir.nodes import AXIS_ORDER, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import leaves_of, nodes_of, use_counts
+from miras_compiler.passes.fuse import fuse
+from miras_compiler.passes.name import name
 
 WIDTH = 140
 INDENT = "    "
@@ -23,11 +25,11 @@ class Body:
 
     parameters: tuple[str, ...]
     lines: tuple[str, ...]
-    helpers: tuple[str, ...]
+    helpers: Mapping[str, str]
 
     @property
     def uses_functional(self) -> bool:
-        return any("functional." in line for line in (*self.lines, *self.helpers))
+        return any("functional." in line for line in (*self.lines, *self.helpers.values()))
 
 
 def print_body(program: Program, sections: Sequence[tuple[str, str]], leaves: Sequence[str], outputs: Sequence[str]) -> Body:
@@ -43,7 +45,7 @@ class _BodyPrinter:
         self.uses = use_counts(program)
         self.printer = Printer()
         self.names: dict[Node, str] = {leaf: program.label(leaf) for leaf in leaves_of(program)}
-        self.tiles = TilePrinter(self.printer, self.operand)
+        self.tiles = TilePrinter(self.printer, self.operand, self.define_row_map)
 
     def body(self, leaves: Sequence[str], outputs: Sequence[str]) -> Body:
         found = {leaf.name: leaf for leaf in leaves_of(self.program)}
@@ -60,7 +62,24 @@ class _BodyPrinter:
         lines += [line] if len(line) <= WIDTH else [f"{INDENT}return (", *(f"{INDENT * 2}{result}," for result in results), f"{INDENT})"]
         preamble = [f"{INDENT}{line}" for line in self.dimensions(found)]
         parameters = tuple(self.names[found[name]] if name in found else name for name in leaves)
-        return Body(parameters, (*preamble, *lines), tuple(self.printer.helpers.values()))
+        return Body(parameters, (*preamble, *lines), self.printer.helpers)
+
+    def define_row_map(self, phi: Program) -> str:
+        """Prints a program of one row as a function of z and keywords; returns its name."""
+        named = name(fuse(phi))
+        leaves = sorted((leaf.name for leaf in leaves_of(named)), key=lambda leaf: (leaf != "z", leaf))
+        body = print_body(named, (), leaves, list(named.outputs))
+        parameters = ", ".join(f"{parameter}: Tensor" for parameter in body.parameters)
+        says = '"""The surprise of one row, from its product z with the state that it is measured at."""'
+        text = "\n".join(
+            [
+                f"def {phi.name}({parameters}) -> Tensor:",
+                f"{INDENT}{says}",
+                *(line for line in body.lines if line.strip()[:1] != "#" and line),
+            ]
+        )
+        self.printer.helpers |= {**body.helpers, phi.name: text}
+        return phi.name
 
     def dimensions(self, found: dict[str, Leaf]) -> list[str]:
         """`dim_v = v.shape[-1]` for every length that an expression names."""
@@ -106,7 +125,7 @@ class _BodyPrinter:
         for node in reversed(nodes):
             if node in self.program.labels:
                 found[node] = self.program.labels[node].section
-            found.setdefault(node, next(iter(self.titles)))
+            found.setdefault(node, next(iter(self.titles), ""))
             for arg in node.args:
                 found.setdefault(arg, found[node])
         return found

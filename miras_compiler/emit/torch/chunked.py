@@ -7,6 +7,8 @@ import textwrap
 from miras_compiler.analysis import ParallelForm
 from miras_compiler.analysis.parallel_form import EXPLANATION
 from miras_compiler.derive import UpdateRule
+from miras_compiler.derive.leaves import gate_axes, steps_of
+from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import header, helper_text, pass_on, read_arguments, signature, step_signature
 from miras_compiler.emit.template import fill
@@ -14,6 +16,7 @@ from miras_compiler.emit.torch.body import print_body
 from miras_compiler.emit.torch.recurrent import loop_variable, state_holes
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import leaves_of
+from miras_compiler.spec import Spec
 
 SECTIONS = (
     ("decay", "decays, and the weights of surprises"),
@@ -23,7 +26,7 @@ SECTIONS = (
     ("output", "the memory at the queries"),
     ("end", "the state behind the tile"),
 )
-PER_TOKEN_TILE = 16  # tokens whose states exist at once
+SMALL_TILE = 16  # where something exists for every token, or every pair of them, and every channel
 TILE = 64
 
 
@@ -43,14 +46,15 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     variable = {name: loop_variable(spec, name) for name in entries}
     tokens = [*(argument.name for argument in interface.tokens), *valid]
     arguments = [f"{name}[:, :, at]" if name in tokens else variable.get(name, name) for name in leaves]
-    size = spec.chunk.size
     return fill("chunked.py", common | {
         "form": sentence(EXPLANATION[form.kind]),
         "functional": body.uses_functional,
         "chunked": chunked,
-        "linear_reads": spec.linear_reads,
-        "tile": min(size, PER_TOKEN_TILE if form.kind == "dual_per_token" else max(TILE, size if chunked else 0)) if chunked else TILE,
-            "read_arguments": read_arguments(interface),
+        "steps": steps_of(spec),
+        "callable": any("Callable" in helper for helper in body.helpers.values()),
+        "linear_reads": spec.linear_reads and chunked,
+        "tile": default_tile(spec, form, chunked),
+        "read_arguments": read_arguments(interface),
         "unpack_tokens": ", ".join(argument.name for argument in interface.tokens),
         "parameters": [argument.name for argument in interface.parameters],
         "valid": bool(valid),
@@ -61,6 +65,13 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
         "step_body": "\n".join(body.lines),
         "helpers": helper_text(body.helpers),
     })  # fmt: skip
+
+
+def default_tile(spec: Spec, form: ParallelForm, chunked: bool) -> int:
+    """Tokens that are computed at once."""
+    by_channel = any(gate_axes(spec, gate) for gate in ("alpha", "alpha_value")) or isinstance(spec.memory, VectorMemory)
+    tile = SMALL_TILE if form.kind == "dual_per_token" or by_channel else TILE
+    return min(tile, spec.chunk.size) if chunked else tile
 
 
 def sentence(text: str) -> str:

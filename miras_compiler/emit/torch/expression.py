@@ -8,7 +8,7 @@ from typing import NamedTuple
 import sympy as sp
 
 from miras_compiler.errors import InternalError
-from miras_compiler.symbols import Composite, Power0, letter
+from miras_compiler.symbols import Composite, Power0, RealFunction, letter
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)  # how tightly a piece of code binds
 
@@ -68,6 +68,23 @@ def segment_sums_before(x: Tensor) -> Tensor:
     """[..., t, j]: the sum of x over j < l < t."""
     return sum_before(x[..., None].expand(*x.shape, x.shape[-1]).tril(-1), -2)
 ''',
+    "forward_substitute": '''
+def forward_substitute(lower: Tensor, right: Tensor, phi: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """X [..., C, V] with X_t = phi(R_t − Σ_{j<t} L_tj X_j, t): products between blocks of 16 rows, one row after another inside."""
+    done: list[Tensor] = []
+    for first in range(0, right.shape[-2], 16):
+        block = right[..., first : first + 16, :]
+        if done:
+            block = block - lower[..., first : first + 16, :first] @ torch.cat(done, -2)
+        rows: list[Tensor] = []
+        for t in range(first, min(first + 16, right.shape[-2])):
+            row = block[..., t - first, :]
+            if rows:
+                row = row - torch.einsum("...j,...jv->...v", lower[..., t, first:t], torch.stack(rows, -2))
+            rows.append(phi(row, t))
+        done.append(torch.stack(rows, -2))
+    return torch.cat(done, -2)
+''',
 }  # fmt: skip
 NEEDS = {"sum_after": ("sum_before",), "segment_sums_before": ("sum_before",)}
 
@@ -88,7 +105,7 @@ class Printer:
             return bound[expr]
         if isinstance(expr, sp.Symbol):
             return Code(expr.name)
-        if expr.is_number and not expr.has(sp.Function):
+        if is_constant_number(expr):
             return number(expr)
         if isinstance(expr, sp.Add):
             return self.sum(expr, bound)
@@ -111,7 +128,7 @@ class Printer:
     def product(self, expr: sp.Mul, bound: Mapping[sp.Symbol, Code]) -> Code:
         constant, factors, divisors = sp.Integer(1), [], []
         for factor in sp.Mul.make_args(expr):
-            if factor.is_number and not factor.has(sp.Function):
+            if is_constant_number(factor):
                 constant *= factor
             elif isinstance(factor, sp.Pow) and factor.exp.is_Integer and factor.exp < 0:
                 divisors.append(factor.base**-factor.exp)
@@ -190,6 +207,11 @@ class Printer:
                 return f"{self.expression(y, bound).at_least(ATOM)}.clamp({'min' if largest else 'max'}={number(x).text})"
         first, second = self.expression(a, bound).text, self.expression(b, bound).text
         return f"torch.where({first} {'>' if largest else '<'} {second}, {first}, {second})"
+
+
+def is_constant_number(expr: sp.Expr) -> bool:
+    """Whether the expression is a number that sympy can evaluate."""
+    return bool(expr.is_number) and not expr.atoms(RealFunction)
 
 
 def number(value: sp.Expr) -> Code:

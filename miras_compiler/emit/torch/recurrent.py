@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from miras_compiler.derive import UpdateRule
+from miras_compiler.derive.leaves import steps_of
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import header, helper_text, read_arguments, signature, step_signature
@@ -29,7 +30,8 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
         "rule": rule.text(),
         "functional": body.uses_functional,
         "chunked": chunked,
-        "linear_reads": spec.linear_reads,
+        "steps": steps_of(spec),
+        "linear_reads": spec.linear_reads and chunked,
         "signature": signature(interface),
             "read_arguments": read_arguments(interface),
         "unpack_tokens": ", ".join(argument.name for argument in interface.tokens),
@@ -56,7 +58,7 @@ def state_holes(spec: Spec, interface: Interface, variable: dict[str, str]) -> d
 
 def loop_variable(spec: Spec, entry: str) -> str:
     """What a loop calls an entry of the state: W1 or A1, S1, W1_start."""
-    if entry == "log_beta":
+    if entry in ("log_beta", "preconditioner"):
         return entry
     weight, _, suffix = entry.partition("_")
     number = weight[1:]

@@ -7,16 +7,31 @@ from collections.abc import Callable
 from miras_compiler.emit.torch.expression import ATOM, PRODUCT, UNARY, Code, Printer
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import AXIS_ORDER, Axes, Contract, Cumulate, Map, Mask, Node, Reduce, TriangularSolve
+from miras_compiler.ir.nodes import (
+    AXIS_ORDER,
+    Axes,
+    Contract,
+    Cumulate,
+    ForwardSubstitute,
+    Map,
+    Mask,
+    Node,
+    Program,
+    Reduce,
+    TriangularSolve,
+)
 
 LETTERS = "abdefghlmoprst"  # for axes of more than one letter, in einsum
 
 
 class TilePrinter:
-    """`operand` gives the code of an argument; `lengths` collects the axes whose lengths the code names."""
+    """`operand` gives the code of an argument, `define_row_map` the name of a function that is printed from a program of one row;
+    `lengths` collects the axes whose lengths the code names.
+    """
 
-    def __init__(self, printer: Printer, operand: Callable[[Node], Code]) -> None:
+    def __init__(self, printer: Printer, operand: Callable[[Node], Code], define_row_map: Callable[[Program], str]) -> None:
         self.printer = printer
+        self.define_row_map = define_row_map
         self.operand = operand
         self.lengths: set[str] = set()
 
@@ -32,11 +47,15 @@ class TilePrinter:
             case Cumulate(args=(inside,)):
                 return Code(self.cumulate(node, inside), ATOM, size)
             case Mask(args=(inside,)):
-                if node.axes[-2:] != (node.row, node.column):
+                if node.axes[:2] != (node.row, node.column):
                     raise InternalError(f"a mask over {node.row}, {node.column} of a tile over {node.axes}")
-                return Code(f"{self.full(inside).at_least(ATOM)}.tril({-node.low or ''})", ATOM, size)
+                triangle = f".tril({-node.low or ''})"
+                text = triangle if size == 2 else f".movedim(-1, -3){triangle}.movedim(-3, -1)"
+                return Code(f"{self.full(inside).at_least(ATOM)}{text}", ATOM, size)
             case TriangularSolve(args=(lower, right)):
                 return Code(self.solve(node, lower, right), ATOM, size)
+            case ForwardSubstitute(args=(lower, right, *rows)) if not node.transposed:
+                return Code(self.substitute(node, lower, right, rows), ATOM, size)
         raise InternalError(f"no PyTorch for {node!r}")
 
     def map(self, node: Map) -> Code:
@@ -104,14 +123,31 @@ class TilePrinter:
         dim = node.axes.index(node.axis) - len(node.axes)
         if _is_segment(inside) and not node.reverse:
             name = self.printer.need("segment_sums_before" if node.exclusive else "segment_sums")
-            return f"{name}({self.operand(inside.args[0].args[0]).text})"
+            log = self.operand(inside.args[0].args[0])
+            return f"{name}({log.text})" if len(node.axes) == 2 else f"{name}({log.at_least(ATOM)}.mT).movedim(-3, -1)"
         code = self.full(inside)
         if node.exclusive:
             return f"{self.printer.need('sum_after' if node.reverse else 'sum_before')}({code.text}, {dim})"
         flip = f".flip({dim})" if node.reverse else ""
         return f"{code.at_least(ATOM)}{flip}.cumsum({dim}){flip}"
 
+    def substitute(self, node: ForwardSubstitute, lower: Node, right: Node, rows: list[Node]) -> str:
+        """A call of the row loop; φ is a function of its own, which gets its rows by token."""
+        self.printer.need("forward_substitute")
+        name = self.define_row_map(node.phi)
+        row_axis = lower.axes[0]
+        arguments = []
+        for argument, tile in zip(node.names, rows, strict=True):
+            by_token = (
+                "[..., t, :]" if tile.axes[:1] == (row_axis,) and len(tile.axes) == 2 else "[..., t]" if row_axis in tile.axes else ""
+            )
+            arguments.append(f"{argument}={self.operand(tile).text}{by_token}")
+        call = f"lambda z, t: {name}({', '.join(['z', *arguments])})"
+        return f"forward_substitute({self.operand(lower).text}, {self.operand(right).text}, {call})"
+
     def solve(self, node: TriangularSolve, lower: Node, right: Node) -> str:
+        if node.batch:
+            return self.solve_by_channel(node, lower, right)
         shared = lower.axes[1] if node.transposed else lower.axes[0]
         system = f"{self.operand(lower).at_least(ATOM)}.mT" if node.transposed else self.operand(lower).text
         rows = self.operand(right)
@@ -120,10 +156,18 @@ class TilePrinter:
         call = f"torch.linalg.solve_triangular({system}, {rows_text}, upper={node.transposed}, unitriangular=True)"
         return f"{call}.mT" if turned else call
 
+    def solve_by_channel(self, node: TriangularSolve, lower: Node, right: Node) -> str:
+        """One system per value channel: the channels go where batch and heads are."""
+        if node.transposed:
+            raise InternalError("a transposed system per channel")
+        system = f"{self.operand(lower).at_least(ATOM)}.movedim(-1, -3)"
+        rows = f"{self.operand(right).at_least(ATOM)}.mT[..., None]"
+        return f"torch.linalg.solve_triangular({system}, {rows}, upper=False, unitriangular=True)[..., 0].mT"
+
 
 def _is_segment(node: Node) -> bool:
     """Numbers per row token, for every column before it."""
     if not (isinstance(node, Mask) and node.low == 1 and isinstance(node.args[0], Map)):
         return False
     rows = node.args[0]
-    return rows.expr == placeholder(0) and rows.args[0].axes == (node.row,)
+    return bool(rows.expr == placeholder(0)) and rows.args[0].axes == (node.row, *node.axes[2:])

@@ -29,16 +29,8 @@ def _causality(subject: Subject, tally: Tally, inputs: Inputs, other: Inputs, cu
         for name, run in subject.forms.items():
             whole, _ = run(inputs)
             for t in cuts:
-                changed, _ = run(_with_tail(inputs, other, t))
+                changed, _ = run(inputs.with_tail(replace(other, v=3 * other.v), t))
                 tally.same_bits(f"{name}, T {inputs.length}, tokens from {t} changed", changed[:, :t], whole[:, :t])
-
-
-def _with_tail(inputs: Inputs, other: Inputs, t: int) -> Inputs:
-    def join(a: Tensor, b: Tensor) -> Tensor:
-        return torch.cat((a[:, :t], b[:, t:]), 1)
-
-    gates = {name: join(gate, other.gates[name]) for name, gate in inputs.gates.items()}
-    return replace(inputs, q=join(inputs.q, other.q), k=join(inputs.k, other.k), v=join(inputs.v, 3 * other.v), gates=gates)
 
 
 def split(run: Run, cuts: Sequence[int]) -> Run:

@@ -1,14 +1,17 @@
 """Attentional biases: the loss ℓ(u, v) as printed, and ∂ℓ/∂u for the two kinds whose printed derivative is the gradient of nothing.
 
 Rows e = u − v are [B,H,V]; losses are [B,H,1]. At e = 0 the singular formulas are 0, and so is every derivative taken through them.
+A gate is one number per token and head, [B,H], or a row, with as many dimensions as u: [B,H,1] or [B,H,V].
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor
 
 from miras_compiler.verify.literal.formula_value import formula_value
@@ -17,8 +20,9 @@ SMOOTH_EPSILON = 1e-6
 
 
 def loss(bias: Mapping[str, Any], u: Tensor, v: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
-    """ℓ(u, v) per token and head, [B,H,V] → [B,H,1]; gates are [B,H]."""
+    """ℓ(u, v) per token and head, [B,H,V] → [B,H,1]."""
     e = u - v
+    gates = _rows(gates, u)
     match bias["kind"]:
         case "dot_product":
             return -_sum(u * v)
@@ -40,12 +44,11 @@ def loss(bias: Mapping[str, Any], u: Tensor, v: Tensor, gates: Mapping[str, Tens
             target = torch.softmax(v, -1)
             return _sum(target * (torch.log_softmax(v, -1) - torch.log_softmax(u, -1)))
         case "log_cosh":
-            return _sum(torch.log(torch.cosh(e)))
+            return _sum(e + functional.softplus(-2 * e, threshold=50) - math.log(2))  # no overflow
         case "epsilon_insensitive":
             return _sum(torch.relu(e.abs() - float(bias["epsilon"])))
         case "formula":
-            rows = {"u": u, "v": v} | {name: gate.unsqueeze(-1) for name, gate in gates.items()}
-            return formula_value(bias["loss"], rows)
+            return formula_value(bias["loss"], {"u": u, "v": v, **gates})
     raise NotImplementedError(f"no literal attentional bias of kind {bias['kind']}")
 
 
@@ -57,11 +60,25 @@ def has_printed_derivative(bias: Mapping[str, Any]) -> bool:
 def printed_derivative(bias: Mapping[str, Any], u: Tensor, v: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
     """∂ℓ/∂u [B,H,V] as printed, for the kinds of `has_printed_derivative`."""
     e = u - v
+    gates = _rows(gates, u)
     if bias["kind"] == "yaad_switch":
         delta = _threshold(bias["delta"], gates)
         return torch.where(norm(e) <= delta, float(bias["scale"]) * e, delta * torch.sign(e))
     p, slope = float(bias["p"]), float(bias["slope"])
     return p * torch.tanh(slope * e) * (e.square() + SMOOTH_EPSILON).pow((p - 1) / 2)
+
+
+def derivative(bias: Mapping[str, Any], u: Tensor, v: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
+    """∂ℓ/∂u [B,H,V]: as printed or as autograd makes it of the loss; no longer than `clip`, where the bias has one."""
+    if has_printed_derivative(bias):
+        slope = printed_derivative(bias, u, v, gates)
+    else:
+        slope = torch.func.grad(lambda row: loss(bias, row, v, gates).sum())(u)
+    if bias.get("clip") is None:
+        return slope
+    length, longest = norm(slope), float(bias["clip"])
+    long = length > longest
+    return torch.where(long, slope * longest / torch.where(long, length, torch.ones_like(length)), slope)
 
 
 def norm(e: Tensor) -> Tensor:
@@ -84,7 +101,11 @@ def _magnitude_power(e: Tensor, p: float) -> Tensor:
 
 def _threshold(field: object, gates: Mapping[str, Tensor]) -> Any:
     """A field that is a number or a gate's name, as something that broadcasts against [B,H,V]."""
-    return gates[field].unsqueeze(-1) if isinstance(field, str) else float(field)  # type: ignore[arg-type]
+    return gates[field] if isinstance(field, str) else float(field)  # type: ignore[arg-type]
+
+
+def _rows(gates: Mapping[str, Tensor], u: Tensor) -> dict[str, Tensor]:
+    return {name: gate if gate.dim() == u.dim() else gate.unsqueeze(-1) for name, gate in gates.items()}
 
 
 def _sum(row: Tensor) -> Tensor:

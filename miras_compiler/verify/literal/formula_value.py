@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Mapping
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor
 
 
@@ -71,7 +72,7 @@ FUNCTIONS: dict[tuple[str, int], Callable[..., Tensor]] = {
     ("cosh", 1): torch.cosh,
     ("sinh", 1): torch.sinh,
     ("sigmoid", 1): torch.sigmoid,
-    ("softplus", 1): lambda x: torch.logaddexp(x, torch.zeros_like(x)),
+    ("softplus", 1): lambda x: functional.softplus(x, threshold=50),
     ("min", 2): lambda x, y: torch.where(x < y, x, y),
     ("max", 2): lambda x, y: torch.where(x > y, x, y),
 }

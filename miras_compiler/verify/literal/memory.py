@@ -21,10 +21,12 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def weight_shapes(memory: Mapping[str, Any], key_features: int, value_width: int, key_width: int) -> dict[str, tuple[int, int]]:
-    """Rows and columns of every weight matrix; a hidden layer is `expansion` times the key width."""
+def weight_shapes(memory: Mapping[str, Any], key_features: int, value_width: int, key_width: int) -> dict[str, tuple[int, ...]]:
+    """Rows and columns of every weight matrix, or the length of a vector; a hidden layer is `expansion` times the key width."""
     hidden = memory.get("expansion", 1) * key_width
     match memory["kind"]:
+        case "vector":
+            return {"W": (value_width,)}
         case "matrix":
             return {"W": (key_features, value_width)}
         case "mlp":
@@ -38,7 +40,10 @@ def weight_shapes(memory: Mapping[str, Any], key_features: int, value_width: int
 def predict(
     memory: Mapping[str, Any], weights: Mapping[str, Tensor], features: Tensor, row: Tensor, parameters: Mapping[str, Tensor]
 ) -> Tensor:
-    """M(W; φ(x)): features φ(x) [B,H,Kφ], the raw row x [B,H,K] for the residual, weights [B,H,·,·] → [B,H,V]."""
+    """M(W; φ(x)): features φ(x) [B,H,Kφ], the raw row x [B,H,K] for the residual, weights [B,H,·,·] → [B,H,V].
+
+    Several rows at the same weights are [B,H,M,·] each.
+    """
     f = _body(memory, weights, features)
     if memory["norm"] == "layer":
         centered = f - f.mean(-1, keepdim=True)
@@ -46,12 +51,15 @@ def predict(
     elif memory["norm"] == "rms":
         f = f / torch.sqrt(f.square().mean(-1, keepdim=True) + NORM_EPSILON)
     if memory["norm"] != "none":
-        f = f * parameters["ln_weight"] + parameters["ln_bias"]
+        scale, shift = parameters["ln_weight"], parameters["ln_bias"]
+        f = f * scale.unsqueeze(-2) + shift.unsqueeze(-2) if features.dim() == 4 else f * scale + shift
     return row + f if memory["residual"] else f
 
 
 def _body(memory: Mapping[str, Any], weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
     match memory["kind"]:
+        case "vector":
+            return x * (weights["W"].unsqueeze(-2) if x.dim() == 4 else weights["W"])
         case "matrix":
             return _product(x, weights["W"])
         case "mlp":
@@ -66,5 +74,5 @@ def _body(memory: Mapping[str, Any], weights: Mapping[str, Tensor], x: Tensor) -
 
 
 def _product(x: Tensor, weight: Tensor) -> Tensor:
-    """Row vector times matrix, per batch entry and head: [B,H,R] and [B,H,R,C] → [B,H,C]."""
-    return (x.unsqueeze(-2) @ weight).squeeze(-2)
+    """Rows times matrix, per batch entry and head: [B,H,R] (or [B,H,M,R]) and [B,H,R,C] → [B,H,C] (or [B,H,M,C])."""
+    return x @ weight if x.dim() == 4 else (x.unsqueeze(-2) @ weight).squeeze(-2)

@@ -1,7 +1,8 @@
 """Mirror maps ψ as MATH prints them, the literal regularizers F they come from, and the test that one is the argmin of the other.
 
 W = ψ(A) must be argmin_W F(W) − ⟨A, W⟩. F is strictly convex, so W is the argmin exactly when it is stationary: ∇F(W) − A is zero, or
-constant along every slice that has to sum to `total`. The gradient of F is autograd's.
+constant along every slice that has to sum to `total`. The gradient of F is autograd's. A weight matrix of every head is [B,H,R,C], a vector
+[B,H,V], which is one slice. The retentions that carry the primal state have no ψ: theirs is the identity.
 """
 
 from __future__ import annotations
@@ -12,16 +13,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SLICES = {"input": (-2,), "output": (-1,), "all": (-2, -1)}
+from miras_compiler.verify.literal.formula_value import formula_value
+from miras_compiler.verify.literal.inverse import inverse_derivative
+
+PRIMAL = ("elastic_net", "weight_norm", "f_divergence")
+SLICES: dict[str, tuple[int, ...]] = {"input": (-2,), "output": (-1,), "all": (-2, -1)}
+
+
+def slice_axes(name: str, weight: Tensor) -> tuple[int, ...]:
+    """The axes of a weight that a slice of that name runs over."""
+    return SLICES[name] if weight.dim() == 4 else (-1,)
 
 
 def mirror_map(retention: Mapping[str, Any], dual: Tensor) -> Tensor:
-    """ψ(A) for one weight matrix of every head, [B,H,R,C] → [B,H,R,C]."""
+    """ψ(A) for one weight of every head."""
     match retention["kind"]:
-        case "none" | "l2":
+        case "none" | "l2" | "elastic_net" | "weight_norm" | "f_divergence":
             return dual
         case "kl":
-            axes = SLICES[retention["slice"]]
+            axes = slice_axes(retention["slice"], dual)
             exponential = torch.exp(dual - dual.amax(axes, keepdim=True))
             return float(retention["total"]) * exponential / exponential.sum(axes, keepdim=True)
         case "sigmoid":
@@ -34,7 +44,9 @@ def mirror_map(retention: Mapping[str, Any], dual: Tensor) -> Tensor:
             q = float(retention["q"])
             return dual * _norm_power(dual, q, -(q - 2))
         case "elastic_net_ftrl":
-            return torch.sign(dual) * torch.relu(dual.abs() - float(retention["threshold"]))
+            return soft_threshold(dual, float(retention["threshold"]))
+        case "bregman":
+            return inverse_derivative(retention["generator"], "w", dual)
     raise NotImplementedError(f"no literal mirror map of kind {retention['kind']}")
 
 
@@ -49,11 +61,13 @@ def regularizer(retention: Mapping[str, Any], weight: Tensor) -> Tensor | None:
             return (weight * weight.log() + (1 - weight) * (1 - weight).log()).sum()
         case "lq":
             q = float(retention["q"])
-            return (weight.abs().pow(q).sum((-2, -1)).pow(2 / q) / (2 * (q - 1))).sum()
+            return (weight.abs().pow(q).sum(slice_axes("all", weight)).pow(2 / q) / (2 * (q - 1))).sum()
         case "lq_printed":
             return None
         case "elastic_net_ftrl":
             return weight.square().sum() / 2 + float(retention["threshold"]) * weight.abs().sum()
+        case "bregman":
+            return formula_value(retention["generator"], {"w": weight.unsqueeze(-1)}).sum()
     raise NotImplementedError(f"no literal regularizer of kind {retention['kind']}")
 
 
@@ -72,7 +86,7 @@ def stationarity(retention: Mapping[str, Any], dual: Tensor, weight: Tensor) -> 
     violation = slope - dual
     scale = max(1.0, float(dual.abs().max()))
     if retention["kind"] == "kl":
-        axes, total = SLICES[retention["slice"]], float(retention["total"])
+        axes, total = slice_axes(retention["slice"], weight), float(retention["total"])
         violation = violation - violation.mean(axes, keepdim=True)
         missing = (weight.sum(axes) - total).abs().max() / total
         return max(float(violation.abs().max()) / scale, float(missing))
@@ -80,6 +94,11 @@ def stationarity(retention: Mapping[str, Any], dual: Tensor, weight: Tensor) -> 
         threshold = float(retention["threshold"])
         violation = torch.where(weight == 0, torch.relu(dual.abs() - threshold), violation)
     return float(violation.abs().max()) / scale
+
+
+def soft_threshold(x: Tensor, threshold: Tensor | float) -> Tensor:
+    """S_γ(z) = sign(z) max(0, |z| − γ)."""
+    return torch.sign(x) * torch.relu(x.abs() - threshold)
 
 
 def _signed_power(x: Tensor, exponent: float) -> Tensor:
@@ -91,9 +110,9 @@ def _signed_power(x: Tensor, exponent: float) -> Tensor:
 
 
 def _norm_power(x: Tensor, order: float, exponent: float) -> Tensor:
-    """‖x‖_order^exponent over one head's weight matrix, [B,H,R,C] → [B,H,1,1]; 0 for a zero matrix unless the exponent is 0."""
+    """‖x‖_order^exponent over one head's weight, [B,H,R,C] → [B,H,1,1]; 0 for a zero weight unless the exponent is 0."""
     if exponent == 0:
-        return torch.ones_like(x[..., :1, :1])
-    total = x.abs().pow(order).sum((-2, -1), keepdim=True)
+        return torch.ones((), dtype=x.dtype)
+    total = x.abs().pow(order).sum(slice_axes("all", x), keepdim=True)
     nonzero = torch.where(total == 0, torch.ones_like(total), total)
     return torch.where(total == 0, torch.zeros_like(total), nonzero.pow(exponent / order))

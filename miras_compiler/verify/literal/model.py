@@ -3,25 +3,38 @@
     g_t = ∇_W ℓ(M(W_r; φ(k_t)), v_t)    S_t = mu_t S_{t−1} − eta_t g_t    A_t = alpha_t A_{t−1} + S_t
     W_t = ψ(A_t)    y_t = M(W_t; φ(q_t))
 
-Layout as in the operator's contract: tokens [B,T,H,·], gates [B,T,H], decays as logarithms, the state a dictionary of [B,H,·,·] tensors.
-Every operation is differentiable, so autograd through the loop is the reference for all gradients.
+Layout as in the operator's contract: tokens [B,T,H,·], gates [B,T,H] (or with a channel axis), decays as logarithms, the state a dictionary
+of [B,H,…] tensors. Every operation is differentiable, so autograd through the loop is the reference for all gradients.
+
+Where MATH leaves a choice: with `steps: n` the trace has one ℓ, ‖e‖ and ‖g‖ per write ([B,n·T,H]) and one ‖A‖ per token; with a window ℓ and
+‖e‖ are the token's own and ‖g‖ is of the whole sum; with three keys u is κ W_r and g the whole step over −eta; the preconditioner's g has the
+write key in it. Muon's chunk_end: pending_t = pending_{t−1} + (mu_t/C) S − eta_t g_t and A decays token by token; when the chunk is full,
+S = pending, A += NS(S), pending = 0, and weight_norm gives the columns the norms that they had when the chunk began.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.literal.bias import has_printed_derivative, loss, norm, printed_derivative
+from miras_compiler.verify.literal.bias import derivative, has_printed_derivative, loss, norm
 from miras_compiler.verify.literal.feature_map import features
+from miras_compiler.verify.literal.gates import (
+    ERASE_KEYS, PER_WRITE, as_row, log_decay, loss_gates, off_weight, on_weight, preconditioner_gain,
+)  # fmt: skip
 from miras_compiler.verify.literal.memory import predict, weight_shapes
-from miras_compiler.verify.literal.mirror import mirror_map
+from miras_compiler.verify.literal.mirror import PRIMAL, mirror_map
+from miras_compiler.verify.literal.newton_schulz import newton_schulz
+from miras_compiler.verify.literal.primal import keep_column_norms, primal_step
+from miras_compiler.verify.literal.undefined import missing_definitions
+from miras_compiler.verify.literal.window import Window, enter_window, leave_window, look_back, push
 
-LOWEST_LOG_DECAY = -60.0
 Weights = dict[str, Tensor]
+Measures = tuple[Tensor, Tensor, Tensor]
 
 
 class LiteralTrace(NamedTuple):
@@ -33,6 +46,20 @@ class LiteralTrace(NamedTuple):
     state: Tensor
 
 
+@dataclass(frozen=True)
+class Carried:
+    """What goes from token to token. `log_beta` is laid out as alpha acts on a weight."""
+
+    dual: Weights
+    momentum: Weights
+    start: Weights
+    pending: Weights
+    position: Tensor
+    log_beta: Tensor
+    preconditioner: Tensor
+    window: Window | None
+
+
 class LiteralModel:
     """The token loop of one spec, given as the dictionary of its fields."""
 
@@ -41,113 +68,250 @@ class LiteralModel:
         self.bias: Mapping[str, Any] = fields["attentional_bias"]
         self.retention: Mapping[str, Any] = fields["retention"]
         self.feature_map: Mapping[str, Any] = fields["feature_map"]
-        self.momentum: bool = fields["optimizer"]["kind"] == "momentum"
+        self.optimizer: Mapping[str, Any] = fields["optimizer"]
+        self.kind: str = self.optimizer["kind"]
+        self.momentum: bool = self.kind in ("momentum", "nesterov", "muon")
+        self.steps: int = self.optimizer.get("steps", 1)
+        self.erases: bool = bool(self.optimizer.get("erase_key", False))
+        self.at_chunk_end: bool = self.kind == "muon" and self.optimizer["apply"] == "chunk_end"
+        self.per = {name: gate.get("per", "head") for name, gate in fields["gates"].items()}
+        self.loss_gates = loss_gates(self.bias, fields["gates"])
+        self.window: int = self.bias.get("window") or 1
         self.size: int = fields["chunk"]["size"]
         self.frozen: bool = fields["chunk"]["gradient"] == "chunk_start" and self.size > 1
         self.linear_reads: bool = fields["chunk"]["retention"] == "chunk_end"
         self.read: str = fields["chunk"]["read"]
         self.weight_names = tuple(weight_shapes(self.memory, 1, 1, 1))
+        self.dimensions = 3 if self.memory["kind"] == "vector" else 4
+        self._recent: list[tuple[Weights, Weights]] = []
+        if missing := list(missing_definitions(fields)):
+            raise NotImplementedError("; ".join(missing))
 
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], parameters: Mapping[str, Tensor], state: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor], LiteralTrace]:
-        """Outputs [B,T,H,V], the final state in the contract's layout, and the trace."""
-        dual, momentum, start, position, log_beta = self._enter(state, k)
-        outputs, traces = [], []
-        for t in range(k.shape[1]):
-            token = {name: gate[:, t] for name, gate in gates.items()}
-            decay = token.pop("log_alpha").clamp(min=LOWEST_LOG_DECAY) if "log_alpha" in token else torch.zeros_like(k[:, t, :, 0])
-            keep = token.pop("log_mu").clamp(min=LOWEST_LOG_DECAY).exp() if self.momentum else torch.zeros_like(decay)
-            alpha, eta = decay.exp(), token["eta"]
-            start, log_beta = self._chunk_start(dual, start, position, log_beta)
-            before = dual, start, log_beta
-            surprise, measures = self._surprise(self._measured_at(dual, start, alpha), k[:, t], v[:, t], token, parameters)
-            dual, momentum = self._write(dual, momentum, surprise, alpha, keep, eta)
-            log_beta = log_beta + decay
+        """Outputs [B,T,H,V], the final state in the contract's layout, and the trace. `gates` holds the erase keys too."""
+        held = self._enter(state, k, v, gates)
+        outputs, measured, sizes = [], [], []
+        for t in range(q.shape[1]):
+            held = self._start_chunk(held)
+            before = held
+            held, measures = self._token(held, k, v, gates, parameters, t)
             if self.read == "chunk_start":
-                read = self._mirrored(start)
+                read = self._mirrored(held.start)
             else:
-                read = self._primal(*before) if self.read == "before_write" else self._primal(dual, start, log_beta)
-            outputs.append(predict(self.memory, read, features(self.feature_map, q[:, t]), q[:, t], parameters))
-            traces.append((*measures, _size(dual)))
-            position = (position + 1) % self.size
-        trace = LiteralTrace(*(torch.stack(column, 1) for column in zip(*traces, strict=True)))
-        return torch.stack(outputs, 1), self._leave(dual, momentum, start, position, log_beta), trace
+                read = self._primal(before if self.read == "before_write" else held)
+            outputs.append(predict(self.memory, read, features(self.feature_map, q[:, t], parameters), q[:, t], parameters))
+            measured += measures
+            sizes.append(_size(held.dual))
+            held = replace(held, position=(held.position + 1) % self.size)
+        self._recent = []
+        trace = LiteralTrace(*(torch.stack(column, 1) for column in zip(*measured, strict=True)), torch.stack(sizes, 1))
+        return torch.stack(outputs, 1), self._leave(held), trace
 
-    def _enter(self, state: Mapping[str, Tensor], k: Tensor) -> tuple[Weights, Weights, Weights, Tensor, Tensor]:
-        """The state's parts; absent entries mean no momentum and a fresh chunk."""
+    def _enter(self, state: Mapping[str, Tensor], k: Tensor, v: Tensor, gates: Mapping[str, Tensor]) -> Carried:
+        """The state's parts; absent entries mean no momentum, a fresh chunk, an empty window."""
         dual = {name: state[name] for name in self.weight_names}
-        momentum = {name: state.get(f"{name}_momentum", torch.zeros_like(dual[name])) for name in dual}
-        start = {name: state.get(f"{name}_start", dual[name]) for name in dual}
-        position = state.get("position", torch.zeros(k.shape[0], dtype=torch.int64))
-        log_beta = state.get("log_beta", torch.zeros_like(k[:, 0, :, 0]))
-        return dual, momentum, start, position, log_beta
+        zeros = {name: torch.zeros_like(weight) for name, weight in dual.items()}
+        window = None
+        if self.window > 1:
+            window = enter_window(state, self._row(k, v, gates, 0), self.window - 1)
+        return Carried(
+            dual=dual,
+            momentum={name: state.get(f"{name}_momentum", zeros[name]) for name in dual},
+            start={name: state.get(f"{name}_start", dual[name]) for name in dual},
+            pending={name: state.get(f"{name}_pending", zeros[name]) for name in dual},
+            position=state.get("position", torch.zeros(k.shape[0], dtype=torch.int64)),
+            log_beta=self._on_weight("alpha", state["log_beta"]) if "log_beta" in state else self._nothing(k),
+            preconditioner=state.get("preconditioner", torch.zeros_like(dual[self.weight_names[0]][..., 0])),
+            window=window,
+        )
 
-    def _leave(self, dual: Weights, momentum: Weights, start: Weights, position: Tensor, log_beta: Tensor) -> dict[str, Tensor]:
+    def _leave(self, held: Carried) -> dict[str, Tensor]:
         """The entries of the contract; a chunk that has just ended is the fresh start of the next one."""
-        start, log_beta = self._chunk_start(dual, start, position, log_beta)
-        state = dict(dual)
+        held = self._start_chunk(held)
+        state = dict(held.dual)
         if self.momentum:
-            state |= {f"{name}_momentum": momentum[name] for name in dual}
+            state |= {f"{name}_momentum": weight for name, weight in held.momentum.items()}
         if self.frozen:
-            state |= {f"{name}_start": start[name] for name in dual}
-            state["position"] = position
+            state |= {f"{name}_start": weight for name, weight in held.start.items()}
+            state["position"] = held.position
+        if self.frozen and self.at_chunk_end:
+            state |= {f"{name}_pending": weight for name, weight in held.pending.items()}
         if self.frozen and self.linear_reads:
-            state["log_beta"] = log_beta
-        return state
+            state["log_beta"] = off_weight(held.log_beta, self.per.get("alpha", "head"))
+        if self.kind == "preconditioned":
+            state["preconditioner"] = held.preconditioner
+        return state if held.window is None else state | leave_window(held.window)
 
-    def _chunk_start(self, dual: Weights, start: Weights, position: Tensor, log_beta: Tensor) -> tuple[Weights, Tensor]:
+    def _start_chunk(self, held: Carried) -> Carried:
         """Where a chunk begins (position 0; with C = 1 every token), the dual state enters it and the decay since then is 1."""
-        fresh = position == 0
+        fresh = held.position == 0
         if not fresh.any():
-            return start, log_beta
-        entering = {name: torch.where(_wide(fresh, 4), dual[name], start[name]) for name in dual}
-        return entering, torch.where(_wide(fresh, 2), torch.zeros_like(log_beta), log_beta)
+            return held
+        if fresh.all():
+            return replace(held, start=held.dual, log_beta=torch.zeros_like(held.log_beta))
+        start = {name: torch.where(_wide(fresh, weight.dim()), weight, held.start[name]) for name, weight in held.dual.items()}
+        return replace(
+            held, start=start, log_beta=torch.where(_wide(fresh, held.log_beta.dim()), torch.zeros_like(held.log_beta), held.log_beta)
+        )
+
+    def _token(
+        self, held: Carried, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], parameters: Mapping[str, Tensor], t: int
+    ) -> tuple[Carried, list[Measures]]:
+        """All writes of one token: `steps` of them, the decay before the first."""
+        token = {name: gate[:, t] for name, gate in gates.items() if name not in PER_WRITE}
+        decay = self._log_decay(token, k)
+        keep = self._on_weight("mu", log_decay(token, "mu").exp()) if "log_mu" in token else self._nothing(k)
+        measures = []
+        for step in range(self.steps):
+            at = t * self.steps + step
+            alpha = (decay if step == 0 else torch.zeros_like(decay)).exp()
+            own = token | {name: gates[name][:, at] for name in PER_WRITE if name in gates}
+            held, measure = self._one_write(held, self._row(k, v, gates, at), own, alpha, keep, parameters)
+            measures.append(measure)
+        return replace(held, log_beta=held.log_beta + decay), measures
+
+    def _one_write(
+        self, held: Carried, row: Weights, token: Weights, alpha: Tensor, keep: Tensor, parameters: Mapping[str, Tensor]
+    ) -> tuple[Carried, Measures]:
+        eta = self._on_weight("eta", token["eta"])
+        ahead = {name: keep * held.momentum[name] if self.kind == "nesterov" else torch.zeros_like(held.dual[name]) for name in held.dual}
+        weights = self._measured_at(held.dual, held.start, alpha, ahead)
+        rows = row
+        if held.window is not None:
+            rows = look_back(held.window, row, token["gamma"])
+            held = replace(held, window=push(held.window, row))
+        elif "gamma" in token:
+            rows = row | {"gamma": token["gamma"].unsqueeze(-1)}
+        if self.erases:
+            surprise, measures = self._three_keys(weights, row, token, parameters)
+        else:
+            k, v, others = rows["k"], rows["v"], {name: rows[name] for name in rows if name not in ("k", "v")}
+            surprise, measures = self._surprise(weights, k, v, others, parameters)
+        key = features(self.feature_map, row["k"], parameters).squeeze(-2)
+        if self.kind == "implicit":
+            eta = eta / (1 + eta * float(self.bias["scale"]) * _wide(key.square().sum(-1), self.dimensions))
+        if self.kind == "preconditioned":
+            decay = log_decay(token, "alpha_d").exp()
+            seen = self._on_weight("alpha_d", decay, 3) * held.preconditioner + self._on_weight("eta_d", token["eta_d"], 3) * key.square()
+            held = replace(held, preconditioner=seen)
+            surprise = {name: preconditioner_gain(seen).unsqueeze(-1) * g for name, g in surprise.items()}
+            measures = (*measures[:2], _size(surprise))
+        if self.at_chunk_end:
+            return self._wait(held, surprise, alpha, keep, eta), measures
+        dual, momentum = self._write(held.dual, held.momentum, surprise, alpha, keep, eta)
+        return replace(held, dual=dual, momentum=momentum), measures
 
     def _write(
         self, dual: Weights, momentum: Weights, surprise: Weights, alpha: Tensor, keep: Tensor, eta: Tensor
     ) -> tuple[Weights, Weights]:
-        """S_t = mu_t S_{t−1} − eta_t g_t and A_t = alpha_t A_{t−1} + S_t, as (A_t, S_t)."""
-        momentum = {name: _wide(keep, 4) * momentum[name] - _wide(eta, 4) * surprise[name] for name in dual}
-        return {name: _wide(alpha, 4) * dual[name] + momentum[name] for name in dual}, momentum
+        """S_t = mu_t S_{t−1} − eta_t g_t and A_t = alpha_t A_{t−1} + S_t, as (A_t, S_t); Muon: S without eta, and eta NS(S) is added."""
+        if self.kind == "muon":
+            momentum = {name: keep * momentum[name] - surprise[name] for name in dual}
+            step = {name: eta * newton_schulz(momentum[name], self.optimizer["coefficients"]) for name in dual}
+        else:
+            momentum = step = {name: keep * momentum[name] - eta * surprise[name] for name in dual}
+        if self.retention["kind"] in PRIMAL:
+            written = {name: primal_step(self.retention, dual[name], alpha * dual[name], step[name], eta) for name in dual}
+            return written, momentum
+        return {name: alpha * dual[name] + step[name] for name in dual}, momentum
 
-    def _measured_at(self, dual: Weights, start: Weights, alpha: Tensor) -> Weights:
+    def _wait(self, held: Carried, surprise: Weights, alpha: Tensor, keep: Tensor, eta: Tensor) -> Carried:
+        """Muon at the chunk's end: the sum waits, and where this token fills the chunk it is written."""
+        full = held.position == self.size - 1
+        dual, momentum, pending = {}, {}, {}
+        for name, weight in held.dual.items():
+            sum_ = held.pending[name] + keep / self.size * held.momentum[name] - eta * surprise[name]
+            decayed = alpha * weight
+            here = _wide(full, weight.dim())
+            written = decayed
+            if full.any():
+                written = decayed + newton_schulz(sum_, self.optimizer["coefficients"])
+                if self.retention["kind"] == "weight_norm":
+                    written = keep_column_norms(written, held.start[name])
+            dual[name] = torch.where(here, written, decayed)
+            momentum[name] = torch.where(here, sum_, held.momentum[name])
+            pending[name] = torch.where(here, torch.zeros_like(sum_), sum_)
+        return replace(held, dual=dual, momentum=momentum, pending=pending)
+
+    def _measured_at(self, dual: Weights, start: Weights, alpha: Tensor, ahead: Weights) -> Weights:
         """W_r: the weights at which the surprise is measured."""
         if self.frozen:
             return self._mirrored(start)
-        if self.retention["order"] == "before_gradient":
-            return self._mirrored({name: _wide(alpha, 4) * dual[name] for name in dual})
+        if self.retention["order"] == "before_gradient" or self.kind == "nesterov":
+            decay = alpha if self.retention["order"] == "before_gradient" else torch.ones_like(alpha)
+            return self._mirrored({name: decay * dual[name] + ahead[name] for name in dual})
         return self._mirrored(dual)
 
-    def _primal(self, dual: Weights, start: Weights, log_beta: Tensor) -> Weights:
+    def _primal(self, held: Carried) -> Weights:
         """W_t; with `retention: chunk_end` the linear path beta_t ψ(A_0) + (A_t − beta_t A_0) instead of ψ(A_t)."""
         if not self.linear_reads:
-            return self._mirrored(dual)
-        beta = _wide(log_beta.exp(), 4)
-        return {name: beta * mirror_map(self.retention, start[name]) + (dual[name] - beta * start[name]) for name in dual}
+            return self._mirrored(held.dual)
+        beta, start = held.log_beta.exp(), held.start
+        return {name: beta * self._mirrored(start)[name] + (held.dual[name] - beta * start[name]) for name in start}
 
     def _mirrored(self, dual: Weights) -> Weights:
-        return {name: mirror_map(self.retention, dual[name]) for name in dual}
+        """ψ of every weight; the last few are remembered, because a state that is read is often measured at next."""
+        for known, weights in self._recent:
+            if known is dual:
+                return weights
+        weights = {name: mirror_map(self.retention, weight) for name, weight in dual.items()}
+        self._recent = [(dual, weights), *self._recent[:2]]
+        return weights
 
     def _surprise(
         self, weights: Weights, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
-    ) -> tuple[Weights, tuple[Tensor, Tensor, Tensor]]:
-        """∇_W ℓ of one token, and (ℓ, ‖e‖, ‖g‖); heads and sequences are independent, so the gradient of the sum is each one's own."""
-        mapped = features(self.feature_map, k)
+    ) -> tuple[Weights, Measures]:
+        """∇_W Σ gamma ℓ over the rows [B,H,M,·], and (ℓ, ‖e‖) of the last row and ‖g‖.
+
+        Heads and sequences are independent, so the gradient of the sum is each one's own.
+        """
+        mapped = features(self.feature_map, k, parameters)
+        gamma = gates.get("gamma", torch.ones_like(k[..., :1]))
 
         def memory(w: Weights) -> Tensor:
             return predict(self.memory, w, mapped, k, parameters)
 
         def total_loss(w: Weights) -> tuple[Tensor, Tensor]:
             u = memory(w)
-            return loss(self.bias, u, v, gates).sum(), u
+            return (gamma * loss(self.bias, u, v, gates)).sum(), u
 
-        if has_printed_derivative(self.bias):
+        if has_printed_derivative(self.bias) or self.bias.get("clip") is not None:
             u, pull, *_ = torch.func.vjp(memory, weights)
-            (surprise,) = pull(printed_derivative(self.bias, u, v, gates))
+            (surprise,) = pull(gamma * derivative(self.bias, u, v, gates))
         else:
             surprise, u = torch.func.grad(total_loss, has_aux=True)(weights)
-        return surprise, (loss(self.bias, u, v, gates).squeeze(-1), norm(u - v).squeeze(-1), _size(surprise))
+        return surprise, (loss(self.bias, u, v, gates)[..., -1, 0], norm(u - v)[..., -1, 0], _size(surprise))
+
+    def _three_keys(self, weights: Weights, row: Weights, token: Weights, parameters: Mapping[str, Tensor]) -> tuple[Weights, Measures]:
+        """s (bᵀ ⊗ κ W_r − kᵀ ⊗ v), and the measures with κ W_r for u."""
+        key = features(self.feature_map, row["k"], parameters)
+        erase = features(self.feature_map, token[ERASE_KEYS[0]].unsqueeze(-2), parameters)
+        along = features(self.feature_map, token[ERASE_KEYS[1]].unsqueeze(-2), parameters) if ERASE_KEYS[1] in token else key
+        u = erase @ weights["W"]
+        surprise = {"W": float(self.bias["scale"]) * (along.mT @ u - key.mT @ row["v"])}
+        return surprise, (loss(self.bias, u, row["v"], {})[..., -1, 0], norm(u - row["v"])[..., -1, 0], _size(surprise))
+
+    def _row(self, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], at: int) -> Weights:
+        """One write's key and value and the loss's gates, as rows [B,H,1,·]."""
+        t = {name: at if name in PER_WRITE else at // self.steps for name in self.loss_gates}
+        return {"k": k[:, at].unsqueeze(-2), "v": v[:, at].unsqueeze(-2), **{name: as_row(gates[name][:, t[name]]) for name in t}}
+
+    def _log_decay(self, token: Mapping[str, Tensor], k: Tensor) -> Tensor:
+        """log alpha_t against a weight, the second decay added; 0 where nothing is forgotten."""
+        total = self._nothing(k)
+        for name in ("alpha", "alpha_value"):
+            if f"log_{name}" in token:
+                total = total + self._on_weight(name, log_decay(token, name))
+        return total
+
+    def _on_weight(self, name: str, gate: Tensor, dimensions: int | None = None) -> Tensor:
+        return on_weight(gate, self.per.get(name, "head"), dimensions or self.dimensions)
+
+    def _nothing(self, k: Tensor) -> Tensor:
+        """0 per head, against a weight."""
+        return _wide(torch.zeros_like(k[:, 0, :, 0]), self.dimensions)
 
 
 def _wide(x: Tensor, dimensions: int) -> Tensor:
@@ -156,4 +320,4 @@ def _wide(x: Tensor, dimensions: int) -> Tensor:
 
 def _size(weights: Weights) -> Tensor:
     """‖·‖ over all weights of a head, [B,H]."""
-    return torch.stack([w.square().sum((-2, -1)) for w in weights.values()]).sum(0).sqrt()
+    return torch.stack([w.flatten(2).square().sum(-1) for w in weights.values()]).sum(0).sqrt()

@@ -1,0 +1,71 @@
+"""From ∂ℓ/∂u to what is written: an outer product of a left and a right row per weight, or a sum of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from miras_compiler.derive.prediction import Prediction
+from miras_compiler.elements.base import exact
+from miras_compiler.elements.bias import L2Bias
+from miras_compiler.elements.memory import Weight
+from miras_compiler.ir.build import add, entrywise, total
+from miras_compiler.ir.differentiate import cotangents
+from miras_compiler.ir.nodes import Node
+from miras_compiler.spec import Spec
+from miras_compiler.symbols import letter
+
+Name = Callable[[Node, str, str], Node]
+
+
+class Write(NamedTuple):
+    """g = leftᵀ ⊗ right, part of the surprise of one weight."""
+
+    left: Node
+    right: Node
+
+
+Writes = Mapping[str, Sequence[Write]]
+
+
+def pulled_back(at_key: Prediction, du: Node) -> dict[str, Node]:
+    """∂ℓ/∂u pulled back to the product of every weight, by reverse mode."""
+    gradients = cotangents({at_key.u: du}, list(at_key.products.values()))
+    return {name: gradients[product] for name, product in at_key.products.items()}
+
+
+def plain_writes(at_key: Prediction, pulled: Mapping[str, Node], gain: Node | None) -> dict[str, list[Write]]:
+    """The surprise of every weight; a preconditioner's `gain` scales the key that is written."""
+    left = {name: entrywise(letter("g") * letter("x"), {"g": gain, "x": rows}) if gain else rows for name, rows in at_key.left.items()}
+    return {name: [Write(left[name], d)] for name, d in pulled.items()}
+
+
+def erasing_writes(spec: Spec, u: Node, v: Node, write_key: Node, erase_write_key: Node) -> dict[str, list[Write]]:
+    """Three keys: s bᵀ ⊗ κ W − s kᵀ ⊗ v, with u = κ W."""
+    assert isinstance(spec.attentional_bias, L2Bias)
+    s = exact(spec.attentional_bias.scale)
+    (name,) = (weight.name for weight in spec.memory.weights())
+    erased = entrywise(s * letter("u"), {"u": u})
+    written = entrywise(-s * letter("v"), {"v": v})
+    return {name: [Write(erase_write_key, erased), Write(write_key, written)]}
+
+
+def surprise_tile(weight: Weight, writes: Sequence[Write]) -> Node:
+    """g itself, over the axes of the weight."""
+    return add(*(entrywise(letter("h") * letter("d"), {"h": w.left, "d": w.right}, weight.axes) for w in writes))
+
+
+def squared_size(weight: Weight, writes: Sequence[Write]) -> Node:
+    """‖g‖²; of a single outer product from its two rows."""
+    if len(writes) == 1 and weight.columns:
+        (write,) = writes
+        return entrywise(letter("a") * letter("b"), {"a": squares(write.left), "b": squares(write.right)})
+    return squares(surprise_tile(weight, writes))
+
+
+def squares(node: Node) -> Node:
+    """‖·‖² over all axes."""
+    result = entrywise(letter("x") ** 2, {"x": node})
+    for axis in node.axes:
+        result = total(result, axis)
+    return result

@@ -1,0 +1,8 @@
+"""layer.py: the memory as a layer of a network, from hidden states to hidden states."""
+
+from __future__ import annotations
+
+from miras_compiler.emit.layer.layer import emit_layer
+from miras_compiler.emit.layer.names import layer_class
+
+__all__ = ["emit_layer", "layer_class"]

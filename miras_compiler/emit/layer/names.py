@@ -1,0 +1,39 @@
+"""Names, shapes and calls of a layer as Python text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from miras_compiler.emit.python_text import WIDTH
+from miras_compiler.errors import InternalError
+from miras_compiler.spec import Spec
+
+
+def layer_class(spec: Spec) -> str:
+    """titans_lmm has the layer TitansLmmLayer."""
+    return "".join(part[:1].upper() + part[1:] for part in spec.name.split("_")) + "Layer"
+
+
+def sizes(spec: Spec, axes: str) -> list[str]:
+    """How the layer's constructor calls the lengths of axes of the operator: heads, head_dim for "HK"."""
+    lengths = {"H": "heads", "K": "head_dim", "V": "value_dim", "W": str(spec.attentional_bias.window)}
+    if spec.hidden_dim:
+        expansion = spec.hidden_dim // spec.key_dim
+        lengths["N"] = "head_dim" if expansion == 1 else f"{expansion} * head_dim"
+    if unknown := set(axes) - set(lengths):
+        raise InternalError(f"a layer has no length for the axis {', '.join(sorted(unknown))} of its operator")
+    return [lengths[axis] for axis in axes]
+
+
+def several(axes: str, steps: int) -> str:
+    """ "3 * " before a width per token, where the operator takes `steps` = 3 rows of [B, R, ...] per token."""
+    return f"{steps} * " if "R" in axes else ""
+
+
+def bracketed(opening: str, items: Sequence[str], closing: str, indent: int) -> str:
+    """Items between brackets behind `indent` spaces: in one line, or with an item a line where that is too long."""
+    line = f"{' ' * indent}{opening}{', '.join(items)}{closing}"
+    if len(line) <= WIDTH and "\n" not in line:
+        return line
+    inside = "".join(f"{' ' * (indent + 4)}{item},\n" for item in items)
+    return f"{' ' * indent}{opening}\n{inside}{' ' * indent}{closing}"

@@ -1,0 +1,52 @@
+"""What a layer owns besides projections and gates: the initial state W_0, the norm inside the memory, the scale of the output norm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.layer.names import sizes
+from miras_compiler.spec import Spec
+
+DRAW = {"ln_weight": "ones_", "ln_bias": "zeros_"}
+
+
+@dataclass(frozen=True)
+class OwnedText:
+    """A parameter or buffer: how the constructor makes it, and how it is drawn."""
+
+    name: str
+    construction: str
+    draw: str
+
+
+def build_weights(spec: Spec, interface: Interface) -> tuple[OwnedText, ...]:
+    """The weights of W_0; none where the operator begins at zero by itself."""
+    if not interface.requires_state:
+        return ()
+    init = spec.memory.init
+    texts = []
+    for name, axes in interface.weights:
+        empty = f"torch.empty({', '.join(sizes(spec, axes.removeprefix('B')))})"
+        make = f"self.{name} = nn.Parameter({empty})" if init.learned else f'self.register_buffer("{name}", {empty})'
+        std = f"self.{name}.shape[1] ** -0.5" if init.std == "fan_in" else repr(init.std)
+        texts.append(OwnedText(name, make, f"nn.init.normal_(self.{name}, std={std})"))
+    return tuple(texts)
+
+
+def build_parameters(spec: Spec, interface: Interface) -> tuple[OwnedText, ...]:
+    """The operator's arguments that belong to no token."""
+    return tuple(
+        OwnedText(name, f"self.{name} = nn.Parameter(torch.empty({', '.join(sizes(spec, axes))}))", f"nn.init.{DRAW[name]}(self.{name})")
+        for name, axes, *_ in interface.parameters
+    )
+
+
+def start_words(spec: Spec, interface: Interface) -> str:
+    """Where the memory begins, for the layer's docstring."""
+    if not interface.requires_state:
+        return "the memory begins uniform" if spec.retention.start == "uniform" else "the memory begins at A = 0"
+    init = spec.memory.init
+    spread = "1/√rows" if init.std == "fan_in" else f"{init.std:g}"
+    names = " and ".join(entry.name for entry in interface.weights)
+    return f"the memory begins at {names}, {'learned' if init.learned else 'fixed'}, drawn with standard deviation {spread}"

@@ -1,0 +1,62 @@
+"""The rows that a layer makes of hidden states: queries, keys, values, and what else an operator takes per token that is no gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from miras_compiler.derive.leaves import steps_of
+from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.layer.names import bracketed, several, sizes
+from miras_compiler.spec import Spec
+
+
+@dataclass(frozen=True)
+class RowText:
+    """One row per head: its name, its width in the constructor, and in `mix` its convolution and the expression for it."""
+
+    name: str
+    width: str
+    convolved: str
+    made: str
+    is_key: bool
+
+
+def build_rows(spec: Spec, interface: Interface) -> tuple[RowText, ...]:
+    """The rows in the order of the operator's arguments."""
+    gates = {name for gate in spec.gates for name in (gate, f"log_{gate}")}
+    steps = steps_of(spec)
+    rows = []
+    for argument in interface.tokens:
+        if argument.name in gates:
+            continue
+        name = argument.name
+        is_key = argument.axes.endswith("K")
+        convolved = bracketed(
+            f"{name}, {name}_tail = self.{name}_conv1d(", [f"self.{name}_proj(x)", f'tails.get("{name}")', "cu_seqlens"], ")", 8
+        )
+        made = name if spec.layer.conv else f"self.{name}_proj(x)"
+        if spec.layer.activation == "silu":
+            made = f"functional.silu({made})"
+        if "R" in argument.axes:
+            made += f".unflatten(-1, ({steps}, self.heads, -1)).flatten(1, 2)"
+        else:
+            made += ".unflatten(-1, (self.heads, -1))"
+        if is_key and spec.layer.qk_norm == "l2":
+            made = f"unit({made})"
+        (width,) = sizes(spec, argument.axes[-1])
+        rows.append(RowText(name, f"{several(argument.axes, steps)}heads * {width}", convolved, made, is_key))
+    return tuple(rows)
+
+
+def row_words(spec: Spec, rows: Sequence[RowText]) -> str:
+    """How the rows come about, for the layer's docstring."""
+    steps = ["projections of x"]
+    if spec.layer.conv:
+        steps.append(f"each channel convolved over its last {spec.layer.conv} tokens")
+    if spec.layer.activation == "silu":
+        steps.append("silu")
+    words = f"{', '.join(row.name for row in rows)} = {', '.join(steps)}"
+    if spec.layer.qk_norm == "l2":
+        words += f"; {' and '.join(row.name for row in rows if row.is_key)} of length 1 in every head"
+    return words

@@ -1,0 +1,179 @@
+"""The statements that compute one tile of tokens: one per named value, its equation beside it, results stored as they are ready."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from miras_compiler.derive.notation import equation
+from miras_compiler.emit.triton.expression import Code, TritonPrinter
+from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, spans
+from miras_compiler.errors import InternalError
+from miras_compiler.ir.nodes import Axes, Contract, Leaf, Map, Node, Program, Rename
+from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
+
+WIDTH = 140
+INLINE = 52  # longer code gets a name, so that lines fit
+LONG = 120
+
+
+class BodyPrinter:
+    """Collects `lines`. `load` gives the expression that loads a leaf, or "" for one that is at hand under its own name."""
+
+    def __init__(
+        self, program: Program, printer: TritonPrinter, load: Callable[[Leaf], str], narrow: Callable[[Leaf], bool], taken: set[str]
+    ) -> None:
+        self.program = program
+        self.load = load
+        self.lines: list[str] = []
+        self.taken = set(taken)
+        self.names: dict[tuple[Node, Axes], str] = {}
+        self.uses = effective_uses(program)
+        data = [leaf for leaf in leaves_of(program) if len(leaf.axes) > 1 or leaf.axes not in (("c",), ())]
+        self.data = dependents(program.outputs.values(), data)
+        self.tiles = TilePrinter(printer, self.operand, self.held, lambda node: node not in self.data, narrow)
+        self.limit = INLINE
+
+    def result(self, node: Node) -> Code:
+        """The code of an output, in its natural orientation; what it needs is in `lines` then."""
+        return self.operand(node, node.axes)
+
+    def named_result(self, node: Node, name: str) -> str:
+        """The same as a variable of its own."""
+        code = self.tiles.full(node, node.axes).text
+        if code in self.names.values():
+            return code
+        return self.assign(node, node.axes, name, code)
+
+    def held(self, node: Node) -> Axes | None:
+        """The orientation in which a tile has a name; that of its axes if it has one in both."""
+        base, order = resolve(node, node.axes)
+        if (base, order) in self.names:
+            return node.axes
+        return node.axes[::-1] if (base, order[::-1]) in self.names else None
+
+    def operand(self, node: Node, order: Axes) -> Code:
+        """A tile as it stands in an expression: its name, or its code where nothing else reads it."""
+        base, order = resolve(node, order)
+        size = len(order)
+        if (base, order) in self.names:
+            return Code(self.names[base, order], size=size)
+        if (base, order[::-1]) in self.names and not (is_product(base) and size == 2 and self.wanted_turned(base)):
+            return Code(f"tl.trans({self.names[base, order[::-1]]})", size=size)
+        if isinstance(base, Leaf):
+            return self.leaf(base, order)
+        if not self.needs_statement(base):
+            code = self.short_code(base, order)
+            if len(code.text) <= self.limit or is_transparent(base):
+                return code
+            return Code(self.assign(base, order, f"x{len(self.names)}", code.text), size=size)
+        if not is_product(base) and order != base.axes:
+            name = self.statement(base, base.axes)
+            return Code(f"tl.trans({name})", size=size)
+        return Code(self.statement(base, order), size=size)
+
+    def short_code(self, node: Node, order: Axes) -> Code:
+        """The code of a tile; where it is too long for a line, its parts get names first."""
+        code = self.tiles.code(node, order)
+        if len(code.text) <= LONG:
+            return code
+        limit, self.limit = self.limit, 12
+        code = self.tiles.code(node, order)
+        self.limit = limit
+        return code
+
+    def wanted_turned(self, base: Node) -> bool:
+        """A product that has a name in one orientation is computed again for the other."""
+        return isinstance(base, Contract | Map)
+
+    def leaf(self, leaf: Leaf, order: Axes) -> Code:
+        load = self.load(leaf)
+        name = self.fresh(self.program.label(leaf))
+        if load:
+            self.lines.append(f"{name} = {load}")
+        self.names[leaf, leaf.axes] = name
+        return Code(name if order == leaf.axes else f"tl.trans({name})", size=len(order))
+
+    def needs_statement(self, node: Node) -> bool:
+        if is_broadcast(node) or (isinstance(node, Map) and not node.args):
+            return False
+        return node in self.program.labels or self.uses[node] > 1
+
+    def statement(self, node: Node, order: Axes) -> str:
+        label = self.program.labels.get(node)
+        code = self.short_code(node, order).text
+        name = label.name if label else f"x{len(self.names)}"
+        if order != node.axes:
+            name += "_turned"
+        return self.assign(node, order, name, code)
+
+    def assign(self, node: Node, order: Axes, name: str, code: str) -> str:
+        name = self.fresh(name)
+        self.names[node, order] = name
+        if len(name) + len(code) > LONG:
+            self.lines += folded(name, code)
+            return name
+        line = f"{name} = {code}"
+        comment = self.comment(node)
+        self.lines.append(line + comment if len(line + comment) + 8 <= WIDTH else line)
+        return name
+
+    def comment(self, node: Node) -> str:
+        label = self.program.labels.get(node)
+        if label is None:
+            return ""
+        try:
+            return f"  # {equation(self.program, node)}"
+        except InternalError:
+            return f"  # {label.letters}"
+
+    def fresh(self, name: str) -> str:
+        number, base = 1, name
+        while name in self.taken:
+            number += 1
+            name = f"{base}_{number}"
+        self.taken.add(name)
+        return name
+
+
+def folded(name: str, code: str) -> list[str]:
+    """A long sum with a term a line."""
+    lines, depth, start = [f"{name} = ("], 0, 0
+    for index, letter in enumerate(code):
+        depth += (letter in "([") - (letter in ")]")
+        if depth == 0 and code[index : index + 3] in (" + ", " - "):
+            lines.append(f"    {code[start:index]}")
+            start = index + 1
+    return [*lines, f"    {code[start:]}", ")  # fmt: skip"]
+
+
+def resolve(node: Node, order: Axes) -> tuple[Node, Axes]:
+    """The tile behind renamings, and the orientation in its own axes."""
+    while isinstance(node, Rename):
+        order = tuple(node.old if axis == node.new else axis for axis in order)
+        (node,) = node.args
+    return node, order
+
+
+def effective_uses(program: Program) -> Counter[Node]:
+    """How often the code of each tile would stand in expressions if nothing had a name: renamings and broadcasts are looked through."""
+    counts: Counter[Node] = Counter()
+    for node in nodes_of(program):
+        if not is_transparent(node):
+            counts.update(base for arg in node.args for base in _behind(arg))
+    for output in program.outputs.values():
+        counts.update(_behind(output))
+    return counts
+
+
+def is_transparent(node: Node) -> bool:
+    return isinstance(node, Rename) or is_broadcast(node)
+
+
+def _behind(node: Node) -> Iterator[Node]:
+    while is_transparent(node):
+        (node,) = node.args
+    yield node
+
+
+__all__ = ["BodyPrinter", "resolve", "spans"]

@@ -1,0 +1,142 @@
+"""Entrywise expressions as Triton code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sympy as sp
+
+from miras_compiler.emit.torch.expression import ATOM, POWER, PRODUCT, UNARY, Code, Printer, number
+from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS, NEEDS
+from miras_compiler.errors import InternalError
+from miras_compiler.symbols import Composite, Power0, letter
+
+CALLS = {
+    "exp": "tl.exp({})", "log": "tl.log({})", "sigmoid": "tl.sigmoid({})", "rsqrt": "tl.rsqrt({})", "magnitude": "tl.abs({})",
+    "relu": "tl.maximum({}, 0.0)", "normal_cdf": "normal_cdf({})", "tanh": "tanh({})", "cosh": "cosh({})", "sinh": "sinh({})",
+    "signum": "sign({})", "softplus": "softplus({})",
+}  # fmt: skip
+HELPERS = {
+    "normal_cdf": '''
+@triton.jit
+def normal_cdf(x):
+    """(1 + erf(x / sqrt 2)) / 2."""
+    return 0.5 + 0.5 * tl.erf(0.7071067811865476 * x)
+''',
+    "tanh": '''
+@triton.jit
+def tanh(x):
+    """Hyperbolic tangent, without overflow."""
+    return 2 * tl.sigmoid(2 * x) - 1
+''',
+    "cosh": '''
+@triton.jit
+def cosh(x):
+    return 0.5 * (tl.exp(x) + tl.exp(-x))
+''',
+    "sinh": '''
+@triton.jit
+def sinh(x):
+    return 0.5 * (tl.exp(x) - tl.exp(-x))
+''',
+    "sign": '''
+@triton.jit
+def sign(x):
+    """-1, 0 or 1."""
+    return tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, 0.0))
+''',
+    "softplus": '''
+@triton.jit
+def softplus(x):
+    """log(1 + exp(x)), without overflow."""
+    return tl.maximum(x, 0.0) + tl.log(1 + tl.exp(-tl.abs(x)))
+''',
+    "power0": '''
+@triton.jit
+def power0(x, exponent: tl.constexpr):
+    """x to the power; where that is singular (0, or negative under a fraction), the value is 0."""
+    whole: tl.constexpr = exponent == exponent // 1
+    inside = (x != 0) if whole else (x > 0)
+    size = tl.exp2(exponent * tl.log2(tl.where(inside, tl.abs(x), 1.0)))
+    odd: tl.constexpr = whole and exponent % 2 == 1
+    return tl.where(inside, tl.where(x < 0, -size, size) if odd else size, 0.0)
+''',
+}  # fmt: skip
+NAMED = {"signum": "sign"}
+WHOLE_POWERS = (2, 3, 4)  # written as products
+
+
+class TritonPrinter(Printer):
+    """Prints expressions and collects the device functions that the code calls."""
+
+    def need(self, name: str) -> str:
+        """The name of a device function, which the file will hold."""
+        for other in NEEDS.get(name, ()):
+            self.need(other)
+        self.helpers.setdefault(name, HELPERS.get(name) or DEVICE_FUNCTIONS[name])
+        return name
+
+    def power(self, expr: sp.Pow, bound: Mapping[sp.Symbol, Code]) -> Code:
+        base = self.expression(expr.base, bound)
+        if expr.exp == sp.Rational(1, 2):
+            return Code(f"tl.sqrt({base.text})", ATOM, base.size)
+        if expr.exp.is_number and expr.exp < 0:
+            inverse = self.expression(expr.base**-expr.exp, bound)
+            return Code(f"1 / {inverse.at_least(UNARY)}", PRODUCT, base.size)
+        if expr.exp in WHOLE_POWERS:
+            return self.repeated(base, int(expr.exp))
+        exponent = self.expression(expr.exp, bound)
+        return Code(f"tl.exp2({exponent.at_least(UNARY)} * tl.log2({base.text}))", ATOM, base.size)
+
+    def repeated(self, base: Code, times: int) -> Code:
+        """A whole power as a product; what is no name is computed once, by a device function."""
+        if base.text.replace("[:, None]", "").replace("[None, :]", "").isidentifier():
+            return Code(" * ".join([base.text] * times), PRODUCT, base.size)
+        name = {2: "square", 3: "cube", 4: "fourth"}[times]
+        self.helpers.setdefault(name, f"\n\n@triton.jit\ndef {name}(x):\n    return {' * '.join('x' * times)}\n"[1:])
+        return Code(f"{name}({base.text})", ATOM, base.size)
+
+    def call(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> Code:
+        name = type(expr).__name__
+        size = max((self.expression(argument, bound).size for argument in expr.args), default=0)
+        arguments = [self.expression(argument, bound).text for argument in expr.args]
+        if name == "where_positive":
+            return Code(f"tl.where({self.condition(expr.args[0], bound)}, {arguments[1]}, {arguments[2]})", ATOM, size)
+        if name == "step":
+            return Code(f"tl.where({self.condition(expr.args[0], bound)}, 1.0, 0.0)", ATOM, size)
+        if name in ("larger", "smaller"):
+            return Code(f"tl.{'maximum' if name == 'larger' else 'minimum'}({', '.join(map(self.as_float, arguments))})", ATOM, size)
+        if isinstance(expr, Power0):
+            return self.singular_power(expr, bound, size)
+        if name in CALLS:
+            if NAMED.get(name, name) in HELPERS:
+                self.need(NAMED.get(name, name))
+            return Code(CALLS[name].format(arguments[0]), ATOM, size)
+        if isinstance(expr, Composite):
+            self.define(expr)
+            return Code(f"{name}({arguments[0]})", ATOM, size)
+        raise InternalError(f"no Triton for the function {name}")
+
+    def singular_power(self, expr: Power0, bound: Mapping[sp.Symbol, Code], size: int) -> Code:
+        base, exponent = self.expression(expr.args[0], bound), expr.args[1]
+        if not exponent.is_number:
+            raise InternalError(f"no Triton for the power {exponent}")
+        if exponent == sp.Rational(1, 2):
+            return Code(f"tl.sqrt(tl.maximum({base.text}, 0.0))", ATOM, size)
+        return Code(f"{self.need('power0')}({base.text}, {number(exponent).text})", ATOM, size)
+
+    @staticmethod
+    def as_float(text: str) -> str:
+        return f"{text}.0" if text.lstrip("-").isdigit() else text
+
+    def define(self, expr: Composite) -> None:
+        name = type(expr).__name__
+        if name in self.helpers:
+            return
+        x = letter("x")
+        body = self.expression(expr.definition(x), {x: Code("x")}).text
+        says = f"Derivative of {name.removesuffix('_slope')}." if name.endswith("_slope") else f"The activation {name}."
+        self.helpers[name] = f'\n@triton.jit\ndef {name}(x):\n    """{says}"""\n    return {body}\n'
+
+
+__all__ = ["ATOM", "POWER", "PRODUCT", "UNARY", "Code", "TritonPrinter", "number"]

@@ -1,0 +1,322 @@
+"""A kernel of a schedule as a Triton function: loads, the statements of a tile, stores, and the walk over the tiles of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from miras_compiler.emit.triton.body import BodyPrinter
+from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS
+from miras_compiler.emit.triton.expression import HELPERS, TritonPrinter
+from miras_compiler.emit.triton.tile import block, place, width
+from miras_compiler.ir.nodes import TOKEN_AXES, Axes, Leaf, Node, Program
+from miras_compiler.ir.traverse import leaves_of, nodes_of
+from miras_compiler.schedule.inverse import TriangularInverse
+from miras_compiler.schedule.kernel import Kernel
+
+INDENT = "    "
+RESERVED = {
+    "n", "h", "i", "r", "t", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "head", "index", "causal", "strict", "lane", "each",
+    "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE", "LEVELS", "members", "tl", "triton", "dot", "gelu", "silu", "gelu_tanh",
+    *DEVICE_FUNCTIONS, *HELPERS,
+}  # fmt: skip
+SECTIONS = (
+    ("decay", "decays, and the weights of surprises"),
+    ("surprise", "the surprises of all tokens"),
+    ("memory", "the surprises of all tokens"),
+    ("read", "the memory at the queries"),
+    ("output", "the memory at the queries"),
+    ("end", "the state behind the tile"),
+)
+
+
+@dataclass
+class KernelPrinter:
+    """Prints one kernel; `split` names an axis of which every program does one block."""
+
+    kernel: Kernel
+    printer: TritonPrinter
+    split: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.program = self.kernel.program
+        self.found = {leaf.name: leaf for leaf in leaves_of(self.program)}
+        self.axes = sorted({axis for node in nodes_of(self.program) for axis in node.axes if axis not in TOKEN_AXES})
+        taken = RESERVED | {place(a) for a in self.axes} | {width(a) for a in self.axes} | {block(a) for a in self.axes}
+        self.walks = self.kernel.walk != "each"
+        self.body = BodyPrinter(self.program, self.printer, self.load_in_tile, self.is_narrow, taken)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return self.arguments_of(self.kernel)
+
+    @staticmethod
+    def arguments_of(kernel: Kernel) -> tuple[str, ...]:
+        """The tensors, in the order of the function's parameters."""
+        leaves = [name for name, role in kernel.roles.items() if role != "valid"]
+        results = [result_name(name, kernel) for name in kernel.results]
+        return (*leaves, *results, *kernel.entries.values(), *(last_name(name) for name in kernel.last))
+
+    @property
+    def widths(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(width(axis) for axis in self.axes))
+
+    def text(self) -> str:
+        """The function."""
+        sizes = ["H", *self.widths, "C", *(f"B{w}" for w in self.widths), "BC", "DOT", "GRID", "PACKED", "SAVE"]
+        head = [
+            "@triton.jit(do_not_specialize=JUST_NUMBERS)",
+            f"def {self.kernel.name}(",
+            *(
+                f"{INDENT}{line}"
+                for line in wrapped([*(f"{name}_ptr" for name in self.arguments), "position_ptr", "cu_ptr", "T", "members"])
+            ),
+            *(f"{INDENT}{line}" for line in wrapped([f"{size}: tl.constexpr" for size in sizes])),
+            "):  # fmt: skip",
+        ]
+        self.prologue()
+        self.tile()
+        self.epilogue()
+        return "\n".join([*head, *(f"{INDENT}{line}" if line else "" for line in self.lines)])
+
+    def emit(self, *lines: str, depth: int = 0) -> None:
+        self.lines += [f"{INDENT * depth}{line}" if line else "" for line in lines]
+
+    def prologue(self) -> None:
+        """Which sequence, head and tiles; what is loaded once."""
+        kernel = self.kernel
+        self.emit(f'"""{describe(kernel)}"""')
+        if self.walks:
+            self.emit("n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H")
+        else:
+            self.emit("index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H")
+            self.emit("n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)")
+        self.emit("first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)")
+        if not self.walks:
+            self.emit("i = index - slot")
+        self.emit("r = tl.arange(0, BC)")
+        for axis in self.axes:
+            start = f"tl.program_id(1) * {block(axis)} + " if axis == self.split else ""
+            self.emit(f"{place(axis)} = {start}tl.arange(0, {block(axis)})")
+        if any(isinstance(node, TriangularInverse) for node in nodes_of(self.program)):
+            self.emit("LEVELS: tl.constexpr = BC.bit_length() - 1")
+        used = {(str(type(node).__name__), node.fields[2]) for node in nodes_of(self.program) if type(node).__name__ == "Mask"}
+        if ("Mask", 0) in used:
+            self.emit("causal = r[:, None] >= r[None, :]")
+        if ("Mask", 1) in used:
+            self.emit("strict = r[:, None] > r[None, :]")
+        for name in kernel.leaves("parameter", "fixed", "carried"):
+            if name in self.found:
+                leaf = self.found[name]
+                index = "h" if kernel.roles[name] == "parameter" else "n * H + h"
+                self.emit(f"{self.body.leaf(leaf, leaf.axes).text} = {self.load(name, leaf, index)}")
+        if kernel.last:
+            self.emit("if tiles == 0:")
+            (self.store_last if kernel.walk == "forward" else self.load_last)(1)
+        if self.walks:
+            for name in kernel.outputs("total"):
+                self.emit(f"{self.sum_name(name)} = tl.zeros({shape(self.program.outputs[name].axes)}, tl.float32)")
+
+    def tile(self) -> None:
+        """The statements of a tile, in a loop where the kernel walks."""
+        depth = 1 if self.walks else 0
+        if self.walks:
+            self.emit("for lane in range(tiles):" if self.kernel.walk == "reverse" else "for i in range(tiles):")
+            if self.kernel.walk == "reverse":
+                self.emit("i = tiles - 1 - lane", depth=1)
+        self.emit("t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", "at_row, row = t * H + h, r * H", depth=depth)
+        if self.kernel.entries:
+            self.emit("if SAVE:", depth=depth)
+        for name, buffer in self.kernel.entries.items():
+            leaf = self.found[name]
+            self.emit(self.store(buffer, leaf.axes, self.body.names[leaf, leaf.axes], "(slot + i) * H + h"), depth=depth + 1)
+        if self.kernel.walk == "forward" and self.kernel.last:
+            self.emit("if i == tiles - 1:", depth=depth)
+            self.store_last(depth + 1)
+        carried = self.statements(depth)
+        for target, source in carried:
+            self.emit(f"{target} = {source}", depth=depth)
+        if self.kernel.walk == "reverse" and self.kernel.last:
+            self.emit("if lane == 0:", depth=depth)
+            self.load_last(depth + 1)
+
+    def store_last(self, depth: int) -> None:
+        for name in self.kernel.last:
+            leaf = self.found[name]
+            self.emit(self.store(last_name(name), leaf.axes, self.body.names[leaf, leaf.axes], "n * H + h"), depth=depth)
+
+    def load_last(self, depth: int) -> None:
+        for name in self.kernel.last:
+            leaf = self.found[name]
+            self.emit(f"{self.body.names[leaf, leaf.axes]} += {self.load(last_name(name), leaf, 'n * H + h')}", depth=depth)
+
+    def statements(self, depth: int) -> list[tuple[str, str]]:
+        body, carried = self.body, []
+
+        def flush() -> None:
+            self.emit(*body.lines, depth=depth)
+            body.lines.clear()
+
+        for heading, node in ordered(self.program, self.kernel.walk == "forward"):
+            if isinstance(node, str):
+                name, output = node, self.program.outputs[node]
+                if heading:
+                    self.emit("", f"# {heading}", depth=depth)
+                result = self.kernel.results[name]
+                if result == "carried":
+                    code = body.named_result(output, self.next_name(name)) if name in self.found else body.result(output).text
+                    code = self.masked(output, code)
+                    flush()
+                    if name in self.found:
+                        leaf = self.found[name]
+                        carried.append((body.names[leaf, leaf.axes], code))
+                    continue
+                if result == "total" and self.walks:
+                    code = body.tiles.full(output, output.axes).text
+                    flush()
+                    self.emit(f"{self.sum_name(name)} += {code}", depth=depth)
+                    continue
+                code = body.result(output).text
+                flush()
+                if result == "saved" and not code.isidentifier():
+                    code = body.assign(output, output.axes, name, code)
+                    flush()
+                if result == "total":
+                    self.emit(self.store(result_name(name, self.kernel), output.axes, code, "index * H + h"), depth=depth)
+                elif result == "token":
+                    if not code.isidentifier():
+                        code = body.assign(output, output.axes, name, code)
+                        flush()
+                    self.emit(self.store_token(name, output, code), depth=depth)
+                else:
+                    self.emit(self.store(result_name(name, self.kernel), output.axes, code, "(slot + i) * H + h"), depth=depth)
+                continue
+            before = len(self.lines)
+            body.operand(node, node.axes)
+            if body.lines and heading:
+                self.lines[before:before] = [""] + [f"{INDENT * depth}# {heading}"]
+            flush()
+        return carried
+
+    def epilogue(self) -> None:
+        """What is stored once, behind the last tile."""
+        if not self.walks:
+            return
+        self.emit("")
+        for name in self.kernel.outputs("carried"):
+            leaf = self.found[name]
+            self.emit(self.store(result_name(name, self.kernel), leaf.axes, self.body.names[leaf, leaf.axes], "n * H + h"))
+        for name in self.kernel.outputs("total"):
+            self.emit(self.store(result_name(name, self.kernel), self.program.outputs[name].axes, self.sum_name(name), "n * H + h"))
+
+    def masked(self, node: Node, code: str) -> str:
+        """A carried tile, 0 in the padding."""
+        for position, axis in enumerate(node.axes):
+            if axis not in TOKEN_AXES and not self.body.tiles.padding.is_zero(node, axis):
+                here = f"{place(axis)} < {width(axis)}"
+                index = f"({here})[{':, None' if position == 0 else 'None, :'}]" if len(node.axes) == 2 else here
+                code = f"tl.where({index}, {code}, 0.0)"
+        return code
+
+    def next_name(self, name: str) -> str:
+        return f"{name}_next"
+
+    def sum_name(self, name: str) -> str:
+        return f"{name}_sum"
+
+    def is_narrow(self, leaf: Leaf) -> bool:
+        """Whether a leaf is loaded as it is stored: rows of tokens, and tiles that were saved."""
+        return len(leaf.axes) == 2 and self.kernel.roles[leaf.name] in ("token", "saved")
+
+    def load_in_tile(self, leaf: Leaf) -> str:
+        """How a leaf is loaded within the tile; "" for those that were loaded before the walk."""
+        role = self.kernel.roles[leaf.name]
+        if role == "token":
+            return self.load_token(leaf.name, leaf)
+        if role == "saved":
+            return self.load(leaf.name, leaf, "(slot + i) * H + h")
+        return "tl.where(here, 1.0, 0.0)" if role == "valid" else ""
+
+    def load_token(self, name: str, leaf: Leaf) -> str:
+        if len(leaf.axes) == 1:
+            return f"load_numbers({name}_ptr, at_row, row, here)"
+        axis = leaf.axes[1]
+        return f"load_rows({name}_ptr, at_row, row, here, {place(axis)}, {width(axis)})"
+
+    def store_token(self, name: str, node: Node, code: str) -> str:
+        pointer = f"{result_name(name, self.kernel)}_ptr"
+        if len(node.axes) == 1:
+            return f"store_numbers({pointer}, at_row, row, here, {code})"
+        axis = node.axes[1]
+        return f"store_rows({pointer}, at_row, row, here, {place(axis)}, {width(axis)}, {code})"
+
+    def load(self, name: str, leaf: Node, index: str) -> str:
+        code = f"{('load_number', 'load_row', 'load_tile')[len(leaf.axes)]}({name}_ptr, {index}{places(leaf.axes)})"
+        return code if self.kernel.roles.get(name) == "saved" or len(leaf.axes) < 2 else f"{code}.to(tl.float32)"
+
+    def store(self, name: str, axes: Axes, code: str, index: str) -> str:
+        return f"{('store_number', 'store_row', 'store_tile')[len(axes)]}({name}_ptr, {index}{places(axes)}, {code})"
+
+
+def last_name(name: str) -> str:
+    """The argument for a state as the last tile finds it."""
+    return f"{name}_last"
+
+
+def result_name(name: str, kernel: Kernel) -> str:
+    """What an output is called among the arguments: a leaf may have its name already."""
+    return f"{name}_next" if name in kernel.roles else name
+
+
+def places(axes: Axes) -> str:
+    """The counters and lengths of one or two axes."""
+    return "".join(f", {place(axis)}" for axis in axes) + "".join(f", {width(axis)}" for axis in axes)
+
+
+def shape(axes: Axes) -> str:
+    return f"[{', '.join(map(block, axes))}]"
+
+
+def describe(kernel: Kernel) -> str:
+    """What the kernel does, in one line."""
+    way = {"forward": "one tile after another", "reverse": "from the last tile to the first", "each": "every tile on its own"}[kernel.walk]
+    return f"{', '.join(kernel.results)}: {way}."
+
+
+def ordered(program: Program, by_section: bool) -> list[tuple[str, Node | str]]:
+    """Labelled tiles and outputs (by name) in the order of their statements, each with the heading it stands under, if it is a new one."""
+    titles = dict(SECTIONS)
+    rank = {section: index for index, (section, _) in enumerate(SECTIONS)}
+    plan: list[tuple[str, Node | str]] = []
+    if by_section:
+        nodes = [node for node in nodes_of(program) if node in program.labels and not isinstance(node, Leaf)]
+        nodes.sort(key=lambda node: rank.get(program.labels[node].section, 0))
+        plan = [(titles.get(program.labels[node].section, ""), node) for node in nodes]
+        ends: dict[Node, list[str]] = {}
+        for name, node in program.outputs.items():
+            ends.setdefault(node, []).append(name)
+        result: list[tuple[str, Node | str]] = []
+        for heading, node in plan:
+            result.append((heading, node))
+            result += [("", name) for name in ends.pop(node, [])]  # type: ignore[arg-type]
+        result += [("", name) for names in ends.values() for name in names]
+        plan = result
+    else:
+        plan = [(f"{name.removeprefix('d_')}: its gradient" if name.startswith("d_") else name, name) for name in program.outputs]
+    seen, out = "", []
+    for heading, node in plan:
+        out.append((heading if heading != seen else "", node))
+        seen = heading or seen
+    return out
+
+
+def wrapped(items: Sequence[str], limit: int = 120) -> list[str]:
+    """Items with commas, in lines that fit."""
+    lines, line = [], ""
+    for item in items:
+        if len(line) + len(item) > limit:
+            lines.append(line.rstrip())
+            line = ""
+        line += f"{item}, "
+    return [*lines, line.rstrip()]

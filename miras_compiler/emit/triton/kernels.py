@@ -1,0 +1,74 @@
+"""kernels.py: the schedules of a chunk program as Triton functions, and the operators around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.python_text import header, legend, mapping, signature
+from miras_compiler.emit.template import fill
+from miras_compiler.emit.triton.expression import TritonPrinter
+from miras_compiler.emit.triton.kernel import KernelPrinter, last_name
+from miras_compiler.emit.triton.operation import Operation
+from miras_compiler.schedule import Schedule
+from miras_compiler.schedule.entered import START
+from miras_compiler.spec import Spec
+
+TILE = 64
+
+
+def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Interface) -> str:
+    """Text of kernels.py."""
+    frozen = spec.frozen_gradient
+    names = tuple(argument.name for argument in interface.tokens), tuple(argument.name for argument in interface.parameters)
+    operations = [Operation(schedule, *names, prefix) for prefix, schedule in schedules.items()]
+    printer = TritonPrinter()
+    printed = [KernelPrinter(kernel, printer) for operation in operations for kernel in operation.schedule.kernels]
+    texts = [{"text": each.text(), "launch": launch(each)} for each in printed]
+    main = operations[0]
+    last = set(main.last)
+    return fill("kernels.py", {
+        "header": header(spec),
+        "name": spec.name,
+        "reason": main.schedule.reason,
+        "legend": legend(interface),
+        "frozen": frozen,
+        "tile": spec.chunk.size if frozen else TILE,
+        "options": options(printed),
+        "kernels": texts,
+        "helpers": "".join(f"\n\n\n{helper.strip()}" for helper in printer.helpers.values()),
+        "ops": [operation.holes() for operation in operations],
+        "signature": signature(interface),
+        "tokens_dict": mapping(names[0], 13),
+        "parameters_dict": mapping(names[1], 17),
+        "carried": ", ".join(main.carried),
+        "carried_target": target(main.carried),
+        "carried_keys": keys(main.carried),
+        "carried_count": len(main.carried),
+        "starts": ", ".join(f"{name}{START}" for name in main.last),
+        "starts_target": target([f"{name}{START}" for name in main.last]),
+        "start_keys": keys([f"{name}{START}" for name in main.last]),
+        "returned_states": ", ".join(main.visible[1:]),
+        "returned_count": len(main.visible) - 1,
+        "state_dict": "{" + ", ".join(f'"{name}": {name}_next' for name in main.carried) + "}",
+        "frozen_state": [(n, f"{n}_next", f"{n}{START}" if n in last else "", last_name(n) if n in last else "") for n in main.carried],
+    })  # fmt: skip
+
+
+def launch(printed: KernelPrinter) -> str:
+    kernel = printed.kernel
+    return f'launch_{kernel.name} = Launch({kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}")'
+
+
+def options(printed: list[KernelPrinter]) -> str:
+    """Warps and stages by kernel, for widths up to a limit."""
+    rows = [f'    "{each.kernel.name}": ((64, 4, 1), (1 << 30, 8, 1)),' for each in printed]
+    return "{\n" + "\n".join(rows) + "\n}"
+
+
+def target(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) > 1 else f"({''.join(names)},)"
+
+
+def keys(names: Sequence[str]) -> str:
+    return "(" + ", ".join(f'"{name}"' for name in names) + ("," if len(names) == 1 else "") + ")"

@@ -1,0 +1,172 @@
+"""The torch.library operator around the kernels of one schedule: what it takes, allocates, launches, keeps and returns, as code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from miras_compiler.emit.triton.kernel import KernelPrinter, last_name, result_name, wrapped
+from miras_compiler.emit.triton.tile import width
+from miras_compiler.ir.nodes import TOKEN_AXES, Axes
+from miras_compiler.ir.traverse import leaves_of
+from miras_compiler.schedule.kernel import Kernel, Schedule
+
+INDENT = "    "
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`tokens` and `parameters` are the inputs of the contract in their order; `printers` the printed kernels by name."""
+
+    schedule: Schedule
+    tokens: tuple[str, ...]
+    parameters: tuple[str, ...]
+    prefix: str = ""
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Carried states, then fixed ones."""
+        roles = {name: role for kernel in self.schedule.forward for name, role in kernel.roles.items()}
+        return (*(n for n in self.carried), *(name for name, role in roles.items() if role == "fixed"))
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        return tuple(name for kernel in self.schedule.forward for name in kernel.outputs("carried"))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (*self.tokens, *self.parameters, *self.states)
+
+    @property
+    def last(self) -> tuple[str, ...]:
+        return tuple(name for kernel in self.schedule.forward for name in kernel.last)
+
+    @property
+    def visible(self) -> tuple[str, ...]:
+        """What the caller sees of the results."""
+        return ("o", *(f"{name}_next" for name in self.carried), *map(last_name, self.last))
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Buffers of the forward kernels that the backward ones read."""
+        wanted = {name for kernel in self.schedule.backward for name, role in kernel.roles.items() if role == "saved"}
+        return tuple(name for name in self.made(self.schedule.forward) if name in wanted)
+
+    @property
+    def cotangents(self) -> tuple[str, ...]:
+        return tuple(f"d_{name.removesuffix('_next')}" for name in self.visible)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Inputs and buffers that the backward kernels read."""
+        read = {name for kernel in self.schedule.backward for name in kernel.roles}
+        named = [*(name for name in self.inputs if name in read), *self.hidden]
+        return tuple(named if "q" in named else ["q", *named])
+
+    @property
+    def gradients(self) -> tuple[str, ...]:
+        """Results of the backward operator, one per input."""
+        return tuple(f"d_{name}_next" if name in self.carried else f"d_{name}" for name in self.inputs)
+
+    def made(self, kernels: Sequence[Kernel]) -> dict[str, str]:
+        """How each tensor that the kernels write is allocated."""
+        made: dict[str, str] = {}
+        for kernel in kernels:
+            leaves = {leaf.name: leaf.axes for leaf in leaves_of(kernel.program)}
+            for name, result in kernel.results.items():
+                axes = kernel.program.outputs[name].axes
+                made[result_name(name, kernel)] = self.allocation(name, result, axes, kernel)
+            for name, buffer in kernel.entries.items():
+                made[buffer] = f'sizes.per_slot("{letters(leaves[name])}", narrow={kernel.name.endswith("seq")})'
+            if kernel.walk == "forward":
+                for name in kernel.last:
+                    made[last_name(name)] = f'sizes.per_sequence("{letters(leaves[name])}")'
+        return made
+
+    def allocation(self, name: str, result: str, axes: Axes, kernel: Kernel) -> str:
+        if result == "token":
+            like = name.removeprefix("d_")
+            dtype = f", {like}.dtype" if like in self.tokens[3:] else ""
+            return f'sizes.rows("{letters(tuple(a for a in axes if a not in TOKEN_AXES))}"{dtype})'
+        if result == "saved":
+            return f'sizes.per_slot("{letters(axes)}", narrow={len(axes) == 2})'
+        where = "per_sequence" if kernel.walk != "each" else "per_slot"
+        return f'sizes.{where}("{letters(axes)}"{"" if where == "per_sequence" else ", narrow=False"})'
+
+    def lengths(self, available: Sequence[str]) -> str:
+        """{"K": …} from the shapes of those tensors that are at hand."""
+        leaves = {leaf.name: leaf for kernel in self.schedule.kernels for leaf in leaves_of(kernel.program)}
+        found: dict[str, str] = {}
+        for name in available:
+            axes = leaves[name].axes if name in leaves else ()
+            for position, axis in enumerate(axes):
+                if axis not in TOKEN_AXES:
+                    found.setdefault(width(axis), f"{name}.shape[{position - len(axes)}]")
+        return "{" + ", ".join(f'"{name}": {code}' for name, code in sorted(found.items())) + "}"
+
+    def launches(self, kernels: Sequence[Kernel]) -> str:
+        lines = []
+        for kernel in kernels:
+            lines.append(f"{INDENT}launch_{kernel.name}(sizes, (")
+            lines += [f"{INDENT * 2}{line}" for line in wrapped(KernelPrinter.arguments_of(kernel))]
+            lines.append(f"{INDENT}))  # fmt: skip")
+        return "\n".join(lines)
+
+    def returned(self) -> str:
+        """Gradients as autograd wants them: in the dtype of the input, summed where each program has its own share."""
+        lines = []
+        for name, gradient in zip(self.inputs, self.gradients, strict=True):
+            shared = name in self.parameters
+            lines.append(f"{INDENT * 2}{gradient}.sum(0).to({name}.dtype)," if shared else f"{INDENT * 2}{gradient},")
+        return "\n".join([*lines, *[f"{INDENT * 2}None,"] * 4])
+
+    def holes(self) -> dict[str, object]:
+        """Everything that the template asks for."""
+        forward, backward = self.made(self.schedule.forward), self.made(self.schedule.backward)
+        results = (*self.visible, *self.hidden)
+        arguments = (*self.kept, *self.cotangents)
+        return {
+            "forward": f"{self.prefix}forward",
+            "backward": f"{self.prefix}backward",
+            "inputs": typed(self.inputs),
+            "inputs_saved": in_lines([name if name in self.kept else f"_{name}" for name in self.inputs]),
+            "results_saved": in_lines([name if name in self.kept else f"_{name}" for name in results]),
+            "results": ", ".join(results),
+            "results_type": tuple_type(len(results)),
+            "lengths": self.lengths(self.inputs),
+            "backward_lengths": self.lengths(arguments),
+            "allocations": assigned(forward),
+            "fakes": assigned({name: forward[name] for name in results}),
+            "launches": self.launches(self.schedule.forward),
+            "backward_inputs": typed(arguments),
+            "backward_arguments": "\n".join(f"{INDENT * 2}{name}," for name in arguments),
+            "gradients": ", ".join(self.gradients),
+            "gradients_type": tuple_type(len(self.gradients)),
+            "backward_allocations": assigned(backward),
+            "backward_fakes": assigned({name: backward[name] for name in self.gradients}),
+            "backward_launches": self.launches(self.schedule.backward),
+            "kept": ", ".join(self.kept),
+            "cotangents": ", ".join(self.cotangents),
+            "visible": len(self.visible),
+            "returned": self.returned(),
+        }
+
+
+def in_lines(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def letters(axes: Axes) -> str:
+    return "".join(width(axis) for axis in axes)
+
+
+def typed(names: Sequence[str]) -> str:
+    return "\n".join(f"{INDENT}{name}: Tensor," for name in names)
+
+
+def tuple_type(number: int) -> str:
+    return f"tuple[{', '.join(['Tensor'] * number)}]"
+
+
+def assigned(codes: dict[str, str]) -> str:
+    return "\n".join(f"{INDENT}{name} = {code}" for name, code in codes.items())

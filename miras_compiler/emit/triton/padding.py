@@ -1,0 +1,47 @@
+"""Widths are padded to powers of two. Which tiles are 0 in the padding, so that sums over it need no mask."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from miras_compiler.ir.build import placeholder
+from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename
+from miras_compiler.symbols import Composite
+
+
+class Padding:
+    """Leaves are loaded with zeros in the padding; the rest follows from that."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[Node, str], bool] = {}
+
+    def is_zero(self, node: Node, axis: str) -> bool:
+        """Whether `node` is 0 behind the width of `axis`."""
+        if axis in TOKEN_AXES or axis not in node.axes:
+            return axis in TOKEN_AXES
+        key = (node, axis)
+        if key not in self.known:
+            self.known[key] = self._is_zero(node, axis)
+        return self.known[key]
+
+    def _is_zero(self, node: Node, axis: str) -> bool:
+        match node:
+            case Leaf():
+                return True
+            case Map():
+                zeros = {placeholder(i): sp.Integer(0) for i, arg in enumerate(node.args) if axis in arg.axes and self.is_zero(arg, axis)}
+                return bool(_written_out(node.expr.xreplace(zeros)) == 0)
+            case Contract(args=(a, b)):
+                return self.is_zero(a if axis in a.axes else b, axis)
+            case Rename(args=(a,)):
+                return self.is_zero(a, node.old if axis == node.new else axis)
+            case Reduce(args=(a,)) | Cumulate(args=(a,)) | Mask(args=(a,)):
+                return self.is_zero(a, axis)
+        return False
+
+
+def _written_out(expr: sp.Expr) -> sp.Expr:
+    """The expression with the definitions of activations in place of their names, where the argument is a number."""
+    return expr.replace(
+        lambda e: isinstance(e, Composite) and e.args[0].is_number, lambda e: e.definition(e.args[0]) if e.args[0].is_number else e
+    )

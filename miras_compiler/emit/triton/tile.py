@@ -1,0 +1,200 @@
+"""One tile as one Triton expression, in a given orientation: rows along the first axis of `order`, columns along the second.
+
+The tensor cores want the left operand of a product in exactly one orientation; the right one may be transposed for free. A product
+that is wanted the other way round as a left operand is computed a second time with its operands exchanged: Triton 3.4 to 3.7.0 gets
+a transposed product in that place wrong on Hopper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sympy as sp
+
+from miras_compiler.emit.triton.expression import ATOM, PRODUCT, Code, TritonPrinter
+from miras_compiler.emit.triton.padding import Padding
+from miras_compiler.errors import InternalError
+from miras_compiler.ir.build import length, placeholder
+from miras_compiler.ir.nodes import AXIS_ORDER, TOKEN_AXES, Axes, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename
+from miras_compiler.schedule.inverse import TriangularInverse
+
+Operand = Callable[[Node, Axes], Code]
+
+
+def width(axis: str) -> str:
+    """The length of an axis in code: "K", "N", "V"; "C" for tokens."""
+    return "C" if axis in TOKEN_AXES else axis[0].upper()
+
+
+def block(axis: str) -> str:
+    """The padded length."""
+    return f"B{width(axis)}"
+
+
+def place(axis: str) -> str:
+    """The variable that counts along an axis."""
+    return "r" if axis in TOKEN_AXES else f"at_{axis}"
+
+
+def is_broadcast(node: Node) -> bool:
+    return isinstance(node, Map) and node.expr == placeholder(0)
+
+
+def is_product(node: Node) -> bool:
+    """Whether the compiler will hold this tile as the bare result of a tensor-core product: a product, or a sum that begins with one."""
+    if isinstance(node, Rename):
+        return is_product(node.args[0])
+    if isinstance(node, Map):
+        terms = sp.Add.make_args(node.expr)
+        return any(term == placeholder(i) and is_product(arg) for term in terms for i, arg in enumerate(node.args))
+    return isinstance(node, Contract)
+
+
+class TilePrinter:
+    """`operand` gives a tile in the orientation asked for; `oriented` the orientations in which a tile is at hand."""
+
+    def __init__(
+        self,
+        printer: TritonPrinter,
+        operand: Operand,
+        held: Callable[[Node], Axes | None],
+        small: Callable[[Node], bool],
+        narrow: Callable[[Leaf], bool],
+    ) -> None:
+        self.printer = printer
+        self.operand = operand
+        self.held = held
+        self.small = small  # coefficients of gates: their products keep float32
+        self.narrow = narrow  # leaves that may be loaded in less than float32
+        self.padding = Padding()
+
+    def code(self, node: Node, order: Axes) -> Code:
+        match node:
+            case Map():
+                return self.map(node, order)
+            case Contract():
+                return self.product(node, order)
+            case Reduce(args=(inside,)):
+                return self.reduce(node, inside)
+            case Cumulate(args=(inside,)):
+                return Code(self.cumulate(node, inside, order), ATOM, len(order))
+            case Mask(args=(inside,)):
+                return Code(f"tl.where({self.mask(node, order)}, {self.aligned(inside, order).text}, 0.0)", ATOM, len(order))
+            case TriangularInverse(args=(lower,)):
+                if order != node.axes:
+                    return Code(f"tl.trans({self.code(node, node.axes).text})", ATOM, 2)
+                return Code(f"{self.printer.need('inverse')}({self.operand(lower, lower.axes).text}, r, LEVELS, DOT)", ATOM, 2)
+        raise InternalError(f"no Triton for {node!r}")
+
+    def map(self, node: Map, order: Axes) -> Code:
+        bound = {length(axis): Code(block(axis) if axis in TOKEN_AXES else width(axis)) for axis in AXIS_ORDER}
+        bound |= {placeholder(i): self.aligned(arg, order) for i, arg in enumerate(node.args)}
+        code = self.printer.expression(node.expr, bound)
+        return Code(code.text, code.strength, len(order))
+
+    def aligned(self, arg: Node, order: Axes) -> Code:
+        """An argument as it is broadcast over the axes of `order`."""
+        while is_broadcast(arg):
+            (arg,) = arg.args
+        if isinstance(arg, Map) and not arg.args:
+            return self.map(arg, ())
+        code = self.operand(arg, tuple(axis for axis in order if axis in arg.axes))
+        leaf = _behind(arg)
+        if isinstance(leaf, Leaf) and self.narrow(leaf):
+            code = Code(f"{code.at_least(ATOM)}.to(tl.float32)", ATOM, 2)
+        if len(order) < 2 or len(arg.axes) != 1 or not spans(arg):
+            return Code(code.text, code.strength, len(arg.axes))
+        return Code(f"{code.at_least(ATOM)}[{':, None' if arg.axes[0] == order[0] else 'None, :'}]", ATOM, 1)
+
+    def full(self, node: Node, order: Axes) -> Code:
+        """All entries of a tile, where a broadcast would do in an entrywise expression."""
+        if not spans(node):
+            return Code(f"tl.broadcast_to({self.aligned(node, order).text}, ({', '.join(map(block, order))}))", ATOM, len(order))
+        return self.aligned(node, order)
+
+    def inside(self, node: Node, axis: str, order: Axes, filler: str = "0.0") -> Code:
+        """A tile with the filler in the padding of `axis`."""
+        code = self.full(node, order)
+        if filler == "0.0" and self.padding.is_zero(node, axis):
+            return code
+        here = f"{place(axis)} < {width(axis)}"
+        if len(order) == 2:
+            here = f"({here})[{':, None' if axis == order[0] else 'None, :'}]"
+        return Code(f"tl.where({here}, {code.text}, {filler})", ATOM, len(order))
+
+    def product(self, node: Contract, order: Axes) -> Code:
+        a, b = node.args
+        (shared,) = node.over
+        left, right = (a, b) if order[0] in a.axes else (b, a)
+        masked = not (self.padding.is_zero(left, shared) or self.padding.is_zero(right, shared))
+        left_order, right_order = (order[0], shared), (shared, order[1])
+        turns_left = self.is_turned(left, left_order, exact=True)
+        turns_right = self.is_turned(right, right_order, exact=False)
+        left_code = self.dot_operand(left, left_order[::-1] if turns_left else left_order)
+        if masked:
+            right_code = self.inside(right, shared, right_order[::-1] if turns_right else right_order)
+        else:
+            right_code = self.dot_operand(right, right_order[::-1] if turns_right else right_order)
+        if self.small(left) and self.small(right):
+            left_text = f"tl.trans({left_code.text})" if turns_left else left_code.text
+            right_text = f"tl.trans({right_code.text})" if turns_right else right_code.text
+            return Code(f"{self.printer.need('exact_dot')}({left_text}, {right_text}, DOT)", ATOM, 2)
+        name = {(False, False): "dot", (True, False): "dot_tn", (False, True): "dot_nt", (True, True): "dot_tt"}[turns_left, turns_right]
+        if name != "dot":
+            self.printer.need(name)
+        return Code(f"{name}({left_code.text}, {right_code.text}, DOT)", ATOM, 2)
+
+    def dot_operand(self, node: Node, order: Axes) -> Code:
+        return self.operand(node, order) if spans(node) else self.full(node, order)
+
+    def is_turned(self, node: Node, order: Axes, exact: bool) -> bool:
+        """Whether an operand is to be had the other way round and transposed on the way into the product."""
+        held = self.held(node)
+        natural = _axes(node, order)
+        if exact and is_product(node):
+            return False
+        return (held if held is not None else natural) != order
+
+    def reduce(self, node: Reduce, inside: Node) -> Code:
+        order = self.held(inside) or inside.axes
+        filler = 'float("-inf")' if node.kind == "max" else "0.0"
+        code = self.inside(inside, node.axis, order, filler)
+        return Code(f"tl.{node.kind}({code.text}, {order.index(node.axis)})", ATOM, len(node.axes))
+
+    def cumulate(self, node: Cumulate, inside: Node, order: Axes) -> str:
+        code, dim = self.full(inside, order), order.index(node.axis)
+        if not node.exclusive:
+            return f"tl.cumsum({code.text}, {dim}{', reverse=True' if node.reverse else ''})"
+        if len(order) == 1:
+            return f"{self.printer.need('sum_after' if node.reverse else 'sum_before')}({code.text}, r)"
+        if dim != 0:
+            return f"tl.trans({self.cumulate(node, inside, order[::-1])})"
+        return f"{self.printer.need('sums_after' if node.reverse else 'sums_before')}({code.text}, r, DOT)"
+
+    def mask(self, node: Mask, order: Axes) -> str:
+        """The test `low` ≤ row − column, by the name that the kernel gives it."""
+        name = "causal" if node.low == 0 else "strict"
+        if node.low not in (0, 1):
+            raise InternalError(f"no Triton for a mask from {node.low}")
+        return name if order.index(node.row) == 0 else f"tl.trans({name})"
+
+
+def spans(node: Node) -> bool:
+    """Whether the code of a tile has all its axes without being broadcast."""
+    if isinstance(node, Map):
+        return bool({axis for arg in node.args for axis in arg.axes if spans(arg)} == set(node.axes))
+    if isinstance(node, Rename):
+        return spans(node.args[0])
+    return True
+
+
+def _behind(node: Node) -> Node:
+    return _behind(node.args[0]) if isinstance(node, Rename) else node
+
+
+def _axes(node: Node, order: Axes) -> Axes:
+    """The natural orientation of a tile among the axes of `order`."""
+    return tuple(node.axes) if set(node.axes) == set(order) else order
+
+
+__all__ = ["PRODUCT", "TilePrinter", "block", "is_broadcast", "is_product", "place", "spans", "width"]

@@ -1,0 +1,62 @@
+"""Reads of every token's own state: A_t [c, rows, columns] for a whole tile, mapped by ψ, read token by token (MATH §7, form 1b)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from miras_compiler.derive.leaves import dual_name
+from miras_compiler.derive.prediction import subscripted
+from miras_compiler.derive.token_step import slice_axes
+from miras_compiler.derive.update_rule import UpdateRule
+from miras_compiler.derive.writes import Writes
+from miras_compiler.elements.memory import Weight
+from miras_compiler.ir.build import add, contract, entrywise, lower_expression, total
+from miras_compiler.ir.nodes import Node
+from miras_compiler.lower.coefficients import Moment, TileCoefficients, times
+from miras_compiler.symbols import letter
+
+
+@dataclass(frozen=True)
+class PerTokenReads:
+    """The states of one tile."""
+
+    rule: UpdateRule
+    coefficients: TileCoefficients
+    before: Mapping[str, Node]
+    momentum: Mapping[str, Node]
+    writes: Writes
+    moment: Moment
+    name: Callable[[Node, str, str, str], Node]
+
+    def times(self, weight: Weight, rows: Node) -> Node:
+        """x_t W_t."""
+        product = times(rows, self.primal(weight))
+        return total(product, weight.rows) if weight.columns else product
+
+    def primal(self, weight: Weight) -> Node:
+        """ψ(A_t) of every token."""
+        spec, dual = self.rule.spec, self.dual(weight)
+        if spec.retention.identity:
+            return dual
+        primal = lower_expression(self.rule.mirror_map, {"a": dual}, slice_axes(spec, weight), dual.axes)
+        return self.name(primal, f"{weight.name}_t", f"{subscripted(weight.name)}[t]", "read")
+
+    def dual(self, weight: Weight) -> Node:
+        """A_t of every token."""
+        c, moment, name = self.coefficients, self.moment, weight.name
+        state = times(c.decay_from_start(c.head("alpha") if "alpha" in c.logs else None, moment), self.before[name])
+        for gate in (*c.channel("k"), *c.channel("v")):
+            state = times(state, c.decay_from_start(gate, moment))
+        reach = c.f(moment)
+        if reach is not None:
+            state = add(state, times(reach, self.momentum[name]))
+        for write in self.writes[name]:
+            outer = times(write.left, write.right)
+            weights = c.G(moment)
+            for gate in (*c.channel("k"), *c.channel("v")):
+                weights = times(weights, c.triangle(gate, moment, "c", "j"))
+            collected = contract(weights, outer) if len(weights.axes) == 2 else total(times(weights, outer), "j")
+            state = entrywise(letter("x") - letter("y"), {"x": state, "y": collected}, ("c", *weight.axes))
+        value = dual_name(self.rule.spec, name)
+        return self.name(state, f"{value}_t", f"{subscripted(value)}[t]", "read")

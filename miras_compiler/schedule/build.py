@@ -1,0 +1,63 @@
+"""`build_schedules`: the kernels that run a chunk program."""
+
+from __future__ import annotations
+
+from miras_compiler.ir.nodes import (
+    Contract,
+    Cumulate,
+    Input,
+    Leaf,
+    Map,
+    Mask,
+    Program,
+    Reduce,
+    Rename,
+    State,
+    TriangularSolve,
+)
+from miras_compiler.ir.traverse import leaves_of, nodes_of
+from miras_compiler.schedule.entered import START, enter_chunk
+from miras_compiler.schedule.fused import build_fused
+from miras_compiler.schedule.kernel import Schedule
+
+
+def build_schedules(program: Program) -> dict[str, Schedule]:
+    """By the prefix of their kernels: the schedule for whole chunks and, where chunks are part of the function, that for resuming one.
+
+    None for a program that cannot be printed (see `why_not`).
+    """
+    if why_not(program):
+        return {}
+    starts = tuple(leaf.name.removesuffix(START) for leaf in leaves_of(program) if is_start(leaf))
+    reason = "One kernel forward and one backward; each walks the tiles of a sequence and keeps the state on the chip."
+    schedules = {"": build_fused(enter_chunk(program), reason, last=starts)}
+    if starts:
+        schedules["resume_"] = build_fused(program, reason, "resume_")
+    return schedules
+
+
+def is_start(leaf: Leaf) -> bool:
+    return isinstance(leaf, State) and leaf.name.endswith(START)
+
+
+PRINTED = (Leaf, Map, Contract, Rename, Reduce, Cumulate, Mask, TriangularSolve)
+
+
+def why_not(program: Program) -> str:
+    """Why no kernels can be printed for a program; "" where they can."""
+    if not any("c" in leaf.axes for leaf in leaves_of(program)):
+        return "the rule runs token by token"
+    for node in nodes_of(program):
+        if not isinstance(node, PRINTED):
+            return f"there is no kernel for {type(node).__name__}"
+        if len(node.axes) > 2:
+            return f"a tile of {len(node.axes)} axes ({', '.join(node.axes)}) is formed"
+        if isinstance(node, State) and not node.axes:
+            return f"the state {node.name}, a number, is carried from tile to tile"
+        if isinstance(node, Contract) and (len(node.over) != 1 or any(len(arg.axes) != 2 for arg in node.args)):
+            return f"a contraction over {', '.join(node.over)} is no product of matrices"
+        if isinstance(node, Mask) and node.low not in (0, 1):
+            return f"a mask keeps what is {node.low} tokens back"
+        if isinstance(node, Input) and len(node.axes) > 1 and node.axes[0] != "c":
+            return f"the input {node.name} has the axes {', '.join(node.axes)}"
+    return ""

@@ -1,0 +1,55 @@
+"""What a schedule is made of: programs, each with the way in which one GPU kernel runs it over the tiles of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from miras_compiler.ir.nodes import Program
+
+Walk = Literal["forward", "reverse", "each"]
+"""Tiles one after another, from the last to the first, or all at once."""
+
+Role = Literal["token", "parameter", "carried", "fixed", "saved", "valid"]
+"""Where a leaf comes from: rows of a token tensor; a row per head; the tile before; a tile per sequence; a buffer with one tile per
+tile of tokens; the test whether a token is there."""
+
+Result = Literal["token", "carried", "saved", "total"]
+"""Where an output goes: rows of a token tensor; the next tile, and out at the end; a buffer; a sum over the tiles."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel: every leaf of the program has a role, every output a result.
+
+    `entries` names the buffer in which a carried tile is saved as each tile of tokens finds it. `last` are carried states whose value
+    before the last tile is an output of its own (in reverse mode: receives a gradient of its own).
+    """
+
+    name: str
+    walk: Walk
+    program: Program
+    roles: Mapping[str, Role]
+    results: Mapping[str, Result]
+    entries: Mapping[str, str] = field(default_factory=dict)
+    last: tuple[str, ...] = ()
+
+    def leaves(self, *roles: Role) -> tuple[str, ...]:
+        return tuple(name for name, role in self.roles.items() if role in roles)
+
+    def outputs(self, *results: Result) -> tuple[str, ...]:
+        return tuple(name for name, result in self.results.items() if result in results)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The kernels of one pass over a sequence and of its reverse mode, in the order in which they run; `reason` says why these."""
+
+    forward: tuple[Kernel, ...]
+    backward: tuple[Kernel, ...]
+    reason: str
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        return (*self.forward, *self.backward)
