@@ -48,7 +48,7 @@ def compile_spec(spec: Spec) -> Compilation:
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
     adjoint = run_passes(differentiate(program))  #           -> its reverse mode, on the same nodes
     cost = estimate_cost(spec, program, adjoint)
-    schedules = build_schedules(program)  #              -> the kernels that run it on a GPU
+    schedules = build_schedules(spec, program)  #        -> the kernels that run it on a GPU
     files = emit(rule, graph, form, program, schedules, cost)
     return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, schedules, cost, files)
 

@@ -47,6 +47,12 @@ class RowMax(RealFunction):
     nargs = 1
 
 
+class RowRoot(RealFunction):
+    """`RowRoot(Lambda(ζ, f(ζ)), total)`: the ζ for which the sum of f over a row is `total`; f falls in ζ."""
+
+    nargs = 2
+
+
 class Power0(RealFunction):
     """`base**exponent`, with 0 where the base is 0 (or negative under a fractional exponent), and so are all its derivatives.
 

@@ -62,7 +62,8 @@ def literal(fields: dict[str, Any], u: Tensor, v: Tensor, delta: Tensor) -> Tens
     gates = {"delta": delta}
     if has_printed_derivative(bias):
         return printed_derivative(bias, u, v, gates)
-    return torch.func.grad(lambda x: loss(bias, x, v, gates).sum())(u)
+    gradient: Tensor = torch.func.grad(lambda x: loss(bias, x, v, gates).sum())(u)
+    return gradient
 
 
 def element_fields(fields: dict[str, Any]) -> dict[str, Any]:

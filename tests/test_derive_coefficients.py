@@ -18,9 +18,7 @@ SPECS: dict[str, Spec] = {
     "alpha": parsed(edited()),
     "neither": parsed(edited(("{kind: l2}\ngates", "{kind: none}\ngates"), ("  alpha: {}\n", ""))),
     "alpha and momentum": parsed(edited(("gates:", f"{MOMENTUM}gates:"), more="  mu: {}\n")),
-    "momentum alone": parsed(
-        edited(("{kind: l2}\ngates:", f"{{kind: none}}\n{MOMENTUM}gates:"), ("  alpha: {}\n", ""), more="  mu: {}\n")
-    ),
+    "momentum alone": parsed(edited(("{kind: l2}\ngates:", f"{{kind: none}}\n{MOMENTUM}gates:"), ("  alpha: {}\n", ""), more="  mu: {}\n")),
 }
 
 

@@ -44,12 +44,13 @@ from miras_compiler.symbols import (
     where_positive,
 )
 
-SPECS = {path.stem: path for path in (Path(__file__).resolve().parents[1] / "specs").glob("*.yaml")}
+SIX = ("titans_lmm", "yaad", "moneta", "memora", "gated_delta_net", "linear_attention")
+SPECS = {name: Path(__file__).resolve().parents[1] / "specs" / f"{name}.yaml" for name in SIX}
 X, Y = letter("x"), letter("y")
 K, V, W = input_tile("k", ("c", "k")), input_tile("v", ("c", "v")), state_tile("W", ("k", "v"))
 S, L = input_tile("s", ("c", "j")), input_tile("log_alpha", ("c",))
 LABELS = {W: Label("W1_prev", "W₁[t−1]", "state", ""), S: Label("du", "∂ℓ/∂u", "surprise", "")}
-PARSER = MathTextParser("agg")  # type: ignore[no-untyped-call]
+PARSER = MathTextParser("agg")
 
 
 @cache

@@ -34,6 +34,12 @@ DEEP: dict[str, Any] = {"kind": "mlp", "layers": 2, "expansion": 2, "activation"
 GATES: dict[str, Any] = {"alpha": {}, "eta": {}}
 L2 = {"kind": "l2"}
 
+ROW_WISE: list[dict[str, Any]] = [
+    {"kind": "huber", "delta": 0.5},
+    {"kind": "lp", "p": 1},
+    {"kind": "formula", "loss": "sum(log(cosh(u - v))) + norm(u)"},
+]
+
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in ("titans_lmm", "yaad", "moneta", "memora", "gated_delta_net", "linear_attention")},
     "swiglu": ("titans_lmm", {"memory": {"kind": "swiglu", "expansion": 2}}),
@@ -65,7 +71,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "features of a deep memory": ("yaad", {"feature_map": {"kind": "softmax"}}),
     "token by token: sigmoid": ("gated_delta_net", {"retention": {"kind": "sigmoid"}}),
     "token by token: deep": ("titans_lmm", {"chunk": {"gradient": "exact"}}),
-    "token by token: kl": ("gated_delta_net", {"attentional_bias": {"kind": "kl"}}),
+    "row by row: kl": ("gated_delta_net", {"attentional_bias": {"kind": "kl"}}),
+    **{f"row by row: {bias['kind']}": ("gated_delta_net", {"attentional_bias": bias}) for bias in ROW_WISE},
     "norm of a matrix": ("titans_lmm", {"memory": {"kind": "matrix", "norm": "layer"}}),
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from expression_value import Array, random_leaves
 
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import (
+    constant,
     contract,
     cumulate,
     entrywise,
@@ -59,8 +60,7 @@ def test_only_what_is_asked_for_is_computed() -> None:
 def test_what_does_not_reach_an_output_has_the_gradient_0() -> None:
     gradients = cotangents({A: input_tile("d_o", A.axes)}, [A, B])
     assert gradients[A] is input_tile("d_o", A.axes)
-    assert isinstance(gradients[B], Map)
-    assert (gradients[B].expr, gradients[B].axes) == (0, ("c",))
+    assert gradients[B] is constant(0, ("c",))
     assert only_output(entrywise(signum(X), {"x": A})).outputs["d_a"].axes == A.axes
 
 

@@ -103,7 +103,9 @@ def test_softplus_and_sigmoid_do_not_overflow() -> None:
 
 
 def test_every_function_of_the_vocabulary_has_a_meaning() -> None:
-    vocabulary = {each for each in RealFunction.__subclasses__() if each not in (Composite, RowSum, RowMax)}
+    """But for reductions over a row, which become tiles."""
+    own = [each for each in RealFunction.__subclasses__() if each.__module__ == RealFunction.__module__ and each is not Composite]
+    vocabulary = {each for each in own if not each.__name__.startswith("Row")}
     assert {each.__name__ for each in vocabulary} <= set(FUNCTIONS)
     unknown = entrywise(sp.Function("unknown")(X), {"x": input_tile("a", ("c",))})
     with pytest.raises(InternalError, match="no meaning for the function unknown"):
@@ -140,11 +142,8 @@ def test_a_contraction_sums_over_the_axes_that_both_have(left: tuple[str, ...], 
     a, b = drawn(*(lengths[x] for x in left)), drawn(*(lengths[x] for x in right))
     node = contract(input_tile("a", left), input_tile("b", right))
     assert node.axes == axes
-    np.testing.assert_allclose(run(node, a=a, b=b), np.einsum(a, left_of(left), b, left_of(right), left_of(axes)), rtol=1e-13)
-
-
-def left_of(axes: tuple[str, ...]) -> list[int]:
-    return ["ckv".index(axis) for axis in axes]
+    letters = f"{''.join(left)},{''.join(right)}->{''.join(axes)}"
+    np.testing.assert_allclose(run(node, a=a, b=b), np.einsum(letters, a, b), rtol=1e-13)
 
 
 def test_without_a_shared_axis_a_contraction_is_the_outer_product() -> None:
@@ -256,7 +255,9 @@ def test_a_formula_with_reductions_becomes_tiles(row: tuple[str, ...]) -> None:
     a = drawn(C, K, V)
     found = run(lower_expression(expr, {"x": state_tile("a", ("c", "k", "v"))}, row), a=a)
     flat = a.reshape(C, K * V) if len(row) == 2 else a
-    np.testing.assert_allclose(found, value(expr.xreplace({RowSum(sp.Integer(2)): sp.Integer(2 * flat.shape[-1])}), x=flat).reshape(a.shape))
+    np.testing.assert_allclose(
+        found, value(expr.xreplace({RowSum(sp.Integer(2)): sp.Integer(2 * flat.shape[-1])}), x=flat).reshape(a.shape)
+    )
 
 
 def test_every_leaf_must_be_given_in_the_number_of_its_axes() -> None:

@@ -43,7 +43,16 @@ from miras_compiler.symbols import (
 )
 
 LENGTHS = {"c": 3, "i": 3, "j": 3, "k": 2, "n": 4, "v": 4}
-LEAVES = [("a", ("c", "k")), ("b", ("c", "v")), ("w", ("k", "v")), ("g", ("c",)), ("s", ()), ("l", ("c", "j")), ("r", ("v", "j")), ("h", ("n",))]
+LEAVES = [
+    ("a", ("c", "k")),
+    ("b", ("c", "v")),
+    ("w", ("k", "v")),
+    ("g", ("c",)),
+    ("s", ()),
+    ("l", ("c", "j")),
+    ("r", ("v", "j")),
+    ("h", ("n",)),
+]
 X, Y, HALF = letter("x0"), letter("x1"), sp.Rational(1, 2)
 ONE = [
     X, -X, 2 * X, X / 3 + 1, X**2, X**3 / 4, sp.exp(-(X**2)), sp.tanh(X), sp.cosh(X / 4), sp.sinh(X / 4), sp.log(1 + X**2), sigmoid(X),
@@ -213,7 +222,10 @@ def test_the_adjoint_is_the_slope_along_any_direction(steps: list[Step], seed: i
     gradients = interpret(adjoint, values | seeds)
     parts = [gradient * direction[name.removeprefix("d_")] for name, gradient in gradients.items()]
     size = 1 + max(float(np.abs(part).max()) for part in [*slopes, *parts])
-    curvature = max(float(np.max(np.abs(x + below[name] - 2 * middle))) for (name, x), middle in zip(above.items(), interpret(program, values).values(), strict=True))
+    curvature = max(
+        float(np.max(np.abs(x + below[name] - 2 * middle)))
+        for (name, x), middle in zip(above.items(), interpret(program, values).values(), strict=True)
+    )
     assert abs(sum(float(slope.sum()) for slope in slopes) - sum(float(part.sum()) for part in parts)) < 1e-6 * size + curvature
 
 

@@ -158,7 +158,9 @@ def test_a_rewrite_replaces_tiles_and_takes_the_labels_along() -> None:
     root = entrywise(2 * X, {"x": z})
     label = Label("z1", "z₁", "memory", "memory")
     other = input_tile("c", ("k", "v"))
-    program = rewrite(Program("p", {"o": root}, {z: label}), lambda node, args: other if node is B else type(node)(node.axes, args, node.fields))
+    program = rewrite(
+        Program("p", {"o": root}, {z: label}), lambda node, args: other if node is B else type(node)(node.axes, args, node.fields)
+    )
     assert program.outputs == {"o": entrywise(2 * X, {"x": contract(A, other)})}
     assert program.labels == {contract(A, other): label}
 

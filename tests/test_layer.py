@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from layer_package import (
@@ -147,14 +149,16 @@ def test_gradient_checkpointing_gives_the_same_gradients(name: str) -> None:
 def test_the_layer_around_the_operator_compiles_without_a_graph_break(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{small_package(name).__name__}.layer.chunk_{name}", lambda q, k, v, **given: (v * given["eta"][..., None], None))
     layer, x = small_layer(name), hidden(2, 6)
-    assert distance(torch.compile(layer, backend="eager", fullgraph=True)(x)[0], layer(x)[0]) < 1e-12
+    compiled: Any = torch.compile(layer, backend="eager", fullgraph=True)
+    assert distance(compiled(x)[0], layer(x)[0]) < 1e-12
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own, which it means to hide
 def test_a_compiled_layer_gives_the_same_outputs_and_gradients() -> None:
     layer, x = small_layer("titans_lmm"), hidden(2, 5)
     results = []
-    for run in (layer, torch.compile(layer, backend="eager")):
+    compiled: Any = torch.compile(layer, backend="eager")
+    for run in (layer, compiled):
         layer.zero_grad()
         o = run(x)[0]
         torch.autograd.backward(o.square().sum())

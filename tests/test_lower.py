@@ -29,9 +29,7 @@ RULES: dict[str, Spec] = {
     "alpha": parsed(edited()),
     "neither": parsed(edited(("{kind: l2}\ngates", "{kind: none}\ngates"), ("  alpha: {}\n", ""))),
     "alpha and momentum": parsed(edited(("gates:", f"{MOMENTUM}gates:"), more="  mu: {}\n")),
-    "momentum alone": parsed(
-        edited(("{kind: l2}\ngates:", f"{{kind: none}}\n{MOMENTUM}gates:"), ("  alpha: {}\n", ""), more="  mu: {}\n")
-    ),
+    "momentum alone": parsed(edited(("{kind: l2}\ngates:", f"{{kind: none}}\n{MOMENTUM}gates:"), ("  alpha: {}\n", ""), more="  mu: {}\n")),
 }
 DECAYS: dict[str, list[float]] = {
     "between": [-0.2, -0.7, -0.1, -1.3, -0.4],

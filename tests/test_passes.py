@@ -27,7 +27,8 @@ from miras_compiler.passes.pipeline import Pass
 from miras_compiler.spec import load_spec
 from miras_compiler.symbols import letter
 
-SPECS = sorted((Path(__file__).resolve().parents[1] / "specs").glob("*.yaml"))
+SIX = ("titans_lmm", "yaad", "moneta", "memora", "gated_delta_net", "linear_attention")
+SPECS = [Path(__file__).resolve().parents[1] / "specs" / f"{name}.yaml" for name in SIX]
 LENGTHS = {"c": 4, "i": 4, "j": 4, "k": 3, "n": 5, "v": 3}
 X, Y = letter("x"), letter("y")
 A, B = input_tile("a", ("c", "k")), input_tile("b", ("c",))
@@ -71,9 +72,11 @@ def test_labels_leaves_and_layouts_survive_the_passes(path: Path) -> None:
     for program in lowered(path):
         passed = run_passes(program)
         named = {label.name for label in passed.labels.values() if not label.automatic}
-        assert named == {label.name for tile, label in program.labels.items() if tile in nodes_of(program)}
+        assert named == {label.name for tile, label in program.labels.items() if tile in nodes_of(program) and not label.automatic}
         assert leaves_of(passed) == leaves_of(program)
-        assert {output: tile.axes for output, tile in passed.outputs.items()} == {output: tile.axes for output, tile in program.outputs.items()}
+        assert {output: tile.axes for output, tile in passed.outputs.items()} == {
+            output: tile.axes for output, tile in program.outputs.items()
+        }
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)

@@ -36,11 +36,12 @@ class LostParenthesis(LiteralModel):
 
     def _surprise(self, weights: Weights, k: Tensor, v: Tensor, gates: Any, parameters: Mapping[str, Tensor]) -> Any:
         _, measures = super()._surprise(weights, k, v, gates, parameters)
-        f, pull, *_ = torch.func.vjp(lambda w: _body(self.memory, w, k), weights)
+        f, pull, *_ = torch.func.vjp(lambda w: _body(self.memory, w, k), weights)  # rows [B,H,1,·]
         centered = f - f.mean(-1, keepdim=True)
         sigma = (centered.square().mean(-1, keepdim=True) + NORM_EPSILON).sqrt()
         normed = centered / sigma
-        d_normed = 2 * (k + normed * parameters["ln_weight"] + parameters["ln_bias"] - v) * parameters["ln_weight"]
+        scale, shift = parameters["ln_weight"].unsqueeze(-2), parameters["ln_bias"].unsqueeze(-2)
+        d_normed = 2 * (k + normed * scale + shift - v) * scale
         means = d_normed.mean(-1, keepdim=True) + normed * (d_normed * normed).mean(-1, keepdim=True)
         return pull(d_normed / sigma - means)[0], measures
 
@@ -74,7 +75,7 @@ class ReadsBeforeWriting(LiteralModel):
 class ExactGradients(LiteralModel):
     """Every gradient at W_{t−1}, whatever the chunk."""
 
-    def _measured_at(self, dual: Weights, start: Weights, alpha: Tensor) -> Weights:
+    def _measured_at(self, dual: Weights, start: Weights, alpha: Tensor, ahead: Weights) -> Weights:
         return dual
 
 
@@ -131,8 +132,8 @@ class NaiveUnitVector(LiteralModel):
 
     def _surprise(self, weights: Weights, k: Tensor, v: Tensor, gates: Any, parameters: Any) -> Any:
         _, measures = super()._surprise(weights, k, v, gates, parameters)
-        e = (k[..., None, :] @ weights["W"]).squeeze(-2) - v
-        return {"W": k[..., :, None] * (e + self.bias["shift"] * e / e.norm(dim=-1, keepdim=True))[..., None, :]}, measures
+        e = k @ weights["W"] - v
+        return {"W": k.mT @ (e + self.bias["shift"] * e / e.norm(dim=-1, keepdim=True))}, measures
 
 
 def test_a_division_by_zero_at_the_value_itself_is_seen_where_the_residual_is_zero() -> None:

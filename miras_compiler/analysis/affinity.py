@@ -8,7 +8,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import Contract, Map, Node, Reduce, TriangularSolve
+from miras_compiler.ir.nodes import Contract, ForwardSubstitute, Map, Node, Reduce, Root, TriangularSolve
 
 Degree = Literal["none", "affine", "nonlinear"]
 RANK: tuple[Degree, ...] = ("none", "affine", "nonlinear")
@@ -50,7 +50,7 @@ def _nonlinear_arguments(tile: Node, varying: list[bool]) -> Iterable[int]:
         return {i for i in indices for j in indices if _curvature(tile.expr, i, j) != 0}
     if isinstance(tile, Contract | TriangularSolve):
         return indices if len(indices) > 1 or (isinstance(tile, TriangularSolve) and 0 in indices) else ()
-    if isinstance(tile, Reduce) and tile.kind == "max":
+    if isinstance(tile, ForwardSubstitute | Root) or (isinstance(tile, Reduce) and tile.kind == "max"):
         return indices
     return ()
 

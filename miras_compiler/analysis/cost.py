@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import sympy as sp
 
+from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.ir.nodes import Contract, ForwardSubstitute, Input, Map, Node, Program, Reduce, State, TriangularSolve
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.spec import Spec
@@ -62,7 +63,8 @@ def axis_lengths(spec: Spec, tokens: int) -> dict[str, int]:
     hidden = {f"n{i}": spec.hidden_dim for i in range(1, 17)}
     shorter = min(spec.key_dim, spec.value_dim)
     by_token = dict.fromkeys("cij", tokens)
-    return {**by_token, "p": shorter, "p2": shorter, "k": spec.key_dim, "v": spec.value_dim, "n": spec.hidden_dim, **hidden}
+    keys = spec.feature_map.width(spec.key_dim) if isinstance(spec.feature_map, PolynomialMap) else spec.key_dim
+    return {**by_token, "p": shorter, "p2": shorter, "k": keys, "v": spec.value_dim, "n": spec.hidden_dim, **hidden}
 
 
 def _size(node: Node, lengths: Mapping[str, int]) -> int:

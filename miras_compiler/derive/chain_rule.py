@@ -7,7 +7,7 @@ import sympy as sp
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.bias import AttentionalBias
 from miras_compiler.formula import is_row
-from miras_compiler.symbols import E, Power0, RowMax, RowSum, U, V, letter, magnitude, power0, signum, smaller, step
+from miras_compiler.symbols import E, Power0, RowMax, RowSum, U, V, letter, magnitude, power0, row_norm, signum, step, where_positive
 
 
 def derive_bias_derivative(bias: AttentionalBias) -> sp.Expr:
@@ -17,7 +17,8 @@ def derive_bias_derivative(bias: AttentionalBias) -> sp.Expr:
     slope = tidy(in_residual(printed) if printed is not None else row_gradient(loss, U) + row_gradient(loss, E))
     if bias.clip is None:
         return slope
-    return slope * smaller(sp.Integer(1), exact(bias.clip) * Power0(RowSum(slope**2), sp.Rational(-1, 2)))
+    size = row_norm(slope)
+    return where_positive(size - exact(bias.clip), exact(bias.clip) * power0(size, -1), sp.Integer(1)) * slope
 
 
 def in_residual(expr: sp.Expr) -> sp.Expr:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from miras_compiler.derive.notation import GREEK
+from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.elements.optimizer import GradientDescent
 from miras_compiler.spec import Spec
@@ -34,6 +35,16 @@ def gate_letters(gate: str) -> str:
 def clamped_log() -> sp.Expr:
     """A log decay x as it is read: not below −60."""
     return larger(LOWEST_LOG_DECAY, letter("x"))
+
+
+def outer_features(spec: Spec) -> bool:
+    """Whether φ is applied before the tile program, which gets features in place of keys: they are wider than keys."""
+    return isinstance(spec.feature_map, PolynomialMap)
+
+
+def row_axes(spec: Spec) -> tuple[str, ...]:
+    """The axis of a raw key or query; where features take the key axis, it is only added to values."""
+    return ("v",) if outer_features(spec) else ("k",)
 
 
 def has_erase_key(spec: Spec) -> bool:

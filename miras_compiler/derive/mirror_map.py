@@ -5,12 +5,11 @@ from __future__ import annotations
 import sympy as sp
 
 from miras_compiler.derive.chain_rule import row_gradient, tidy
-from miras_compiler.elements.retention import Retention
+from miras_compiler.elements.retention import BregmanRetention, Retention
 from miras_compiler.errors import InternalError
 from miras_compiler.formula import is_row
-from miras_compiler.symbols import A, Power0, RowMax, RowSum, W, letter, magnitude, power0, sigmoid, signum, where_positive
-
-PROBES = (sp.Rational(-7, 3), sp.Rational(-1, 4), sp.Rational(1, 3), sp.Rational(9, 4))
+from miras_compiler.inverse import NoInverseError, closed_inverse
+from miras_compiler.symbols import A, Power0, RowMax, RowSum, W, letter, magnitude, power0, signum, where_positive
 
 
 def derive_mirror_map(retention: Retention) -> sp.Expr:
@@ -27,35 +26,19 @@ def derive_mirror_map(retention: Retention) -> sp.Expr:
     if generator.has(RowSum):
         slope = tidy(row_gradient(generator, W))
         return _inverse_of_norm(slope) if slope.has(RowSum) else _inverse(slope)
-    if generator.has(magnitude):
+    if generator.has(magnitude) and not isinstance(retention, BregmanRetention):
         return _inverse_with_corner(generator)
     if total is not None:
         return _inverse_on_simplex(generator, total)
-    return _written_stably(_inverse(sp.diff(generator, W)))
+    return retention.inverse_map(sp.diff(generator, W)) if isinstance(retention, BregmanRetention) else _inverse(sp.diff(generator, W))
 
 
 def _inverse(slope: sp.Expr) -> sp.Expr:
-    """w with slope(w) = a, checked at numbers, since a solver may return several branches, or a wrong one."""
-    for candidate in sp.solve(slope - A, W):
-        if _solves(slope, candidate):
-            return sp.simplify(candidate)
-    raise InternalError(f"no closed inverse of {slope}")
-
-
-def _solves(slope: sp.Expr, candidate: sp.Expr) -> bool:
-    """Whether slope(candidate(a)) = a at the probes where the candidate is real."""
-    errors = []
-    for probe in PROBES:
-        w = sp.N(candidate.subs(A, probe), 30)
-        if w.is_real:
-            value = sp.N(slope.subs(W, w), 30)
-            errors.append(abs(value - probe))
-    return bool(errors) and all(error < 1e-12 for error in errors)
-
-
-def _written_stably(expr: sp.Expr) -> sp.Expr:
-    """exp(a)/(exp(a) + 1) overflows where sigmoid(a) does not."""
-    return sigmoid(A) if sp.simplify(expr - 1 / (1 + sp.exp(-A))) == 0 else expr
+    """w with slope(w) = a; for our own regularizers there always is one."""
+    try:
+        return closed_inverse(slope)
+    except NoInverseError as error:
+        raise InternalError(f"{slope} {error}") from None
 
 
 def _inverse_with_corner(generator: sp.Expr) -> sp.Expr:

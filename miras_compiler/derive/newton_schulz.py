@@ -8,9 +8,10 @@ import sympy as sp
 
 from miras_compiler.ir.build import entrywise, rename, total
 from miras_compiler.ir.nodes import Node
-from miras_compiler.symbols import letter
+from miras_compiler.symbols import letter, power0
 
 FLOOR = sp.Rational(1, 10**7)
+HALF = sp.Rational(1, 2)
 
 
 def newton_schulz(x: Node, rows: str, columns: str, triples: Sequence[tuple[str, str, str]]) -> Node:
@@ -19,7 +20,7 @@ def newton_schulz(x: Node, rows: str, columns: str, triples: Sequence[tuple[str,
     P runs over `rows`, the shorter axis: (b P + c P²) X is the same polynomial of X as with P = Xᵀ X on the other side.
     """
     square = total(total(entrywise(letter("x") ** 2, {"x": x}), columns), rows)
-    x = entrywise(letter("x") / (sp.sqrt(letter("s")) + FLOOR), {"x": x, "s": square}, x.axes)
+    x = entrywise(letter("x") / (power0(letter("s"), HALF) + FLOOR), {"x": x, "s": square}, x.axes)
     for triple in triples:
         a, b, c = map(sp.Rational, triple)
         other = rename(x, rows, "p")

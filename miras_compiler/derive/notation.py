@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from miras_compiler.errors import InternalError
+from miras_compiler.inverse import newton_inverse
 from miras_compiler.ir.build import ordered, placeholder
 from miras_compiler.ir.nodes import (
     AXIS_ORDER,
@@ -25,6 +26,7 @@ from miras_compiler.ir.nodes import (
     Program,
     Reduce,
     Rename,
+    Root,
     TriangularSolve,
 )
 from miras_compiler.symbols import Power0, RealFunction, RowMax, RowSum
@@ -133,7 +135,7 @@ def without_automatic(program: Program) -> Program:
 def equation(program: Program, node: Node, dialect: Dialect = UNICODE) -> str:
     """ "z₁ = k W₁": a labelled tile and its definition in other labelled tiles; the letters alone for a leaf."""
     letters = dialect.letters(program.labels[node].letters)
-    return letters if isinstance(node, Leaf) else f"{letters} = {definition(program, node, dialect)}"
+    return letters if isinstance(node, Leaf) or program.labels[node].opaque else f"{letters} = {definition(program, node, dialect)}"
 
 
 def definition(program: Program, node: Node, dialect: Dialect = UNICODE) -> str:
@@ -189,6 +191,8 @@ class _Writer:
                 inverse = f"(I + {self.tile(lower)[0]}){d.letters('⁻¹')}"
                 inverse = d.transposed(inverse) if node.transposed else inverse
                 return f"{inverse} {self.at_least(self.tile(right), PRODUCT)}", PRODUCT
+            case Root():
+                return "ζ" if d is UNICODE else r"\zeta", ATOM
             case ForwardSubstitute(args=(lower, right, *_)):
                 inside = f"{self.at_least(self.tile(right), PRODUCT)} {d.letters('−')} {self.at_least(self.tile(lower), PRODUCT)}{d.dot}U"
                 return d.call("φ" if d is UNICODE else r"\phi", inside), ATOM
@@ -217,8 +221,10 @@ class _Writer:
             return self.product(expr, bound)
         if isinstance(expr, sp.Pow | Power0):
             return self.power(expr, bound)
-        arguments = [self.expression(argument, bound)[0] for argument in expr.args]
         name = type(expr).__name__
+        if isinstance(expr, newton_inverse):
+            return d.call("F′⁻¹" if d is UNICODE else "F'^{-1}", self.expression(expr.args[2], bound)[0]), ATOM
+        arguments = [self.expression(argument, bound)[0] for argument in expr.args]
         if name == "where_positive":
             return d.cases(arguments[1], self.condition(expr.args[0], bound), arguments[2]), ATOM
         if name == "magnitude":

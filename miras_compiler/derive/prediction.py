@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from miras_compiler.derive.leaves import outer_features
 from miras_compiler.elements.memory import Entrywise, Weight
 from miras_compiler.ir.build import contract, entrywise, input_tile, length, lower_expression, rename, total
-from miras_compiler.ir.nodes import Label, Node
+from miras_compiler.ir.nodes import Label, Leaf, Node
 from miras_compiler.spec import Spec
 from miras_compiler.symbols import letter, rsqrt
 
@@ -34,7 +35,10 @@ def subscripted(name: str) -> str:
 
 
 def build_features(spec: Spec, x: Node) -> Node:
-    """φ of key or query rows."""
+    """φ of key or query rows; a leaf of its own where φ is applied before."""
+    if outer_features(spec):
+        assert isinstance(x, Leaf)
+        return input_tile(f"{x.name}_features", (*x.axes[:-1], "k"))
     return lower_expression(spec.feature_map.expression(), {"x": x}, ("k",), x.axes)
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.derive.chain_rule import in_residual
-from miras_compiler.derive.leaves import DECAYS, clamped_log, dual_name, gate_axes, gate_letters, gate_names, has_erase_key
+from miras_compiler.derive.leaves import DECAYS, clamped_log, dual_name, gate_axes, gate_letters, gate_names, has_erase_key, row_axes
 from miras_compiler.derive.newton_schulz import newton_schulz
 from miras_compiler.derive.prediction import Prediction, build_features, build_prediction, plain_product, subscripted
 from miras_compiler.derive.writes import Writes, erasing_writes, plain_writes, pulled_back, squared_size, squares
@@ -101,7 +101,7 @@ class TokenStepBuilder:
 
     def row(self, name: str) -> Node:
         letters = {"erase_key": "κ", "erase_write_key": "b"}.get(name, name)
-        return self.name(input_tile(name, ("k",)), name, letters, "input", "input")
+        return self.name(input_tile(name, row_axes(self.spec)), name, letters, "input", "input")
 
     def features(self, rows: Node) -> Node:
         mapped = build_features(self.spec, rows)
@@ -222,7 +222,9 @@ class TokenStepBuilder:
         assert isinstance(self.spec.optimizer, Muon)
         rows, columns = shorter_first(self.spec, weight)
         node = newton_schulz(momentum, rows, columns, self.spec.optimizer.triples())
-        return self.name(node, f"O{weight.name[1:]}", f"NS(S{subscripted(weight.name[1:])})", "state", "optimizer")
+        letters = f"NS₅(S{subscripted(weight.name[1:])})"
+        self.labels[node] = Label(f"O{weight.name[1:]}", letters, "state", "optimizer", opaque=True)
+        return node
 
     def retained(self, weight: Weight, step: sp.Expr, tiles: Mapping[str, Node]) -> Node:
         """α A + S; a primal retention maps it to the next weights."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from miras_compiler.derive.leaves import DECAYS, has_erase_key, steps_of
+from miras_compiler.derive.leaves import DECAYS, has_erase_key, outer_features, steps_of
 from miras_compiler.elements.optimizer import Preconditioned
 from miras_compiler.spec import Spec
 
@@ -36,6 +36,7 @@ class Interface:
     parameters: tuple[Argument, ...]
     state: tuple[Entry, ...]
     weights: tuple[Entry, ...]
+    derived: tuple[str, ...]  # inputs of the tile programs that are made of the tokens first
     requires_state: str  # why `initial_state=None` is refused, or ""
 
     @property
@@ -69,7 +70,12 @@ def build_interface(spec: Spec) -> Interface:
         parameters = (
             Argument("ln_weight", "HV", "scale of the norm", "real"), Argument("ln_bias", "HV", "shift of the norm", "real"),
         )  # fmt: skip
-    weights = tuple(Entry(weight.name, "BH" + "".join(map(_letter, weight.axes))) for weight in spec.memory.weights())
+    derived: tuple[str, ...] = ()
+    if outer_features(spec):
+        derived = tuple(f"{a.name}_features" for a in tokens if a.name in ("q", "k", "erase_key", "erase_write_key"))
+        parameters = (*parameters, Argument("feature_coefficients", "D", "coefficients of the polynomial, by degree", "real"))
+    key = "F" if derived else "K"
+    weights = tuple(Entry(w.name, "BH" + "".join(key if axis == "k" else _letter(axis) for axis in w.axes)) for w in spec.memory.weights())
     state = [*weights]
     if spec.optimizer.momentum:
         state += [Entry(f"{name}_momentum", axes) for name, axes in weights]
@@ -79,8 +85,8 @@ def build_interface(spec: Spec) -> Interface:
     if spec.linear_reads and spec.frozen_gradient:
         state.append(Entry("log_beta", "BH"))
     if isinstance(spec.optimizer, Preconditioned):
-        state.append(Entry("preconditioner", "BHK"))
-    return Interface(tuple(tokens), parameters, tuple(state), weights, _why_required(spec))
+        state.append(Entry("preconditioner", f"BH{key}"))
+    return Interface(tuple(tokens), parameters, tuple(state), weights, derived, _why_required(spec))
 
 
 def _letter(axis: str) -> str:

@@ -11,10 +11,11 @@ import networkx as nx
 from miras_compiler.analysis import CostLine, ParallelForm, annotate
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.leaves import steps_of
+from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.derivation import emit_derivation
 from miras_compiler.emit.graph import emit_dot, emit_json, emit_svg
-from miras_compiler.emit.interface import Interface, build_interface
+from miras_compiler.emit.interface import Entry, Interface, build_interface
 from miras_compiler.emit.layer import emit_layer, layer_class
 from miras_compiler.emit.python_text import axes_table, file_name, header, legend, names_table, pass_on, signature
 from miras_compiler.emit.source_file import SourceFile
@@ -53,7 +54,7 @@ def emit(
         "graph.dot": emit_dot(graph),
         "graph.svg": emit_svg(graph),
         "graph.json": emit_json(graph),
-        "manifest.json": emit_manifest(spec, interface, form, cost, why_not(program)),
+        "manifest.json": emit_manifest(spec, interface, form, cost, why_not(spec, program)),
         "spec.yaml": normalized_yaml(spec),
     }
     if schedules:
@@ -68,8 +69,7 @@ def summary(spec: Spec) -> str:
 
 
 def emit_contract(spec: Spec, interface: Interface) -> str:
-    shapes = [f'torch.zeros([lengths[axis] for axis in "{axes}"], dtype=work, device=device)' for _, axes in interface.weights]
-    zero = ", ".join(f'"{entry.name}": {shape}' for entry, shape in zip(interface.weights, shapes, strict=True))
+    zero = ", ".join(f'"{entry.name}": {starting_weight(spec, entry)}' for entry in interface.weights)
     return fill("contract.py", {
         "header": header(spec),
         "name": spec.name,
@@ -80,11 +80,25 @@ def emit_contract(spec: Spec, interface: Interface) -> str:
         "weights": names_table(interface.weights),
         "chunk": spec.chunk.size if spec.frozen_gradient else 1,
         "steps": steps_of(spec),
+        "degree": spec.feature_map.degree if isinstance(spec.feature_map, PolynomialMap) else 0,
+        "features": "(" + ", ".join(f'"{name.removesuffix("_features")}"' for name in interface.derived) + ")",
         "same_width": spec.memory.residual or isinstance(spec.memory, VectorMemory),
         "requires_state": bool(interface.requires_state),
         "why_required": interface.requires_state,
         "zero_state": f"{{{zero}}}",
     })  # fmt: skip
+
+
+def starting_weight(spec: Spec, entry: Entry) -> str:
+    """What a missing weight begins with: 0, or the uniform point of its slices."""
+    shape = f'[lengths[axis] for axis in "{entry.axes}"]'
+    if spec.retention.start != "uniform":
+        return f"torch.zeros({shape}, dtype=work, device=device)"
+    channels = entry.axes[2:]
+    over = {"input": channels[:1], "output": channels[-1:], "all": channels}[spec.retention.slice_axis()]
+    entries = " * ".join(f'lengths["{axis}"]' for axis in over)
+    total = spec.retention.constraint()
+    return f"torch.full({shape}, {float(total or 1)} / ({entries}), dtype=work, device=device)"
 
 
 def emit_ops(spec: Spec, interface: Interface, kernels: bool) -> str:

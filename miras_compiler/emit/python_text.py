@@ -19,6 +19,8 @@ LETTERS = {
     "K": "key width",
     "V": "value width",
     "N": "hidden width",
+    "F": "features",
+    "D": "degrees",
     "C": "tokens of a tile",
 }
 

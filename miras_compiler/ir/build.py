@@ -22,11 +22,14 @@ from miras_compiler.ir.nodes import (
     Program,
     Reduce,
     Rename,
+    Root,
     State,
     TriangularSolve,
 )
 from miras_compiler.ir.traverse import topological
-from miras_compiler.symbols import RowMax, RowSum, letter
+from miras_compiler.symbols import RowMax, RowRoot, RowSum, letter
+
+ZETA = letter("zeta")
 
 
 def ordered(axes: Iterable[str]) -> Axes:
@@ -152,6 +155,18 @@ def triangular_solve(lower: Node, right: Node) -> Node:
     return TriangularSolve(tuple(swap.get(a, a) for a in right.axes), (lower, right))
 
 
+def _root(root: RowRoot, bound: Mapping[str, Node], row: Axes) -> Node:
+    """The multiplier that gives a row its total."""
+    curve, sum_of_row = root.args
+    (unknown,) = curve.variables
+    used = [name for name in sorted(bound) if letter(name) in curve.expr.free_symbols - {unknown}]
+    tiles = [bound[name] for name in used]
+    over = ordered({axis for tile in tiles for axis in tile.axes} | set(row))
+    names = {letter(name): placeholder(i) for i, name in enumerate(used)}
+    fields = (curve.expr.xreplace({**names, unknown: ZETA}), sum_of_row, tuple(row))
+    return Root(tuple(axis for axis in over if axis not in row), tuple(tiles), fields)
+
+
 def forward_substitute(lower: Node, right: Node, phi: Program, rows: Mapping[str, Node], *, transposed: bool = False) -> Node:
     """Row after row through `phi`; see ForwardSubstitute."""
     row, column = lower.axes
@@ -194,6 +209,10 @@ def lower_expression(expr: sp.Expr, arguments: Mapping[str, Node], row: Axes, ax
     What is reduced is a tile of its own, which the rest of the formula uses where it occurs again.
     """
     bound = dict(arguments)
+    for root in sorted(expr.atoms(RowRoot), key=sp.default_sort_key):
+        name = f"root{len(bound)}"
+        bound[name] = _root(root, bound, row)
+        expr = expr.xreplace({root: letter(name)})
     while True:
         inner = [e for e in sp.preorder_traversal(expr) if isinstance(e, RowSum | RowMax) and not e.args[0].has(RowSum, RowMax)]
         if not inner:

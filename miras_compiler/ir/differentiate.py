@@ -12,6 +12,7 @@ import sympy as sp
 
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import (
+    ZETA,
     add,
     constant,
     contract,
@@ -22,6 +23,7 @@ from miras_compiler.ir.build import (
     instantiate,
     is_constant,
     mask,
+    ordered,
     placeholder,
     rename,
     total,
@@ -38,6 +40,7 @@ from miras_compiler.ir.nodes import (
     Program,
     Reduce,
     Rename,
+    Root,
     State,
     TriangularSolve,
 )
@@ -106,6 +109,8 @@ def _adjoint(node: Node, dy: Node, wanted: Collection[Node]) -> list[Node | None
         return [cumulate(dy, node.axis, reverse=not node.reverse, exclusive=node.exclusive)]
     if isinstance(node, Mask):
         return [mask(dy, node.row, node.column, node.low)]
+    if isinstance(node, Root):
+        return _root_terms(node, dy)
     if isinstance(node, TriangularSolve):
         lower, right = node.args
         d_right = triangular_solve(lower, dy)
@@ -114,6 +119,23 @@ def _adjoint(node: Node, dy: Node, wanted: Collection[Node]) -> list[Node | None
     if isinstance(node, ForwardSubstitute):
         return _substitution_terms(node, dy, wanted)
     raise InternalError(f"no adjoint for {node!r}")
+
+
+def _root_terms(node: Root, dy: Node) -> list[Node | None]:
+    """ζ moves by −(∂f/∂x dx) / Σ ∂f/∂ζ, so that the sum stays what it is."""
+    over = ordered((*node.axes, *node.over))
+    tiles = {f"x{i}": arg for i, arg in enumerate(node.args)} | {"zeta": node}
+    slope = entrywise(sp.diff(node.expr, ZETA), tiles, over)
+    for axis in node.over:
+        slope = total(slope, axis)
+    scaled = entrywise(-letter("dy") / letter("s"), {"dy": dy, "s": slope}, node.axes)
+    terms: list[Node | None] = []
+    for index, arg in enumerate(node.args):
+        term = entrywise(letter("g") * sp.diff(node.expr, placeholder(index)), {**tiles, "g": scaled}, over)
+        for axis in over:
+            term = total(term, axis) if axis not in arg.axes else term
+        terms.append(_laid_out(term, arg))
+    return terms
 
 
 def _d_lower(lower: Node, rows: Node, columns: Node) -> Node:

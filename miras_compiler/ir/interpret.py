@@ -11,17 +11,34 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.build import input_tile, length, placeholder, triangular_solve
-from miras_compiler.ir.nodes import Contract, Cumulate, ForwardSubstitute, Leaf, Map, Mask, Node, Program, Reduce, Rename, TriangularSolve
+from miras_compiler.inverse import newton_inverse
+from miras_compiler.ir.build import ZETA, input_tile, length, ordered, placeholder, triangular_solve
+from miras_compiler.ir.nodes import (
+    Contract,
+    Cumulate,
+    ForwardSubstitute,
+    Leaf,
+    Map,
+    Mask,
+    Node,
+    Program,
+    Reduce,
+    Rename,
+    Root,
+    TriangularSolve,
+)
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.symbols import Composite, RealFunction, letter
 
 Array = NDArray[np.float64]
 
 
-def interpret(program: Program, values: Mapping[str, Any]) -> dict[str, Array]:
-    """The outputs by name. `values` gives every leaf by name, as an array over the axes of the leaf, in their order."""
-    lengths: dict[str, int] = {}
+def interpret(program: Program, values: Mapping[str, Any], known: Mapping[str, int] | None = None) -> dict[str, Array]:
+    """The outputs by name. `values` gives every leaf by name, as an array over the axes of the leaf, in their order.
+
+    `known` are lengths of axes that no leaf may have.
+    """
+    lengths: dict[str, int] = dict(known or {})
     tiles: dict[Node, Array] = {}
     nodes = nodes_of(program)
     for node in nodes:
@@ -63,7 +80,9 @@ def _evaluate(node: Node, args: list[Array], lengths: Mapping[str, int]) -> Arra
         distance = tokens[node.axes.index(node.row)] - tokens[node.axes.index(node.column)]
         return np.where(distance >= node.low, args[0], 0.0)
     if isinstance(node, ForwardSubstitute):
-        return _substitute(node, args)
+        return _substitute(node, args, lengths)
+    if isinstance(node, Root):
+        return _root(node, args)
     if isinstance(node, TriangularSolve) and node.batch:
         systems = [
             _evaluate(
@@ -89,7 +108,7 @@ def _without_batch(node: TriangularSolve) -> list[tuple[str, tuple[str, ...]]]:
     return [(name, tuple(a for a in arg.axes if a not in node.batch)) for name, arg in zip(("lower", "right"), node.args, strict=True)]
 
 
-def _substitute(node: ForwardSubstitute, args: list[Array]) -> Array:
+def _substitute(node: ForwardSubstitute, args: list[Array], lengths: Mapping[str, int]) -> Array:
     lower, right, *rows = args
     lower = lower.T if node.transposed else lower
     axis = node.args[0].axes[1 if node.transposed else 0]
@@ -98,8 +117,24 @@ def _substitute(node: ForwardSubstitute, args: list[Array]) -> Array:
     for t in reversed(range(count)) if node.transposed else range(count):
         values = {name: tile[t] if axis in arg.axes else tile for name, tile, arg in zip(node.names, rows, node.args[2:], strict=True)}
         values["z"] = right[t] - lower[t] @ result
-        (result[t],) = interpret(node.phi, values).values()
+        (result[t],) = interpret(node.phi, values, lengths).values()
     return result
+
+
+def _root(node: Root, args: list[Array]) -> Array:
+    over = ordered((*node.axes, *node.over))
+    bound = {placeholder(i): _aligned(tile, arg.axes, over) for i, (tile, arg) in enumerate(zip(args, node.args, strict=True))}
+    dims = tuple(over.index(axis) for axis in node.over)
+    shape = np.broadcast_shapes(*(tile.shape for tile in bound.values()))
+    low = np.full(tuple(1 if i in dims else n for i, n in enumerate(shape)), -40.0)
+    high = -low
+    with np.errstate(all="ignore"):
+        for _ in range(80):
+            middle = (low + high) / 2
+            value = evaluate_expression(node.expr, {**bound, ZETA: np.sinh(middle)}).sum(dims, keepdims=True)
+            below = value < float(node.total)
+            low, high = np.where(below, low, middle), np.where(below, middle, high)
+    return np.asarray(np.sinh((low + high) / 2).squeeze(dims), dtype=np.float64)
 
 
 def _aligned(tile: Array, axes: tuple[str, ...], target: tuple[str, ...]) -> Array:
@@ -134,6 +169,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "log": np.log,
     "tanh": np.tanh,
     "cosh": np.cosh,
+    "asinh": np.arcsinh,
+    "atanh": np.arctanh,
     "sinh": np.sinh,
     "sigmoid": _sigmoid,
     "softplus": lambda x: np.logaddexp(0.0, x),
@@ -150,12 +187,26 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _inverse_value(expr: newton_inverse, a: Any) -> Any:
+    """w with F'(w) = a, by bisection."""
+    slope, image = expr.args[0], (np.sinh, np.exp, _sigmoid, np.tanh)[int(expr.args[1])]
+    (w,) = slope.variables
+    low, high = np.full_like(a, -40.0), np.full_like(a, 40.0)
+    for _ in range(80):
+        middle = (low + high) / 2
+        below = evaluate_expression(slope.expr, {w: image(middle)}) < a
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return image((low + high) / 2)
+
+
 def evaluate_expression(expr: sp.Expr, bound: Mapping[sp.Symbol, Any]) -> Any:
     """The value of an expression of `symbols`, entry by entry."""
     if isinstance(expr, sp.Symbol):
         return bound[expr]
     if expr.is_number and not expr.atoms(RealFunction):
         return float(expr)
+    if isinstance(expr, newton_inverse):
+        return _inverse_value(expr, evaluate_expression(expr.args[2], bound))
     args = [evaluate_expression(a, bound) for a in expr.args]
     if isinstance(expr, sp.Add):
         return sum(args[1:], args[0])

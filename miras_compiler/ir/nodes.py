@@ -114,6 +114,24 @@ class Reduce(Node):
         return str(self.fields[1])
 
 
+class Root(Node):
+    """The number ζ for which the sum of `expr` over the axes `over` is `total`; arguments are x0, x1, … of `expr`, which falls in ζ."""
+
+    __slots__ = ()
+
+    @property
+    def expr(self) -> sp.Expr:
+        return self.fields[0]
+
+    @property
+    def total(self) -> sp.Expr:
+        return self.fields[1]
+
+    @property
+    def over(self) -> Axes:
+        return self.fields[2]  # type: ignore[return-value]
+
+
 class Cumulate(Node):
     """Cumulative sum along a token axis; `reverse` runs from the end, `exclusive` leaves the entry itself out."""
 
@@ -196,7 +214,7 @@ class ForwardSubstitute(Node):
 class Label:
     """How people call a tile: its name in code, its letters, the part of the program and the spec key that it comes from.
 
-    An `automatic` name was given to a value that has none in the mathematics.
+    An `automatic` name was given to a value that has none in the mathematics; the letters of an `opaque` one say all there is to say.
     """
 
     name: str
@@ -204,6 +222,7 @@ class Label:
     section: str
     origin: str
     automatic: bool = False
+    opaque: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from miras_compiler.analysis.parallel_form import Kind
-from miras_compiler.derive.leaves import DECAYS, clamped_log, dual_name, gate_axes, gate_letters, gate_names, has_erase_key
+from miras_compiler.derive.leaves import DECAYS, clamped_log, dual_name, gate_axes, gate_letters, gate_names, has_erase_key, row_axes
 from miras_compiler.derive.prediction import build_features, build_prediction, plain_product, subscripted
 from miras_compiler.derive.token_step import build_step_size, slice_axes
 from miras_compiler.derive.update_rule import UpdateRule
@@ -47,7 +47,8 @@ class ChunkBuilder:
 
     def build(self) -> Program:
         spec = self.spec
-        q, k, v = (self.name(input_tile(x, ("c", axis)), x, x, "input") for x, axis in (("q", "k"), ("k", "k"), ("v", "v")))
+        (row,) = row_axes(spec)
+        q, k, v = (self.name(input_tile(x, ("c", axis)), x, x, "input") for x, axis in (("q", row), ("k", row), ("v", "v")))
         gates = self.gates()
         keys, queries = self.features(k), self.features(q)
         gates["eta"] = build_step_size(spec, keys, gates["eta"], lambda node: self.name(node, "step_size", "η̃", "decay"))
@@ -134,7 +135,10 @@ class ChunkBuilder:
             return known_surprises(self.rule, measured, keys, k, v, gain, gates, name)
         rows = {"raw": k, "error": keys, "v": v, "write": keys}
         if has_erase_key(self.spec):
-            erase = {x: self.name(input_tile(x, ("c", "k")), x, s, "input") for x, s in (("erase_key", "κ"), ("erase_write_key", "b"))}
+            erase = {
+                x: self.name(input_tile(x, ("c", *row_axes(self.spec))), x, s, "input")
+                for x, s in (("erase_key", "κ"), ("erase_write_key", "b"))
+            }
             rows |= {"raw": erase["erase_key"], "error": self.features(erase["erase_key"])}
             rows["erase_write_key"] = self.features(erase["erase_write_key"])
         if gain is not None:

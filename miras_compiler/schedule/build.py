@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from miras_compiler.derive.leaves import has_erase_key, outer_features, steps_of
 from miras_compiler.ir.nodes import (
     Contract,
     Cumulate,
@@ -16,23 +17,25 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
 )
 from miras_compiler.ir.traverse import leaves_of, nodes_of
+from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.entered import START, enter_chunk
 from miras_compiler.schedule.fused import build_fused
 from miras_compiler.schedule.kernel import Schedule
+from miras_compiler.spec import Spec
 
 
-def build_schedules(program: Program) -> dict[str, Schedule]:
+def build_schedules(spec: Spec, program: Program) -> dict[str, Schedule]:
     """By the prefix of their kernels: the schedule for whole chunks and, where chunks are part of the function, that for resuming one.
 
-    None for a program that cannot be printed (see `why_not`).
+    Nothing for a program that cannot be printed (see `why_not`).
     """
-    if why_not(program):
+    if why_not(spec, program):
         return {}
     starts = tuple(leaf.name.removesuffix(START) for leaf in leaves_of(program) if is_start(leaf))
-    reason = "One kernel forward and one backward; each walks the tiles of a sequence and keeps the state on the chip."
-    schedules = {"": build_fused(enter_chunk(program), reason, last=starts)}
+    reason = "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."
+    schedules = {"": build_cut(enter_chunk(program), reason, starts)}
     if starts:
-        schedules["resume_"] = build_fused(program, reason, "resume_")
+        schedules["resume_"] = build_fused(program, "One tile", "resume_")
     return schedules
 
 
@@ -43,8 +46,14 @@ def is_start(leaf: Leaf) -> bool:
 PRINTED = (Leaf, Map, Contract, Rename, Reduce, Cumulate, Mask, TriangularSolve)
 
 
-def why_not(program: Program) -> str:
+def why_not(spec: Spec, program: Program) -> str:
     """Why no kernels can be printed for a program; "" where they can."""
+    if steps_of(spec) > 1:
+        return f"a token writes {steps_of(spec)} rows"
+    if outer_features(spec):
+        return "the features of keys are made before the kernels run"
+    if has_erase_key(spec):
+        return "keys of three kinds are read"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
     for node in nodes_of(program):

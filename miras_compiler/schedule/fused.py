@@ -18,8 +18,8 @@ AT = "_at"  # what a state is called in the buffer that holds it as each tile fi
 def build_fused(program: Program, reason: str, prefix: str = "", last: tuple[str, ...] = ()) -> Schedule:
     """The two kernels of a chunk program, called `prefix` + forward and backward; `last` are the states that give out their last start."""
     forward = run_passes(invert_triangles(program))
-    adjoint = run_passes(adjoint_of(program))
     carried = carried_states(program)
+    adjoint = run_passes(rename_leaves(adjoint_of(program), {name: name + AT for name in carried}))
     entries = {name: name + AT for name in carried}
     first = Kernel(f"{prefix}forward", "forward", forward, forward_roles(forward), forward_results(forward), entries, last)
     behind = tuple(f"d_{name}" for name in last)
@@ -32,11 +32,9 @@ def carried_states(program: Program) -> tuple[str, ...]:
 
 
 def adjoint_of(program: Program) -> Program:
-    """Reverse mode of a chunk program, with the carried states as the buffers that the forward pass leaves; without that of `valid`."""
+    """Reverse mode of a chunk program, without the gradient of `valid`."""
     adjoint = invert_triangles(differentiate(program))
-    names = {name: name + AT for name in carried_states(program)}
-    outputs = {name: node for name, node in adjoint.outputs.items() if name != "d_valid"}
-    return rename_leaves(replace(adjoint, outputs=outputs), names)
+    return replace(adjoint, outputs={name: node for name, node in adjoint.outputs.items() if name != "d_valid"})
 
 
 def rename_leaves(program: Program, names: Mapping[str, str]) -> Program:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import sympy as sp
+
 from miras_compiler.elements.bias import L2Bias
+from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import MatrixMemory, VectorMemory
 from miras_compiler.elements.optimizer import GradientDescent, Implicit, Muon, Nesterov, Preconditioned
-from miras_compiler.elements.retention import FDivergenceRetention, L2Retention, LqRetention, NoRetention
+from miras_compiler.elements.retention import BregmanRetention, FDivergenceRetention, L2Retention, LqRetention, NoRetention
+from miras_compiler.inverse import NoInverseError, counterexample
 from miras_compiler.spec.fault import Fault
 from miras_compiler.spec.schema import Spec
+from miras_compiler.symbols import W, letter
 
 MAX_DUAL_NORM = 64
 
@@ -118,6 +123,48 @@ def needs_of_retention(spec: Spec) -> Iterator[Fault]:
         )
     if isinstance(spec.retention, L2Retention) and spec.retention.value_decay and not isinstance(spec.memory, MatrixMemory):
         yield Fault(("retention", "value_decay"), "two decays need a matrix memory", "they act on its rows and its columns")
+
+
+def map_of_generator(spec: Spec) -> Iterator[Fault]:
+    """A regularizer of one's own is convex, and its derivative can be inverted on the whole line."""
+    retention = spec.retention
+    if not isinstance(retention, BregmanRetention | FDivergenceRetention):
+        return
+    path, variable = ("retention", "generator"), W if isinstance(retention, BregmanRetention) else letter("t")
+    function = retention.function()
+    point = counterexample(function, variable)
+    if point is not None:
+        yield Fault(path, f"the generator is not convex: its slope falls at {variable} = {point:.3g}", "", "take a convex function")
+        return
+    try:
+        retention.inverse_map(sp.diff(function, variable))
+    except NoInverseError as error:
+        closed = isinstance(retention, BregmanRetention) and retention.inverse == "closed"
+        yield Fault(path, f"the generator {error}", "", "say `inverse: newton`, or take another function" if closed else "take another one")
+
+
+MAX_FEATURES = 4096
+
+
+def width_of_features(spec: Spec) -> Iterator[Fault]:
+    """A polynomial map makes keys wide."""
+    if not isinstance(spec.feature_map, PolynomialMap):
+        return
+    width = spec.feature_map.width(spec.key_dim)
+    if width > MAX_FEATURES:
+        why = f"{MAX_FEATURES} is the most that a state of features times values is built for"
+        remedy = "take a lower degree or a smaller layer.head_dim"
+        yield Fault(
+            ("feature_map", "degree"), f"degree {spec.feature_map.degree} makes {width} features of {spec.key_dim} channels", why, remedy
+        )
+    if isinstance(spec.memory, VectorMemory):
+        yield Fault(
+            ("feature_map", "kind"), "polynomial features for a vector memory", "it has one weight per channel of the key", "use matrix"
+        )
+    for name, gate in spec.gates.items():
+        if gate.per == "key_channel":
+            why = "the memory's rows are features, and no paper says how a channel acts on them"
+            yield Fault(("gates", name, "per"), f"the gate '{name}' is per key_channel under a polynomial map", why, "say `per: head`")
 
 
 def not_built(spec: Spec) -> Iterator[Fault]:

@@ -29,8 +29,8 @@ class Shape(NamedTuple):
 class Inputs:
     """The arguments of an operator.
 
-    `gates` holds all that comes by token and by keyword: gates (`log_alpha`, `eta`, …) and erase keys. With `steps` > 1 the keys, the values
-    and what belongs to a write have that many rows per token.
+    `gates` holds all that comes by token and by keyword: gates (`log_alpha`, `eta`, …) and erase keys. With `steps` > 1 the keys, the
+    values and what belongs to a write have that many rows per token.
     """
 
     q: Tensor

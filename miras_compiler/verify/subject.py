@@ -22,6 +22,7 @@ Run = Callable[[Inputs], Result]
 
 CALM = 2.0  # largest relative change of the output per relative change of v on which precisions are compared
 UNCHUNKED_LENGTH = 37  # tokens tried where the function has no chunk grid
+LONGEST_CHUNK = 128  # longer ones are crossed only from a state near their end
 BEFORE, AFTER = 4, 5  # tokens on either side of a chunk boundary
 TILE = 16  # the tile length of a chunk form, where nothing else is asked for
 CROSSING = "across a boundary"
@@ -51,8 +52,8 @@ class Subject:
 
     @property
     def long(self) -> int:
-        """An odd number of tokens that crosses a chunk boundary, two where that is cheap."""
-        if not self.frozen:
+        """An odd number of tokens that crosses a chunk boundary, two where that is cheap; inside one chunk where a chunk is very long."""
+        if not self.frozen or self.chunk > LONGEST_CHUNK:
             return 23 if self.quick else UNCHUNKED_LENGTH
         return 2 * self.chunk + 5 if self.chunk <= 16 or (self.chunk <= 64 and not self.quick) else self.chunk + 5 + self.chunk % 2
 
@@ -61,7 +62,7 @@ class Subject:
         eta: float | None = None,
     ) -> Inputs:  # fmt: skip
         """Random inputs; K ≠ V where the memory allows it, so that mixed-up axes show."""
-        value = key if self.fields["memory"]["residual"] else key + 1
+        value = key if self.fields["memory"]["residual"] or self.fields["memory"]["kind"] == "vector" else key + 1
         shape = Shape(batch, tokens, heads, key, value)
         return draw_inputs(self.fields, shape, 1000 * self.seed + seed, self.step if eta is None else eta, position)
 
@@ -104,7 +105,7 @@ class Subject:
     @cached_property
     def _calm_step(self) -> tuple[float, float]:
         eta = 0.5
-        while (amplification := self._amplification(eta)) > CALM and eta > 0.5**9:
+        while not (amplification := self._amplification(eta)) <= CALM and eta > 0.5**9:  # nan where it explodes
             eta /= 4
         return eta, amplification
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -17,4 +18,7 @@ class PolynomialMap(FeatureMap):
 
     formula = "φ(x) = (c_|b| √(|b|!/b!) xᵇ) over |b| ≤ degree"
     citation = "ATLAS, arXiv 2505.23735, §3.1"
-    later = "feature maps that change the key's width are not built yet"
+
+    def width(self, key_dim: int) -> int:
+        """K_φ."""
+        return math.comb(key_dim + self.degree, self.degree)

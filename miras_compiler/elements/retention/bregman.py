@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import sympy as sp
 from pydantic import Field
 
 from miras_compiler.elements.retention.base import Retention
 from miras_compiler.elements.user_formula import GENERATOR_IN_W
+from miras_compiler.formula import parse_formula
+from miras_compiler.inverse import closed_inverse, numeric_inverse
 
 
 class BregmanRetention(Retention):
@@ -19,4 +22,14 @@ class BregmanRetention(Retention):
 
     formula = "F = Σ your expression in w,  ψ = (F′)⁻¹"
     citation = "MIRAS, arXiv 2504.13173, §4"
-    later = "solving for the mirror map of a regularizer of your own is not built yet"
+
+    def function(self) -> sp.Expr:
+        """F of one entry, in w."""
+        return parse_formula(self.text, ("w",))
+
+    def generator(self) -> sp.Expr | None:
+        return self.function()
+
+    def inverse_map(self, slope: sp.Expr) -> sp.Expr:
+        """ψ from F'; raises NoInverseError."""
+        return numeric_inverse(slope) if self.inverse == "newton" else closed_inverse(slope)

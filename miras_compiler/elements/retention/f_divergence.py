@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import sympy as sp
 from pydantic import Field
 
-from miras_compiler.elements.base import Positive
+from miras_compiler.elements.base import Positive, exact
 from miras_compiler.elements.retention.base import Retention, Slice
 from miras_compiler.elements.user_formula import GENERATOR_IN_T
+from miras_compiler.formula import parse_formula
+from miras_compiler.inverse import closed_inverse
+from miras_compiler.symbols import A, RowRoot, W, X, larger, letter
+
+T = letter("t")
+ZETA = letter("zeta")
 
 
 class FDivergenceRetention(Retention):
@@ -21,9 +28,25 @@ class FDivergenceRetention(Retention):
 
     formula = "Wₜ = Wₜ₋₁ ⊙ max(0, (f′)⁻¹(−ζₜ − ηₜ gₜ))"
     citation = "MIRAS, arXiv 2504.13173, eq. 17–18"
-    later = "retentions that carry the primal state are not built yet"
     space = "primal"
     start = "uniform"
+    identity = True
+
+    def function(self) -> sp.Expr:
+        """f, in t."""
+        return parse_formula(self.text, ("t",))
+
+    def inverse_map(self, slope: sp.Expr) -> sp.Expr:
+        """(f')⁻¹ in the dual letter a; raises NoInverseError."""
+        return closed_inverse(slope, T)
+
+    def constraint(self) -> sp.Expr | None:
+        return exact(self.total)
+
+    def primal_step(self) -> sp.Expr | None:
+        ratio = self.inverse_map(sp.diff(self.function(), T)).subs(A, X - W - ZETA)  # X − W is −eta g
+        weight = W * larger(sp.Integer(0), ratio)
+        return weight.subs(ZETA, RowRoot(sp.Lambda(ZETA, weight), exact(self.total)))
 
     def gates(self) -> tuple[str, ...]:
         return ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.emit.python_text import WIDTH
 from miras_compiler.errors import InternalError
 from miras_compiler.spec import Spec
@@ -20,6 +21,9 @@ def sizes(spec: Spec, axes: str) -> list[str]:
     if spec.hidden_dim:
         expansion = spec.hidden_dim // spec.key_dim
         lengths["N"] = "head_dim" if expansion == 1 else f"{expansion} * head_dim"
+    if isinstance(spec.feature_map, PolynomialMap):
+        degree = spec.feature_map.degree
+        lengths |= {"F": f"math.comb(head_dim + {degree}, {degree})", "D": str(degree + 1)}
     if unknown := set(axes) - set(lengths):
         raise InternalError(f"a layer has no length for the axis {', '.join(sorted(unknown))} of its operator")
     return [lengths[axis] for axis in axes]

@@ -45,7 +45,8 @@ class _BodyPrinter:
         self.uses = use_counts(program)
         self.printer = Printer()
         self.names: dict[Node, str] = {leaf: program.label(leaf) for leaf in leaves_of(program)}
-        self.tiles = TilePrinter(self.printer, self.operand, self.define_row_map)
+        tokens = [name for leaf, name in self.names.items() if len(leaf.axes) == 2 and leaf.axes[0] == "c"]
+        self.tiles = TilePrinter(self.printer, self.operand, self.define_row_map, next(iter(tokens), "q"))
 
     def body(self, leaves: Sequence[str], outputs: Sequence[str]) -> Body:
         found = {leaf.name: leaf for leaf in leaves_of(self.program)}

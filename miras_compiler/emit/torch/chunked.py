@@ -39,12 +39,13 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     used = {leaf.name for leaf in leaves_of(program)}
     entries = [entry.name for entry in interface.state if entry.name != "position"]
     valid = ["valid"] if "valid" in used else []
-    leaves = [*(argument.name for argument in interface.tokens), *valid, *(argument.name for argument in interface.parameters), *entries]
+    parameters = [argument.name for argument in interface.parameters if argument.name != "feature_coefficients"]
+    leaves = [*(argument.name for argument in interface.tokens), *interface.derived, *valid, *parameters, *entries]
     leaves = [name for name in leaves if name in used]
     next_state = [name for name in entries if not name.endswith("_start")]
     body = print_body(program, SECTIONS, leaves, ["o", *next_state])
     variable = {name: loop_variable(spec, name) for name in entries}
-    tokens = [*(argument.name for argument in interface.tokens), *valid]
+    tokens = [*(argument.name for argument in interface.tokens), *interface.derived, *valid]
     arguments = [f"{name}[:, :, at]" if name in tokens else variable.get(name, name) for name in leaves]
     return fill("chunked.py", common | {
         "form": sentence(EXPLANATION[form.kind]),
@@ -55,8 +56,8 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
         "linear_reads": spec.linear_reads and chunked,
         "tile": default_tile(spec, form, chunked),
         "read_arguments": read_arguments(interface),
-        "unpack_tokens": ", ".join(argument.name for argument in interface.tokens),
-        "parameters": [argument.name for argument in interface.parameters],
+        "unpack_tokens": ", ".join([*(argument.name for argument in interface.tokens), *interface.derived]),
+        "parameters": parameters,
         "valid": bool(valid),
         **state_holes(spec, interface, variable),
         "step_targets": ", ".join(["o", *(variable[name] for name in next_state)]),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import sympy as sp
 
 from miras_compiler.errors import InternalError
+from miras_compiler.inverse import newton_inverse
 from miras_compiler.symbols import Composite, Power0, RealFunction, letter
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)  # how tightly a piece of code binds
@@ -26,9 +27,9 @@ class Code(NamedTuple):
 
 CALLS = {
     "exp": "torch.exp({})", "log": "torch.log({})", "tanh": "torch.tanh({})", "cosh": "torch.cosh({})", "sinh": "torch.sinh({})",
-    "sigmoid": "torch.sigmoid({})", "relu": "torch.relu({})", "gelu": "functional.gelu({})", "silu": "functional.silu({})",
+    "asinh": "torch.asinh({})", "atanh": "torch.atanh({})", "sigmoid": "torch.sigmoid({})", "relu": "torch.relu({})", "gelu": "functional.gelu({})", "silu": "functional.silu({})",
     "gelu_tanh": 'functional.gelu({}, approximate="tanh")', "rsqrt": "torch.rsqrt({})", "normal_cdf": "torch.special.ndtr({})",
-    "magnitude": "torch.abs({})", "signum": "torch.sign({})", "softplus": "softplus({})", "step": "step({})",
+    "magnitude": "torch.abs({})", "signum": "torch.sign({})", "softplus": "softplus({})", "step": "indicator({})",
 }  # fmt: skip
 HELPERS = {
     "power0": '''
@@ -42,8 +43,8 @@ def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x)), without overflow."""
     return torch.logaddexp(x, torch.zeros_like(x))
 ''',
-    "step": '''
-def step(x: Tensor) -> Tensor:
+    "indicator": '''
+def indicator(x: Tensor) -> Tensor:
     """1 where x > 0, else 0."""
     return (x > 0).to(x.dtype)
 ''',
@@ -86,6 +87,21 @@ def forward_substitute(lower: Tensor, right: Tensor, phi: Callable[[Tensor, int]
     return torch.cat(done, -2)
 ''',
 }  # fmt: skip
+IMAGES = ("torch.sinh({})", "torch.exp({})", "torch.sigmoid({})", "torch.tanh({})")  # of the real line, as in inverse.MAPS
+INVERSE = '''
+def {name}(a: Tensor) -> Tensor:
+    """w with F'(w) = a: bisection on the image of the real line, then one Newton step, through which derivatives flow."""
+    with torch.no_grad():
+        low, high = torch.full_like(a, -40.0), torch.full_like(a, 40.0)
+        for _ in range(64):
+            t = (low + high) / 2
+            w = {image}
+            below = {slope} < a
+            low, high = torch.where(below, t, low), torch.where(below, high, t)
+        t = (low + high) / 2
+        w = {image}
+    return w - ({slope} - a) / ({curvature})
+'''
 NEEDS = {"sum_after": ("sum_before",), "segment_sums_before": ("sum_before",)}
 
 
@@ -166,8 +182,9 @@ class Printer:
 
     def call(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> Code:
         name = type(expr).__name__
-        size = max((self.expression(argument, bound).size for argument in expr.args), default=0)
-        arguments = [self.expression(argument, bound).text for argument in expr.args]
+        given = expr.args if not isinstance(expr, newton_inverse) else expr.args[2:]
+        size = max((self.expression(argument, bound).size for argument in given), default=0)
+        arguments = [self.expression(argument, bound).text for argument in given]
         if name == "where_positive":
             return Code(f"torch.where({self.condition(expr.args[0], bound)}, {arguments[1]}, {arguments[2]})", ATOM, size)
         if name in ("larger", "smaller"):
@@ -175,9 +192,12 @@ class Printer:
         if isinstance(expr, Power0):
             return Code(f"{self.need('power0')}({arguments[0]}, {arguments[1]})", ATOM, size)
         if name in CALLS:
-            if name in HELPERS:
-                self.need(name)
+            helper = CALLS[name].partition("(")[0]
+            if helper in HELPERS:
+                self.need(helper)
             return Code(CALLS[name].format(arguments[0]), ATOM, size)
+        if isinstance(expr, newton_inverse):
+            return Code(f"{self.define_inverse(expr)}({self.expression(expr.args[2], bound).text})", ATOM, size)
         if isinstance(expr, Composite):
             self.define(expr)
             return Code(f"{name}({arguments[0]})", ATOM, size)
@@ -190,6 +210,18 @@ class Printer:
         body = self.expression(expr.definition(x), {x: Code("x")}).text
         says = f'"""Derivative of {name.removesuffix("_slope")}."""'
         self.helpers[name] = f"\ndef {name}(x: Tensor) -> Tensor:\n    {says}\n    return {body}\n"
+
+    def define_inverse(self, expr: newton_inverse) -> str:
+        """A helper that inverts a derivative by bisection, with one differentiable Newton step at the end."""
+        slope, kind = expr.args[0], int(expr.args[1])
+        (w,) = slope.variables
+        code = {w: Code("w")}
+        name = "inverse" if "inverse" not in self.helpers else f"inverse{len(self.helpers)}"
+        self.helpers[name] = INVERSE.format(
+            name=name, slope=self.expression(slope.expr, code).text, curvature=self.expression(sp.diff(slope.expr, w), code).text,
+            image=IMAGES[kind].format("t"),
+        )  # fmt: skip
+        return name
 
     def condition(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> str:
         """`a > b` for a − b > 0."""

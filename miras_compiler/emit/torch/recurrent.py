@@ -18,12 +18,13 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
     """Text of recurrent.py. `chunked`: the function has a grid of chunks."""
     spec = rule.spec
     entries = [entry.name for entry in interface.state if entry.name != "position"]
-    leaves = [*(argument.name for argument in interface.inputs), *entries]
+    parameters = [argument.name for argument in interface.parameters if argument.name != "feature_coefficients"]
+    leaves = [*(argument.name for argument in interface.tokens), *interface.derived, *parameters, *entries]
     next_state = [name for name in entries if not name.endswith("_start")]
     body = print_body(rule.step.trace, SECTIONS, leaves, ["o", *next_state, *MEASURES])
     variable = {name: loop_variable(spec, name) for name in entries}
-    token = [f"{argument.name}[:, t]" for argument in interface.tokens]
-    arguments = [*token, *(argument.name for argument in interface.parameters), *variable.values()]
+    token = [f"{name}[:, t]" for name in (*(argument.name for argument in interface.tokens), *interface.derived)]
+    arguments = [*token, *parameters, *variable.values()]
     return fill("recurrent.py", {
         "header": header(spec),
         "name": spec.name,
@@ -34,8 +35,8 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
         "linear_reads": spec.linear_reads and chunked,
         "signature": signature(interface),
             "read_arguments": read_arguments(interface),
-        "unpack_tokens": ", ".join(argument.name for argument in interface.tokens),
-        "parameters": [argument.name for argument in interface.parameters],
+        "unpack_tokens": ", ".join([*(argument.name for argument in interface.tokens), *interface.derived]),
+        "parameters": parameters,
         **state_holes(spec, interface, variable),
         "step_targets": ", ".join(["o", *(variable[name] for name in next_state)]),
         "step_arguments": "\n".join(f"            {argument}," for argument in arguments),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import sympy as sp
+
 from miras_compiler.emit.torch.expression import ATOM, PRODUCT, UNARY, Code, Printer
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.build import placeholder
+from miras_compiler.ir.build import ZETA, ordered, placeholder
 from miras_compiler.ir.nodes import (
     AXIS_ORDER,
     Axes,
@@ -18,19 +20,37 @@ from miras_compiler.ir.nodes import (
     Node,
     Program,
     Reduce,
+    Root,
     TriangularSolve,
 )
 
 LETTERS = "abdefghlmoprst"  # for axes of more than one letter, in einsum
 
 
+ROOT = '''
+def {name}({parameters}) -> Tensor:
+    """The number zeta per row for which the row sums to its total: bisection, then one Newton step, through which derivatives flow."""
+    with torch.no_grad():
+        zeta = torch.zeros_like(({sum_of}).sum({dims}, keepdim=True))
+        low, high = zeta - 40.0, zeta + 40.0
+        for _ in range(64):
+            middle = (low + high) / 2
+            zeta = torch.sinh(middle)
+            below = ({value}).sum({dims}, keepdim=True) < {total}
+            low, high = torch.where(below, low, middle), torch.where(below, middle, high)
+        zeta = torch.sinh((low + high) / 2)
+    return zeta - (({value}).sum({dims}, keepdim=True) - {total}) / ({slope}).sum({dims}, keepdim=True)
+'''
+
+
 class TilePrinter:
     """`operand` gives the code of an argument, `define_row_map` the name of a function that is printed from a program of one row;
-    `lengths` collects the axes whose lengths the code names.
+    `lengths` collects the axes whose lengths the code names; `anchor` is a tensor of tokens, for shapes, dtype and device.
     """
 
-    def __init__(self, printer: Printer, operand: Callable[[Node], Code], define_row_map: Callable[[Program], str]) -> None:
+    def __init__(self, printer: Printer, operand: Callable[[Node], Code], define_row_map: Callable[[Program], str], anchor: str) -> None:
         self.printer = printer
+        self.anchor = anchor
         self.define_row_map = define_row_map
         self.operand = operand
         self.lengths: set[str] = set()
@@ -54,6 +74,8 @@ class TilePrinter:
                 return Code(f"{self.full(inside).at_least(ATOM)}{text}", ATOM, size)
             case TriangularSolve(args=(lower, right)):
                 return Code(self.solve(node, lower, right), ATOM, size)
+            case Root():
+                return Code(self.root(node), ATOM, size)
             case ForwardSubstitute(args=(lower, right, *rows)) if not node.transposed:
                 return Code(self.substitute(node, lower, right, rows), ATOM, size)
         raise InternalError(f"no PyTorch for {node!r}")
@@ -71,14 +93,16 @@ class TilePrinter:
             return value
         self.lengths |= set(node.axes)
         shape = ", ".join(f"dim_{axis}" for axis in node.axes)
-        return Code(f"q.new_full(({shape}{',' if len(node.axes) == 1 else ''}), {value.text})", ATOM, len(node.axes))
+        return Code(f"{self.anchor}.new_full(({shape}{',' if len(node.axes) == 1 else ''}), {value.text})", ATOM, len(node.axes))
 
     def full(self, node: Node) -> Code:
         """A tile with all its entries, where a broadcast would do in an entrywise expression."""
         if isinstance(node, Map) and node.expr == placeholder(0) and len(node.args[0].axes) < len(node.axes):
             self.lengths |= set(node.axes)
             shape = ", ".join(f"dim_{axis}" for axis in node.axes)
-            return Code(f"{self.aligned(node.args[0], node.axes).at_least(ATOM)}.expand(*q.shape[:-2], {shape})", ATOM, len(node.axes))
+            return Code(
+                f"{self.aligned(node.args[0], node.axes).at_least(ATOM)}.expand(*{self.anchor}.shape[:-2], {shape})", ATOM, len(node.axes)
+            )
         return self.operand(node)
 
     def aligned(self, arg: Node, axes: Axes) -> Code:
@@ -130,6 +154,24 @@ class TilePrinter:
             return f"{self.printer.need('sum_after' if node.reverse else 'sum_before')}({code.text}, {dim})"
         flip = f".flip({dim})" if node.reverse else ""
         return f"{code.at_least(ATOM)}{flip}.cumsum({dim}){flip}"
+
+    def root(self, node: Root) -> str:
+        """A call of a helper that finds ζ by bisection."""
+        over = ordered((*node.axes, *node.over))
+        names = [f"x{i}" for i in range(len(node.args))]
+        code = {placeholder(i): Code(name) for i, name in enumerate(names)}
+        value = self.printer.expression(node.expr, code).text
+        slope = self.printer.expression(sp.diff(node.expr, ZETA), code).text
+        dims = tuple(sorted(over.index(axis) - len(over) for axis in node.over))
+        helper = f"multiplier{len(self.printer.helpers)}"
+        parameters = ", ".join(f"{name}: Tensor" for name in names)
+        total = self.printer.expression(node.total, {}).text
+        self.printer.helpers[helper] = ROOT.format(
+            name=helper, parameters=parameters, sum_of=" + ".join(names), value=value, slope=slope, dims=dims, total=total
+        )
+        arguments = ", ".join(self.aligned(arg, over).text for arg in node.args)
+        index = ", ".join("0" if axis in node.over else ":" for axis in over)
+        return f"{helper}({arguments})[..., {index}]"
 
     def substitute(self, node: ForwardSubstitute, lower: Node, right: Node, rows: list[Node]) -> str:
         """A call of the row loop; φ is a function of its own, which gets its rows by token."""

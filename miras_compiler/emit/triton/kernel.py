@@ -9,7 +9,7 @@ from miras_compiler.emit.triton.body import BodyPrinter
 from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS
 from miras_compiler.emit.triton.expression import HELPERS, TritonPrinter
 from miras_compiler.emit.triton.tile import block, place, width
-from miras_compiler.ir.nodes import TOKEN_AXES, Axes, Leaf, Node, Program
+from miras_compiler.ir.nodes import TOKEN_AXES, Axes, Contract, Leaf, Node, Program, Reduce, Rename
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.schedule.inverse import TriangularInverse
 from miras_compiler.schedule.kernel import Kernel
@@ -32,20 +32,24 @@ SECTIONS = (
 
 @dataclass
 class KernelPrinter:
-    """Prints one kernel; `split` names an axis of which every program does one block."""
+    """Prints one kernel; `split` is an axis of which every program does one block, where nothing is summed over it."""
 
     kernel: Kernel
     printer: TritonPrinter
-    split: str = ""
+    split: str = field(init=False, default="")
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.program = self.kernel.program
+        self.split = next((axis for axis in ("v", "n") if self.walks and is_separable(self.program, axis)), "")
         self.found = {leaf.name: leaf for leaf in leaves_of(self.program)}
         self.axes = sorted({axis for node in nodes_of(self.program) for axis in node.axes if axis not in TOKEN_AXES})
         taken = RESERVED | {place(a) for a in self.axes} | {width(a) for a in self.axes} | {block(a) for a in self.axes}
-        self.walks = self.kernel.walk != "each"
         self.body = BodyPrinter(self.program, self.printer, self.load_in_tile, self.is_narrow, taken)
+
+    @property
+    def walks(self) -> bool:
+        return self.kernel.walk != "each"
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -57,6 +61,11 @@ class KernelPrinter:
         leaves = [name for name, role in kernel.roles.items() if role != "valid"]
         results = [result_name(name, kernel) for name in kernel.results]
         return (*leaves, *results, *kernel.entries.values(), *(last_name(name) for name in kernel.last))
+
+    @property
+    def at_tile(self) -> str:
+        """The number of a tile in a buffer with one for each tile of tokens."""
+        return "(slot + i) * H + h" if self.walks else "index * H + h"
 
     @property
     def widths(self) -> tuple[str, ...]:
@@ -94,7 +103,7 @@ class KernelPrinter:
             self.emit("n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)")
         self.emit("first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)")
         if not self.walks:
-            self.emit("i = index - slot")
+            self.emit("i = index - slot", "if i >= tiles:", f"{INDENT}return")
         self.emit("r = tl.arange(0, BC)")
         for axis in self.axes:
             start = f"tl.program_id(1) * {block(axis)} + " if axis == self.split else ""
@@ -125,7 +134,9 @@ class KernelPrinter:
             self.emit("for lane in range(tiles):" if self.kernel.walk == "reverse" else "for i in range(tiles):")
             if self.kernel.walk == "reverse":
                 self.emit("i = tiles - 1 - lane", depth=1)
-        self.emit("t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", "at_row, row = t * H + h, r * H", depth=depth)
+        self.emit(
+            "t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", "at_row, row = t * H + h, r * H", depth=depth
+        )
         if self.kernel.entries:
             self.emit("if SAVE:", depth=depth)
         for name, buffer in self.kernel.entries.items():
@@ -190,7 +201,7 @@ class KernelPrinter:
                         flush()
                     self.emit(self.store_token(name, output, code), depth=depth)
                 else:
-                    self.emit(self.store(result_name(name, self.kernel), output.axes, code, "(slot + i) * H + h"), depth=depth)
+                    self.emit(self.store(result_name(name, self.kernel), output.axes, code, self.at_tile), depth=depth)
                 continue
             before = len(self.lines)
             body.operand(node, node.axes)
@@ -235,7 +246,7 @@ class KernelPrinter:
         if role == "token":
             return self.load_token(leaf.name, leaf)
         if role == "saved":
-            return self.load(leaf.name, leaf, "(slot + i) * H + h")
+            return self.load(leaf.name, leaf, self.at_tile)
         return "tl.where(here, 1.0, 0.0)" if role == "valid" else ""
 
     def load_token(self, name: str, leaf: Leaf) -> str:
@@ -257,6 +268,18 @@ class KernelPrinter:
 
     def store(self, name: str, axes: Axes, code: str, index: str) -> str:
         return f"{('store_number', 'store_row', 'store_tile')[len(axes)]}({name}_ptr, {index}{places(axes)}, {code})"
+
+
+def is_separable(program: Program, axis: str) -> bool:
+    """Whether nothing in the program sums over an axis that every output has."""
+    if not all(axis in node.axes for node in program.outputs.values()):
+        return False
+    return not any(
+        (isinstance(node, Contract) and axis in node.over)
+        or (isinstance(node, Reduce) and node.axis == axis)
+        or (isinstance(node, Rename) and axis in (node.old, node.new))
+        for node in nodes_of(program)
+    )
 
 
 def last_name(name: str) -> str:

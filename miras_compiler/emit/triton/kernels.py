@@ -9,6 +9,7 @@ from miras_compiler.emit.python_text import header, legend, mapping, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernel import KernelPrinter, last_name
+from miras_compiler.emit.triton.tile import width
 from miras_compiler.emit.triton.operation import Operation
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.entered import START
@@ -57,12 +58,15 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
 
 def launch(printed: KernelPrinter) -> str:
     kernel = printed.kernel
-    return f'launch_{kernel.name} = Launch({kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}")'
+    split = f', split="{width(printed.split)}"' if printed.split else ""
+    return (
+        f'launch_{kernel.name} = Launch({kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}"{split})'
+    )
 
 
 def options(printed: list[KernelPrinter]) -> str:
     """Warps and stages by kernel, for widths up to a limit."""
-    rows = [f'    "{each.kernel.name}": ((64, 4, 1), (1 << 30, 8, 1)),' for each in printed]
+    rows = [f'    "{each.kernel.name}": ((64, 4, 1, 32), (1 << 30, 8, 1, 32)),' for each in printed]
     return "{\n" + "\n".join(rows) + "\n}"
 
 

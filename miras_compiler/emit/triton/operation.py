@@ -77,7 +77,7 @@ class Operation:
                 axes = kernel.program.outputs[name].axes
                 made[result_name(name, kernel)] = self.allocation(name, result, axes, kernel)
             for name, buffer in kernel.entries.items():
-                made[buffer] = f'sizes.per_slot("{letters(leaves[name])}", narrow={kernel.name.endswith("seq")})'
+                made[buffer] = f'sizes.per_slot("{letters(leaves[name])}", narrow=True)'
             if kernel.walk == "forward":
                 for name in kernel.last:
                     made[last_name(name)] = f'sizes.per_sequence("{letters(leaves[name])}")'
@@ -90,8 +90,7 @@ class Operation:
             return f'sizes.rows("{letters(tuple(a for a in axes if a not in TOKEN_AXES))}"{dtype})'
         if result == "saved":
             return f'sizes.per_slot("{letters(axes)}", narrow={len(axes) == 2})'
-        where = "per_sequence" if kernel.walk != "each" else "per_slot"
-        return f'sizes.{where}("{letters(axes)}"{"" if where == "per_sequence" else ", narrow=False"})'
+        return f'sizes.{"per_sequence" if kernel.walk != "each" else "shares"}("{letters(axes)}")'
 
     def lengths(self, available: Sequence[str]) -> str:
         """{"K": …} from the shapes of those tensors that are at hand."""
@@ -133,6 +132,7 @@ class Operation:
             "results_saved": in_lines([name if name in self.kept else f"_{name}" for name in results]),
             "results": ", ".join(results),
             "results_type": tuple_type(len(results)),
+            "save": "save" if len(self.schedule.forward) == 1 else "True",
             "lengths": self.lengths(self.inputs),
             "backward_lengths": self.lengths(arguments),
             "allocations": assigned(forward),

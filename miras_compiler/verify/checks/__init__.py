@@ -7,10 +7,11 @@ from miras_compiler.verify.checks.contract import CONTRACT
 from miras_compiler.verify.checks.edge import EDGE
 from miras_compiler.verify.checks.equations import EQUATIONS
 from miras_compiler.verify.checks.gradients import GRADIENTS
+from miras_compiler.verify.checks.guards import GUARDS
 from miras_compiler.verify.checks.identities import IDENTITIES
 from miras_compiler.verify.checks.machine import MACHINE
 from miras_compiler.verify.checks.sequences import SEQUENCES
 
-CHECKS: tuple[Check, ...] = (*EQUATIONS, *GRADIENTS, *SEQUENCES, *EDGE, *IDENTITIES, *CONTRACT, *MACHINE)
+CHECKS: tuple[Check, ...] = (*EQUATIONS, *GRADIENTS, *SEQUENCES, *EDGE, *GUARDS, *IDENTITIES, *CONTRACT, *MACHINE)
 
 __all__ = ["CHECKS", "Check"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
 
 from miras_compiler.verify.checks.base import Check
 from miras_compiler.verify.inputs import Inputs
+from miras_compiler.verify.literal.mirror import slice_axes
 from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.package import Operator
 from miras_compiler.verify.subject import Subject, call
@@ -30,14 +32,25 @@ def boundaries(subject: Subject, tally: Tally) -> None:
             tally.require(f"{name}: position {state['position'].tolist()} after a whole chunk", not state["position"].any())
             for weight in subject.literal.weight_names:
                 tally.same_bits(f"{name}: {weight}_start after a whole chunk", state[f"{weight}_start"], state[weight])
+            if subject.literal.at_chunk_end:
+                for weight in subject.literal.weight_names:
+                    tally.require(f"{name}: {weight}_pending after a whole chunk is not 0", not state[f"{weight}_pending"].any())
             if subject.literal.linear_reads:
                 tally.require(f"{name}: log_beta after a whole chunk is not 0", not state["log_beta"].any())
 
 
 def absent_state(subject: Subject, tally: Tally) -> None:
-    """`initial_state=None` is a zero dual state for a matrix memory; where zero is no state, it is refused."""
+    """`initial_state=None` is a zero dual state for a matrix memory, uniform for f_divergence; where zero is no state, it is refused."""
     inputs = subject.inputs(5, seed=62)
-    zero = replace(inputs, state={name: torch.zeros_like(tensor) for name, tensor in inputs.state.items()})
+    retention = subject.fields["retention"]
+
+    def first(name: str, tensor: torch.Tensor) -> torch.Tensor:
+        if retention["kind"] != "f_divergence":
+            return torch.zeros_like(tensor)
+        entries = math.prod(tensor.shape[axis] for axis in slice_axes(retention["slice"], tensor))
+        return torch.full_like(tensor, float(retention["total"]) / entries)
+
+    zero = replace(inputs, state={name: first(name, tensor) for name, tensor in inputs.state.items()})
     for name, operator in _operators(subject).items():
         if requires_state(subject):
             tally.require(f"{name}: initial_state=None is not refused", _refuses(operator, inputs))
@@ -51,8 +64,9 @@ def absent_state(subject: Subject, tally: Tally) -> None:
 
 
 def requires_state(subject: Subject) -> bool:
-    """Deep memories own their initial weights, and the printed MONETA map divides by the norm of the state."""
-    return subject.fields["memory"]["kind"] not in ("matrix", "vector") or subject.fields["retention"]["kind"] == "lq_printed"
+    """Deep memories own their initial weights; the printed MONETA map divides by the norm of the state, weight_norm keeps it."""
+    deep = subject.fields["memory"]["kind"] not in ("matrix", "vector")
+    return deep or subject.fields["retention"]["kind"] in ("lq_printed", "weight_norm")
 
 
 def _without_state(operator: Operator, inputs: Inputs) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -9,6 +9,7 @@ import torch
 
 from miras_compiler.verify.checks.base import Check
 from miras_compiler.verify.inputs import Inputs, correlated
+from miras_compiler.verify.literal.gates import DECAYS, gate_keyword
 from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.subject import Subject, pull_back
 
@@ -33,31 +34,31 @@ def correlated_keys(subject: Subject, tally: Tally) -> None:
 
 
 def extreme_decays(subject: Subject, tally: Tally) -> None:
-    """Decays of exactly 0, e^−60 and 1 in turn, for alpha and mu, offset against each other."""
+    """Decays of exactly 0, e^−60 and 1 in turn, offset against each other."""
     inputs = subject.inputs(2 * len(LOG_DECAYS) + 1, seed=32, position=subject.chunk - 4)
     gates = dict(inputs.gates)
-    for shift, name in enumerate(name for name in ("log_alpha", "log_mu") if name in gates):
+    for shift, name in enumerate(gate_keyword(name) for name in DECAYS if name in subject.fields["gates"]):
         ring = torch.tensor(LOG_DECAYS, dtype=torch.float64).roll(shift).repeat(3)[: inputs.length]
-        gates[name] = ring[None, :, None].expand_as(gates[name]).clone()
+        gates[name] = ring.reshape(-1, *[1] * (gates[name].dim() - 2)).expand_as(gates[name]).clone()
     _against_the_literal_model(subject, tally, replace(inputs, gates=gates))
 
 
 def has_decay(subject: Subject) -> bool:
-    return bool({"alpha", "mu"} & set(subject.fields["gates"]))
+    return bool(set(DECAYS) & set(subject.fields["gates"]))
 
 
 def zero_residual(subject: Subject, tally: Tally) -> None:
-    """e = 0 to the bit at every second token (k = 0, so u is ln_bias or 0), and at the first token of a memory of zeros."""
+    """e = 0 to the bit at every second write (k = 0, so u is ln_bias or 0), and at the first token of a memory of zeros."""
     inputs = subject.inputs(6, seed=33, position=subject.chunk - 3)
-    even = (torch.arange(inputs.length) % 2 == 0)[None, :, None, None]
-    nothing = inputs.parameters["ln_bias"].expand_as(inputs.v) if inputs.parameters else torch.zeros_like(inputs.v)
+    even = (torch.arange(inputs.k.shape[1]) % 2 == 0)[None, :, None, None]
+    nothing = inputs.parameters["ln_bias"].expand_as(inputs.v) if "ln_bias" in inputs.parameters else torch.zeros_like(inputs.v)
     silent = replace(inputs, k=torch.where(even, torch.zeros_like(inputs.k), inputs.k), v=torch.where(even, nothing, inputs.v))
     _against_the_literal_model(subject, tally, silent)
     if subject.fields["retention"]["kind"] in ("none", "l2"):
         empty = subject.inputs(6, seed=34)
         state = {name: torch.zeros_like(tensor) for name, tensor in empty.state.items()}
         residual = empty.k if subject.fields["memory"]["residual"] else torch.zeros_like(empty.v)
-        bias = empty.parameters["ln_bias"] if empty.parameters else torch.zeros_like(empty.v)
+        bias = empty.parameters.get("ln_bias", torch.zeros_like(empty.v))
         _against_the_literal_model(subject, tally, replace(empty, v=residual + bias, state=state))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from miras_compiler.verify.checks.base import Check
-from miras_compiler.verify.literal.mirror import mirror_map, stationarity
+from miras_compiler.verify.literal.mirror import PRIMAL, mirror_map, stationarity
 from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.subject import CROSSING, Subject, call
 
@@ -43,7 +43,7 @@ def mirror_map_is_the_argmin(subject: Subject, tally: Tally) -> None:
 
 
 def has_argmin(subject: Subject) -> bool:
-    return subject.fields["retention"]["kind"] not in ("none", "l2", "lq_printed")
+    return subject.fields["retention"]["kind"] not in ("none", "l2", "lq_printed", *PRIMAL)
 
 
 def parallel_form(subject: Subject, tally: Tally) -> None:

@@ -71,7 +71,7 @@ def dtypes(subject: Subject, tally: Tally) -> None:
             (output, state), gradients = pull_back(run, given)
             tally.require(f"{name}: {dtype} inputs give {output.dtype} outputs", output.dtype == dtype)
             for entry, tensor in state.items():
-                right = torch.int64 if entry == "position" else state_dtype
+                right = torch.int64 if entry in ("position", "window_length") else state_dtype
                 tally.require(f"{name}: {dtype} inputs give a {tensor.dtype} state {entry}", tensor.dtype == right)
             for entry, tensor in given.leaves().items():
                 tally.require(f"{name}: d{entry} is {gradients[entry].dtype}", gradients[entry].dtype == tensor.dtype)

@@ -49,11 +49,11 @@ def split(run: Run, cuts: Sequence[int]) -> Run:
 def splitting(subject: Subject, tally: Tally) -> None:
     long = f"T {subject.long}"
     around: Sequence[int] = (subject.chunk - 1, subject.chunk, subject.chunk + 1)
-    if not subject.frozen:
+    if not subject.frozen or subject.chunk + 1 >= subject.long:
         around = (5, 6)
     ways: list[tuple[str, Sequence[int]]] = [(CROSSING, range(1, subject.probes[CROSSING].length)), (long, around)]
     if not subject.quick:
-        ways += [(long, (max(subject.chunk // 2, 7),)), (long, range(1, subject.long))]
+        ways += [(long, (max(min(subject.chunk, subject.long) // 2, 7),)), (long, range(1, subject.long))]
     with torch.no_grad():
         for name, run in subject.forms.items():
             whole = subject.recurrent if name == "recurrent" else {label: run(subject.probes[label]) for label in (CROSSING, long)}
@@ -80,7 +80,7 @@ def split_gradients(subject: Subject, tally: Tally) -> None:
 
 def packing(subject: Subject, tally: Tally) -> None:
     """Sequences of odd lengths, each with its own state, some of them in the middle of a chunk, packed into one row."""
-    lengths = (5, 1, 7, 2) if subject.quick else (5, 1, subject.chunk + 3, 2, 11)
+    lengths = (5, 1, 7, 2) if subject.quick else (5, 1, min(subject.chunk, subject.long) + 3, 2, 11)
     offsets = (0, *itertools.accumulate(lengths))
     tokens = subject.inputs(sum(lengths), seed=25, batch=1)
     states = subject.inputs(1, seed=26, batch=len(lengths), position=subject.chunk - 2).state
@@ -96,6 +96,16 @@ def packing(subject: Subject, tally: Tally) -> None:
             output, state = subject.run(operator)(packed)
             tally.compare(f"{name} o", output, expected)
             tally.compare_all(f"{name} state", state, expected_state)
+        if subject.literal.window > 1:
+            empty = replace(packed, state={name: tensor for name, tensor in states.items() if not name.startswith("window_")})
+            for name, run in subject.forms.items():
+                for which, way in {"packed": run, "separate": _separately(run, offsets)}.items():
+                    output, state = way(empty)
+                    again, final = way(replace(packed, state=state))
+                    if which == "packed":
+                        twice = torch.cat((output, again), 1), final
+                tally.compare(f"{name} twice, from empty windows o", twice[0], torch.cat((output, again), 1))
+                tally.compare_all(f"{name} twice, from empty windows state", twice[1], final)
     tally.remarks.append(f"lengths {', '.join(map(str, lengths))}")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import torch
 import torch.nn.functional as functional
@@ -18,7 +19,12 @@ def formula_value(text: str, names: Mapping[str, Tensor]) -> Tensor:
     """Value of `text` with each name bound to a tensor whose last axis is the row, or has length 1 for one number per token."""
     width = max(tensor.shape[-1] for tensor in names.values())
     one = torch.ones_like(next(iter(names.values()))[..., :1])
-    return _value(ast.parse(text.strip(), mode="eval").body, names, one, width)
+    return _value(_tree(text), names, one, width)
+
+
+@cache
+def _tree(text: str) -> ast.expr:
+    return ast.parse(text.strip(), mode="eval").body
 
 
 def _value(node: ast.expr, names: Mapping[str, Tensor], one: Tensor, width: int) -> Tensor:

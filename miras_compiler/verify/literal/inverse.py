@@ -1,7 +1,7 @@
 """Numerical inverses of the derivative of a convex formula: the x with F'(x) = a, by Newton's method inside a bracket.
 
-F' and F'' are autograd's, of the formula that `formula_value` reads; no symbolic mathematics. The domain of F (where it is finite and F'' > 0)
-is found by trying points, so that `w*log(w) - w` is solved on (0, ∞) and `-sqrt(1 - w**2)` on (−1, 1).
+F' and F'' come from `jet`; no symbolic mathematics. The domain of F (where it is finite and
+F'' > 0) is found by trying points, so that `w*log(w) - w` is solved on (0, ∞) and `-sqrt(1 - w**2)` on (−1, 1).
 """
 
 from __future__ import annotations
@@ -11,23 +11,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.literal.formula_value import formula_value
+from miras_compiler.verify.literal.jet import slopes
 
 STARTS = (1.0, 0.5, 0.25, 0.1, -0.5, -1.0, 2.0, 4.0, -2.0)
 LARGEST = 120  # domains are followed up to about 2^120
-ROUNDS = 400
-
-
-def slopes(text: str, letter: str, x: Tensor) -> tuple[Tensor, Tensor]:
-    """F'(x) and F''(x), entrywise and detached."""
-    with torch.enable_grad():
-        leaf = x.detach().clone().requires_grad_()
-        value = formula_value(text, {letter: leaf.unsqueeze(-1)}).squeeze(-1)
-        (first,) = torch.autograd.grad(value.sum(), leaf, create_graph=True, materialize_grads=True)
-        if not first.requires_grad:
-            return first.detach(), torch.zeros_like(first)
-        (second,) = torch.autograd.grad(first.sum(), leaf, allow_unused=True, materialize_grads=True)
-    return first.detach(), second.detach()
+ROUNDS = 250
 
 
 @cache
@@ -45,8 +33,9 @@ def solve(text: str, letter: str, a: Tensor, guess: Tensor | None = None, lowest
     high = torch.full_like(a, high_end)
     x = torch.full_like(a, start) if guess is None else guess.detach().clamp(low, high)
     below, above = slopes(text, letter, low)[0] >= a, slopes(text, letter, high)[0] <= a
+    pinned = below | above | ~a.isfinite()
     x = torch.where(below, low, torch.where(above, high, x))
-    close = 8 * torch.finfo(a.dtype).eps
+    close = torch.finfo(a.dtype).eps ** 0.8  # the caller's last Newton step squares what is left
     for _ in range(ROUNDS):
         first, second = slopes(text, letter, x)
         high, low = torch.where(first > a, x, high), torch.where(first > a, low, x)
@@ -54,7 +43,7 @@ def solve(text: str, letter: str, a: Tensor, guess: Tensor | None = None, lowest
         reach = 1 + 2 * x.abs()  # an end that nothing has come near yet is no reason to jump half way to it
         middle = (low + (high - low) / 2).clamp(x - reach, x + reach)
         better = torch.where((newton >= low) & (newton <= high), newton, middle)
-        better = torch.where(below | above, x, better)
+        better = torch.where(pinned, x, better)
         settled = ((better - x).abs() <= close * x.abs()) | ((first - a).abs() <= close * torch.maximum(a.abs(), (second * x).abs()))
         x = better
         if settled.all():
@@ -62,9 +51,9 @@ def solve(text: str, letter: str, a: Tensor, guess: Tensor | None = None, lowest
     return x
 
 
-def inverse_derivative(text: str, letter: str, a: Tensor) -> Tensor:
+def inverse_derivative(text: str, letter: str, a: Tensor, guess: Tensor | None = None) -> Tensor:
     """(F')⁻¹(a), differentiable once: the last Newton step from the solution is taken with a alive, and has the slope 1/F''."""
-    x = solve(text, letter, a)
+    x = solve(text, letter, a, guess)
     first, second = slopes(text, letter, x)
     return x - (first - a) / second
 

@@ -25,8 +25,8 @@ def slice_axes(name: str, weight: Tensor) -> tuple[int, ...]:
     return SLICES[name] if weight.dim() == 4 else (-1,)
 
 
-def mirror_map(retention: Mapping[str, Any], dual: Tensor) -> Tensor:
-    """ψ(A) for one weight of every head."""
+def mirror_map(retention: Mapping[str, Any], dual: Tensor, guess: Tensor | None = None) -> Tensor:
+    """ψ(A) for one weight of every head; `guess` is where a numerical solution begins."""
     match retention["kind"]:
         case "none" | "l2" | "elastic_net" | "weight_norm" | "f_divergence":
             return dual
@@ -46,7 +46,7 @@ def mirror_map(retention: Mapping[str, Any], dual: Tensor) -> Tensor:
         case "elastic_net_ftrl":
             return soft_threshold(dual, float(retention["threshold"]))
         case "bregman":
-            return inverse_derivative(retention["generator"], "w", dual)
+            return inverse_derivative(retention["generator"], "w", dual, guess)
     raise NotImplementedError(f"no literal mirror map of kind {retention['kind']}")
 
 

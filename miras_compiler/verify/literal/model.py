@@ -6,10 +6,10 @@
 Layout as in the operator's contract: tokens [B,T,H,·], gates [B,T,H] (or with a channel axis), decays as logarithms, the state a dictionary
 of [B,H,…] tensors. Every operation is differentiable, so autograd through the loop is the reference for all gradients.
 
-Where MATH leaves a choice: with `steps: n` the trace has one ℓ, ‖e‖ and ‖g‖ per write ([B,n·T,H]) and one ‖A‖ per token; with a window ℓ and
-‖e‖ are the token's own and ‖g‖ is of the whole sum; with three keys u is κ W_r and g the whole step over −eta; the preconditioner's g has the
-write key in it. Muon's chunk_end: pending_t = pending_{t−1} + (mu_t/C) S − eta_t g_t and A decays token by token; when the chunk is full,
-S = pending, A += NS(S), pending = 0, and weight_norm gives the columns the norms that they had when the chunk began.
+Where MATH leaves a choice: with `steps: n` the trace has one ℓ, ‖e‖ and ‖g‖ per write ([B,n·T,H]) and one ‖A‖ per token; with a window
+ℓ and ‖e‖ are the token's own and ‖g‖ is of the whole sum; with three keys u is κ W_r and g the whole step over −eta; the preconditioner's
+g has the write key in it. Muon's chunk_end: pending_t = pending_{t−1} + (mu_t/C) S − eta_t g_t and A decays token by token; when the
+chunk is full, S = pending, A += NS(S), pending = 0, and weight_norm gives the columns the norms that they had when the chunk began.
 """
 
 from __future__ import annotations
@@ -24,8 +24,15 @@ from torch import Tensor
 from miras_compiler.verify.literal.bias import derivative, has_printed_derivative, loss, norm
 from miras_compiler.verify.literal.feature_map import features
 from miras_compiler.verify.literal.gates import (
-    ERASE_KEYS, PER_WRITE, as_row, log_decay, loss_gates, off_weight, on_weight, preconditioner_gain,
-)  # fmt: skip
+    ERASE_KEYS,
+    PER_WRITE,
+    as_row,
+    log_decay,
+    loss_gates,
+    off_weight,
+    on_weight,
+    preconditioner_gain,
+)
 from miras_compiler.verify.literal.memory import predict, weight_shapes
 from miras_compiler.verify.literal.mirror import PRIMAL, mirror_map
 from miras_compiler.verify.literal.newton_schulz import newton_schulz
@@ -91,6 +98,7 @@ class LiteralModel:
         self, q: Tensor, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], parameters: Mapping[str, Tensor], state: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor], LiteralTrace]:
         """Outputs [B,T,H,V], the final state in the contract's layout, and the trace. `gates` holds the erase keys too."""
+        self._recent = []
         held = self._enter(state, k, v, gates)
         outputs, measured, sizes = [], [], []
         for t in range(q.shape[1]):
@@ -106,8 +114,8 @@ class LiteralModel:
             sizes.append(_size(held.dual))
             held = replace(held, position=(held.position + 1) % self.size)
         self._recent = []
-        trace = LiteralTrace(*(torch.stack(column, 1) for column in zip(*measured, strict=True)), torch.stack(sizes, 1))
-        return torch.stack(outputs, 1), self._leave(held), trace
+        losses, errors, surprises = (torch.stack(column, 1) for column in zip(*measured, strict=True))
+        return torch.stack(outputs, 1), self._leave(held), LiteralTrace(losses, errors, surprises, torch.stack(sizes, 1))
 
     def _enter(self, state: Mapping[str, Tensor], k: Tensor, v: Tensor, gates: Mapping[str, Tensor]) -> Carried:
         """The state's parts; absent entries mean no momentum, a fresh chunk, an empty window."""
@@ -122,7 +130,7 @@ class LiteralModel:
             start={name: state.get(f"{name}_start", dual[name]) for name in dual},
             pending={name: state.get(f"{name}_pending", zeros[name]) for name in dual},
             position=state.get("position", torch.zeros(k.shape[0], dtype=torch.int64)),
-            log_beta=self._on_weight("alpha", state["log_beta"]) if "log_beta" in state else self._nothing(k),
+            log_beta=self.on_weight("alpha", state["log_beta"]) if "log_beta" in state else self._nothing(k),
             preconditioner=state.get("preconditioner", torch.zeros_like(dual[self.weight_names[0]][..., 0])),
             window=window,
         )
@@ -161,8 +169,8 @@ class LiteralModel:
     ) -> tuple[Carried, list[Measures]]:
         """All writes of one token: `steps` of them, the decay before the first."""
         token = {name: gate[:, t] for name, gate in gates.items() if name not in PER_WRITE}
-        decay = self._log_decay(token, k)
-        keep = self._on_weight("mu", log_decay(token, "mu").exp()) if "log_mu" in token else self._nothing(k)
+        decay = self.log_decay(token, k)
+        keep = self.on_weight("mu", log_decay(token, "mu").exp()) if "log_mu" in token else self._nothing(k)
         measures = []
         for step in range(self.steps):
             at = t * self.steps + step
@@ -175,7 +183,7 @@ class LiteralModel:
     def _one_write(
         self, held: Carried, row: Weights, token: Weights, alpha: Tensor, keep: Tensor, parameters: Mapping[str, Tensor]
     ) -> tuple[Carried, Measures]:
-        eta = self._on_weight("eta", token["eta"])
+        eta = self.on_weight("eta", token["eta"])
         ahead = {name: keep * held.momentum[name] if self.kind == "nesterov" else torch.zeros_like(held.dual[name]) for name in held.dual}
         weights = self._measured_at(held.dual, held.start, alpha, ahead)
         rows = row
@@ -194,7 +202,7 @@ class LiteralModel:
             eta = eta / (1 + eta * float(self.bias["scale"]) * _wide(key.square().sum(-1), self.dimensions))
         if self.kind == "preconditioned":
             decay = log_decay(token, "alpha_d").exp()
-            seen = self._on_weight("alpha_d", decay, 3) * held.preconditioner + self._on_weight("eta_d", token["eta_d"], 3) * key.square()
+            seen = self.on_weight("alpha_d", decay, 3) * held.preconditioner + self.on_weight("eta_d", token["eta_d"], 3) * key.square()
             held = replace(held, preconditioner=seen)
             surprise = {name: preconditioner_gain(seen).unsqueeze(-1) * g for name, g in surprise.items()}
             measures = (*measures[:2], _size(surprise))
@@ -256,7 +264,8 @@ class LiteralModel:
         for known, weights in self._recent:
             if known is dual:
                 return weights
-        weights = {name: mirror_map(self.retention, weight) for name, weight in dual.items()}
+        near = self._recent[0][1] if self._recent else {}
+        weights = {name: mirror_map(self.retention, weight, near.get(name)) for name, weight in dual.items()}
         self._recent = [(dual, weights), *self._recent[:2]]
         return weights
 
@@ -298,15 +307,15 @@ class LiteralModel:
         t = {name: at if name in PER_WRITE else at // self.steps for name in self.loss_gates}
         return {"k": k[:, at].unsqueeze(-2), "v": v[:, at].unsqueeze(-2), **{name: as_row(gates[name][:, t[name]]) for name in t}}
 
-    def _log_decay(self, token: Mapping[str, Tensor], k: Tensor) -> Tensor:
+    def log_decay(self, token: Mapping[str, Tensor], k: Tensor) -> Tensor:
         """log alpha_t against a weight, the second decay added; 0 where nothing is forgotten."""
         total = self._nothing(k)
         for name in ("alpha", "alpha_value"):
             if f"log_{name}" in token:
-                total = total + self._on_weight(name, log_decay(token, name))
+                total = total + self.on_weight(name, log_decay(token, name))
         return total
 
-    def _on_weight(self, name: str, gate: Tensor, dimensions: int | None = None) -> Tensor:
+    def on_weight(self, name: str, gate: Tensor, dimensions: int | None = None) -> Tensor:
         return on_weight(gate, self.per.get(name, "head"), dimensions or self.dimensions)
 
     def _nothing(self, k: Tensor) -> Tensor:

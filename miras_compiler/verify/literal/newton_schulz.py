@@ -20,7 +20,7 @@ COEFFICIENTS: dict[str, tuple[tuple[float, float, float], ...]] = {
 
 
 def newton_schulz(x: Tensor, coefficients: str) -> Tensor:
-    """NS₅ of one weight matrix of every head, [B,H,R,C]: X/(‖X‖_F + 1e-7), five times X ← aX + (bP + cP²)X with P = XXᵀ on the short side."""
+    """NS₅ of one weight matrix of every head, [B,H,R,C]: X/(‖X‖_F + 1e-7), five times X ← aX + (bP + cP²)X, P = XXᵀ on the short side."""
     size = norm(x.flatten(-2)).unsqueeze(-1)
     tall = x.shape[-2] > x.shape[-1]
     x = x / (size + FLOOR)

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.literal.inverse import domain, slopes, solve
+from miras_compiler.verify.literal.inverse import domain, solve
+from miras_compiler.verify.literal.jet import slopes
 from miras_compiler.verify.literal.mirror import slice_axes, soft_threshold
 
 SHORTEST = 1e-5

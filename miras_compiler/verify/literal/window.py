@@ -38,9 +38,9 @@ def leave_window(window: Window) -> dict[str, Tensor]:
 
 
 def look_back(window: Window, token: Rows, gamma: Tensor) -> Rows:
-    """The c rows of this token's surprise, oldest first, and as `gamma` [B,H,c,1] their weights; an empty slot repeats the token with weight 0.
+    """The c rows of this token's surprise, oldest first, and as `gamma` [B,H,c,1] their weights.
 
-    gamma [B,H,c] is the token's own: its entry l weighs the token l steps back.
+    gamma [B,H,c] is the token's own: its entry l weighs the token l steps back. An empty slot repeats the token with weight 0.
     """
     slots = gamma.shape[-1] - 1
     filled = torch.arange(slots) >= slots - window.length[:, None]

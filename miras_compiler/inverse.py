@@ -1,0 +1,164 @@
+"""Inverses of derivatives: w with F'(w) = a, closed where a solver finds it and numbers confirm it, else by bisection.
+
+A solver may lose signs or return several branches; a branch counts only if F'(w(a)) = a at numbers on both sides of 0. F' must take
+every real value: the dual state goes anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import sympy as sp
+
+from miras_compiler.symbols import A, Power0, RealFunction, W, letter, magnitude, power0, sigmoid, signum
+
+VOCABULARY = (sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh, sp.asinh, sp.atanh)
+
+PROBES = tuple(sp.Rational(*pair) for pair in ((-41, 3), (-7, 3), (-1, 4), (1, 3), (9, 4), (40, 3)))
+STEP = 1e-4
+MAPS: tuple[tuple[str, Callable[[float], float]], ...] = (
+    ("real", math.sinh), ("positive", math.exp), ("unit", lambda t: 1 / (1 + math.exp(-t))), ("symmetric", math.tanh),
+)  # fmt: skip
+
+
+class NoInverseError(Exception):
+    """Why there is no inverse, in words that follow "the generator"."""
+
+
+class newton_inverse(RealFunction):
+    """`newton_inverse(Lambda(w, F'(w)), kind, a)`: w with F'(w) = a, found numerically; `kind` numbers the domain in MAPS."""
+
+    nargs = 3
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        slope = self.args[0]
+        (w,) = slope.variables
+        return 1 / sp.diff(slope.expr, w).xreplace({w: self})
+
+
+class Domain(NamedTuple):
+    """Where a derivative lives, as the image of the real line under a map of MAPS."""
+
+    kind: int
+
+    @property
+    def name(self) -> str:
+        return MAPS[self.kind][0]
+
+
+def closed_inverse(slope: sp.Expr, variable: sp.Symbol = W) -> sp.Expr:
+    """w(a) in A; raises NoInverseError."""
+    candidates = _candidates(slope, variable)
+    right = [_written_stably(candidate) for candidate in candidates if _solves(slope, variable, candidate)]
+    for candidate in right:
+        if _keeps_digits(candidate):
+            return candidate
+    if right:
+        raise NoInverseError("has a derivative whose closed inverse cancels in floating point")
+    missing = [probe for probe in PROBES if candidates and not any(_value(c, A, probe) is not None for c in candidates)]
+    if missing:
+        raise NoInverseError(f"has a derivative that does not take the value {missing[0]}, so that the map does not reach every dual state")
+    raise NoInverseError("has a derivative without a closed inverse")
+
+
+def _candidates(slope: sp.Expr, variable: sp.Symbol) -> list[sp.Expr]:
+    """What a solver finds, and for an odd derivative what it finds for positive w, mirrored."""
+    above = slope.replace(magnitude, lambda x: x).replace(signum, lambda _: sp.Integer(1))
+    found: list[sp.Expr] = []
+    for equation in dict.fromkeys((slope, above)):
+        try:
+            found += [each for each in sp.solve(equation - A, variable) if not each.atoms(sp.Function) - each.atoms(*VOCABULARY)]
+        except NotImplementedError:
+            continue
+    if sp.simplify(_plain(slope).subs(variable, -variable) + _plain(slope)) == 0:
+        found += [signum(A) * _guarded(each.subs(A, letter("size"))).subs(letter("size"), magnitude(A)) for each in list(found)]
+    return found
+
+
+def _guarded(expr: sp.Expr) -> sp.Expr:
+    """Fractional powers that are 0 at 0, and so are their derivatives."""
+    return expr.replace(lambda e: isinstance(e, sp.Pow) and not e.exp.is_integer, lambda e: power0(e.base, e.exp))
+
+
+def _written_stably(expr: sp.Expr) -> sp.Expr:
+    """exp(a)/(exp(a) + 1) overflows where sigmoid(a) does not, log(a + √(a² + 1)) cancels where asinh(a) does not."""
+    for plain, stable in ((1 / (1 + sp.exp(-A)), sigmoid(A)), (sp.asinh(A), sp.asinh(A)), (sp.tanh(A), sp.tanh(A))):
+        if all(abs(_value(expr, A, probe) - _value(plain, A, probe)) < 1e-20 for probe in PROBES):
+            return stable
+    return sp.simplify(expr)
+
+
+def _plain(expr: sp.Expr) -> sp.Expr:
+    """In sympy's own functions, which it can evaluate."""
+    expr = expr.replace(magnitude, sp.Abs).replace(signum, sp.sign)
+    return expr.replace(Power0, lambda base, exponent: base**exponent).replace(sigmoid, lambda x: 1 / (1 + sp.exp(-x)))
+
+
+def numeric_inverse(slope: sp.Expr, variable: sp.Symbol = W) -> sp.Expr:
+    """w(a) as a `newton_inverse`; raises NoInverseError if the derivative does not rise from −∞ to ∞ on any domain that we know."""
+    function = sp.lambdify(variable, _plain(slope), "math")
+    for kind, (_, image) in enumerate(MAPS):
+        if _is_onto(function, image):
+            return newton_inverse(sp.Lambda(variable, slope), sp.Integer(kind), A)
+    raise NoInverseError("has a derivative that does not rise from −∞ to ∞ on the real line, the positive numbers, (0, 1) or (−1, 1)")
+
+
+def counterexample(function: sp.Expr, variable: sp.Symbol = W) -> float | None:
+    """A point at which the function is not convex (its slope falls), among a few hundred; None if there is none."""
+    slope = sp.lambdify(variable, _plain(sp.diff(function, variable)), "math")
+    points = [sign * 1.07**i for sign in (-1, 1) for i in range(-80, 60)]
+    for point in sorted(points, key=abs):
+        low, high = _call(slope, point * (1 - STEP)), _call(slope, point * (1 + STEP))
+        if low is not None and high is not None and (high - low) * (1 if point > 0 else -1) < -1e-12 * max(1.0, abs(high), abs(low)):
+            return point
+    return None
+
+
+def _solves(slope: sp.Expr, variable: sp.Symbol, candidate: sp.Expr) -> bool:
+    """Whether slope(candidate(a)) = a at every probe."""
+    for probe in PROBES:
+        w = _value(candidate, A, probe)
+        value = None if w is None else _value(slope, variable, w)
+        if value is None or abs(value - probe) > 1e-10 * (1 + abs(probe)):
+            return False
+    return True
+
+
+def _keeps_digits(candidate: sp.Expr) -> bool:
+    """Whether double precision is enough to evaluate the inverse, also far out."""
+    plain = _plain(candidate)
+    function = sp.lambdify(A, plain, "numpy")
+    for probe in (*PROBES, *(sign * sp.Integer(10) ** power for power in (3, 6) for sign in (-1, 1))):
+        with np.errstate(all="ignore"):
+            value = float(function(np.float64(float(probe))))
+        exact_value = _value(candidate, A, probe)
+        if exact_value is not None and abs(exact_value) < 1e300 and not abs(value - exact_value) <= 1e-9 * abs(exact_value) + 1e-300:
+            return False
+    return True
+
+
+def _value(expr: sp.Expr, variable: sp.Symbol, at: sp.Expr) -> sp.Expr | None:
+    value = sp.N(_plain(expr).subs(variable, at), 40)
+    return value if value.is_number and value.is_real and value.is_finite else None
+
+
+def _is_onto(function: Callable[[float], float], image: Callable[[float], float]) -> bool:
+    """Rises all along the image of the real line, from far below 0 to far above."""
+    values = [_call(function, image(t / 4)) for t in range(-60, 61)]
+    if any(value is None for value in values):
+        return False
+    known = [value for value in values if value is not None]
+    rising = all(low < high for low, high in pairwise(known))
+    return rising and known[0] < -10 and known[-1] > 10
+
+
+def _call(function: Callable[[float], float], at: float) -> float | None:
+    try:
+        value = function(at)
+    except (ValueError, ZeroDivisionError, OverflowError, TypeError, NameError):
+        return None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -1,0 +1,163 @@
+"""Kernels cut by dependence on what is carried from tile to tile.
+
+One rule for both directions. What does not depend on the carried tiles runs first, for all tiles of tokens at once (`prep`, `pre`);
+what the next carried tiles are made of walks from tile to tile (`main`, `seq`) and leaves each of them as it finds it in a buffer; the
+remaining outputs follow, again for all tiles at once (`read`, `post`). What a kernel loads of the others' results and what it computes
+again is its frontier, a minimum cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from miras_compiler.ir.build import input_tile
+from miras_compiler.ir.nodes import Label, Leaf, Node, Program, State
+from miras_compiler.ir.traverse import dependents, labels_in_use, leaves_of, topological
+from miras_compiler.passes import run_passes
+from miras_compiler.schedule.buffers import Buffers
+from miras_compiler.schedule.frontier import find_frontier, price_loads
+from miras_compiler.schedule.fused import AT, adjoint_of, backward_results, backward_roles, carried_states, forward_results, forward_roles
+from miras_compiler.schedule.inverse import invert_triangles
+from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
+from miras_compiler.schedule.price import Prices
+
+FORWARD, BACKWARD = ("prep", "main", "read"), ("pre", "seq", "post")
+
+
+def build_cut(program: Program, reason: str, last: tuple[str, ...] = (), prices: Prices | None = None) -> Schedule:
+    """Up to three kernels forward and three backward; those that would do nothing are left out."""
+    prices = prices or Prices()
+    forward = run_passes(invert_triangles(program))
+    adjoint = run_passes(adjoint_of(program))
+    buffers = Buffers(forward, adjoint)
+    entered = {name: name + AT for name in carried_states(program)}
+    first = _Pass(forward, forward_roles(forward), forward_results(forward), {}, buffers, prices)
+    second = _Pass(adjoint, backward_roles(adjoint), backward_results(adjoint), entered, buffers, prices)
+    return Schedule(
+        first.kernels(FORWARD, "forward", last),
+        second.kernels(BACKWARD, "reverse", tuple(f"d_{name}" for name in last)),
+        reason,
+    )
+
+
+@dataclass
+class _Pass:
+    """One direction: its program, where the leaves come from, and where the outputs go.
+
+    `entered` names the buffers of states that the other direction has carried.
+    """
+
+    program: Program
+    roles: Mapping[str, Role]
+    results: Mapping[str, Result]
+    entered: Mapping[str, str]
+    buffers: Buffers
+    prices: Prices
+
+    @property
+    def carried(self) -> list[Leaf]:
+        return [leaf for leaf in leaves_of(self.program) if isinstance(leaf, State) and leaf.name not in self.entered]
+
+    def kernels(self, names: tuple[str, str, str], walk: Walk, last: tuple[str, ...]) -> tuple[Kernel, ...]:
+        """Early, walking and late kernel."""
+        program, prices = self.program, self.prices
+        carried = self.carried
+        states = {leaf.name for leaf in carried}
+        nexts = {name: node for name, node in program.outputs.items() if name in states}
+        others = {name: node for name, node in program.outputs.items() if name not in states}
+        depends = dependents(program.outputs.values(), carried) - set(carried)
+        path = depends & set(topological(nexts.values()))
+        before = tuple(self.buffers.names)
+
+        walk_loads = price_loads(set(topological(nexts.values())) - path, before, prices, "walk") | dict.fromkeys(carried, 0.0)
+        to_walk = self.crossing(find_frontier(list(nexts.values()), path, walk_loads, prices, "walk"))
+        if self.is_worth_a_kernel(others, depends - path):
+            late_loads = price_loads(topological(others.values()), (*before, *to_walk, *others.values()), prices, "each")
+            to_late = find_frontier(list(others.values()), depends - path, late_loads, prices, "each")
+            walking = nexts
+        else:
+            whole = topological(program.outputs.values())
+            walk_loads = price_loads(set(whole) - depends, before, prices, "walk") | dict.fromkeys(carried, 0.0)
+            to_walk = self.crossing(find_frontier(list(program.outputs.values()), depends, walk_loads, prices, "walk"))
+            to_late, walking, others = (), dict(program.outputs), {}
+        made = {name: node for name, node in others.items() if node in to_late and node not in before}  # outputs that need no kernel
+        late = {name: node for name, node in others.items() if name not in made}
+        to_late = tuple(node for node in _needed(late.values(), to_late) if node in to_late)
+        entering = {leaf.name: leaf.name + AT for leaf in carried if leaf in to_late}
+        to_late = self.crossing(to_late)
+
+        early = [node for node in dict.fromkeys((*to_walk, *to_late)) if node not in depends and node not in before]
+        made_early = {name: node for name, node in made.items() if node not in depends}
+        made_walking = {name: node for name, node in made.items() if node in depends}
+        roots = [*early, *made_early.values()]
+        early_loads = price_loads([*before, *leaves_of(program)], before, prices, "each")
+        to_early = self.crossing(find_frontier(roots, (), early_loads, prices, "each")) if roots else ()
+        for node in (*to_walk, *to_late, *early):
+            self.buffers.add(node, program)
+        first = self.kernel(names[0], "each", {**self.named(early), **made_early}, to_early)
+        left = self.named(node for node in to_late if node in path)
+        middle = self.kernel(names[1], walk, {**walking, **made_walking, **left}, to_walk)
+        saved = {name: name + AT for name in (states if walk == "forward" else entering)}
+        middle = replace(middle, entries=dict(sorted(saved.items())), last=last)
+        final = self.kernel(names[2], "each", late, to_late, entering)
+        return tuple(kernel for kernel in (first, middle, final) if kernel.results)
+
+    def is_worth_a_kernel(self, outputs: Mapping[str, Node], own: Collection[Node]) -> bool:
+        """Whether the outputs that nothing is carried from take longer in the walk than it takes to read the carried tiles again."""
+        needed = set(topological(outputs.values())) & set(own)
+        return sum(self.prices.computed(n, "walk") for n in needed) > sum(self.prices.moved(leaf, "each") for leaf in self.carried)
+
+    @staticmethod
+    def crossing(frontier: Iterable[Node]) -> tuple[Node, ...]:
+        return tuple(node for node in frontier if not isinstance(node, Leaf))
+
+    def named(self, nodes: Iterable[Node]) -> dict[str, Node]:
+        return {self.buffers.names[node]: node for node in nodes}
+
+    def kernel(
+        self, name: str, walk: Walk, outputs: Mapping[str, Node], crossing: Collection[Node], entering: Mapping[str, str] | None = None
+    ) -> Kernel:
+        """A kernel of `outputs`, with the tiles `crossing` as leaves and the carried leaves `entering` from their buffers."""
+        entering = {**self.entered, **(entering or {})}
+        leaves: dict[Node, Node] = {node: input_tile(self.buffers.names[node], node.axes) for node in crossing}
+        leaves |= {leaf: input_tile(entering[leaf.name], leaf.axes) for leaf in leaves_of(self.program) if leaf.name in entering}
+        cut, labels = substitute(outputs, leaves, self.buffers.labels(self.program))
+        buffers = {*self.buffers.names.values(), *entering.values()}
+        roles: dict[str, Role] = {
+            leaf.name: "saved" if leaf.name in buffers else self.roles[leaf.name] for leaf in leaves_of(Program(name, cut))
+        }
+        results: dict[str, Result] = {output: self.results.get(output, "saved") for output in outputs}
+        return Kernel(name, walk, Program(name, cut, labels_in_use(cut, labels)), roles, results)
+
+
+def substitute(
+    outputs: Mapping[str, Node], leaves: Mapping[Node, Node], labels: Mapping[Node, Label]
+) -> tuple[dict[str, Node], dict[Node, Label]]:
+    """The outputs with leaves in place of tiles, and the labels that go with them."""
+    new: dict[Node, Node] = {}
+    for node in _needed(outputs.values(), leaves):
+        if node in leaves:
+            new[node] = leaves[node]
+        else:
+            new[node] = node if isinstance(node, Leaf) else type(node)(node.axes, tuple(new[arg] for arg in node.args), node.fields)
+    return {name: new[node] for name, node in outputs.items()}, {new[node]: label for node, label in labels.items() if node in new}
+
+
+def _needed(roots: Iterable[Node], stops: Collection[Node]) -> list[Node]:
+    """The tiles under the roots, not looking behind the stops, arguments first."""
+    order: dict[Node, None] = {}
+    stack = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        node, expanded = stack.pop()
+        if node in order:
+            continue
+        if expanded or node in stops:
+            order[node] = None
+        else:
+            stack.append((node, True))
+            stack.extend((arg, False) for arg in reversed(node.args))
+    return list(order)
+
+
+__all__ = ["build_cut", "carried_states"]

@@ -1,0 +1,69 @@
+"""What a tile costs: seconds of a GPU to compute it, to write it and to read it.
+
+The figures only weigh storing against computing again; they are those of an H100 as kernels like these reach them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import sympy as sp
+
+from miras_compiler.ir.build import placeholder
+from miras_compiler.ir.nodes import Contract, Cumulate, Map, Mask, Node, Reduce, Rename
+from miras_compiler.schedule.inverse import TriangularInverse
+
+LENGTHS = {"c": 64, "i": 64, "j": 64, "k": 64, "v": 64} | {f"n{i}": 256 for i in ("", *range(1, 17))}
+BYTES = 2.0e12  # bytes a second between memory and chip
+PRODUCTS = {"walk": 60e12, "each": 200e12}  # operations of tensor cores a second; a walk has few programs, which wait for each other
+OTHERS = {"walk": 4e12, "each": 12e12}
+LATENCY = {"walk": 2e-10, "each": 5e-11}  # of one load, shared between programs
+SCAN = 12  # operations per entry of a cumulative sum
+FUNCTION = 8  # and of exp, erf, …
+
+
+class Prices:
+    """In seconds per tile, for the lengths of the axes; `way` is "walk" or "each"."""
+
+    def __init__(self, lengths: Mapping[str, int] = LENGTHS) -> None:
+        self.lengths = lengths
+
+    def size(self, node: Node) -> int:
+        return math.prod(self.lengths[axis] for axis in node.axes)
+
+    def bytes(self, node: Node) -> int:
+        """Tiles with two axes are stored in the type of the tokens, numbers in float32."""
+        return self.size(node) * (2 if len(node.axes) == 2 else 4)
+
+    def moved(self, node: Node, way: str) -> float:
+        """To read a tile once, or to write it."""
+        return self.bytes(node) / BYTES + LATENCY[way]
+
+    def computed(self, node: Node, way: str) -> float:
+        size = self.size(node)
+        match node:
+            case Contract():
+                return 2 * size * math.prod(self.lengths[axis] for axis in node.over) / PRODUCTS[way]
+            case TriangularInverse():
+                return 4 * math.log2(self.lengths["c"]) * size * self.lengths["c"] / PRODUCTS[way] * 2
+            case Cumulate():
+                return SCAN * size / OTHERS[way]
+            case Reduce(args=(inside,)):
+                return self.size(inside) / OTHERS[way]
+            case Map():
+                return self.operations(node) * size / OTHERS[way]
+            case Mask():
+                return size / OTHERS[way]
+        return 0.0
+
+    def operations(self, node: Map) -> int:
+        if node.expr == placeholder(0):
+            return 0
+        functions = sum(1 for e in sp.preorder_traversal(node.expr) if isinstance(e, sp.Function | sp.exp))
+        return int(sp.count_ops(node.expr)) + FUNCTION * functions
+
+
+def is_free(node: Node) -> bool:
+    """Whether a tile costs nothing to have again: another name, a broadcast, a constant."""
+    return isinstance(node, Rename) or (isinstance(node, Map) and (not node.args or bool(node.expr == placeholder(0))))

@@ -1,0 +1,87 @@
+"""Costs are counted on the tile program: positive, exact for products that can be counted by hand, and scaling as they must."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from miras_compiler.analysis import CostLine, build_dependency_graph, classify_parallel_form, estimate_cost
+from miras_compiler.analysis.cost import GPU, H100, axis_lengths
+from miras_compiler.derive import derive_update_rule
+from miras_compiler.ir.differentiate import differentiate
+from miras_compiler.ir.nodes import Program
+from miras_compiler.lower import build_program
+from miras_compiler.passes import run_passes
+from miras_compiler.spec import Spec, load_spec
+
+SPECS = Path(__file__).resolve().parents[1] / "specs"
+NAMES = ("titans_lmm", "yaad", "moneta", "memora", "gated_delta_net", "linear_attention")
+FORWARD, BOTH, STATE = "matrix products, forward", "matrix products, forward and backward", "state"
+
+
+@cache
+def programs(name: str) -> tuple[Program, Program]:
+    rule = derive_update_rule(load_spec(SPECS / f"{name}.yaml"))
+    program = run_passes(build_program(rule, classify_parallel_form(rule, build_dependency_graph(rule))))
+    return program, run_passes(differentiate(program))
+
+
+def costs(name: str, gpu: GPU = H100, **overrides: object) -> dict[str, CostLine]:
+    """The lines by what they count; a program does not depend on lengths, so that overrides of these reuse it."""
+    spec = load_spec(SPECS / f"{name}.yaml", {key.replace("_", ".", 1): value for key, value in overrides.items()})
+    return {line.what: line for line in estimate_cost(spec, *programs(name), gpu)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_costs_are_positive_and_the_backward_pass_costs_more(name: str) -> None:
+    found = costs(name)
+    assert all(line.value > 0 and line.unit for line in found.values())
+    assert 2 * found[FORWARD].value < found[BOTH].value < 5 * found[FORWARD].value
+
+
+def test_products_of_linear_attention_are_those_counted_by_hand() -> None:
+    """C tokens, K = V = 64: q kᵀ (2 C² K), P v (2 C² V), q W and kᵀ v (2 C K V each)."""
+    for size in (64, 128):
+        assert costs("linear_attention", chunk_size=size)[FORWARD].value == 2 * size * (64 + 64) + 2 * 2 * 64 * 64
+    assert costs("linear_attention")[STATE] == CostLine(STATE, 64 * 64 * 4, "bytes / head")
+
+
+def test_the_delta_rule_adds_one_more_product_with_the_keys_and_a_solve() -> None:
+    linear, delta = costs("linear_attention")[FORWARD].value, costs("gated_delta_net")[FORWARD].value
+    assert delta - linear == 2 * 64 * 64 + 2 * 64 * 64 + 64 * 64  # k W, k kᵀ, half a product for the solve
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_longer_tiles_products_grow_and_moved_bytes_shrink(name: str) -> None:
+    small, large = costs(name, chunk_size=16), costs(name, chunk_size=64)
+    assert large[FORWARD].value > small[FORWARD].value
+    saved = "saved for backward, one state per tile"
+    assert small[saved].value == pytest.approx(4 * large[saved].value, rel=0.01)
+    assert small[STATE] == large[STATE]
+
+
+def test_momentum_doubles_the_state() -> None:
+    spec: Spec = load_spec(SPECS / "titans_lmm.yaml")
+    assert axis_lengths(spec, 64)["n"] == 256
+    assert costs("titans_lmm")[STATE].value == 2 * 2 * 64 * 256 * 4
+    assert costs("yaad")[STATE].value == 2 * 64 * 256 * 4
+
+
+def test_the_roofline_is_that_of_the_slowest_part_of_the_named_device() -> None:
+    line = next(line for what, line in costs("titans_lmm").items() if what.startswith("roofline"))
+    assert "H100" in line.what
+    slow_memory = GPU("slow", H100.products, H100.others, 1e9)
+    slow = costs("titans_lmm", slow_memory)["roofline of the forward pass, slow"]
+    moved = costs("titans_lmm")["tokens, and the state once per tile, moved"].value
+    assert slow.value == pytest.approx(moved / 1e9 * 1e12, rel=0.01)
+    assert slow.value > line.value
+
+
+def test_a_rule_that_runs_token_by_token_is_counted_for_one_token() -> None:
+    spec = load_spec(SPECS / "gated_delta_net.yaml", {"retention": {"kind": "sigmoid"}})
+    rule = derive_update_rule(spec)
+    found = {line.what: line.value for line in estimate_cost(spec, rule.step.program, run_passes(differentiate(rule.step.program)))}
+    assert found[FORWARD] == 2 * 2 * 64 * 64
+    assert found["saved for backward, one state per tile"] == found[STATE] == 64 * 64 * 4
