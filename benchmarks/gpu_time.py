@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 HERE = Path(__file__).resolve().parent
-VARIANTS = ((4, 1, 32), (8, 1, 32), (4, 2, 32), (8, 2, 32), (4, 1, 64))
+VARIANTS = ((4, 1, 64, 255), (8, 1, 64, 255), (4, 2, 64, 255), (4, 1, 64, 168), (4, 1, 64, 128), (4, 3, 64, 255), (8, 1, 64, 168), (8, 2, 64, 255))
 
 
 class Subject:
@@ -57,9 +57,9 @@ class Subject:
             x.grad = None
         self.forward(operator).backward(self.cotangent)
 
-    def set_options(self, options: dict[str, tuple[int, int, int]]) -> None:
-        for name, (warps, stages, part) in options.items():
-            self.kernels.OPTIONS[name] = ((1 << 30, warps, stages, part),)
+    def set_options(self, options: dict[str, tuple[int, ...]]) -> None:
+        for name, option in options.items():
+            self.kernels.OPTIONS[name] = ((1 << 30, *option),)
 
     def kernel_times(self, repeats: int = 5) -> dict[str, float]:
         """Median milliseconds of every kernel."""
@@ -103,9 +103,9 @@ def all_kernels(subject: Subject) -> list[str]:
     return [name for name in subject.kernels.OPTIONS if not name.startswith("resume")]
 
 
-def tune(subject: Subject, variants: list[tuple[int, int, int]]) -> dict[str, tuple[float, tuple[int, int, int]]]:
+def tune(subject: Subject, variants: list[tuple[int, ...]]) -> dict[str, tuple[float, tuple[int, ...]]]:
     """Per kernel its best time and options."""
-    best: dict[str, tuple[float, tuple[int, int, int]]] = {}
+    best: dict[str, tuple[float, tuple[int, ...]]] = {}
     for variant in variants:
         subject.set_options(dict.fromkeys(all_kernels(subject), variant))
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-import numpy as np
+
 import sympy as sp
 
 from miras_compiler.symbols import A, Power0, RealFunction, W, letter, magnitude, power0, sigmoid, signum
@@ -52,6 +52,9 @@ class Domain(NamedTuple):
 
 def closed_inverse(slope: sp.Expr, variable: sp.Symbol = W) -> sp.Expr:
     """w(a) in A; raises NoInverseError."""
+    curvature = sp.diff(slope, variable)
+    if curvature.is_number and curvature != 0:
+        return (A - slope.subs(variable, 0)) / curvature
     candidates = _candidates(slope, variable)
     right = [_written_stably(candidate) for candidate in candidates if _solves(slope, variable, candidate)]
     for candidate in right:
@@ -130,6 +133,8 @@ def _solves(slope: sp.Expr, variable: sp.Symbol, candidate: sp.Expr) -> bool:
 
 def _keeps_digits(candidate: sp.Expr) -> bool:
     """Whether double precision is enough to evaluate the inverse, also far out."""
+    import numpy as np  # not on the way of a check that has nothing to invert
+
     plain = _plain(candidate)
     function = sp.lambdify(A, plain, "numpy")
     for probe in (*PROBES, *(sign * sp.Integer(10) ** power for power in (3, 6) for sign in (-1, 1))):

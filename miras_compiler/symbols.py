@@ -7,6 +7,7 @@ listed here. Each function knows its derivative (`fdiff`), so that sympy differe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ from sympy.core.function import ArgumentIndexError
 Expr: TypeAlias = sp.Expr
 
 
+@functools.cache
 def letter(name: str) -> sp.Symbol:
     """The real symbol of that name; the same name always gives the same symbol."""
     return sp.Symbol(name, real=True)

@@ -1,4 +1,4 @@
-"""Specs as dictionaries of fields, one for each element and switch that no shipped spec uses: points of the design space to try oracles on."""
+"""Specs as dictionaries of fields, one for each element and switch beyond the first shipped specs: points on which oracles are tried."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from literal_package import fields_of
 
 Fields = dict[str, Any]
 HEAD, KEY, VALUE = {"per": "head"}, {"per": "key_channel"}, {"per": "value_channel"}
-L2 = {"kind": "l2", "order": "after_gradient", "value_decay": False}
+AFTER = {"order": "after_gradient"}
+L2 = AFTER | {"kind": "l2", "value_decay": False}
 BEFORE = L2 | {"order": "before_gradient"}
 NONE = {"kind": "none", "order": "after_gradient"}
 GD = {"kind": "gradient_descent", "steps": 1, "erase_key": False}
@@ -65,9 +66,9 @@ RULES: dict[str, Fields] = {
     "vector with kl slices": rule(memory=VECTOR, retention={"kind": "kl", "slice": "input", "total": 2.0, "order": "after_gradient"}),
     "polynomial": rule(feature_map={"kind": "polynomial", "degree": 2}),
     "polynomial of an mlp": rule(feature_map={"kind": "polynomial", "degree": 2}, memory=MLP, chunk=FROZEN),
-    "bregman": rule(retention={"kind": "bregman", "generator": "w*log(w) - w", "inverse": "closed", "order": "after_gradient"}, chunk=FROZEN),
+    "bregman": rule(retention={"kind": "bregman", "generator": "w*log(w) - w", "inverse": "closed"} | AFTER, chunk=FROZEN),
     "bregman by newton": rule(
-        retention={"kind": "bregman", "generator": "w**4/4 + w**2/2", "inverse": "newton", "order": "after_gradient"}
+        retention={"kind": "bregman", "generator": "w**4/4 + w**2/2", "inverse": "newton"} | AFTER
     ),
     "elastic_net": rule(retention={"kind": "elastic_net", "threshold": 0.3, "order": "after_gradient"}),
     "elastic_net with momentum": rule(
@@ -95,6 +96,6 @@ RULES: dict[str, Fields] = {
     "clip": rule(attentional_bias=SQUARE | {"clip": 0.7}, chunk=FROZEN, memory=MLP),
     "clip in a window": rule(attentional_bias=SQUARE | {"clip": 0.7, "window": 3}, gates={"alpha": HEAD, "eta": HEAD, "gamma": HEAD}),
     "sigmoid on a linear path per key channel": rule(
-        retention={"kind": "sigmoid", "order": "after_gradient"}, chunk=FROZEN | {"retention": "chunk_end"}, gates={"alpha": KEY, "eta": HEAD}
+        retention={"kind": "sigmoid"} | AFTER, chunk=FROZEN | {"retention": "chunk_end"}, gates={"alpha": KEY, "eta": HEAD}
     ),
 }  # fmt: skip

@@ -61,7 +61,7 @@ def learned_accuracy(network: nn.Module, generator: torch.Generator, enough: flo
     return accuracy
 
 
-@pytest.mark.parametrize("name", ["gated_delta_net", "titans_lmm"])
+@pytest.mark.parametrize("name", ["gated_delta_net", "huber_delta", "titans_lmm"])
 def test_two_layers_learn_associative_recall(name: str) -> None:
     """Chance is 1/16: only a memory that binds the values of this sequence to its keys can answer."""
     deep: dict[str, object] = {"memory.expansion": 2} if name == "titans_lmm" else {}

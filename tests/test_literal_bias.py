@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.literal.bias import has_printed_derivative, loss, printed_derivative
+from miras_compiler.verify.literal.bias import derivative, has_printed_derivative, loss, printed_derivative
 
 Bias = dict[str, Any]
 
@@ -93,6 +93,32 @@ def test_gradient_of_the_literal_loss_is_the_printed_derivative(bias: Bias, prin
     slope = torch.func.grad(lambda u: loss(bias, u, v, {"delta": delta}).sum())(u)
     assert not has_printed_derivative(bias)
     torch.testing.assert_close(slope, printed(u, v, delta.unsqueeze(-1)), rtol=1e-12, atol=1e-13)
+
+
+def test_a_clip_shortens_a_long_derivative_to_its_length() -> None:
+    clipped = derivative(L2 | {"clip": 7.5}, row(3, -4), row(0, 0), {})
+    assert clipped.flatten().tolist() == pytest.approx([4.5, -6])
+    assert derivative(L2 | {"clip": 15.1}, row(3, -4), row(0, 0), {}).flatten().tolist() == [9, -12]
+    assert derivative(SWITCH | {"clip": 1.0}, row(3, -4), row(0, 0), gates(5)).flatten().tolist() == pytest.approx([0.6, -0.8])
+    at_zero = row(0, 0).requires_grad_()
+    (slope,) = torch.autograd.grad(derivative(L2 | {"clip": 1.0}, at_zero, row(0, 0), {}).sum(), at_zero)
+    assert slope.flatten().tolist() == [3, 3]
+
+
+def test_a_gate_per_value_channel_is_a_row() -> None:
+    thresholds = {"delta": row(1, 100)}
+    assert float(loss(HUBER, row(3, 4), row(0, 0), thresholds)) == 1 * (3 - 0.5) + 8
+    assert float(loss({"kind": "formula", "loss": "sum(delta*(u - v))"}, row(3, 4), row(0, 0), thresholds)) == 403
+
+
+def test_log_cosh_does_not_overflow() -> None:
+    e = row(1e4, -1e4).requires_grad_()
+    value = loss({"kind": "log_cosh"}, e, row(0, 0), {})
+    (slope,) = torch.autograd.grad(value.sum(), e, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.sum(), e)
+    assert float(value.detach()) == pytest.approx(2e4, abs=2)
+    assert slope.flatten().tolist() == [1, -1]
+    assert curvature.flatten().tolist() == [0, 0]
 
 
 def test_yaad_switches_from_the_residual_to_its_signs() -> None:

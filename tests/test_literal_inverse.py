@@ -14,7 +14,8 @@ from miras_compiler.verify.literal.inverse import domain, inverse_derivative, so
 from miras_compiler.verify.literal.jet import slopes
 
 FORMULAS = [
-    "w**2/2", "w*log(w) - w", "-sqrt(1 - w/9)", "cosh(w) + sinh(w)", "2**-1 * w**4 - w**3 + 3", "tanh(w)*w", "softplus(-w) + w", "sigmoid(2*w)/w",
+    "w**2/2", "w*log(w) - w", "-sqrt(1 - w/9)", "cosh(w) + sinh(w)", "2**-1 * w**4 - w**3 + 3", "tanh(w)*w", "softplus(-w) + w",
+    "sigmoid(2*w)/w",
     "abs(w - 2)*w", "max(w, 1.5*w - 1)", "min(w**2, w)*sign(w)", "exp(-w**2) / (1 + w)", "+w**1.5", "w**0 + w**1",
 ]  # fmt: skip
 

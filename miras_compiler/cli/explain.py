@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from miras_compiler.cli.console import Row, busy, show_json, show_table
-from miras_compiler.cli.options import Json, Settings, SpecFile
+from miras_compiler.cli.options import Json, Settings
+
+if TYPE_CHECKING:
+    from miras_compiler.compiler import Compilation
 
 
 def explain(
-    spec: SpecFile,
+    specs: Annotated[list[Path], typer.Argument(metavar="SPEC [OTHER]", help="A spec file, or two to compare.", show_default=False)],
     settings: Settings = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print the update rule as LaTeX.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the derived update rule, its parallel form and its cost.
+    """Show the derived update rule, its parallel form and its cost; of two specs, what differs, side by side.
 
     The form comes with its reason, and with the line of the spec that is to blame where there is no better one.
     """
-    from miras_compiler.cli.specs import load_one
+    from miras_compiler.cli.explain_two import explain_two
+    from miras_compiler.cli.specs import load_each
+    from miras_compiler.cli.warnings import warn_about
+    from miras_compiler.errors import InputError
 
-    loaded = load_one(spec, settings)
-    with busy(f"deriving {loaded.name}"):
+    if len(specs) > 2:
+        raise InputError(f"{len(specs)} specs; explain takes one, or two to compare")
+    if latex and len(specs) > 1:
+        raise InputError("--latex prints the rule of one spec; name one, or leave it out")
+    loaded = load_each(specs, settings)
+    warn_about(loaded)
+    with busy(f"deriving {' and '.join(spec.name for spec in loaded)}"):
         from miras_compiler.compiler import compile_spec
 
-        compilation = compile_spec(loaded)
+        compilations = [compile_spec(spec) for spec in loaded]
+    if len(compilations) == 2:
+        explain_two(*compilations, *map(facts, compilations), as_json=as_json)
+        return
+    (compilation,) = compilations
     if as_json:
-        form = compilation.parallel_form
-        show_json({
-            "name": loaded.name,
-            "update_rule": compilation.update_rule.text(),
-            "latex": compilation.update_rule.latex(),
-            "parallel_form": {"kind": form.kind, "reason": form.reason, "blame": form.blame},
-            "cost": [{"name": name, "value": value, "unit": unit} for name, value, unit in compilation.cost],
-        })  # fmt: skip
+        show_json(facts(compilation))
     elif latex:
         print(compilation.update_rule.latex())
     else:
         print(compilation.explain() + "\n")
         rows = [Row((name, f"{value:,}", unit)) for name, value, unit in compilation.cost]
         show_table("cost", ("what", "value", "unit"), rows)
+
+
+def facts(compilation: Compilation) -> dict[str, Any]:
+    """What is told of a spec, for programs."""
+    form = compilation.parallel_form
+    return {
+        "name": compilation.spec.name,
+        "update_rule": compilation.update_rule.text(),
+        "latex": compilation.update_rule.latex(),
+        "parallel_form": {"kind": form.kind, "reason": form.reason, "blame": form.blame},
+        "cost": [{"name": name, "value": value, "unit": unit} for name, value, unit in compilation.cost],
+    }

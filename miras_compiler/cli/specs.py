@@ -28,8 +28,8 @@ def load_one(path: Path, settings: Sequence[str] | None) -> Spec:
     return load_spec(path, overrides(settings))
 
 
-def load_all(paths: Iterable[Path], settings: Sequence[str] | None) -> list[Spec]:
-    """All specs; raises one SpecError with all problems of all files, or InputError if two specs have one name."""
+def load_each(paths: Iterable[Path], settings: Sequence[str] | None) -> list[Spec]:
+    """All specs; raises one SpecError with all problems of all files."""
     values = overrides(settings)
     specs: list[Spec] = []
     problems: list[Problem] = []
@@ -40,6 +40,12 @@ def load_all(paths: Iterable[Path], settings: Sequence[str] | None) -> list[Spec
             problems += problems_of(error)
     if problems:
         raise SpecError(dict.fromkeys(problems))
+    return specs
+
+
+def load_all(paths: Iterable[Path], settings: Sequence[str] | None) -> list[Spec]:
+    """All specs, for one folder; raises as `load_each` does, and InputError if two specs have one name."""
+    specs = load_each(paths, settings)
     places: dict[str, str] = {}
     for spec in specs:
         if spec.name in places:

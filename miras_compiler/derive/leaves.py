@@ -51,6 +51,16 @@ def has_erase_key(spec: Spec) -> bool:
     return isinstance(spec.optimizer, GradientDescent) and spec.optimizer.erase_key
 
 
+def window_of(spec: Spec) -> int:
+    """Tokens that a surprise measures: the token itself and those before it."""
+    return spec.attentional_bias.window or 1
+
+
+def window_gates(spec: Spec) -> list[str]:
+    """The gates of the attentional bias, which belong to the token that is measured."""
+    return [gate for gate in gate_names(spec) if gate in spec.attentional_bias.gates() and gate != "gamma"]
+
+
 def steps_of(spec: Spec) -> int:
     """Writes per token."""
     return spec.optimizer.steps if isinstance(spec.optimizer, GradientDescent) else 1

@@ -38,7 +38,7 @@ def build_features(spec: Spec, x: Node) -> Node:
     """φ of key or query rows; a leaf of its own where φ is applied before."""
     if outer_features(spec):
         assert isinstance(x, Leaf)
-        return input_tile(f"{x.name}_features", (*x.axes[:-1], "k"))
+        return input_tile(f"{x.name}_features", (*x.axes[:-1], "k"))  # of keys, queries, or the rows of a window
     return lower_expression(spec.feature_map.expression(), {"x": x}, ("k",), x.axes)
 
 

@@ -12,10 +12,21 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.derive.chain_rule import in_residual
-from miras_compiler.derive.leaves import DECAYS, clamped_log, dual_name, gate_axes, gate_letters, gate_names, has_erase_key, row_axes
+from miras_compiler.derive.leaves import (
+    DECAYS,
+    clamped_log,
+    dual_name,
+    gate_axes,
+    gate_letters,
+    gate_names,
+    has_erase_key,
+    row_axes,
+    window_gates,
+    window_of,
+)
 from miras_compiler.derive.newton_schulz import newton_schulz
 from miras_compiler.derive.prediction import Prediction, build_features, build_prediction, plain_product, subscripted
-from miras_compiler.derive.writes import Writes, erasing_writes, plain_writes, pulled_back, squared_size, squares
+from miras_compiler.derive.writes import Write, Writes, erasing_writes, plain_writes, pulled_back, squared_size, squares, surprise_tile
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.bias import L2Bias
 from miras_compiler.elements.memory import Weight
@@ -75,7 +86,10 @@ class TokenStepBuilder:
         residual = entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v})
         self.name(residual, "e", "e", "surprise", "attentional_bias")
         gain, memory_of_keys = self.preconditioner(keys, gates)
-        writes = self.writes(at_key, residual, v, keys, gain, gates)
+        if window_of(spec) > 1:
+            writes = self.window_writes(measured, gates)
+        else:
+            writes = self.writes(at_key, residual, v, keys, gain, gates)
         gates |= {"eta": self.step_size(keys, gates)}
         dual, next_momentum = self.update(writes, before, momentum, gates)
         read, log_beta = self.read_weights(dual, before, start, gates)
@@ -112,6 +126,8 @@ class TokenStepBuilder:
         """Gates by letter; decays as exponentials of what is passed, logarithms below −60 read as −60."""
         gates: dict[str, Node] = {}
         for gate in gate_names(self.spec):
+            if gate == "gamma":
+                continue  # it comes with the rows of the window
             axes = gate_axes(self.spec, gate)
             node = input_tile(f"log_{gate}" if gate in DECAYS else gate, axes)
             if gate in DECAYS:
@@ -187,6 +203,26 @@ class TokenStepBuilder:
             self.name(d, f"d{name[1:]}", f"d{subscripted(name[1:])}", "surprise", "memory")
         return plain_writes(at_key, pulled, gain)
 
+    def window_writes(self, measured: Mapping[str, Node], gates: Mapping[str, Node]) -> Writes:
+        """The surprises of the tokens of the window [j], all at the same weights, under their weights gamma."""
+        spec = self.spec
+        k = self.name(input_tile("k_rows", ("j", *row_axes(spec))), "k_rows", "k[w]", "input", "input")
+        v = self.name(input_tile("v_rows", ("j", "v")), "v_rows", "v[w]", "input", "input")
+        gamma = self.name(input_tile("gamma_rows", ("j",)), "gamma_rows", "γ[w]", "gate", "gates")
+        keys = self.features(k)
+        at_keys = build_prediction(spec, keys, k, plain_product(measured), "window_", "surprise")
+        self.labels.update({node: label for node, label in at_keys.labels.items() if node not in self.labels})
+        own = {gate: input_tile(f"{gate}_rows", ("j", *gate_axes(spec, gate))) for gate in window_gates(spec)}
+        residual = entrywise(letter("u") - letter("v"), {"u": at_keys.u, "v": v})
+        du = lower_expression(self.derivative, {"u": at_keys.u, "v": v, "e": residual, **gates, **own}, ("v",), ("j", "v"))
+        self.name(du, "window_du", "∂ℓ/∂u[w]", "surprise", "attentional_bias")
+        writes: dict[str, list[Write]] = {}
+        for name, d in pulled_back(at_keys, du).items():
+            weighed = entrywise(letter("g") * letter("d"), {"g": gamma, "d": d})
+            self.name(weighed, f"window_d{name[1:]}", f"γ[w] d{subscripted(name[1:])}[w]", "surprise", "memory")
+            writes[name] = [Write(at_keys.left[name], weighed)]
+        return writes
+
     def step_size(self, keys: Node, gates: Mapping[str, Node]) -> Node:
         """eta, or what the optimizer makes of it."""
         return build_step_size(self.spec, keys, gates["eta"], lambda node: self.name(node, "step_size", "η̃", "gate", "optimizer"))
@@ -202,7 +238,10 @@ class TokenStepBuilder:
             tiles = {**gates, "W": before[name], "S": momentum.get(name, before[name])}
             step: sp.Expr = sp.Integer(0)
             for i, write in enumerate(writes[name]):
-                tiles |= {f"h{i}": write.left, f"d{i}": write.right}
+                if "j" in write.left.axes:
+                    tiles |= {f"h{i}": surprise_tile(weight, [write]), f"d{i}": constant(1)}
+                else:
+                    tiles |= {f"h{i}": write.left, f"d{i}": write.right}
                 step -= letter(f"h{i}") * letter(f"d{i}")
             if self.spec.optimizer.momentum:
                 value, sized = f"S{name[1:]}", not isinstance(self.spec.optimizer, Muon)

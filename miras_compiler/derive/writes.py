@@ -9,7 +9,7 @@ from miras_compiler.derive.prediction import Prediction
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.bias import L2Bias
 from miras_compiler.elements.memory import Weight
-from miras_compiler.ir.build import add, entrywise, total
+from miras_compiler.ir.build import add, contract, entrywise, total
 from miras_compiler.ir.differentiate import cotangents
 from miras_compiler.ir.nodes import Node
 from miras_compiler.spec import Spec
@@ -51,13 +51,21 @@ def erasing_writes(spec: Spec, u: Node, v: Node, write_key: Node, erase_write_ke
 
 
 def surprise_tile(weight: Weight, writes: Sequence[Write]) -> Node:
-    """g itself, over the axes of the weight."""
-    return add(*(entrywise(letter("h") * letter("d"), {"h": w.left, "d": w.right}, weight.axes) for w in writes))
+    """g itself, over the axes of the weight; rows of a window are summed."""
+    return add(*(_outer(weight, write) for write in writes))
+
+
+def _outer(weight: Weight, write: Write) -> Node:
+    if "j" not in write.left.axes:
+        return entrywise(letter("h") * letter("d"), {"h": write.left, "d": write.right}, weight.axes)
+    if weight.columns:
+        return contract(write.left, write.right)
+    return total(entrywise(letter("h") * letter("d"), {"h": write.left, "d": write.right}), "j")
 
 
 def squared_size(weight: Weight, writes: Sequence[Write]) -> Node:
     """‖g‖²; of a single outer product from its two rows."""
-    if len(writes) == 1 and weight.columns:
+    if len(writes) == 1 and weight.columns and "j" not in writes[0].left.axes:
         (write,) = writes
         return entrywise(letter("a") * letter("b"), {"a": squares(write.left), "b": squares(write.right)})
     return squares(surprise_tile(weight, writes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from miras_compiler.derive.leaves import DECAYS, has_erase_key, outer_features, steps_of
+from miras_compiler.derive.leaves import DECAYS, has_erase_key, outer_features, steps_of, window_gates, window_of
 from miras_compiler.elements.optimizer import Preconditioned
 from miras_compiler.spec import Spec
 
@@ -60,7 +60,7 @@ def build_interface(spec: Spec) -> Interface:
         tokens += [Argument("erase_write_key", "BTHK", "key at which it erases; k if not given", "real")]
     for name in sorted(spec.gates, key=spec.gate_order):
         letter = spec.gate_letter(name)
-        axes = f"B{rows if name == 'eta' else 'T'}H" + CHANNEL[spec.gates[name].per]
+        axes = f"B{rows if name == 'eta' else 'T'}H" + ("W" if name == "gamma" else "") + CHANNEL[spec.gates[name].per]
         if name in DECAYS:
             tokens.append(Argument(f"log_{name}", axes, f"logarithm of {name}, {letter.meaning}", "[-inf, 0]"))
         else:
@@ -86,6 +86,9 @@ def build_interface(spec: Spec) -> Interface:
         state.append(Entry("log_beta", "BH"))
     if isinstance(spec.optimizer, Preconditioned):
         state.append(Entry("preconditioner", f"BH{key}"))
+    if window_of(spec) > 1:
+        gates = [(f"window_{gate}", "BHL" + CHANNEL[spec.gates[gate].per]) for gate in window_gates(spec)]
+        state += [Entry("window_k", "BHLK"), Entry("window_v", "BHLV"), *(Entry(*gate) for gate in gates), Entry("window_length", "B")]
     return Interface(tuple(tokens), parameters, tuple(state), weights, derived, _why_required(spec))
 
 

@@ -10,13 +10,13 @@ import networkx as nx
 
 from miras_compiler.analysis import CostLine, ParallelForm, annotate
 from miras_compiler.derive import UpdateRule
-from miras_compiler.derive.leaves import steps_of
+from miras_compiler.derive.leaves import steps_of, window_gates, window_of
 from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.derivation import emit_derivation
 from miras_compiler.emit.graph import emit_dot, emit_json, emit_svg
 from miras_compiler.emit.interface import Entry, Interface, build_interface
-from miras_compiler.emit.layer import emit_layer, layer_class
+from miras_compiler.emit.layer import bracketed, emit_layer, import_line, layer_class
 from miras_compiler.emit.python_text import axes_table, file_name, header, legend, names_table, pass_on, signature
 from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.emit.template import fill
@@ -44,7 +44,7 @@ def emit(
     graph = annotate(graph, form)
     chunked = spec.frozen_gradient
     texts = {
-        "__init__.py": fill("init.py", {"header": header(spec), "name": spec.name, "layer": layer_class(spec), "summary": summary(spec)}),
+        "__init__.py": emit_init(spec),
         "contract.py": emit_contract(spec, interface),
         "recurrent.py": emit_recurrent(rule, interface, chunked),
         "chunked.py": emit_chunked(rule, form, program, interface, chunked),
@@ -60,6 +60,17 @@ def emit(
     if schedules:
         texts["kernels.py"] = emit_kernels(spec, schedules, interface)
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
+
+
+def emit_init(spec: Spec) -> str:
+    operators = [f"{form}_{spec.name}" for form in ("chunk", "fused_recurrent", "naive_recurrent")]
+    return fill("init.py", {
+        "header": header(spec),
+        "summary": summary(spec),
+        "layer": layer_class(spec),
+        "import_operators": import_line(".ops", operators),
+        "exports": bracketed("__all__ = [", [f'"{name}"' for name in (layer_class(spec), *operators)], "]", 0),
+    })  # fmt: skip
 
 
 def summary(spec: Spec) -> str:
@@ -80,6 +91,8 @@ def emit_contract(spec: Spec, interface: Interface) -> str:
         "weights": names_table(interface.weights),
         "chunk": spec.chunk.size if spec.frozen_gradient else 1,
         "steps": steps_of(spec),
+        "window": window_of(spec),
+        "past": "(" + ", ".join(f'"{name}"' for name in ("k", "v", *window_gates(spec))) + ")",
         "degree": spec.feature_map.degree if isinstance(spec.feature_map, PolynomialMap) else 0,
         "features": "(" + ", ".join(f'"{name.removesuffix("_features")}"' for name in interface.derived) + ")",
         "same_width": spec.memory.residual or isinstance(spec.memory, VectorMemory),

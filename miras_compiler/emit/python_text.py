@@ -19,6 +19,8 @@ LETTERS = {
     "K": "key width",
     "V": "value width",
     "N": "hidden width",
+    "W": "tokens of a window",
+    "L": "tokens before it",
     "F": "features",
     "D": "degrees",
     "C": "tokens of a tile",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from functools import reduce
 
@@ -37,11 +38,13 @@ def ordered(axes: Iterable[str]) -> Axes:
     return tuple(sorted(set(axes), key=AXIS_ORDER.index))
 
 
+@functools.cache
 def placeholder(index: int) -> sp.Symbol:
     """The symbol that stands for argument `index` in the expression of a Map."""
     return letter(f"x{index}")
 
 
+@functools.cache
 def length(axis: str) -> sp.Symbol:
     """The length of an axis, as it may appear in the expression of a Map."""
     return sp.Symbol(f"dim_{axis}", positive=True)

@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from miras_compiler.analysis.parallel_form import Kind
-from miras_compiler.derive.leaves import DECAYS, clamped_log, dual_name, gate_axes, gate_letters, gate_names, has_erase_key, row_axes
+from miras_compiler.derive.leaves import (
+    DECAYS,
+    clamped_log,
+    dual_name,
+    gate_axes,
+    gate_letters,
+    gate_names,
+    has_erase_key,
+    row_axes,
+    window_gates,
+    window_of,
+)
 from miras_compiler.derive.prediction import build_features, build_prediction, plain_product, subscripted
 from miras_compiler.derive.token_step import build_step_size, slice_axes
 from miras_compiler.derive.update_rule import UpdateRule
@@ -50,6 +61,10 @@ class ChunkBuilder:
         (row,) = row_axes(spec)
         q, k, v = (self.name(input_tile(x, ("c", axis)), x, x, "input") for x, axis in (("q", row), ("k", row), ("v", "v")))
         gates = self.gates()
+        if window_of(spec) > 1:
+            k = self.name(input_tile("k_rows", ("j", row)), "k_rows", "k[w]", "input")
+            v = self.name(input_tile("v_rows", ("j", "v")), "v_rows", "v[w]", "input")
+            gates |= {gate: input_tile(f"{gate}_rows", ("j", *gate_axes(spec, gate))) for gate in window_gates(spec)}
         keys, queries = self.features(k), self.features(q)
         gates["eta"] = build_step_size(spec, keys, gates["eta"], lambda node: self.name(node, "step_size", "η̃", "decay"))
         self.coefficients = self.chunk_coefficients(gates)
@@ -71,6 +86,8 @@ class ChunkBuilder:
         """Gates [c] or [c, channel] by letter, decays as logarithms."""
         gates: dict[str, Node] = {}
         for gate in gate_names(self.spec):
+            if gate == "gamma" or (window_of(self.spec) > 1 and gate in window_gates(self.spec)):
+                continue  # they come with the rows of the window
             axes = ("c", *gate_axes(self.spec, gate))
             if gate in DECAYS:
                 node = entrywise(clamped_log(), {"x": input_tile(f"log_{gate}", axes)})
@@ -89,8 +106,14 @@ class ChunkBuilder:
         eta = gates["eta"] if len(gates["eta"].axes) == 1 else None
         return TileCoefficients(
             self.rule.coefficients, logs, eta, valid, lambda node, name, letters: self.name(node, name, letters, "decay"),
-            ahead=self.spec.optimizer.looks_ahead,
+            ahead=self.spec.optimizer.looks_ahead, window=self.window(),
         )  # fmt: skip
+
+    def window(self) -> Node | None:
+        """Γ [p, j]: the weight of row j of the window in the surprise of token p."""
+        if window_of(self.spec) == 1:
+            return None
+        return self.name(input_tile("gamma_rows", ("p", "j")), "gamma_rows", "Γ", "decay")
 
     def weighed(self, writes: Writes, gates: Mapping[str, Node]) -> Writes:
         """Writes with a step size per channel weighed into the row that has the channel."""

@@ -30,12 +30,12 @@ class TileCoefficients:
     """`logs` are the log decays [c] or [c, channel] by letter, `eta` the step sizes [c] (None: weighed into the surprises already).
 
     `valid` [c] is 0 for tokens that are not there (None: all are); `name` gives a tile its name in code and its letters. With `ahead`
-    the rows before their token's write see mu_t S_{t−1} added to the state.
+    the rows before their token's write see mu_t S_{t−1} added to the state; `window` [p, j] spreads a token's surprise over rows j.
     """
 
     def __init__(
         self, coefficients: ChunkCoefficients, logs: Mapping[str, Node], eta: Node | None, valid: Node | None,
-        name: Callable[[Node, str, str], Node], *, ahead: bool = False,
+        name: Callable[[Node, str, str], Node], *, ahead: bool = False, window: Node | None = None,
     ) -> None:  # fmt: skip
         self.paths = coefficients
         self.logs = logs
@@ -43,6 +43,7 @@ class TileCoefficients:
         self.valid = valid
         self.name = name
         self.ahead = ahead
+        self.window = window
         self.by_axis: dict[str, list[str]] = {}
         for gate in ("alpha", "alpha_value"):
             if gate in logs:
@@ -90,6 +91,8 @@ class TileCoefficients:
 
     def weighted(self, moment: Moment, scores: Node) -> Node:
         """[c, j] (or [c, j, v]): G ∘ scores, 0 where token j comes too late for row c."""
+        if self.window is not None:
+            return times(self.G(moment), scores)
         if self.paths.G.decays == (None,) or (len(self.paths.G.decays) == 1 and not self.head(self.paths.G.decays[0])):
             weighed = times(scores, rename(self.eta, "c", "j")) if self.eta is not None else scores
             return mask(weighed, "c", "j", _low(moment))
@@ -117,6 +120,8 @@ class TileCoefficients:
                 weights = entrywise(letter("g") + letter("n"), {"g": weights, "n": self.triangle("mu", "decayed", "c", "j")})
         if self.eta is not None:
             weights = times(weights, rename(self.eta, "c", "j"))
+        if self.window is not None:
+            weights = contract(rename(weights, "j", "p"), self.window)
         return self.name(weights, f"G{SUFFIX[moment]}", f"G{LETTERS[moment]}")
 
     def written(self, gate: str | None, moment: Moment) -> Node:
@@ -164,6 +169,8 @@ class TileCoefficients:
             weights = total(times(written, inside), "i")
         if from_token and self.eta is not None:
             weights = times(weights, rename(self.eta, "c", "j"))
+        if from_token and self.window is not None:
+            weights = total(times(rename(weights, "j", "p"), self.window), "p")
         return self.name(weights, name, letters)
 
     # Decays between two tokens

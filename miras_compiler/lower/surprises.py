@@ -30,7 +30,7 @@ def known_surprises(
     for node, label in at_key.labels.items():
         name(node, label.name, label.letters)
     residual = name(entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v}), "e", "e")
-    du = lower_expression(rule.bias_derivative, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ("c", "v"))
+    du = lower_expression(rule.bias_derivative, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), v.axes)
     name(du, "du", "∂ℓ/∂u")
     pulled = pulled_back(at_key, du)
     for weight, d in pulled.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miras_compiler.derive.leaves import has_erase_key, outer_features, steps_of
+from miras_compiler.derive.leaves import has_erase_key, outer_features, steps_of, window_of
 from miras_compiler.ir.nodes import (
     Contract,
     Cumulate,
@@ -32,7 +32,9 @@ def build_schedules(spec: Spec, program: Program) -> dict[str, Schedule]:
     if why_not(spec, program):
         return {}
     starts = tuple(leaf.name.removesuffix(START) for leaf in leaves_of(program) if is_start(leaf))
-    reason = "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."
+    reason = (
+        "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."
+    )
     schedules = {"": build_cut(enter_chunk(program), reason, starts)}
     if starts:
         schedules["resume_"] = build_fused(program, "One tile", "resume_")
@@ -52,6 +54,8 @@ def why_not(spec: Spec, program: Program) -> str:
         return f"a token writes {steps_of(spec)} rows"
     if outer_features(spec):
         return "the features of keys are made before the kernels run"
+    if window_of(spec) > 1:
+        return "a surprise measures the tokens of a window"
     if has_erase_key(spec):
         return "keys of three kinds are read"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):

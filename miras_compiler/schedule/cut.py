@@ -20,16 +20,16 @@ from miras_compiler.schedule.frontier import find_frontier, price_loads
 from miras_compiler.schedule.fused import AT, adjoint_of, backward_results, backward_roles, carried_states, forward_results, forward_roles
 from miras_compiler.schedule.inverse import invert_triangles
 from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
-from miras_compiler.schedule.price import Prices
+from miras_compiler.schedule.price import LENGTHS, Prices, narrow_tiles
 
 FORWARD, BACKWARD = ("prep", "main", "read"), ("pre", "seq", "post")
 
 
-def build_cut(program: Program, reason: str, last: tuple[str, ...] = (), prices: Prices | None = None) -> Schedule:
+def build_cut(program: Program, reason: str, last: tuple[str, ...] = (), lengths: Mapping[str, int] = LENGTHS) -> Schedule:
     """Up to three kernels forward and three backward; those that would do nothing are left out."""
-    prices = prices or Prices()
     forward = run_passes(invert_triangles(program))
     adjoint = run_passes(adjoint_of(program))
+    prices = Prices(lengths, narrow_tiles(forward, adjoint))
     buffers = Buffers(forward, adjoint)
     entered = {name: name + AT for name in carried_states(program)}
     first = _Pass(forward, forward_roles(forward), forward_results(forward), {}, buffers, prices)
@@ -74,14 +74,16 @@ class _Pass:
         to_walk = self.crossing(find_frontier(list(nexts.values()), path, walk_loads, prices, "walk"))
         if self.is_worth_a_kernel(others, depends - path):
             late_loads = price_loads(topological(others.values()), (*before, *to_walk, *others.values()), prices, "each")
-            to_late = find_frontier(list(others.values()), depends - path, late_loads, prices, "each")
+            own = [node for node in others.values() if node in depends]
+            to_late = find_frontier(own, depends - path, late_loads, prices, "each")
             walking = nexts
         else:
             whole = topological(program.outputs.values())
             walk_loads = price_loads(set(whole) - depends, before, prices, "walk") | dict.fromkeys(carried, 0.0)
             to_walk = self.crossing(find_frontier(list(program.outputs.values()), depends, walk_loads, prices, "walk"))
             to_late, walking, others = (), dict(program.outputs), {}
-        made = {name: node for name, node in others.items() if node in to_late and node not in before}  # outputs that need no kernel
+        made = {name: node for name, node in others.items() if node in to_late and node not in before}  # where they are computed
+        made |= {name: node for name, node in others.items() if node not in depends}
         late = {name: node for name, node in others.items() if name not in made}
         to_late = tuple(node for node in _needed(late.values(), to_late) if node in to_late)
         entering = {leaf.name: leaf.name + AT for leaf in carried if leaf in to_late}
@@ -128,7 +130,8 @@ class _Pass:
             leaf.name: "saved" if leaf.name in buffers else self.roles[leaf.name] for leaf in leaves_of(Program(name, cut))
         }
         results: dict[str, Result] = {output: self.results.get(output, "saved") for output in outputs}
-        return Kernel(name, walk, Program(name, cut, labels_in_use(cut, labels)), roles, results)
+        narrow = {name for node, name in self.buffers.names.items() if node in self.prices.narrow}
+        return Kernel(name, walk, Program(name, cut, labels_in_use(cut, labels)), roles, results, narrow=frozenset(narrow))
 
 
 def substitute(

@@ -26,4 +26,3 @@ def enter_chunk(program: Program) -> Program:
     entered = rewrite(program, rule)
     own = {node: label for node, label in program.labels.items() if isinstance(node, Leaf) and node in entered.labels}
     return run_passes(Program(entered.name, entered.outputs, {**entered.labels, **own}))
-

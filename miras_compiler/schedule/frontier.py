@@ -50,6 +50,4 @@ def find_frontier(
 def price_loads(nodes: Collection[Node], stored: Collection[Node], prices: Prices, way: str) -> dict[Node, float]:
     """Reading for what is stored already and for leaves; writing and reading for the rest; nothing for what is free to have again."""
     held = set(stored)
-    return {
-        node: prices.moved(node, way) * (1 if node in held or isinstance(node, Leaf) else 2) for node in nodes if not is_free(node)
-    }
+    return {node: prices.moved(node, way) * (1 if node in held or isinstance(node, Leaf) else 2) for node in nodes if not is_free(node)}

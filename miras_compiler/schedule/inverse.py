@@ -37,6 +37,5 @@ def _labels(program: Program) -> dict[Node, Label]:
     found = [node for node in nodes_of(program) if isinstance(node, TriangularInverse)]
     letters = {node: program.labels[node.args[0]].letters if node.args[0] in program.labels else "L" for node in found}
     return {
-        node: Label(f"Inv{'' if index == 0 else index + 1}", f"(I + {letters[node]})⁻¹", "surprise", "")
-        for index, node in enumerate(found)
+        node: Label(f"Inv{'' if index == 0 else index + 1}", f"(I + {letters[node]})⁻¹", "surprise", "") for index, node in enumerate(found)
     }

@@ -24,7 +24,8 @@ class Kernel:
     """One kernel: every leaf of the program has a role, every output a result.
 
     `entries` names the buffer in which a carried tile is saved as each tile of tokens finds it. `last` are carried states whose value
-    before the last tile is an output of its own (in reverse mode: receives a gradient of its own).
+    before the last tile is an output of its own (in reverse mode: receives a gradient of its own). `narrow` are the buffers in the type
+    of the tokens.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Kernel:
     results: Mapping[str, Result]
     entries: Mapping[str, str] = field(default_factory=dict)
     last: tuple[str, ...] = ()
+    narrow: frozenset[str] = frozenset()
 
     def leaves(self, *roles: Role) -> tuple[str, ...]:
         return tuple(name for name, role in self.roles.items() if role in roles)

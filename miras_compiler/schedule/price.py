@@ -6,18 +6,19 @@ The figures only weigh storing against computing again; they are those of an H10
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import Contract, Cumulate, Map, Mask, Node, Reduce, Rename
+from miras_compiler.ir.nodes import Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename
+from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.schedule.inverse import TriangularInverse
 
 LENGTHS = {"c": 64, "i": 64, "j": 64, "k": 64, "v": 64} | {f"n{i}": 256 for i in ("", *range(1, 17))}
 BYTES = 2.0e12  # bytes a second between memory and chip
-PRODUCTS = {"walk": 60e12, "each": 200e12}  # operations of tensor cores a second; a walk has few programs, which wait for each other
-OTHERS = {"walk": 4e12, "each": 12e12}
+PRODUCTS = {"walk": 20e12, "each": 200e12}  # operations of tensor cores a second; a walk has few programs, which wait for each other
+OTHERS = {"walk": 1.5e12, "each": 12e12}
 LATENCY = {"walk": 2e-10, "each": 5e-11}  # of one load, shared between programs
 SCAN = 12  # operations per entry of a cumulative sum
 FUNCTION = 8  # and of exp, erf, …
@@ -26,15 +27,15 @@ FUNCTION = 8  # and of exp, erf, …
 class Prices:
     """In seconds per tile, for the lengths of the axes; `way` is "walk" or "each"."""
 
-    def __init__(self, lengths: Mapping[str, int] = LENGTHS) -> None:
+    def __init__(self, lengths: Mapping[str, int] = LENGTHS, narrow: Collection[Node] = ()) -> None:
         self.lengths = lengths
+        self.narrow = set(narrow)
 
     def size(self, node: Node) -> int:
         return math.prod(self.lengths[axis] for axis in node.axes)
 
     def bytes(self, node: Node) -> int:
-        """Tiles with two axes are stored in the type of the tokens, numbers in float32."""
-        return self.size(node) * (2 if len(node.axes) == 2 else 4)
+        return self.size(node) * (2 if node in self.narrow else 4)
 
     def moved(self, node: Node, way: str) -> float:
         """To read a tile once, or to write it."""
@@ -62,6 +63,29 @@ class Prices:
             return 0
         functions = sum(1 for e in sp.preorder_traversal(node.expr) if isinstance(e, sp.Function | sp.exp))
         return int(sp.count_ops(node.expr)) + FUNCTION * functions
+
+
+def narrow_tiles(*programs: Program) -> set[Node]:
+    """Tiles that may be stored in the type of the tokens: products round them to it anyway, alone or as factors of a sum of products.
+
+    Token rows come in that type; states, which are read by products, are saved in it.
+    """
+    readers: dict[Node, set[Node]] = {}
+    nodes = [node for program in programs for node in nodes_of(program)]
+    for node in nodes:
+        for arg in node.args:
+            readers.setdefault(arg, set()).add(node)
+
+    def is_rounded(node: Node, depth: int = 2) -> bool:
+        return all(
+            isinstance(reader, Contract | (Reduce if depth < 2 else Contract))
+            or (isinstance(reader, Rename) and is_rounded(reader, depth))
+            or (isinstance(reader, Map) and depth == 2 and isinstance(reader.expr, sp.Mul) and is_rounded(reader, 1))
+            for reader in readers.get(node, ())
+        )
+
+    outputs = {node for program in programs for node in program.outputs.values()}
+    return {node for node in nodes if len(node.axes) == 2 and (isinstance(node, Leaf) or (node not in outputs and is_rounded(node)))}
 
 
 def is_free(node: Node) -> bool:

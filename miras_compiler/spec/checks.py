@@ -32,6 +32,7 @@ CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = t
         (combination.needs_of_retention, "retention optimizer memory"),
         (combination.map_of_generator, "retention"),
         (combination.width_of_features, "feature_map memory gates layer"),
+        (combination.window_of_rows, "attentional_bias optimizer"),
         (combination.not_built, "memory feature_map attentional_bias retention optimizer"),
     )
 )

@@ -167,13 +167,27 @@ def width_of_features(spec: Spec) -> Iterator[Fault]:
             yield Fault(("gates", name, "per"), f"the gate '{name}' is per key_channel under a polynomial map", why, "say `per: head`")
 
 
+def window_of_rows(spec: Spec) -> Iterator[Fault]:
+    """What a window is not defined for."""
+    if (spec.attentional_bias.window or 1) == 1:
+        return
+    excluded = {
+        "several steps per token": isinstance(spec.optimizer, GradientDescent) and spec.optimizer.steps > 1,
+        "an erase key": isinstance(spec.optimizer, GradientDescent) and spec.optimizer.erase_key,
+        "the optimizer preconditioned": isinstance(spec.optimizer, Preconditioned),
+        "the optimizer implicit": isinstance(spec.optimizer, Implicit),
+    }
+    for what in (name for name, is_there in excluded.items() if is_there):
+        yield Fault(
+            ("attentional_bias", "window"), f"a window with {what}", "no paper says what a past token writes then", "remove one of them"
+        )
+
+
 def not_built(spec: Spec) -> Iterator[Fault]:
     """What the definitions have and this version has not: refused, never approximated."""
     for role in ("memory", "feature_map", "attentional_bias", "retention", "optimizer"):
         element = getattr(spec, role)
         if element.later:
             yield Fault((role, "kind"), f"the {role.replace('_', ' ')} '{element.kind}' is not built in this version", element.later)
-    if spec.attentional_bias.window is not None:
-        yield Fault(("attentional_bias", "window"), "a window over past tokens is not built in this version", "", "remove it")
     if isinstance(spec.optimizer, Muon) and spec.optimizer.apply == "chunk_end":
         yield Fault(("optimizer", "apply"), "muon at the chunk's end is not built in this version", "", "use apply: per_token")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.gates import GateText, build_gates
-from miras_compiler.emit.layer.names import bracketed, layer_class
+from miras_compiler.emit.layer.names import bracketed, import_line, layer_class
 from miras_compiler.emit.layer.owned import build_parameters, build_weights, start_words
 from miras_compiler.emit.layer.rows import RowText, build_rows, row_words
-from miras_compiler.emit.python_text import WIDTH, header
+from miras_compiler.emit.python_text import header
 from miras_compiler.emit.template import fill
 from miras_compiler.spec import Spec
 
@@ -24,7 +24,8 @@ def emit_layer(spec: Spec, interface: Interface) -> str:
     rows, gates = build_rows(spec, interface), build_gates(spec, interface)
     weights, parameters = build_weights(spec, interface), build_parameters(spec, interface)
     projects = any(gate.projects for gate in gates)
-    draws = [owned.draw for owned in (*weights, *parameters)]
+    owns = (*weights, *parameters)
+    draws = [owned.draw for owned in owns]
     if layer.output_norm != "none":
         draws.append("nn.init.ones_(self.o_norm_weight)")
     return fill("layer.py", {
@@ -48,18 +49,12 @@ def emit_layer(spec: Spec, interface: Interface) -> str:
         "draws": draws,
         "output_norm": layer.output_norm,
         "output_gate": layer.output_gate,
-        "math": projects or any(gate.inverse for gate in gates),
+        "math": projects or any(gate.inverse for gate in gates) or any("math." in owned.construction + owned.draw for owned in owns),
         "wide": layer.qk_norm == "l2" or layer.output_norm != "none" or layer.output_gate or any(gate.computed for gate in gates),
-        "import_operators": import_operators(spec),
+        "import_operators": import_line(".ops", [f"chunk_{spec.name}", f"fused_recurrent_{spec.name}"]),
         "conv_state": bracketed("tails = {", [f'"{row.name}": {row.name}_tail' for row in rows], "}", 8),
         "weights_table": bracketed("weights = {", [f'"{owned.name}": self.{owned.name}' for owned in weights], "}", 8),
     })  # fmt: skip
-
-
-def import_operators(spec: Spec) -> str:
-    names = [f"chunk_{spec.name}", f"fused_recurrent_{spec.name}"]
-    line = f"from .ops import {', '.join(names)}"
-    return line if len(line) <= WIDTH else bracketed("from .ops import (", names, ")", 0)
 
 
 def describe(spec: Spec, interface: Interface, rows: Sequence[RowText], gates: Sequence[GateText]) -> str:

@@ -41,3 +41,9 @@ def bracketed(opening: str, items: Sequence[str], closing: str, indent: int) -> 
         return line
     inside = "".join(f"{' ' * (indent + 4)}{item},\n" for item in items)
     return f"{' ' * indent}{opening}\n{inside}{' ' * indent}{closing}"
+
+
+def import_line(module: str, names: Sequence[str]) -> str:
+    """from .ops import chunk_x, …"""
+    line = f"from {module} import {', '.join(names)}"
+    return line if len(line) <= WIDTH else bracketed(f"from {module} import (", names, ")", 0)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.names import sizes
 from miras_compiler.spec import Spec
 
-DRAW = {"ln_weight": "ones_", "ln_bias": "zeros_"}
+DRAW = {  # a scale is 1 and a shift 0; the coefficients of a polynomial map are those of the exponential, 1/√(i!)
+    "ln_weight": "nn.init.ones_(self.ln_weight)",
+    "ln_bias": "nn.init.zeros_(self.ln_bias)",
+    "feature_coefficients": "fill(self.feature_coefficients, [math.factorial(i) ** -0.5 for i in range(len(self.feature_coefficients))])",
+}
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,9 @@ def build_weights(spec: Spec, interface: Interface) -> tuple[OwnedText, ...]:
 def build_parameters(spec: Spec, interface: Interface) -> tuple[OwnedText, ...]:
     """The operator's arguments that belong to no token."""
     return tuple(
-        OwnedText(name, f"self.{name} = nn.Parameter(torch.empty({', '.join(sizes(spec, axes))}))", _draw(spec, name))
+        OwnedText(name, f"self.{name} = nn.Parameter(torch.empty({', '.join(sizes(spec, axes))}))", DRAW[name])
         for name, axes, *_ in interface.parameters
     )
-
-
-def _draw(spec: Spec, name: str) -> str:
-    """A scale is 1 and a shift 0; the coefficients of a polynomial map are those of the exponential, 1/√(i!)."""
-    if isinstance(spec.feature_map, PolynomialMap) and name == "feature_coefficients":
-        values = ", ".join(f"{math.factorial(i) ** -0.5:g}" for i in range(spec.feature_map.degree + 1))
-        return f"self.{name}.data.copy_(torch.tensor([{values}]))"
-    return f"nn.init.{DRAW[name]}(self.{name})"
 
 
 def start_words(spec: Spec, interface: Interface) -> str:

@@ -7,13 +7,13 @@ import textwrap
 from miras_compiler.analysis import ParallelForm
 from miras_compiler.analysis.parallel_form import EXPLANATION
 from miras_compiler.derive import UpdateRule
-from miras_compiler.derive.leaves import gate_axes, steps_of
+from miras_compiler.derive.leaves import gate_axes, steps_of, window_gates, window_of
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import header, helper_text, pass_on, read_arguments, signature, step_signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.body import print_body
-from miras_compiler.emit.torch.recurrent import loop_variable, state_holes
+from miras_compiler.emit.torch.recurrent import contract_names, loop_entries, loop_variable, state_holes
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.spec import Spec
@@ -37,16 +37,17 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     if form.kind == "token_by_token":
         return fill("chunked_by_token.py", common | {"tile": TILE, "pass_on": pass_on(interface)})
     used = {leaf.name for leaf in leaves_of(program)}
-    entries = [entry.name for entry in interface.state if entry.name != "position"]
+    entries = loop_entries(interface)
     valid = ["valid"] if "valid" in used else []
     parameters = [argument.name for argument in interface.parameters if argument.name != "feature_coefficients"]
-    leaves = [*(argument.name for argument in interface.tokens), *interface.derived, *valid, *parameters, *entries]
+    rows = row_arguments(spec, interface)
+    leaves = [*(argument.name for argument in interface.tokens), *interface.derived, *rows, *valid, *parameters, *entries]
     leaves = [name for name in leaves if name in used]
     next_state = [name for name in entries if not name.endswith("_start")]
     body = print_body(program, SECTIONS, leaves, ["o", *next_state])
     variable = {name: loop_variable(spec, name) for name in entries}
     tokens = [*(argument.name for argument in interface.tokens), *interface.derived, *valid]
-    arguments = [f"{name}[:, :, at]" if name in tokens else variable.get(name, name) for name in leaves]
+    arguments = [f"{name}[:, :, at]" if name in tokens else {**variable, **rows}.get(name, name) for name in leaves]
     return fill("chunked.py", common | {
         "form": sentence(EXPLANATION[form.kind]),
         "functional": body.uses_functional,
@@ -59,6 +60,8 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
         "unpack_tokens": ", ".join([*(argument.name for argument in interface.tokens), *interface.derived]),
         "parameters": parameters,
         "valid": bool(valid),
+        "degree": spec.feature_map.kind == "polynomial",
+        "contract_names": contract_names(spec, chunked, "Grid", "weight_matrix", *(["polynomial"] if interface.derived else [])),
         **state_holes(spec, interface, variable),
         "step_targets": ", ".join(["o", *(variable[name] for name in next_state)]),
         "step_arguments": "\n".join(f"            {argument}," for argument in arguments),
@@ -66,6 +69,14 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
         "step_body": "\n".join(body.lines),
         "helpers": helper_text(body.helpers),
     })  # fmt: skip
+
+
+def row_arguments(spec: Spec, interface: Interface) -> dict[str, str]:
+    """Leaves of a tile program that hold the rows of windows, and where the loop takes them from."""
+    if window_of(spec) == 1:
+        return {}
+    names = [*(f"{name}_rows" for name in ("k", "v", *window_gates(spec))), *(["k_rows_features"] if interface.derived else [])]
+    return {name: f"{name}[:, :, rows]" for name in names} | {"gamma_rows": "weight_matrix(gamma[:, :, at], present[:, rows])"}
 
 
 def default_tile(spec: Spec, form: ParallelForm, chunked: bool) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from miras_compiler.derive import UpdateRule
-from miras_compiler.derive.leaves import steps_of
+from miras_compiler.derive.leaves import steps_of, window_gates, window_of
 from miras_compiler.derive.update_rule import SECTIONS
+from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import header, helper_text, read_arguments, signature, step_signature
 from miras_compiler.emit.template import fill
@@ -17,14 +18,16 @@ MEASURES = ("loss", "error", "surprise", "state")
 def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str:
     """Text of recurrent.py. `chunked`: the function has a grid of chunks."""
     spec = rule.spec
-    entries = [entry.name for entry in interface.state if entry.name != "position"]
+    entries = loop_entries(interface)
     parameters = [argument.name for argument in interface.parameters if argument.name != "feature_coefficients"]
-    leaves = [*(argument.name for argument in interface.tokens), *interface.derived, *parameters, *entries]
+    tokens = [argument.name for argument in interface.tokens if argument.name != "gamma"]
+    rows = row_arguments(spec, interface)
+    leaves = [*tokens, *interface.derived, *rows, *parameters, *entries]
     next_state = [name for name in entries if not name.endswith("_start")]
     body = print_body(rule.step.trace, SECTIONS, leaves, ["o", *next_state, *MEASURES])
     variable = {name: loop_variable(spec, name) for name in entries}
-    token = [f"{name}[:, t]" for name in (*(argument.name for argument in interface.tokens), *interface.derived)]
-    arguments = [*token, *parameters, *variable.values()]
+    token = [f"{name}[:, t]" for name in (*tokens, *interface.derived)]
+    arguments = [*token, *rows.values(), *parameters, *variable.values()]
     return fill("recurrent.py", {
         "header": header(spec),
         "name": spec.name,
@@ -37,6 +40,7 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
             "read_arguments": read_arguments(interface),
         "unpack_tokens": ", ".join([*(argument.name for argument in interface.tokens), *interface.derived]),
         "parameters": parameters,
+        "contract_names": contract_names(spec, chunked, "Call", "rows_at", "weights_at", "with_past"),
         **state_holes(spec, interface, variable),
         "step_targets": ", ".join(["o", *(variable[name] for name in next_state)]),
         "step_arguments": "\n".join(f"            {argument}," for argument in arguments),
@@ -46,10 +50,37 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
     })  # fmt: skip
 
 
+def loop_entries(interface: Interface) -> list[str]:
+    """The entries of the state that a loop carries from token to token, or from tile to tile."""
+    return [entry.name for entry in interface.state if entry.name != "position" and not entry.name.startswith("window_")]
+
+
+def row_arguments(spec: Spec, interface: Interface) -> dict[str, str]:
+    """Leaves of a token step that hold the rows of a window, and where the loop takes them from."""
+    if window_of(spec) == 1:
+        return {}
+    rows = {f"{name}_rows": f'rows_at(past["{name}"], t)' for name in ("k", "v", *window_gates(spec))}
+    if interface.derived:
+        rows["k_rows_features"] = 'rows_at(past["k_features"], t)'
+    return rows | {"gamma_rows": "weights_at(gamma, present, t)"}
+
+
+def contract_names(spec: Spec, chunked: bool, *window_names: str) -> str:
+    """What a module imports from contract.py."""
+    always, of_window = window_names[:1], window_names[1:]
+    names = [*always, "read_call", *(["CHUNK"] if chunked else []), *(["by_token"] if steps_of(spec) > 1 else [])]
+    names += ["WINDOW", *of_window] if window_of(spec) > 1 else []
+    order = sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    return ", ".join(order)
+
+
 def state_holes(spec: Spec, interface: Interface, variable: dict[str, str]) -> dict[str, object]:
     """How variables of a loop and entries of the state belong together."""
     starts = [(variable[f"{w.name}_start"], variable[w.name], f"{w.name}_start") for w in interface.weights] if spec.frozen_gradient else []
     return {
+        "wide": "[:, None, None]" if isinstance(spec.memory, VectorMemory) else "[:, None, None, None]",
+        "window": window_of(spec),
+        "window_names": ["k", "v", *window_gates(spec)] if window_of(spec) > 1 else [],
         "carried": [(variable[name], name) for name in variable],
         "starts": [(start, current) for start, current, _ in starts],
         "start_returns": starts,

@@ -89,7 +89,7 @@ class Operation:
             dtype = f", {like}.dtype" if like in self.tokens[3:] else ""
             return f'sizes.rows("{letters(tuple(a for a in axes if a not in TOKEN_AXES))}"{dtype})'
         if result == "saved":
-            return f'sizes.per_slot("{letters(axes)}", narrow={len(axes) == 2})'
+            return f'sizes.per_slot("{letters(axes)}", narrow={name in kernel.narrow})'
         return f'sizes.{"per_sequence" if kernel.walk != "each" else "shares"}("{letters(axes)}")'
 
     def lengths(self, available: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from miras_compiler.verify.checks.base import Check
 from miras_compiler.verify.inputs import Inputs
 from miras_compiler.verify.literal import LiteralModel
 from miras_compiler.verify.literal.feature_map import features
-from miras_compiler.verify.literal.gates import ERASE_KEYS, gate_keyword
+from miras_compiler.verify.literal.gates import ERASE_KEYS
 from miras_compiler.verify.literal.memory import predict
 from miras_compiler.verify.literal.mirror import mirror_map
 from miras_compiler.verify.measure import Tally

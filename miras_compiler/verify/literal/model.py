@@ -15,13 +15,13 @@ chunk is full, S = pending, A += NS(S), pending = 0, and weight_norm gives the c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.literal.bias import derivative, has_printed_derivative, loss, norm
+from miras_compiler.verify.literal.carried import Carried, Weights, size, start_chunk, wide
 from miras_compiler.verify.literal.feature_map import features
 from miras_compiler.verify.literal.gates import (
     ERASE_KEYS,
@@ -37,11 +37,9 @@ from miras_compiler.verify.literal.memory import predict, weight_shapes
 from miras_compiler.verify.literal.mirror import PRIMAL, mirror_map
 from miras_compiler.verify.literal.newton_schulz import newton_schulz
 from miras_compiler.verify.literal.primal import keep_column_norms, primal_step
+from miras_compiler.verify.literal.surprise import Measures, step_of_three_keys, surprise_of
 from miras_compiler.verify.literal.undefined import missing_definitions
-from miras_compiler.verify.literal.window import Window, enter_window, leave_window, look_back, push
-
-Weights = dict[str, Tensor]
-Measures = tuple[Tensor, Tensor, Tensor]
+from miras_compiler.verify.literal.window import enter_window, leave_window, look_back, push
 
 
 class LiteralTrace(NamedTuple):
@@ -51,20 +49,6 @@ class LiteralTrace(NamedTuple):
     error: Tensor
     surprise: Tensor
     state: Tensor
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What goes from token to token. `log_beta` is laid out as alpha acts on a weight."""
-
-    dual: Weights
-    momentum: Weights
-    start: Weights
-    pending: Weights
-    position: Tensor
-    log_beta: Tensor
-    preconditioner: Tensor
-    window: Window | None
 
 
 class LiteralModel:
@@ -102,7 +86,7 @@ class LiteralModel:
         held = self._enter(state, k, v, gates)
         outputs, measured, sizes = [], [], []
         for t in range(q.shape[1]):
-            held = self._start_chunk(held)
+            held = start_chunk(held)
             before = held
             held, measures = self._token(held, k, v, gates, parameters, t)
             if self.read == "chunk_start":
@@ -111,7 +95,7 @@ class LiteralModel:
                 read = self._primal(before if self.read == "before_write" else held)
             outputs.append(predict(self.memory, read, features(self.feature_map, q[:, t], parameters), q[:, t], parameters))
             measured += measures
-            sizes.append(_size(held.dual))
+            sizes.append(size(held.dual))
             held = replace(held, position=(held.position + 1) % self.size)
         self._recent = []
         losses, errors, surprises = (torch.stack(column, 1) for column in zip(*measured, strict=True))
@@ -137,7 +121,7 @@ class LiteralModel:
 
     def _leave(self, held: Carried) -> dict[str, Tensor]:
         """The entries of the contract; a chunk that has just ended is the fresh start of the next one."""
-        held = self._start_chunk(held)
+        held = start_chunk(held)
         state = dict(held.dual)
         if self.momentum:
             state |= {f"{name}_momentum": weight for name, weight in held.momentum.items()}
@@ -151,18 +135,6 @@ class LiteralModel:
         if self.kind == "preconditioned":
             state["preconditioner"] = held.preconditioner
         return state if held.window is None else state | leave_window(held.window)
-
-    def _start_chunk(self, held: Carried) -> Carried:
-        """Where a chunk begins (position 0; with C = 1 every token), the dual state enters it and the decay since then is 1."""
-        fresh = held.position == 0
-        if not fresh.any():
-            return held
-        if fresh.all():
-            return replace(held, start=held.dual, log_beta=torch.zeros_like(held.log_beta))
-        start = {name: torch.where(_wide(fresh, weight.dim()), weight, held.start[name]) for name, weight in held.dual.items()}
-        return replace(
-            held, start=start, log_beta=torch.where(_wide(fresh, held.log_beta.dim()), torch.zeros_like(held.log_beta), held.log_beta)
-        )
 
     def _token(
         self, held: Carried, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], parameters: Mapping[str, Tensor], t: int
@@ -193,19 +165,20 @@ class LiteralModel:
         elif "gamma" in token:
             rows = row | {"gamma": token["gamma"].unsqueeze(-1)}
         if self.erases:
-            surprise, measures = self._three_keys(weights, row, token, parameters)
+            keys = [features(self.feature_map, key, parameters) for key in (row["k"], *self._erase_keys(row, token))]
+            surprise, measures = step_of_three_keys(self.bias, weights, row["v"], *keys)
         else:
             k, v, others = rows["k"], rows["v"], {name: rows[name] for name in rows if name not in ("k", "v")}
             surprise, measures = self._surprise(weights, k, v, others, parameters)
         key = features(self.feature_map, row["k"], parameters).squeeze(-2)
         if self.kind == "implicit":
-            eta = eta / (1 + eta * float(self.bias["scale"]) * _wide(key.square().sum(-1), self.dimensions))
+            eta = eta / (1 + eta * float(self.bias["scale"]) * wide(key.square().sum(-1), self.dimensions))
         if self.kind == "preconditioned":
             decay = log_decay(token, "alpha_d").exp()
             seen = self.on_weight("alpha_d", decay, 3) * held.preconditioner + self.on_weight("eta_d", token["eta_d"], 3) * key.square()
             held = replace(held, preconditioner=seen)
             surprise = {name: preconditioner_gain(seen).unsqueeze(-1) * g for name, g in surprise.items()}
-            measures = (*measures[:2], _size(surprise))
+            measures = (*measures[:2], size(surprise))
         if self.at_chunk_end:
             return self._wait(held, surprise, alpha, keep, eta), measures
         dual, momentum = self._write(held.dual, held.momentum, surprise, alpha, keep, eta)
@@ -232,7 +205,7 @@ class LiteralModel:
         for name, weight in held.dual.items():
             sum_ = held.pending[name] + keep / self.size * held.momentum[name] - eta * surprise[name]
             decayed = alpha * weight
-            here = _wide(full, weight.dim())
+            here = wide(full, weight.dim())
             written = decayed
             if full.any():
                 written = decayed + newton_schulz(sum_, self.optimizer["coefficients"])
@@ -272,40 +245,17 @@ class LiteralModel:
     def _surprise(
         self, weights: Weights, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
     ) -> tuple[Weights, Measures]:
-        """∇_W Σ gamma ℓ over the rows [B,H,M,·], and (ℓ, ‖e‖) of the last row and ‖g‖.
-
-        Heads and sequences are independent, so the gradient of the sum is each one's own.
-        """
-        mapped = features(self.feature_map, k, parameters)
-        gamma = gates.get("gamma", torch.ones_like(k[..., :1]))
-
-        def memory(w: Weights) -> Tensor:
-            return predict(self.memory, w, mapped, k, parameters)
-
-        def total_loss(w: Weights) -> tuple[Tensor, Tensor]:
-            u = memory(w)
-            return (gamma * loss(self.bias, u, v, gates)).sum(), u
-
-        if has_printed_derivative(self.bias) or self.bias.get("clip") is not None:
-            u, pull, *_ = torch.func.vjp(memory, weights)
-            (surprise,) = pull(gamma * derivative(self.bias, u, v, gates))
-        else:
-            surprise, u = torch.func.grad(total_loss, has_aux=True)(weights)
-        return surprise, (loss(self.bias, u, v, gates)[..., -1, 0], norm(u - v)[..., -1, 0], _size(surprise))
-
-    def _three_keys(self, weights: Weights, row: Weights, token: Weights, parameters: Mapping[str, Tensor]) -> tuple[Weights, Measures]:
-        """s (bᵀ ⊗ κ W_r − kᵀ ⊗ v), and the measures with κ W_r for u."""
-        key = features(self.feature_map, row["k"], parameters)
-        erase = features(self.feature_map, token[ERASE_KEYS[0]].unsqueeze(-2), parameters)
-        along = features(self.feature_map, token[ERASE_KEYS[1]].unsqueeze(-2), parameters) if ERASE_KEYS[1] in token else key
-        u = erase @ weights["W"]
-        surprise = {"W": float(self.bias["scale"]) * (along.mT @ u - key.mT @ row["v"])}
-        return surprise, (loss(self.bias, u, row["v"], {})[..., -1, 0], norm(u - row["v"])[..., -1, 0], _size(surprise))
+        return surprise_of(self.memory, self.feature_map, self.bias, weights, k, v, gates, parameters)
 
     def _row(self, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], at: int) -> Weights:
         """One write's key and value and the loss's gates, as rows [B,H,1,·]."""
         t = {name: at if name in PER_WRITE else at // self.steps for name in self.loss_gates}
         return {"k": k[:, at].unsqueeze(-2), "v": v[:, at].unsqueeze(-2), **{name: as_row(gates[name][:, t[name]]) for name in t}}
+
+    def _erase_keys(self, row: Weights, token: Weights) -> tuple[Tensor, Tensor]:
+        """κ and b as rows; b is k where it is not given."""
+        erase, write = (token[name].unsqueeze(-2) if name in token else row["k"] for name in ERASE_KEYS)
+        return erase, write
 
     def log_decay(self, token: Mapping[str, Tensor], k: Tensor) -> Tensor:
         """log alpha_t against a weight, the second decay added; 0 where nothing is forgotten."""
@@ -320,13 +270,4 @@ class LiteralModel:
 
     def _nothing(self, k: Tensor) -> Tensor:
         """0 per head, against a weight."""
-        return _wide(torch.zeros_like(k[:, 0, :, 0]), self.dimensions)
-
-
-def _wide(x: Tensor, dimensions: int) -> Tensor:
-    return x.reshape(*x.shape, *[1] * (dimensions - x.dim()))
-
-
-def _size(weights: Weights) -> Tensor:
-    """‖·‖ over all weights of a head, [B,H]."""
-    return torch.stack([w.flatten(2).square().sum(-1) for w in weights.values()]).sum(0).sqrt()
+        return wide(torch.zeros_like(k[:, 0, :, 0]), self.dimensions)

@@ -105,7 +105,7 @@ def _ratios_by_bisection(text: str, weight: Tensor, pull: Tensor, total: float, 
         slope = torch.where(ratio > 0, weight / slopes(text, "t", ratio)[1], torch.zeros_like(weight)).sum(axes, keepdim=True)
         newton = zeta + missed / slope
         good = (newton >= low) & (newton <= high) & (turn % 4 < 3)  # next to a pole of (f')⁻¹ Newton hardly moves
-        settled = (missed.abs() <= close * total) | (high - low <= close * zeta.abs())
+        settled = (missed.abs() <= close * total) | (high - low <= close * zeta.abs()) | ~missed.isfinite()
         if settled.all():
             break
         zeta = torch.where(settled, zeta, torch.where(good, newton, (low + high) / 2))

@@ -1,0 +1,126 @@
+"""Two specs side by side: what differs in fields, rule, form and cost."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
+from itertools import zip_longest
+from typing import Any
+
+from miras_compiler.analysis import separable_axes
+from miras_compiler.cli.console import Row, show_json, show_table
+from miras_compiler.compiler import Compilation
+from miras_compiler.derive.chain_rule import in_residual
+from miras_compiler.derive.notation import formula
+from miras_compiler.spec import Spec
+
+PROSE = ("name", "paper", "ledger")  # says what a spec is called and where it is from, not what it does
+ABSENT = "–"
+DIFFERS = "≠"
+WIDTH = 60  # of a reason
+
+Pair = tuple[str, str]
+
+
+def explain_two(one: Compilation, other: Compilation, *facts: dict[str, Any], as_json: bool) -> None:
+    """Prints what differs; `facts` are what `explain` tells of each by itself."""
+    fields = differing_fields(one.spec, other.spec)
+    if as_json:
+        show_json({"specs": facts, "differing": [{"field": field, "values": values} for field, values in fields.items()]})
+        return
+    names = _names(one.spec, other.spec)
+    rows = [Row((field, *map(_text, values))) for field, values in fields.items()] or [Row(("all", "the same", "the same"))]
+    show_table("fields that differ", ("field", *names), rows)
+    print()
+    show_table("rule", ("", *names), [_marked(pair) for pair in _rule(one, other)])
+    print()
+    show_table("parallel form", ("", *names), [_marked(pair) for pair in _form(one, other)])
+    print()
+    show_table("cost", ("what", *names, "unit"), list(_cost(one, other)))
+
+
+def differing_fields(one: Spec, other: Spec) -> dict[str, list[Any]]:
+    """Every field that the specs do not agree in, with both values; a field that one of them lacks is None there."""
+    mine, theirs = _flat(_tree(one)), _flat(_tree(other))
+    keys = dict.fromkeys((*mine, *theirs))
+    order = list(Spec.model_fields)
+    pairs = {key: [mine.get(key), theirs.get(key)] for key in sorted(keys, key=lambda key: order.index(key.split(".")[0]))}
+    return {key: values for key, values in pairs.items() if values[0] != values[1]}
+
+
+def _tree(spec: Spec) -> dict[str, Any]:
+    return spec.model_dump(mode="json", by_alias=True, exclude=set(PROSE))
+
+
+def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """The values under dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
+    return flat
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ABSENT
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _names(one: Spec, other: Spec) -> Pair:
+    """What the columns are called: by the specs' names, or by their files where these are the same."""
+    pair = (one.name, other.name)
+    return pair if one.name != other.name else (one.location or one.name, other.location or other.name)
+
+
+def _marked(pair: Pair) -> Row:
+    return Row((DIFFERS if pair[0] != pair[1] else "", *pair))
+
+
+def _rule(one: Compilation, other: Compilation) -> Iterator[Pair]:
+    """The sections of the rule, one under the other; of a section that is the same in both, the title only."""
+    mine, theirs = _sections(one), _sections(other)
+    order = [*mine, *(title for title in theirs if title not in mine)]
+    for title in order:
+        left, right = mine.get(title, []), theirs.get(title, [])
+        if left == right:
+            yield f"{title}: the same", f"{title}: the same"
+            continue
+        yield title if left else ABSENT, title if right else ABSENT
+        yield from _aligned(left, right)
+
+
+def _sections(compilation: Compilation) -> dict[str, list[str]]:
+    """The lines of the rule, by title."""
+    rule, spec = compilation.update_rule, compilation.spec
+    generator = spec.retention.generator()
+    sections = {
+        "attentional bias": [f"  ℓ = {formula(in_residual(spec.attentional_bias.loss()))}", f"  ∂ℓ/∂u = {formula(rule.bias_derivative)}"],
+        "retention": [*([f"  F = {formula(generator)}"] if generator is not None else []), f"  ψ(a) = {formula(rule.mirror_map)}"],
+    }
+    for block in rule.text().split("\n\n"):
+        title, *lines = block.split("\n")
+        sections[title] = lines
+    return sections | {"over a chunk": [f"  {line}" for line in rule.coefficient_lines()]}
+
+
+def _aligned(left: list[str], right: list[str]) -> Iterator[Pair]:
+    """Lines beside each other: those that both have at one height."""
+    for _, a, b, c, d in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        yield from zip_longest(left[a:b], right[c:d], fillvalue="")
+
+
+def _form(one: Compilation, other: Compilation) -> Iterator[Pair]:
+    kinds = [compilation.parallel_form.kind.replace("_", " ") for compilation in (one, other)]
+    yield kinds[0], kinds[1]
+    reasons = [textwrap.wrap(compilation.parallel_form.reason, WIDTH) for compilation in (one, other)]
+    yield from zip_longest(*([f"  {line}" for line in lines] for lines in reasons), fillvalue="")
+    axes = [", ".join(separable_axes(compilation.update_rule)).upper() or "none" for compilation in (one, other)]
+    yield f"separable axes: {axes[0]}", f"separable axes: {axes[1]}"
+
+
+def _cost(one: Compilation, other: Compilation) -> Iterator[Row]:
+    units = {what: unit for compilation in (one, other) for what, _, unit in compilation.cost}
+    values = [{what: f"{value:,}" for what, value, _ in compilation.cost} for compilation in (one, other)]
+    for what, unit in units.items():
+        yield Row((what, values[0].get(what, ABSENT), values[1].get(what, ABSENT), unit))
