@@ -9,6 +9,7 @@ from miras_compiler.analysis.dependency_graph import DependencyGraph, nonlinear_
 from miras_compiler.derive.leaves import gate_axes, window_of
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.elements.memory import Entrywise, MatrixMemory
+from miras_compiler.elements.optimizer import Muon
 from miras_compiler.spec import Spec
 
 Kind = Literal["dual", "dual_per_token", "triangular_solve", "forward_substitution", "token_by_token"]
@@ -98,6 +99,10 @@ def _with_known_surprise(spec: Spec, graph: DependencyGraph[str]) -> ParallelFor
         cause = (
             f"the surprise does not depend on the state (attentional_bias {spec.attentional_bias.kind}, {spec.where('attentional_bias')})"
         )
+    if isinstance(spec.optimizer, Muon):
+        step = f"O{spec.memory.weights()[0].name[1:]}"
+        why = f"but {graph.nodes[step]['text']} of every token is an orthogonalized step (optimizer, {spec.where('optimizer')})"
+        return ParallelForm("dual_per_token", f"{cause}; {why}, so the state of every token is formed", step)
     if spec.retention.identity or spec.linear_reads or spec.chunk.read == "chunk_start":
         linear = "" if spec.retention.identity else ", and reads inside the chunk follow a linear path (chunk.retention: chunk_end)"
         return ParallelForm("dual", f"{cause}{linear}, so the state is a decayed sum and a read needs masked products only", None)

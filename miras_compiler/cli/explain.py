@@ -24,7 +24,6 @@ def explain(
 
     The form comes with its reason, and with the line of the spec that is to blame where there is no better one.
     """
-    from miras_compiler.cli.explain_two import explain_two
     from miras_compiler.cli.specs import load_each
     from miras_compiler.cli.warnings import warn_about
     from miras_compiler.errors import InputError
@@ -40,6 +39,8 @@ def explain(
 
         compilations = [compile_spec(spec) for spec in loaded]
     if len(compilations) == 2:
+        from miras_compiler.cli.explain_two import explain_two
+
         explain_two(*compilations, *map(facts, compilations), as_json=as_json)
         return
     (compilation,) = compilations

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import sympy as sp
 
+from miras_compiler.elements.optimizer import Muon
 from miras_compiler.spec import Spec
 
 T, J, I, L = sp.symbols("t j i l", integer=True)  # noqa: E741
@@ -29,11 +30,15 @@ class Recurrence(NamedTuple):
 class Path(NamedTuple):
     """How an earlier value reaches a later state: through one decay triangle after another, the outermost first.
 
-    It starts at the token j (then the step size weighs it), or at the state before the first token.
+    It starts at the token j, weighed by its step size or ("surprise") not, or at the state before the first token.
     """
 
     decays: tuple[str | None, ...]
-    start: str  # "token", or the state it starts from
+    start: str  # "token", "surprise", or the state it starts from
+
+    @property
+    def from_token(self) -> bool:
+        return self.start in ("token", "surprise")
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,9 @@ def derive_chunk_coefficients(spec: Spec) -> ChunkCoefficients:
     if not spec.optimizer.momentum:
         unrolled = unroll((Recurrence("A", alpha),))
         return ChunkCoefficients(unrolled["A"], None, unrolled["token"], None, None)
+    if isinstance(spec.optimizer, Muon):  # A adds up eta_j NS(S_j), S the surprises themselves
+        steps, momentum = unroll((Recurrence("A", alpha),)), unroll((Recurrence("S", "mu"),))
+        return ChunkCoefficients(steps["A"], None, steps["token"], momentum["S"], momentum["token"]._replace(start="surprise"))
     both = unroll((Recurrence("A", alpha), Recurrence("S", "mu")))
     momentum = unroll((Recurrence("S", "mu"),))
     return ChunkCoefficients(both["A"], both["S"], both["token"], momentum["S"], momentum["token"])
@@ -78,9 +86,9 @@ def unroll(chain: tuple[Recurrence, ...]) -> dict[str, Path]:
 
 def closed_form(path: Path) -> sp.Expr:
     """The coefficient at t of what starts at the token j, or before the first token, as sums and products of gates."""
-    from_token = path.start == "token"
+    from_token = path.from_token
     outer, *inner = path.decays
-    weight = sp.Function("eta")(J) if from_token else sp.Integer(1)
+    weight = sp.Function("eta")(J) if path.start == "token" else sp.Integer(1)
     if not inner:
         return weight * _decay(outer, J if from_token else sp.Integer(0), T)
     (second,) = inner

@@ -29,11 +29,12 @@ from miras_compiler.derive.token_step import build_step_size, slice_axes
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.derive.writes import Writes
 from miras_compiler.elements.memory import Weight
-from miras_compiler.elements.optimizer import Preconditioned
+from miras_compiler.elements.optimizer import Muon, Preconditioned
 from miras_compiler.ir.build import add, contract, entrywise, input_tile, is_constant, lower_expression, rename, state_tile, total
 from miras_compiler.ir.nodes import Label, Node, Program, Rename
 from miras_compiler.ir.traverse import labels_in_use
 from miras_compiler.lower.coefficients import Moment, TileCoefficients, times
+from miras_compiler.lower.orthogonal import OrthogonalReads
 from miras_compiler.lower.per_token import PerTokenReads
 from miras_compiler.lower.surprises import known_surprises, solved_surprises, substituted_surprises
 from miras_compiler.symbols import letter
@@ -192,7 +193,7 @@ class ChunkBuilder:
             return plain_product({name: self.primal(name, node) for name, node in self.start.items()})
         moment: Moment = "after" if read == "after_write" else "before"
         if self.kind == "dual_per_token":
-            return PerTokenReads(self.rule, self.coefficients, self.before, self.momentum, writes, moment, self.name).times
+            return self.per_token_reads(writes, moment).times
         bases = {name: self.linear_base(name) for name in self.weights}
 
         def multiplied(weight: Weight, rows: Node) -> Node:
@@ -206,6 +207,10 @@ class ChunkBuilder:
             return read
 
         return multiplied
+
+    def per_token_reads(self, writes: Writes, moment: Moment) -> PerTokenReads:
+        reads = OrthogonalReads if isinstance(self.spec.optimizer, Muon) else PerTokenReads
+        return reads(self.rule, self.coefficients, self.before, self.momentum, writes, moment, self.name)
 
     def linear_base(self, name: str) -> Node:
         """A_0; with `retention: chunk_end`, the point of the linear path from ψ(A_start) that the tile begins at."""
@@ -230,7 +235,12 @@ class ChunkBuilder:
             node = c.kept(self.before[name])
             if reach is not None:
                 node = add(node, times(reach, self.momentum[name]))
-            node = self.without(node, weight, writes, weights)
+            if isinstance(self.spec.optimizer, Muon):
+                reads = self.per_token_reads(writes, "after")
+                assert isinstance(reads, OrthogonalReads)
+                node = add(node, reads.behind(weight, weights))
+            else:
+                node = self.without(node, weight, writes, weights)
             state[name] = self.name(node, f"{name}_next", f"{subscripted(dual_name(self.spec, name))}[C]", "end")
         if paths.m and paths.n:
             kept, weights = c.end(paths.m, "m_end", "m[C]"), c.end(paths.n, "n_end", "n[C]")

@@ -158,7 +158,7 @@ class TileCoefficients:
     def end(self, path: Path, name: str, letters: str) -> Node:
         """The coefficient in the state after the tile: a number for an earlier state, [j] for the surprises."""
         outer, *inner = path.decays
-        from_token = path.start == "token"
+        from_token = path.from_token
         if not inner:
             weights = self.decay_to_end(self.head(outer), "j") if from_token else self.decay_through(self.head(outer))
         else:
@@ -167,9 +167,11 @@ class TileCoefficients:
                 self.triangle(inner[0], "after", "i", "j") if from_token else rename(self.decay_from_start(inner[0], "after"), "c", "i")
             )
             weights = total(times(written, inside), "i")
-        if from_token and self.eta is not None:
+        if path.start == "surprise":
+            weights = times(weights, rename(self.valid, "c", "j")) if self.valid is not None else weights
+        elif from_token and self.eta is not None:
             weights = times(weights, rename(self.eta, "c", "j"))
-        if from_token and self.window is not None:
+        if from_token and self.window is not None and not self.orthogonal_steps(path):
             weights = total(times(rename(weights, "j", "p"), self.window), "p")
         return self.name(weights, name, letters)
 
@@ -199,6 +201,10 @@ class TileCoefficients:
         rows = entrywise(letter("x"), {"x": log}, ordered((column, *log.axes)))
         segments = cumulate(mask(rows, row, column, 1), row, exclusive=moment == "before")
         return self.name(mask(_exp(segments), row, column, low), f"D_{gate}{SUFFIX[moment]}", f"D{gate_letters(gate)}{LETTERS[moment]}")
+
+    def orthogonal_steps(self, path: Path) -> bool:
+        """Whether the path starts at the steps of Muon, which are one per token however many rows a window has."""
+        return path.start == "token" and self.paths.n is not None and self.paths.n.start == "surprise"
 
     def decay_to_end(self, gate: str | None, axis: str) -> Node:
         if gate is None:

@@ -58,5 +58,7 @@ class PerTokenReads:
                 weights = times(weights, c.triangle(gate, moment, "c", "j"))
             collected = contract(weights, outer) if len(weights.axes) == 2 else total(times(weights, outer), "j")
             state = entrywise(letter("x") - letter("y"), {"x": state, "y": collected}, ("c", *weight.axes))
-        value = dual_name(self.rule.spec, name)
-        return self.name(state, f"{value}_t", f"{subscripted(value)}[t]", "read")
+        return self.name(state, f"{self.value(weight)}_t", f"{subscripted(self.value(weight))}[t]", "read")
+
+    def value(self, weight: Weight) -> str:
+        return dual_name(self.rule.spec, weight.name)
