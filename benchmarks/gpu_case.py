@@ -97,7 +97,12 @@ Outcome = dict[str, Tensor]
 
 
 def run(
-    operator: Callable[..., Any], inputs: dict[str, Tensor], state: dict[str, Tensor], dtype: torch.dtype, cu: Tensor | None = None, **options: Any
+    operator: Callable[..., Any],
+    inputs: dict[str, Tensor],
+    state: dict[str, Tensor],
+    dtype: torch.dtype,
+    cu: Tensor | None = None,
+    **options: Any,
 ) -> Outcome:
     """Outputs, final state and gradients, by name; cotangents are the same for every precision."""
     work = torch.float64 if dtype == DOUBLE else torch.float32

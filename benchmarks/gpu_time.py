@@ -16,7 +16,16 @@ from typing import Any
 import torch
 
 HERE = Path(__file__).resolve().parent
-VARIANTS = ((4, 1, 64, 255), (8, 1, 64, 255), (4, 2, 64, 255), (4, 1, 64, 168), (4, 1, 64, 128), (4, 3, 64, 255), (8, 1, 64, 168), (8, 2, 64, 255))
+VARIANTS = (
+    (4, 1, 64, 255),
+    (8, 1, 64, 255),
+    (4, 2, 64, 255),
+    (4, 1, 64, 168),
+    (4, 1, 64, 128),
+    (4, 3, 64, 255),
+    (8, 1, 64, 168),
+    (8, 2, 64, 255),
+)
 
 
 class Subject:
@@ -127,11 +136,20 @@ def measure(subject: Subject, label: str, torch_forms: bool) -> dict[str, Any]:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     both = median_ms(subject.both)
-    row: dict[str, Any] = {"label": label, "forward": forward, "inference": inference, "both": both, "peak_gib": torch.cuda.max_memory_allocated() / 2**30}
+    row: dict[str, Any] = {
+        "label": label,
+        "forward": forward,
+        "inference": inference,
+        "both": both,
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
+    }
     if torch_forms:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        row["torch_forward"], row["torch_both"] = median_ms(lambda: subject.forward(subject.reference)), median_ms(lambda: subject.both(subject.reference))
+        row["torch_forward"], row["torch_both"] = (
+            median_ms(lambda: subject.forward(subject.reference)),
+            median_ms(lambda: subject.both(subject.reference)),
+        )
         row["torch_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
     print(f"{label}: " + "  ".join(f"{k} {v:.3f}" if isinstance(v, float) else "" for k, v in row.items()), flush=True)
     return row

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from literal_package import fields_of, literal_package
+from literal_rules import RULES
 from verify_mutants import SLOW
 
 from miras_compiler.verify.checks import CHECKS
@@ -54,6 +55,61 @@ OTHERS: dict[str, dict[str, Mapping[str, Any]]] = {
 def test_the_literal_package_of_another_rule_is_accepted(name: str) -> None:
     fields = fields_of("gated_delta_net", **OTHERS[name])
     assert refusals(fields, without={"gradients", "sequences", "machine"}) == []
+
+
+SPACE = (
+    "alpha and eta per value channel", "huber per value channel", "two decays", "three keys", "steps", "implicit", "nesterov", "preconditioned",
+    "muon at the chunk's end", "lact", "vector", "polynomial", "bregman", "elastic_net", "f_divergence that clips", "window", "window of a chunk",
+    "sigmoid on a linear path per key channel",
+)  # fmt: skip
+OTHER_ROWS = {"boundaries", "absent_state", "manifest", "packing", "large_inputs"}
+
+
+@pytest.mark.parametrize("name", SPACE)
+def test_the_literal_package_of_another_point_of_the_space_is_accepted(name: str) -> None:
+    """Identities, contract, packing and large inputs; that it equals itself needs no test."""
+    fields = RULES[name]
+    checks = [check for check in CHECKS if check.check == "identities" or check.run.__name__ in OTHER_ROWS]
+    rows = check_subject(Subject(fields, literal_package(fields), quick=True), checks=checks)
+    assert [row for row in rows if not row.passed] == []
+
+
+@pytest.mark.parametrize("name", ["steps", "window of a chunk"])
+def test_the_literal_package_of_another_point_of_the_space_is_accepted_in_every_row(name: str) -> None:
+    assert refusals(RULES[name], without={"poisoned", "half_precision"}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("nesterov", {"ungated", "without_momentum", "gated_delta_rule", "any_tile", "nothing_learned"}),
+        ("steps", {"ungated", "single_step", "any_tile", "nothing_learned"}),
+        ("three keys", {"ungated", "one_key", "any_tile", "nothing_learned"}),
+        ("window of a chunk", {"ungated", "window_of_one", "wide_huber", "nothing_learned"}),
+        ("window of one", {"ungated", "window_of_one", "any_tile", "nothing_learned"}),
+        ("lact", set()),
+    ],
+)
+def test_an_identity_is_tried_where_it_holds(name: str, rows: set[str]) -> None:
+    subject = Subject(RULES[name], literal_package(RULES[name]), quick=True)
+    assert {check.run.__name__ for check in CHECKS if check.check == "identities" and check.applies(subject)} == rows
+
+
+def test_many_tokens_are_tried_on_one_weight_and_held_in_float32_where_the_rule_is_linear() -> None:
+    fields = RULES["two decays"]
+    checks = [check for check in CHECKS if check.run.__name__ == "many_tokens"]
+    (row,) = check_subject(Subject(fields, literal_package(fields)), checks=checks)
+    assert row.passed
+    assert "drift of float32" in row.note
+    assert check_subject(Subject(RULES["lact"], literal_package(RULES["lact"])), checks=checks) == ()
+
+
+def test_a_chunk_of_thousands_is_tried_near_its_end_only() -> None:
+    fields = RULES["lact"] | {"chunk": RULES["lact"]["chunk"] | {"size": 2048}}
+    subject = Subject(fields, literal_package(fields), quick=True)
+    assert subject.long < 64
+    checks = [check for check in CHECKS if check.run.__name__ in ("boundaries", "splitting")]
+    assert all(row.passed for row in check_subject(subject, checks=checks))
 
 
 def test_verification_leaves_the_global_generator_alone() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from miras_compiler.analysis.dependency_graph import DependencyGraph, nonlinear_values
+from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.leaves import gate_axes, window_of
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.elements.memory import Entrywise, MatrixMemory
@@ -64,7 +65,7 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
             "with decays or steps per channel" if not surprises else "at the state of each token",
         )
         return ParallelForm("token_by_token", f"token by token, because the window ({where}) measures older tokens again, {why}", None)
-    if spec.retention.space == "primal":
+    if spec.retention.space == "primal" and not waits_for_chunk_end(spec):
         mapped = next(weight.name for weight in spec.memory.weights())
         return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, mapped)}", mapped)
     if not surprises:
@@ -99,7 +100,7 @@ def _with_known_surprise(spec: Spec, graph: DependencyGraph[str]) -> ParallelFor
         cause = (
             f"the surprise does not depend on the state (attentional_bias {spec.attentional_bias.kind}, {spec.where('attentional_bias')})"
         )
-    if isinstance(spec.optimizer, Muon):
+    if isinstance(spec.optimizer, Muon) and not waits_for_chunk_end(spec):
         step = f"O{spec.memory.weights()[0].name[1:]}"
         why = f"but {graph.nodes[step]['text']} of every token is an orthogonalized step (optimizer, {spec.where('optimizer')})"
         return ParallelForm("dual_per_token", f"{cause}; {why}, so the state of every token is formed", step)

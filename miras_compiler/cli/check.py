@@ -11,6 +11,7 @@ from miras_compiler.cli.options import Json, Settings, SpecFiles
 def check(specs: SpecFiles, settings: Settings = None, as_json: Json = False) -> None:
     """Validate specs, and tell all errors of all of them at once."""
     from miras_compiler.cli.specs import overrides, problems_of
+    from miras_compiler.cli.warnings import warn_about
     from miras_compiler.errors import InputError, Problem, SpecError
     from miras_compiler.spec import digest, load_spec
 
@@ -21,6 +22,7 @@ def check(specs: SpecFiles, settings: Settings = None, as_json: Json = False) ->
         try:
             spec = load_spec(path, values)
             result = {"spec": str(path), "ok": True, "name": spec.name, "digest": digest(spec), "problems": []}
+            result["warnings"] = [warning._asdict() for warning in warn_about([spec])]
             if not as_json:
                 print(f"{path}: fine ({spec.name}, digest {result['digest']})")
         except InputError as error:

@@ -14,8 +14,10 @@ def compile_packages(specs: SpecFiles, output: OutputFolder = Path("generated"),
     It takes the place of FOLDER/<name>. Nothing is written unless all specs are right; a package that is current is left as it is.
     """
     from miras_compiler.cli.specs import load_all
+    from miras_compiler.cli.warnings import warn_about
 
     loaded = load_all(specs, settings)
+    warn_about(loaded)
     results = []
     with busy("compiling") as say:
         from miras_compiler.compiler import compile_spec

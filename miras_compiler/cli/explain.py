@@ -41,11 +41,11 @@ def explain(
     if len(compilations) == 2:
         from miras_compiler.cli.explain_two import explain_two
 
-        explain_two(*compilations, *map(facts, compilations), as_json=as_json)
+        explain_two(*compilations, as_json=as_json)
         return
     (compilation,) = compilations
     if as_json:
-        show_json(facts(compilation))
+        show_json(compilation_facts(compilation))
     elif latex:
         print(compilation.update_rule.latex())
     else:
@@ -53,14 +53,3 @@ def explain(
         rows = [Row((name, f"{value:,}", unit)) for name, value, unit in compilation.cost]
         show_table("cost", ("what", "value", "unit"), rows)
 
-
-def facts(compilation: Compilation) -> dict[str, Any]:
-    """What is told of a spec, for programs."""
-    form = compilation.parallel_form
-    return {
-        "name": compilation.spec.name,
-        "update_rule": compilation.update_rule.text(),
-        "latex": compilation.update_rule.latex(),
-        "parallel_form": {"kind": form.kind, "reason": form.reason, "blame": form.blame},
-        "cost": [{"name": name, "value": value, "unit": unit} for name, value, unit in compilation.cost],
-    }

@@ -10,11 +10,12 @@ from miras_compiler.errors import Problem
 from miras_compiler.spec import Spec
 
 
-def warn_about(specs: Iterable[Spec]) -> None:
-    """Prints the warnings of every spec."""
-    for spec in specs:
-        for warning in warnings_of(spec):
-            print(warning, file=sys.stderr)
+def warn_about(specs: Iterable[Spec]) -> list[Problem]:
+    """Prints the warnings of all specs, and returns them."""
+    warnings = [warning for spec in specs for warning in warnings_of(spec)]
+    for warning in warnings:
+        print(warning, file=sys.stderr)
+    return warnings
 
 
 def warnings_of(spec: Spec) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.derive.chain_rule import in_residual
+from miras_compiler.derive.chunk_end import build_chunk_end, shorter_axis_first, waits_for_chunk_end
 from miras_compiler.derive.leaves import (
     DECAYS,
     clamped_log,
@@ -46,12 +47,13 @@ Lag = Literal[1, "chunk"]
 class TokenStep:
     """`program` maps a token and the state to the output `o` and the next state; `trace` adds ℓ, ‖e‖, ‖g‖ and ‖A‖.
 
-    `earlier` says of every state leaf which labelled value it is, and when.
+    `earlier` says of every state leaf which labelled value it is, and when. `chunk_end` is what happens to the state of a full chunk.
     """
 
     program: Program
     trace: Program
     earlier: Mapping[Leaf, tuple[str, Lag]]
+    chunk_end: Program | None
 
 
 @dataclass
@@ -86,10 +88,8 @@ class TokenStepBuilder:
         residual = entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v})
         self.name(residual, "e", "e", "surprise", "attentional_bias")
         gain, memory_of_keys = self.preconditioner(keys, gates)
-        if window_of(spec) > 1:
-            writes = self.window_writes(measured, gates)
-        else:
-            writes = self.writes(at_key, residual, v, keys, gain, gates)
+        windowed = window_of(spec) > 1
+        writes = self.window_writes(measured, gates) if windowed else self.writes(at_key, residual, v, keys, gain, gates)
         gates |= {"eta": self.step_size(keys, gates)}
         dual, next_momentum = self.update(writes, before, momentum, gates)
         read, log_beta = self.read_weights(dual, before, start, gates)
@@ -108,7 +108,7 @@ class TokenStepBuilder:
         for name, (letters, node) in measures.items():
             self.name(node, f"norm_{name}" if name != "loss" else name, letters, "measure", "")
         trace = outputs | {name: node for name, (_, node) in measures.items()}
-        return TokenStep(self.finished("step", outputs), self.finished("trace", trace), dict(self.earlier))
+        return TokenStep(self.finished("step", outputs), self.finished("trace", trace), dict(self.earlier), build_chunk_end(spec))
 
     def finished(self, name: str, outputs: Mapping[str, Node]) -> Program:
         return run_passes(verify_program(Program(name, outputs, labels_in_use(outputs, self.labels))))
@@ -140,6 +140,8 @@ class TokenStepBuilder:
         return self.leaf(state_tile(weight.name + suffix, weight.axes), dual_name(self.spec, weight.name), lag, "retention")
 
     def momentum_state(self, weight: Weight) -> Node:
+        if waits_for_chunk_end(self.spec):
+            return self.leaf(state_tile(f"{weight.name}_momentum", weight.axes), f"S{weight.name[1:]}_pending", "chunk", "optimizer")
         return self.leaf(state_tile(f"{weight.name}_momentum", weight.axes), f"S{weight.name[1:]}", 1, "optimizer")
 
     def leaf(self, leaf: Node, value: str, lag: Lag, origin: str) -> Node:
@@ -243,6 +245,10 @@ class TokenStepBuilder:
                 else:
                     tiles |= {f"h{i}": write.left, f"d{i}": write.right}
                 step -= letter(f"h{i}") * letter(f"d{i}")
+            if waits_for_chunk_end(self.spec):
+                dual[name], more = self.waiting(weight, step, tiles)
+                next_momentum |= more
+                continue
             if self.spec.optimizer.momentum:
                 value, sized = f"S{name[1:]}", not isinstance(self.spec.optimizer, Muon)
                 after = entrywise(letter("mu") * letter("S") + (letter("eta") if sized else 1) * step, tiles, weight.axes)
@@ -257,9 +263,20 @@ class TokenStepBuilder:
             dual[name] = self.retained(weight, sp.expand(kept + step), tiles)
         return dual, next_momentum
 
+    def waiting(self, weight: Weight, surprise: sp.Expr, tiles: Mapping[str, Node]) -> tuple[Node, dict[str, Node]]:
+        """A decays, and the sum of surprises waits for the end of the chunk."""
+        name, number = weight.name, weight.name[1:]
+        held = self.leaf(state_tile(f"{name}_pending", weight.axes), f"S{number}_pending", 1, "optimizer")
+        share = letter("P") + letter("mu") * letter("S") / self.spec.chunk.size + letter("eta") * surprise
+        pending = entrywise(sp.expand(share), {**tiles, "P": held}, weight.axes)
+        self.name(pending, f"S{number}_pending", f"S{subscripted(number)}[pending]", "state", "optimizer")
+        value = dual_name(self.spec, name)
+        dual = self.name(self.decayed(tiles["W"], tiles), value, subscripted(value), "state", "retention")
+        return dual, {f"{name}_momentum": tiles["S"], f"{name}_pending": pending}
+
     def orthogonal(self, weight: Weight, momentum: Node) -> Node:
         assert isinstance(self.spec.optimizer, Muon)
-        rows, columns = shorter_first(self.spec, weight)
+        rows, columns = shorter_axis_first(self.spec, weight)
         node = newton_schulz(momentum, rows, columns, self.spec.optimizer.triples())
         letters = f"NS₅(S{subscripted(weight.name[1:])})"
         self.labels[node] = Label(f"O{weight.name[1:]}", letters, "state", "optimizer", opaque=True)
@@ -317,13 +334,6 @@ def build_step_size(spec: Spec, keys: Node, eta: Node, name: Callable[[Node], No
 def slice_axes(spec: Spec, weight: Weight) -> Axes:
     """The axes of a weight matrix that a reduction in ψ runs over."""
     return {"input": weight.axes[:1], "output": weight.axes[-1:], "all": weight.axes}[spec.retention.slice_axis()]
-
-
-def shorter_first(spec: Spec, weight: Weight) -> tuple[str, str]:
-    """The two axes of a weight, the one that is shorter at the spec's dimensions first."""
-    length = {"k": spec.key_dim, "v": spec.value_dim}
-    rows, columns = weight.axes
-    return (rows, columns) if length.get(rows, spec.hidden_dim) <= length.get(columns, spec.hidden_dim) else (columns, rows)
 
 
 def root(*parts: Node) -> Node:

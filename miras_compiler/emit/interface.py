@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.leaves import DECAYS, has_erase_key, outer_features, steps_of, window_gates, window_of
 from miras_compiler.elements.optimizer import Preconditioned
 from miras_compiler.spec import Spec
@@ -79,6 +80,8 @@ def build_interface(spec: Spec) -> Interface:
     state = [*weights]
     if spec.optimizer.momentum:
         state += [Entry(f"{name}_momentum", axes) for name, axes in weights]
+    if waits_for_chunk_end(spec):
+        state += [Entry(f"{name}_pending", axes) for name, axes in weights]
     if spec.frozen_gradient:
         state += [Entry(f"{name}_start", axes) for name, axes in weights]
         state.append(Entry("position", "B"))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from miras_compiler.analysis.parallel_form import Kind
+from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.leaves import (
     DECAYS,
     clamped_log,
@@ -227,6 +228,8 @@ class ChunkBuilder:
 
     def end_state(self, writes: Writes) -> dict[str, Node]:
         """Dual state and momentum behind the tile."""
+        if waits_for_chunk_end(self.spec):
+            return self.waiting_state(writes)
         paths, c = self.rule.coefficients, self.coefficients
         state: dict[str, Node] = {}
         weights = c.end(paths.G, "G_end", "G[C]")
@@ -250,6 +253,24 @@ class ChunkBuilder:
         if self.spec.linear_reads:
             node = entrywise(letter("x") + letter("s"), {"x": self.log_beta(), "s": total(c.logs["alpha"], "c")})
             state["log_beta"] = self.name(node, "log_beta_next", "log β[C]", "end")
+        return state
+
+    def waiting_state(self, writes: Writes) -> dict[str, Node]:
+        """A decayed, and the surprises added to the sum that waits for the end of the chunk."""
+        c, state = self.coefficients, {}
+        assert c.eta is not None
+        assert c.valid is not None
+        shares = entrywise(sp.exp(letter("x")) * letter("v") / self.spec.chunk.size, {"x": c.logs["mu"], "v": c.valid})
+        mean = self.name(total(shares, "c"), "mu_share", "Σ μ / C", "decay")
+        weights = rename(c.eta, "c", "j")
+        if c.window is not None:
+            weights = total(times(rename(weights, "j", "p"), c.window), "p")
+        for name, weight in self.weights.items():
+            held = self.state(weight, "_pending", "[pending]")
+            pending = self.without(add(held, times(mean, self.momentum[name])), weight, writes, weights)
+            state[name] = self.name(c.kept(self.before[name]), f"{name}_next", f"{subscripted(name)}[C]", "end")
+            state[f"{name}_momentum"] = self.momentum[name]
+            state[f"{name}_pending"] = self.name(pending, f"{name}_pending_next", f"S{subscripted(name[1:])}[pending, C]", "end")
         return state
 
     def without(self, node: Node, weight: Weight, writes: Writes, weights: Node) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.leaves import has_erase_key, outer_features, steps_of, window_of
 from miras_compiler.ir.nodes import (
     Contract,
@@ -54,6 +55,8 @@ def why_not(spec: Spec, program: Program) -> str:
         return f"a token writes {steps_of(spec)} rows"
     if outer_features(spec):
         return "the features of keys are made before the kernels run"
+    if waits_for_chunk_end(spec):
+        return "the state changes at the end of a chunk"
     if window_of(spec) > 1:
         return "a surprise measures the tokens of a window"
     if has_erase_key(spec):

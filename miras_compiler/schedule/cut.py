@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from miras_compiler.ir.build import input_tile
-from miras_compiler.ir.nodes import Label, Leaf, Node, Program, State
-from miras_compiler.ir.traverse import dependents, labels_in_use, leaves_of, topological
+from miras_compiler.ir.nodes import Contract, Label, Leaf, Node, Program, State
+from miras_compiler.ir.traverse import dependents, labels_in_use, leaves_of, nodes_of, topological
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule.buffers import Buffers
 from miras_compiler.schedule.frontier import find_frontier, price_loads
@@ -22,6 +22,7 @@ from miras_compiler.schedule.inverse import invert_triangles
 from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
 from miras_compiler.schedule.price import LENGTHS, Prices, narrow_tiles
 
+PRODUCTS_AT_ONCE = 12  # more in one kernel, and the tiles that live at once no longer fit into registers and shared memory
 FORWARD, BACKWARD = ("prep", "main", "read"), ("pre", "seq", "post")
 
 
@@ -92,18 +93,36 @@ class _Pass:
         early = [node for node in dict.fromkeys((*to_walk, *to_late)) if node not in depends and node not in before]
         made_early = {name: node for name, node in made.items() if node not in depends}
         made_walking = {name: node for name, node in made.items() if node in depends}
-        roots = [*early, *made_early.values()]
-        early_loads = price_loads([*before, *leaves_of(program)], before, prices, "each")
-        to_early = self.crossing(find_frontier(roots, (), early_loads, prices, "each")) if roots else ()
         for node in (*to_walk, *to_late, *early):
             self.buffers.add(node, program)
-        first = self.kernel(names[0], "each", {**self.named(early), **made_early}, to_early)
+        first = self.early_kernels(names[0], {**self.named(early), **made_early}, before)
         left = self.named(node for node in to_late if node in path)
         middle = self.kernel(names[1], walk, {**walking, **made_walking, **left}, to_walk)
         saved = {name: name + AT for name in (states if walk == "forward" else entering)}
         middle = replace(middle, entries=dict(sorted(saved.items())), last=last)
         final = self.kernel(names[2], "each", late, to_late, entering)
-        return tuple(kernel for kernel in (first, middle, final) if kernel.results)
+        return tuple(kernel for kernel in (*first, middle, final) if kernel.results)
+
+    def early_kernels(self, name: str, outputs: Mapping[str, Node], before: Collection[Node]) -> list[Kernel]:
+        """The outputs that depend on nothing carried, in as many kernels as keep each to a size that fits; the later ones load what the
+        earlier ones have stored."""
+        kernels: list[Kernel] = []
+        stored = list(before)
+        group: dict[str, Node] = {}
+
+        def built(group: Mapping[str, Node]) -> Kernel:
+            loads = price_loads([*stored, *leaves_of(self.program)], stored, self.prices, "each")
+            loaded = self.crossing(find_frontier(list(group.values()), (), loads, self.prices, "each"))
+            return self.kernel(f"{name}{len(kernels) + 1 if kernels else ''}", "each", group, loaded)
+
+        for output, node in outputs.items():
+            larger = {**group, output: node}
+            if group and sum(isinstance(each, Contract) for each in nodes_of(built(larger).program)) > PRODUCTS_AT_ONCE:
+                kernels.append(built(group))
+                stored += [each for each in group.values() if each in self.buffers.names]
+                larger = {output: node}
+            group = larger
+        return [*kernels, built(group)] if group else kernels
 
     def is_worth_a_kernel(self, outputs: Mapping[str, Node], own: Collection[Node]) -> bool:
         """Whether the outputs that nothing is carried from take longer in the walk than it takes to read the carried tiles again."""

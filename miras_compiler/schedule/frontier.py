@@ -1,4 +1,6 @@
-"""The frontier of a kernel: which tiles it loads and which it computes again, by a minimum cut of seconds to move against seconds to compute."""
+"""The frontier of a kernel: which tiles it loads and which it computes again, by a minimum cut of seconds to move against seconds to
+compute.
+"""
 
 from __future__ import annotations
 

@@ -189,5 +189,3 @@ def not_built(spec: Spec) -> Iterator[Fault]:
         element = getattr(spec, role)
         if element.later:
             yield Fault((role, "kind"), f"the {role.replace('_', ' ')} '{element.kind}' is not built in this version", element.later)
-    if isinstance(spec.optimizer, Muon) and spec.optimizer.apply == "chunk_end":
-        yield Fault(("optimizer", "apply"), "muon at the chunk's end is not built in this version", "", "use apply: per_token")

@@ -13,7 +13,7 @@ from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import header, helper_text, pass_on, read_arguments, signature, step_signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.body import print_body
-from miras_compiler.emit.torch.recurrent import contract_names, loop_entries, loop_variable, state_holes
+from miras_compiler.emit.torch.recurrent import contract_names, finish_text, loop_entries, loop_variable, state_holes
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.spec import Spec
@@ -45,6 +45,7 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     leaves = [name for name in leaves if name in used]
     next_state = [name for name in entries if not name.endswith("_start")]
     body = print_body(program, SECTIONS, leaves, ["o", *next_state])
+    finish, more = finish_text(rule.step.chunk_end, interface)
     variable = {name: loop_variable(spec, name) for name in entries}
     tokens = [*(argument.name for argument in interface.tokens), *interface.derived, *valid]
     arguments = [f"{name}[:, :, at]" if name in tokens else {**variable, **rows}.get(name, name) for name in leaves]
@@ -67,7 +68,7 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
         "step_arguments": "\n".join(f"            {argument}," for argument in arguments),
         "step_signature": step_signature(body.parameters),
         "step_body": "\n".join(body.lines),
-        "helpers": helper_text(body.helpers),
+        "helpers": finish + helper_text({**body.helpers, **more}),
     })  # fmt: skip
 
 

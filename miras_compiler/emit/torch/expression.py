@@ -27,9 +27,10 @@ class Code(NamedTuple):
 
 CALLS = {
     "exp": "torch.exp({})", "log": "torch.log({})", "tanh": "torch.tanh({})", "cosh": "torch.cosh({})", "sinh": "torch.sinh({})",
-    "asinh": "torch.asinh({})", "atanh": "torch.atanh({})", "sigmoid": "torch.sigmoid({})", "relu": "torch.relu({})", "gelu": "functional.gelu({})", "silu": "functional.silu({})",
-    "gelu_tanh": 'functional.gelu({}, approximate="tanh")', "rsqrt": "torch.rsqrt({})", "normal_cdf": "torch.special.ndtr({})",
-    "magnitude": "torch.abs({})", "signum": "torch.sign({})", "softplus": "softplus({})", "step": "indicator({})",
+    "asinh": "torch.asinh({})", "atanh": "torch.atanh({})", "sigmoid": "torch.sigmoid({})", "relu": "torch.relu({})",
+    "gelu": "functional.gelu({})", "silu": "functional.silu({})", "gelu_tanh": 'functional.gelu({}, approximate="tanh")',
+    "rsqrt": "torch.rsqrt({})", "normal_cdf": "torch.special.ndtr({})", "magnitude": "torch.abs({})", "signum": "torch.sign({})",
+    "softplus": "softplus({})", "step": "indicator({})",
 }  # fmt: skip
 HELPERS = {
     "power0": '''

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from miras_compiler.derive import UpdateRule
+from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.leaves import steps_of, window_gates, window_of
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.elements.memory import VectorMemory
@@ -10,6 +11,7 @@ from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import header, helper_text, read_arguments, signature, step_signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.body import print_body
+from miras_compiler.ir.nodes import Program
 from miras_compiler.spec import Spec
 
 MEASURES = ("loss", "error", "surprise", "state")
@@ -25,6 +27,7 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
     leaves = [*tokens, *interface.derived, *rows, *parameters, *entries]
     next_state = [name for name in entries if not name.endswith("_start")]
     body = print_body(rule.step.trace, SECTIONS, leaves, ["o", *next_state, *MEASURES])
+    finish, more = finish_text(rule.step.chunk_end, interface)
     variable = {name: loop_variable(spec, name) for name in entries}
     token = [f"{name}[:, t]" for name in (*tokens, *interface.derived)]
     arguments = [*token, *rows.values(), *parameters, *variable.values()]
@@ -46,7 +49,7 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
         "step_arguments": "\n".join(f"            {argument}," for argument in arguments),
         "step_signature": step_signature(body.parameters),
         "step_body": "\n".join(body.lines),
-        "helpers": helper_text(body.helpers),
+        "helpers": finish + helper_text({**body.helpers, **more}),
     })  # fmt: skip
 
 
@@ -78,6 +81,7 @@ def state_holes(spec: Spec, interface: Interface, variable: dict[str, str]) -> d
     """How variables of a loop and entries of the state belong together."""
     starts = [(variable[f"{w.name}_start"], variable[w.name], f"{w.name}_start") for w in interface.weights] if spec.frozen_gradient else []
     return {
+        **finish_holes(spec, interface, variable),
         "wide": "[:, None, None]" if isinstance(spec.memory, VectorMemory) else "[:, None, None, None]",
         "window": window_of(spec),
         "window_names": ["k", "v", *window_gates(spec)] if window_of(spec) > 1 else [],
@@ -88,12 +92,41 @@ def state_holes(spec: Spec, interface: Interface, variable: dict[str, str]) -> d
     }
 
 
+def finish_holes(spec: Spec, interface: Interface, variable: dict[str, str]) -> dict[str, object]:
+    """The call of `finish_chunk`, where a full chunk changes the state."""
+    if not waits_for_chunk_end(spec):
+        return {"finish_arguments": "", "finish_targets": "", "weight_variables": [], "pending": []}
+    arguments = [variable[f"{w.name}{suffix}"] for w in interface.weights for suffix in ("", "_pending", "_start")]
+    targets = [variable[f"{w.name}{suffix}"] for w in interface.weights for suffix in ("", "_momentum")]
+    return {
+        "finish_arguments": ", ".join(arguments),
+        "finish_targets": ", ".join(targets),
+        "weight_variables": [variable[w.name] for w in interface.weights],
+        "pending": [variable[f"{w.name}_pending"] for w in interface.weights],
+    }
+
+
+def finish_text(program: Program | None, interface: Interface) -> tuple[str, dict[str, str]]:
+    """The function `finish_chunk` and its helpers; nothing where nothing happens at a chunk's end."""
+    if program is None:
+        return "", {}
+    leaves = [f"{w.name}{suffix}" for w in interface.weights for suffix in ("", "_pending", "_start")]
+    outputs = [f"{w.name}{suffix}" for w in interface.weights for suffix in ("", "_momentum")]
+    body = print_body(program, (("state", "the step of the chunk, orthogonalized"),), leaves, outputs)
+    says = '"""The state behind a full chunk: what has waited becomes S, and its orthogonalized step is taken."""'
+    head = ["def finish_chunk(", *(f"    {name}: Tensor," for name in body.parameters), ") -> tuple[Tensor, ...]:"]
+    lines = [*head, f"    {says}", *body.lines]
+    return "\n\n\n" + "\n".join(lines), dict(body.helpers)
+
+
 def loop_variable(spec: Spec, entry: str) -> str:
     """What a loop calls an entry of the state: W1 or A1, S1, W1_start."""
     if entry in ("log_beta", "preconditioner"):
         return entry
     weight, _, suffix = entry.partition("_")
     number = weight[1:]
+    if suffix == "pending":
+        return f"S{number}_pending"
     if suffix == "momentum":
         return f"S{number}"
     letter = "W" if spec.retention.identity else "A"

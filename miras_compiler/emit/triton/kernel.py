@@ -169,9 +169,9 @@ class KernelPrinter:
             self.emit(*body.lines, depth=depth)
             body.lines.clear()
 
-        for heading, node in ordered(self.program, self.kernel.walk == "forward"):
-            if isinstance(node, str):
-                name, output = node, self.program.outputs[node]
+        for heading, node, name in ordered(self.program, self.kernel.walk == "forward"):
+            if node is None:
+                output = self.program.outputs[name]
                 if heading:
                     self.emit("", f"# {heading}", depth=depth)
                 result = self.kernel.results[name]
@@ -206,7 +206,7 @@ class KernelPrinter:
             before = len(self.lines)
             body.operand(node, node.axes)
             if body.lines and heading:
-                self.lines[before:before] = [""] + [f"{INDENT * depth}# {heading}"]
+                self.lines[before:before] = ["", f"{INDENT * depth}# {heading}"]
             flush()
         return carried
 
@@ -307,31 +307,32 @@ def describe(kernel: Kernel) -> str:
     return f"{', '.join(kernel.results)}: {way}."
 
 
-def ordered(program: Program, by_section: bool) -> list[tuple[str, Node | str]]:
-    """Labelled tiles and outputs (by name) in the order of their statements, each with the heading it stands under, if it is a new one."""
+Step = tuple[str, Node | None, str]
+"""The heading that a statement stands under ("" if that is no new one), the tile it computes, the output that it stores."""
+
+
+def ordered(program: Program, by_section: bool) -> list[Step]:
+    """Labelled tiles and outputs in the order of their statements."""
     titles = dict(SECTIONS)
     rank = {section: index for index, (section, _) in enumerate(SECTIONS)}
-    plan: list[tuple[str, Node | str]] = []
+    steps: list[Step] = []
     if by_section:
         nodes = [node for node in nodes_of(program) if node in program.labels and not isinstance(node, Leaf)]
         nodes.sort(key=lambda node: rank.get(program.labels[node].section, 0))
-        plan = [(titles.get(program.labels[node].section, ""), node) for node in nodes]
-        ends: dict[Node, list[str]] = {}
+        waiting: dict[Node, list[str]] = {}
         for name, node in program.outputs.items():
-            ends.setdefault(node, []).append(name)
-        result: list[tuple[str, Node | str]] = []
-        for heading, node in plan:
-            result.append((heading, node))
-            result += [("", name) for name in ends.pop(node, [])]  # type: ignore[arg-type]
-        result += [("", name) for names in ends.values() for name in names]
-        plan = result
+            waiting.setdefault(node, []).append(name)
+        for node in nodes:
+            steps.append((titles.get(program.labels[node].section, ""), node, ""))
+            steps += [("", None, name) for name in waiting.pop(node, [])]
+        steps += [("", None, name) for names in waiting.values() for name in names]
     else:
-        plan = [(f"{name.removeprefix('d_')}: its gradient" if name.startswith("d_") else name, name) for name in program.outputs]
-    seen, out = "", []
-    for heading, node in plan:
-        out.append((heading if heading != seen else "", node))
+        steps = [(f"the gradient of {name.removeprefix('d_')}" if name.startswith("d_") else name, None, name) for name in program.outputs]
+    seen, result = "", []
+    for heading, tile, output in steps:
+        result.append((heading if heading != seen else "", tile, output))
         seen = heading or seen
-    return out
+    return result
 
 
 def wrapped(items: Sequence[str], limit: int = 120) -> list[str]:

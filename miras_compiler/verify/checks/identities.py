@@ -25,7 +25,7 @@ RESETS = -math.inf  # as the logarithm of a decay
 def _becomes(
     subject: Subject, tally: Tally, inputs: Inputs, simpler: Mapping[str, Any], without: tuple[str, ...] = (), reduced: Inputs | None = None
 ) -> None:
-    """Both forms on `inputs` ≡ the literal model of the spec with `simpler` fields, which lacks the gates `without`, on `reduced` inputs."""
+    """Both forms on `inputs` ≡ the literal model of the spec with `simpler` fields and without some gates, on `reduced` inputs."""
     given = reduced or inputs
     gates = {name: gate for name, gate in given.gates.items() if name not in without}
     literal = LiteralModel({**subject.fields, **simpler})

@@ -1,0 +1,58 @@
+"""Muon after every token: S_t of a whole tile, its orthogonalized steps, and the states that they add up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from miras_compiler.derive.chunk_end import shorter_axis_first
+from miras_compiler.derive.newton_schulz import newton_schulz
+from miras_compiler.derive.prediction import subscripted
+from miras_compiler.elements.memory import Weight
+from miras_compiler.elements.optimizer import Muon
+from miras_compiler.ir.build import add, contract, entrywise, rename, total
+from miras_compiler.ir.nodes import Node
+from miras_compiler.lower.coefficients import times
+from miras_compiler.lower.per_token import PerTokenReads
+from miras_compiler.symbols import letter
+
+
+@dataclass(frozen=True)
+class OrthogonalReads(PerTokenReads):
+    """A_t = β_t A_0 + Σ_{j≤t} (β_t/β_j) eta_j NS(S_j), with S_j = m_j S_0 − Σ_{i≤j} (m_j/m_i) g_i."""
+
+    def dual(self, weight: Weight) -> Node:
+        c, moment, name = self.coefficients, self.moment, weight.name
+        weights = times(c.triangle(c.head("alpha") if "alpha" in c.logs else None, moment, "c", "j"), rename(self.eta(), "c", "j"))
+        kept = times(c.decay_from_start("alpha" if "alpha" in c.logs else None, moment), self.before[name])
+        state = add(kept, entrywise(letter("x"), {"x": contract(weights, rename(self.steps(weight), "c", "j"))}, ("c", *weight.axes)))
+        return self.name(state, f"{self.value(weight)}_t", f"{subscripted(self.value(weight))}[t]", "read")
+
+    def steps(self, weight: Weight) -> Node:
+        """NS(S_t) of every token."""
+        optimizer = self.rule.spec.optimizer
+        assert isinstance(optimizer, Muon)
+        rows, columns = shorter_axis_first(self.rule.spec, weight)
+        node = newton_schulz(self.momenta(weight), rows, columns, optimizer.triples())
+        return self.name(node, f"O{weight.name[1:]}_t", f"NS₅(S{subscripted(weight.name[1:])}[t])", "read")
+
+    def momenta(self, weight: Weight) -> Node:
+        """S_t of every token."""
+        c, name = self.coefficients, weight.name
+        weights = c.triangle("mu", "after", "c", "j")
+        if c.valid is not None:
+            weights = times(weights, rename(c.valid, "c", "j"))
+        if c.window is not None:
+            weights = contract(rename(weights, "j", "p"), c.window)
+        state = times(c.decay_from_start("mu", "after"), self.momentum[name])
+        for write in self.writes[name]:
+            collected = contract(weights, times(write.left, write.right))
+            state = entrywise(letter("x") - letter("y"), {"x": state, "y": collected}, ("c", *weight.axes))
+        return self.name(state, f"S{name[1:]}_t", f"S{subscripted(name[1:])}[t]", "read")
+
+    def behind(self, weight: Weight, weights: Node) -> Node:
+        """Σ_j weights_j NS(S_j)."""
+        return total(times(weights, rename(self.steps(weight), "c", "j")), "j")
+
+    def eta(self) -> Node:
+        assert self.coefficients.eta is not None
+        return self.coefficients.eta
