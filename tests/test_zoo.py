@@ -63,7 +63,7 @@ FORMS: dict[str, str] = {
     "moneta": DUAL,
     "moneta_mirror": DUAL_PER_TOKEN,
     "nesterov_delta": SOLVE,
-    "omega_delta": SOLVE,
+    "omega_delta": BY_TOKEN,  # MATH §7, form 2: one system of c·C rows
     "omega_net": DUAL,
     "preconditioned_gdn": SOLVE,
     "predictive_delta": SOLVE,

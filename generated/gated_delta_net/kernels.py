@@ -2,7 +2,7 @@
 # Gated DeltaNet, arXiv 2412.06464, eq. 10
 """gated_delta_net on a GPU: Triton kernels, forward and backward.
 
-One kernel forward and one backward; each walks the tiles of a sequence and keeps the state on the chip.
+Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it.
 
 One program runs one head of one sequence over tiles of 64 tokens. Rows along the first axis, columns along the second; every width is
 padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` the row in it, `t` its token, `here` whether that exists.
@@ -24,9 +24,13 @@ from .contract import PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS = {
-    "forward": ((64, 4, 1), (1 << 30, 8, 1)),
-    "backward": ((64, 4, 1), (1 << 30, 8, 1)),
-}  # per kernel and largest width: warps, stages
+    "prep": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+}  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
 
@@ -59,17 +63,18 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
 @triton.jit
 def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    if GRID == "resumed":
-        return index
-    if not PACKED:
-        return ((index + 1) * C - 1) // (T + C)
-    low, high = index * 0, index * 0 + members
-    while high - low > 1:
-        middle = (low + high) // 2
-        begins = tl.load(cu_ptr + middle).to(tl.int64) // C + middle
-        low = tl.where(begins <= index, middle, low)
-        high = tl.where(begins <= index, high, middle)
-    return low
+    n = index
+    if GRID != "resumed":
+        n = ((index + 1) * C - 1) // (T + C)
+        if PACKED:
+            low, high = index * 0, index * 0 + members
+            while high - low > 1:
+                middle = (low + high) // 2
+                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+                low = tl.where(is_before, middle, low)
+                high = tl.where(is_before, high, middle)
+            n = low
+    return n
 
 
 @triton.jit
@@ -143,12 +148,6 @@ def sum_after(x, r):
 
 
 @triton.jit
-def dot_nt(a, b, DOT: tl.constexpr):
-    """a bᵀ."""
-    return dot(a, tl.trans(b.to(DOT)), DOT)
-
-
-@triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
     """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
     return tl.dot(a, b, input_precision="tf32x3" if DOT == tl.float32 else "tf32")
@@ -170,6 +169,12 @@ def inverse(L, r, LEVELS: tl.constexpr, DOT: tl.constexpr):
 
 
 @triton.jit
+def dot_nt(a, b, DOT: tl.constexpr):
+    """a bᵀ."""
+    return dot(a, tl.trans(b.to(DOT)), DOT)
+
+
+@triton.jit
 def dot_tn(a, b, DOT: tl.constexpr):
     """aᵀ b."""
     return dot(tl.trans(a.to(DOT)), b, DOT)
@@ -182,20 +187,75 @@ def sum_before(x, r):
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def forward(
-    W_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
+def prep(
+    eta_ptr, k_ptr, log_alpha_ptr, q_ptr, beta_end_ptr, G_end_ptr, Inv_ptr, beta_ptr, P_ptr, position_ptr, cu_ptr, T,
+    members,
+    H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
+    GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """beta_end, G_end, Inv, beta, P: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    LEVELS: tl.constexpr = BC.bit_length() - 1
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # beta_end
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+
+    # G_end
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
+    store_row(G_end_ptr, index * H + h, r, C, G_end)
+
+    # Inv
+    x5 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t1 = tl.exp(x5)  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    L = G_decayed * kk  # L = G[decayed] · K Kᵀ
+    Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
+    store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
+
+    # beta
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    store_row(beta_ptr, index * H + h, r, C, beta)
+
+    # P
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    P = G * dot_nt(q, k, DOT)  # P = G · (q kᵀ)
+    store_tile(P_ptr, index * H + h, r, r, C, C, P)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def main(
+    G_end_ptr, Inv_ptr, W_ptr, beta_ptr, beta_end_ptr, k_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr, T,
+    members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o, W: one tile after another."""
+    """W, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    LEVELS: tl.constexpr = BC.bit_length() - 1
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in range(tiles):
         t = base + i * C
@@ -204,37 +264,19 @@ def forward(
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
 
-        # decays, and the weights of surprises
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        x4 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        t1 = tl.exp(x4)  # t₁ = exp(Σ_{j<l≤t} log α)
-        D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G = eta[None, :] * D_alpha  # G = Dα · η
-        D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-        G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
-
         # the surprises of all tokens
+        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-        L = G_decayed * kk  # L = G[decayed] · K Kᵀ
-        Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
         seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         R = seen - v.to(tl.float32)  # R = u[0] − v
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-
-        # the memory at the queries
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        P = G * dot_nt(q, k, DOT)  # P = G · (q kᵀ)
-        o = beta[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β · (q W[0]) − P U
-        store_rows(o_ptr, at_row, row, here, at_v, V, o)
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         W_next = beta_end * W - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − kᵀ (G[C] · U)
         W = W_next
 
@@ -242,103 +284,221 @@ def forward(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def backward(
-    W_at_ptr, d_W_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, d_W_next_ptr, d_eta_ptr, d_k_ptr,
-    d_log_alpha_ptr, d_q_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+def read(
+    P_ptr, U_ptr, W_at_ptr, beta_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, d_eta, d_k, d_log_alpha, d_q, d_v: from the last tile to the first."""
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    o = beta[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β · (q W[0]) − P U
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre(
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s1, s2, s3, s4, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s1
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t2 = beta[:, None] * d_o.to(tl.float32)  # t₂ = β · d_o
+    s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+
+    # s2
+    x7 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t1 = tl.exp(x7)  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
+    P = G * t3  # P = G · t₃
+    t4 = -d_o.to(tl.float32)  # t₄ = −d_o
+    s2 = dot_tn(P, t4, DOT)  # s₂ = Pᵀ t₄
+    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
+
+    # s3
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t11 = dot_nt(t4, U, DOT)  # t₁₁ = t₄ Uᵀ
+    t12 = t11 * t3  # t₁₂ = t₁₁ · t₃
+    s3 = tl.sum(t12 * D_alpha, 0)  # s₃ = Σ_c t₁₂ · Dα
+    store_row(s3_ptr, index * H + h, r, C, s3)
+
+    # s4
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s4 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1)  # s₄ = Σ_v d_o · (q W[0])
+    store_row(s4_ptr, index * H + h, r, C, s4)
+
+    # the gradient of q
+    t17 = t11 * G  # t₁₇ = t₁₁ · G
+    d_q = dot(t17, k, DOT) + dot_nt(t2, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def seq(
+    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_ptr, s1_ptr, s2_ptr, d_W_next_ptr, t8_ptr, d_W_at_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W, t8: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    LEVELS: tl.constexpr = BC.bit_length() - 1
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for lane in range(tiles):
         i = tiles - 1 - lane
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
+        if SAVE:
+            store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
 
-        # W: its gradient
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        t2 = beta[:, None] * d_o.to(tl.float32)  # t₂ = β · d_o
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+        # the gradient of W
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        x9 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        t1 = tl.exp(x9)  # t₁ = exp(Σ_{j<l≤t} log α)
-        D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-        kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-        L = G_decayed * kk  # L = G[decayed] · K Kᵀ
-        Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
-        D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-        G = eta[None, :] * D_alpha  # G = Dα · η
-        t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
-        P = G * t3  # P = G · t₃
-        t4 = -d_o.to(tl.float32)  # t₄ = −d_o
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
         t5 = -d_W  # t₅ = −d_W
         t6 = dot(k, t5, DOT)  # t₆ = k t₅
-        t7 = sum_after(decay_alpha, r)  # t₇ = Σ_{l>t} log α
-        G_end = eta * tl.exp(t7)  # G[C] = η · exp(t₇)
-        t8 = dot_tn(Inv, G_end[:, None] * t6 + dot_tn(P, t4, DOT), DOT)  # t₈ = (I + L)⁻¹ᵀ (G[C] · t₆ + Pᵀ t₄)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        t8 = dot_tn(Inv, G_end[:, None] * t6 + s2.to(tl.float32), DOT)  # t₈ = (I + L)⁻¹ᵀ (G[C] · t₆ + s₂)
+        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
         t9 = beta[:, None] * t8  # t₉ = β · t₈
-        x28 = beta_end * d_W + dot_tn(q, t2, DOT) + dot_tn(k, t9, DOT)
+        x12 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t9, DOT)
 
-        # eta: its gradient
-        W = load_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V)
-        t10 = dot(k, W, DOT)  # t₁₀ = k W[0]
-        seen = beta[:, None] * t10  # u[0] = β · t₁₀
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        R = seen - v.to(tl.float32)  # R = u[0] − v
-        U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        t11 = dot_nt(t4, U, DOT)  # t₁₁ = t₄ Uᵀ
-        t12 = t11 * t3  # t₁₂ = t₁₁ · t₃
-        t13 = tl.sum(t6 * U, 1)  # t₁₃ = Σ_v t₆ · U
-        t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
-        t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
-        x40 = t13 * tl.exp(t7) + tl.sum(t12 * D_alpha, 0) + tl.sum(t15 * D_alpha_decayed, 0)
-        store_numbers(d_eta_ptr, at_row, row, here, x40)
-
-        # k: its gradient
-        t16 = t14 * G_decayed  # t₁₆ = t₁₄ · G[decayed]
-        t17 = t11 * G  # t₁₇ = t₁₁ · G
-        x43 = dot_tn(t17, q, DOT) + dot_nt(G_end[:, None] * U, t5, DOT) + dot_tn(t16, k, DOT)
-        d_k = dot_nt(t9, W, DOT) + dot(t16, k, DOT) + x43
-        store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-
-        # log_alpha: its gradient
-        x45 = t1 * (tl.where(causal, eta[None, :] * t12, 0.0) + tl.where(strict, eta[None, :] * t15, 0.0))
-        x46 = tl.where(strict, tl.cumsum(x45, 0, reverse=True), 0.0)
-        x47 = beta * (tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) + tl.sum(t8 * t10, 1))
-        x48 = sum_before(t13 * G_end, r)
-        x49 = d_W * W.to(tl.float32)
-        x50 = tl.sum(x49, 0)
-        x51 = tl.sum(x50, 0)
-        x52 = tl.sum(x46, 1)
-        x53 = tl.cumsum(x47, 0, reverse=True)
-        x54 = (1 - tl.where(0 > log_alpha + 60, 1.0, 0.0)) * (x51 * beta_end + x48 + x52 + x53)
-        store_numbers(d_log_alpha_ptr, at_row, row, here, x54)
-
-        # q: its gradient
-        d_q = dot(t17, k, DOT) + dot_nt(t2, W, DOT)
-        store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-
-        # v: its gradient
-        d_v = -t8
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-        d_W = x28
+        # t8
+        store_tile(t8_ptr, (slot + i) * H + h, r, at_v, C, V, t8)
+        d_W = x12
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post(
+    U_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s3_ptr, s4_ptr, t8_ptr, d_eta_ptr, d_k_ptr,
+    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # the gradient of eta
+    s3 = load_row(s3_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t5 = -d_W_at.to(tl.float32)  # t₅ = −d_W_at
+    t6 = dot(k, t5, DOT)  # t₆ = k t₅
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t13 = tl.sum(t6 * U.to(tl.float32), 1)  # t₁₃ = Σ_v t₆ · U
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t7 = sum_after(decay_alpha, r)  # t₇ = Σ_{l>t} log α
+    t8 = load_tile(t8_ptr, index * H + h, r, at_v, C, V)
+    t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
+    x14 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t1 = tl.exp(x14)  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
+    x17 = t13 * tl.exp(t7) + s3 + tl.sum(t15 * D_alpha_decayed, 0)
+    store_numbers(d_eta_ptr, at_row, row, here, x17)
+
+    # the gradient of k
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t9 = beta[:, None] * t8.to(tl.float32)  # t₉ = β · t₈
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    t16 = t14 * G_decayed  # t₁₆ = t₁₄ · G[decayed]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = -d_o.to(tl.float32)  # t₄ = −d_o
+    t11 = dot_nt(t4, U, DOT)  # t₁₁ = t₄ Uᵀ
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    t17 = t11 * G  # t₁₇ = t₁₁ · G
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    G_end = eta * tl.exp(t7)  # G[C] = η · exp(t₇)
+    x32 = dot_tn(t17, q, DOT) + dot_nt(G_end[:, None] * U.to(tl.float32), t5, DOT) + dot_tn(t16, k, DOT)
+    d_k = dot_nt(t9, W, DOT) + dot(t16, k, DOT) + x32
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+
+    # the gradient of log_alpha
+    x34 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
+    t12 = t11 * t3  # t₁₂ = t₁₁ · t₃
+    x38 = t1 * (tl.where(causal, eta[None, :] * t12, 0.0) + tl.where(strict, eta[None, :] * t15, 0.0))
+    x39 = tl.where(strict, tl.cumsum(x38, 0, reverse=True), 0.0)
+    s4 = load_row(s4_ptr, index * H + h, r, C)
+    t10 = dot(k, W, DOT)  # t₁₀ = k W[0]
+    x42 = tl.cumsum(beta * (s4 + tl.sum(t8.to(tl.float32) * t10, 1)), 0, reverse=True)
+    x43 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x34 * beta_end + sum_before(t13 * G_end, r) + tl.sum(x39, 1) + x42)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x43)
+
+    # the gradient of v
+    d_v = -t8.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 class Sizes:
@@ -368,6 +528,10 @@ class Sizes:
         """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
         return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
 
+    def shares(self, widths: str) -> Tensor:
+        """A share of a sum per tile of tokens; 0 in slots without tokens."""
+        return self.per_slot(widths, narrow=False).zero_()
+
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
@@ -381,23 +545,32 @@ class Launch:
     name: str
     walks: bool
     widths: str
+    split: str = ""
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
-        largest = max(length for width, length in blocks.items() if width != "BC")
-        warps, stages = next((w, s) for limit, w, s in OPTIONS[self.name] if largest <= limit)
+        largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
+        warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
-        self.kernel[(numbers * sizes.heads,)](
+        parts = 1
+        if self.split:
+            blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
+            parts = triton.cdiv(lengths[self.split], part)
+        self.kernel[(numbers * sizes.heads, parts)](
             *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
-            num_warps=warps, num_stages=stages, maxnreg=min(255, 2048 // warps),
+            num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
 
 
-launch_forward = Launch(forward, "forward", walks=True, widths="KV")
-launch_backward = Launch(backward, "backward", walks=True, widths="KV")
+launch_prep = Launch(prep, "prep", walks=False, widths="K")
+launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
+launch_read = Launch(read, "read", walks=False, widths="KV")
+launch_pre = Launch(pre, "pre", walks=False, widths="KV")
+launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
+launch_post = Launch(post, "post", walks=False, widths="KV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -412,16 +585,28 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns o, W_next, W_at."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
-    o = sizes.rows("V")
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Returns o, W_next, beta_end, G_end, Inv, beta, U, W_at."""
+    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    beta_end = sizes.per_slot("", narrow=False)
+    G_end = sizes.per_slot("C", narrow=False)
+    Inv = sizes.per_slot("CC", narrow=True)
+    beta = sizes.per_slot("C", narrow=False)
+    P = sizes.per_slot("CC", narrow=True)
     W_next = sizes.per_sequence("KV")
-    W_at = sizes.per_slot("KV", narrow=False)
-    launch_forward(sizes, (
-        W, eta, k, log_alpha, q, v, o, W_next, W_at,
+    U = sizes.per_slot("CV", narrow=True)
+    W_at = sizes.per_slot("KV", narrow=True)
+    o = sizes.rows("V")
+    launch_prep(sizes, (
+        eta, k, log_alpha, q, beta_end, G_end, Inv, beta, P,
     ))  # fmt: skip
-    return o, W_next, W_at
+    launch_main(sizes, (
+        G_end, Inv, W, beta, beta_end, k, v, W_next, U, W_at,
+    ))  # fmt: skip
+    launch_read(sizes, (
+        P, U, W_at, beta, q, o,
+    ))  # fmt: skip
+    return o, W_next, beta_end, G_end, Inv, beta, U, W_at
 
 
 @forward_op.register_fake
@@ -436,21 +621,30 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
-    W_at = sizes.per_slot("KV", narrow=False)
-    return o, W_next, W_at
+    beta_end = sizes.per_slot("", narrow=False)
+    G_end = sizes.per_slot("C", narrow=False)
+    Inv = sizes.per_slot("CC", narrow=True)
+    beta = sizes.per_slot("C", narrow=False)
+    U = sizes.per_slot("CV", narrow=True)
+    W_at = sizes.per_slot("KV", narrow=True)
+    return o, W_next, beta_end, G_end, Inv, beta, U, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
 def backward_op(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
+    beta_end: Tensor,
+    G_end: Tensor,
+    Inv: Tensor,
+    beta: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -459,15 +653,27 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
+    s1 = sizes.per_slot("KV", narrow=False)
+    s2 = sizes.per_slot("CV", narrow=False)
+    s3 = sizes.per_slot("C", narrow=False)
+    s4 = sizes.per_slot("C", narrow=False)
+    d_q = sizes.rows("K")
     d_W_next = sizes.per_sequence("KV")
+    t8 = sizes.per_slot("CV", narrow=True)
+    d_W_at = sizes.per_slot("KV", narrow=True)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
-    d_q = sizes.rows("K")
     d_v = sizes.rows("V")
-    launch_backward(sizes, (
-        W_at, d_W, d_o, eta, k, log_alpha, q, v, d_W_next, d_eta, d_k, d_log_alpha, d_q, d_v,
+    launch_pre(sizes, (
+        U, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, d_q,
+    ))  # fmt: skip
+    launch_seq(sizes, (
+        G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, t8, d_W_at,
+    ))  # fmt: skip
+    launch_post(sizes, (
+        U, W_at, d_W_at, d_o, eta, k, log_alpha, q, s3, s4, t8, d_eta, d_k, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next
 
@@ -476,9 +682,13 @@ def backward_op(
 def _(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
+    beta_end: Tensor,
+    G_end: Tensor,
+    Inv: Tensor,
+    beta: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -486,7 +696,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -497,22 +707,26 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, _W, position, cu_seqlens, grid, _ = inputs
-    _o, _W_next, W_at = output
+    q, k, _v, log_alpha, eta, _W, position, cu_seqlens, grid, _ = inputs
+    _o, _W_next, beta_end, G_end, Inv, beta, U, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = backward_op(
         q,
         k,
-        v,
         log_alpha,
         eta,
+        beta_end,
+        G_end,
+        Inv,
+        beta,
+        U,
         W_at,
         d_o,
         d_W,

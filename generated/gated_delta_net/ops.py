@@ -20,7 +20,6 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 if HAS_TRITON:
     from .kernels import triton_chunk_gated_delta_net
 
-
 __all__ = ["chunk_gated_delta_net", "fused_recurrent_gated_delta_net", "naive_recurrent_gated_delta_net"]
 
 

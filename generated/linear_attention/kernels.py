@@ -2,7 +2,7 @@
 # Katharopoulos et al., arXiv 2006.16236, eq. 10
 """linear_attention on a GPU: Triton kernels, forward and backward.
 
-One kernel forward and one backward; each walks the tiles of a sequence and keeps the state on the chip.
+Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it.
 
 One program runs one head of one sequence over tiles of 64 tokens. Rows along the first axis, columns along the second; every width is
 padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` the row in it, `t` its token, `here` whether that exists.
@@ -24,9 +24,13 @@ from .contract import PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS = {
-    "forward": ((64, 4, 1), (1 << 30, 8, 1)),
-    "backward": ((64, 4, 1), (1 << 30, 8, 1)),
-}  # per kernel and largest width: warps, stages
+    "prep": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+}  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
 
@@ -59,17 +63,18 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
 @triton.jit
 def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    if GRID == "resumed":
-        return index
-    if not PACKED:
-        return ((index + 1) * C - 1) // (T + C)
-    low, high = index * 0, index * 0 + members
-    while high - low > 1:
-        middle = (low + high) // 2
-        begins = tl.load(cu_ptr + middle).to(tl.int64) // C + middle
-        low = tl.where(begins <= index, middle, low)
-        high = tl.where(begins <= index, high, middle)
-    return low
+    n = index
+    if GRID != "resumed":
+        n = ((index + 1) * C - 1) // (T + C)
+        if PACKED:
+            low, high = index * 0, index * 0 + members
+            while high - low > 1:
+                middle = (low + high) // 2
+                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+                low = tl.where(is_before, middle, low)
+                high = tl.where(is_before, high, middle)
+            n = low
+    return n
 
 
 @triton.jit
@@ -137,30 +142,58 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
-def dot_nt(a, b, DOT: tl.constexpr):
-    """a bᵀ."""
-    return dot(a, tl.trans(b.to(DOT)), DOT)
-
-
-@triton.jit
 def dot_tn(a, b, DOT: tl.constexpr):
     """aᵀ b."""
     return dot(tl.trans(a.to(DOT)), b, DOT)
 
 
+@triton.jit
+def dot_nt(a, b, DOT: tl.constexpr):
+    """a bᵀ."""
+    return dot(a, tl.trans(b.to(DOT)), DOT)
+
+
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def forward(
-    W_ptr, eta_ptr, k_ptr, q_ptr, v_ptr, o_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
+def prep(
+    eta_ptr, k_ptr, v_ptr, s1_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o, W: one tile after another."""
+    """s1: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    s1 = dot_tn(k, eta[:, None] * du, DOT)  # s₁ = kᵀ (η · ∂ℓ/∂u)
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def main(
+    W_ptr, s1_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """W: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in range(tiles):
         t = base + i * C
@@ -169,81 +202,168 @@ def forward(
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
 
-        # the surprises of all tokens
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-
-        # the memory at the queries
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
-        o = dot(q, W, DOT) - dot(P, du, DOT)  # y = q W[0] − P ∂ℓ/∂u
-        store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
         # the state behind the tile
-        W_next = W - dot_tn(k, eta[:, None] * du, DOT)  # W[C] = W[0] − kᵀ (η · ∂ℓ/∂u)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        W_next = W - s1.to(tl.float32)  # W[C] = W[0] − s₁
         W = W_next
 
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def backward(
-    W_at_ptr, d_W_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, v_ptr, d_W_next_ptr, d_eta_ptr, d_k_ptr, d_q_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members,
+def read(
+    W_at_ptr, eta_ptr, k_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, d_eta, d_k, d_q, d_v: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    o = dot(q, W, DOT) - dot(P, du, DOT)  # y = q W[0] − P ∂ℓ/∂u
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre(
+    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, v_ptr, s2_ptr, s3_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s2, s3, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s2
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s2 = dot_tn(q, d_o, DOT)  # s₂ = qᵀ d_o
+    store_tile(s2_ptr, index * H + h, at_k, at_v, K, V, s2)
+
+    # s3
+    t1 = -d_o.to(tl.float32)  # t₁ = −d_o
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t2 = tl.where(causal, dot_nt(t1, du, DOT), 0.0)  # t₂ = causal(t₁ ∂ℓ/∂uᵀ)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
+    s3 = tl.sum(t2 * t3, 0)  # s₃ = Σ_c t₂ · t₃
+    store_row(s3_ptr, index * H + h, r, C, s3)
+
+    # the gradient of q
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t6 = eta[None, :] * t2  # t₆ = t₂ · η
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_q = dot(t6, k, DOT) + dot_nt(d_o, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def seq(
+    d_W_ptr, s2_ptr, d_W_next_ptr, d_W_at_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W: from the last tile to the first."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for lane in range(tiles):
         i = tiles - 1 - lane
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
+        if SAVE:
+            store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
 
-        # W: its gradient
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        d_W_next = dot_tn(q, d_o, DOT) + d_W
-
-        # eta: its gradient
-        t1 = -d_o.to(tl.float32)  # t₁ = −d_o
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-        t2 = tl.where(causal, dot_nt(t1, du, DOT), 0.0)  # t₂ = causal(t₁ ∂ℓ/∂uᵀ)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
-        t4 = -d_W  # t₄ = −d_W
-        t5 = dot(k, t4, DOT)  # t₅ = k t₄
-        d_eta = tl.sum(t2 * t3, 0) + tl.sum(t5 * du, 1)
-        store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-        # k: its gradient
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        t6 = eta[None, :] * t2  # t₆ = t₂ · η
-        x15 = dot_tn(t6, q, DOT) + dot_nt(eta[:, None] * du, t4, DOT)
-        store_rows(d_k_ptr, at_row, row, here, at_k, K, x15)
-
-        # q: its gradient
-        W = load_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V)
-        d_q = dot(t6, k, DOT) + dot_nt(d_o, W, DOT)
-        store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-
-        # v: its gradient
-        P = tl.where(causal, eta[None, :] * t3, 0.0)  # P = causal(t₃ · η)
-        d_v = -(eta[:, None] * t5 + dot_tn(P, t1, DOT))
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+        # the gradient of W
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        d_W_next = s2.to(tl.float32) + d_W
         d_W = d_W_next
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post(
+    d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, s3_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # the gradient of eta
+    s3 = load_row(s3_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t4 = -d_W_at.to(tl.float32)  # t₄ = −d_W_at
+    t5 = dot(k, t4, DOT)  # t₅ = k t₄
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    d_eta = s3 + tl.sum(t5 * du, 1)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+    # the gradient of k
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t1 = -d_o.to(tl.float32)  # t₁ = −d_o
+    t2 = tl.where(causal, dot_nt(t1, du, DOT), 0.0)  # t₂ = causal(t₁ ∂ℓ/∂uᵀ)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t6 = eta[None, :] * t2  # t₆ = t₂ · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x14 = dot_tn(t6, q, DOT) + dot_nt(eta[:, None] * du, t4, DOT)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x14)
+
+    # the gradient of v
+    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
+    P = tl.where(causal, eta[None, :] * t3, 0.0)  # P = causal(t₃ · η)
+    d_v = -(eta[:, None] * t5 + dot_tn(P, t1, DOT))
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 class Sizes:
@@ -273,6 +393,10 @@ class Sizes:
         """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
         return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
 
+    def shares(self, widths: str) -> Tensor:
+        """A share of a sum per tile of tokens; 0 in slots without tokens."""
+        return self.per_slot(widths, narrow=False).zero_()
+
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
@@ -286,23 +410,32 @@ class Launch:
     name: str
     walks: bool
     widths: str
+    split: str = ""
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
-        largest = max(length for width, length in blocks.items() if width != "BC")
-        warps, stages = next((w, s) for limit, w, s in OPTIONS[self.name] if largest <= limit)
+        largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
+        warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
-        self.kernel[(numbers * sizes.heads,)](
+        parts = 1
+        if self.split:
+            blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
+            parts = triton.cdiv(lengths[self.split], part)
+        self.kernel[(numbers * sizes.heads, parts)](
             *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
-            num_warps=warps, num_stages=stages, maxnreg=min(255, 2048 // warps),
+            num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
 
 
-launch_forward = Launch(forward, "forward", walks=True, widths="KV")
-launch_backward = Launch(backward, "backward", walks=True, widths="KV")
+launch_prep = Launch(prep, "prep", walks=False, widths="KV")
+launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
+launch_read = Launch(read, "read", walks=False, widths="KV")
+launch_pre = Launch(pre, "pre", walks=False, widths="KV")
+launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
+launch_post = Launch(post, "post", walks=False, widths="KV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -318,12 +451,19 @@ def forward_op(
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns o, W_next, W_at."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
-    o = sizes.rows("V")
+    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    s1 = sizes.per_slot("KV", narrow=False)
     W_next = sizes.per_sequence("KV")
-    W_at = sizes.per_slot("KV", narrow=False)
-    launch_forward(sizes, (
-        W, eta, k, q, v, o, W_next, W_at,
+    W_at = sizes.per_slot("KV", narrow=True)
+    o = sizes.rows("V")
+    launch_prep(sizes, (
+        eta, k, v, s1,
+    ))  # fmt: skip
+    launch_main(sizes, (
+        W, s1, W_next, W_at,
+    ))  # fmt: skip
+    launch_read(sizes, (
+        W_at, eta, k, q, v, o,
     ))  # fmt: skip
     return o, W_next, W_at
 
@@ -340,10 +480,10 @@ def _(
     grid: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
-    W_at = sizes.per_slot("KV", narrow=False)
+    W_at = sizes.per_slot("KV", narrow=True)
     return o, W_next, W_at
 
 
@@ -362,13 +502,22 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Returns d_q, d_k, d_v, d_eta, d_W_next."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    s2 = sizes.per_slot("KV", narrow=False)
+    s3 = sizes.per_slot("C", narrow=False)
+    d_q = sizes.rows("K")
     d_W_next = sizes.per_sequence("KV")
+    d_W_at = sizes.per_slot("KV", narrow=True)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
-    d_q = sizes.rows("K")
     d_v = sizes.rows("V")
-    launch_backward(sizes, (
-        W_at, d_W, d_o, eta, k, q, v, d_W_next, d_eta, d_k, d_q, d_v,
+    launch_pre(sizes, (
+        W_at, d_o, eta, k, q, v, s2, s3, d_q,
+    ))  # fmt: skip
+    launch_seq(sizes, (
+        d_W, s2, d_W_next, d_W_at,
+    ))  # fmt: skip
+    launch_post(sizes, (
+        d_W_at, d_o, eta, k, q, s3, v, d_eta, d_k, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_W_next
 

@@ -20,7 +20,6 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 if HAS_TRITON:
     from .kernels import triton_chunk_linear_attention
 
-
 __all__ = ["chunk_linear_attention", "fused_recurrent_linear_attention", "naive_recurrent_linear_attention"]
 
 

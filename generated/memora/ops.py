@@ -14,7 +14,6 @@ from torch import Tensor
 from .chunked import torch_chunk_memora
 from .recurrent import naive_recurrent_memora
 
-
 __all__ = ["chunk_memora", "fused_recurrent_memora", "naive_recurrent_memora"]
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from .chunked import torch_chunk_moneta
 from .recurrent import naive_recurrent_moneta
 
-
 __all__ = ["chunk_moneta", "fused_recurrent_moneta", "naive_recurrent_moneta"]
 
 

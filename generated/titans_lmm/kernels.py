@@ -2,7 +2,7 @@
 # Titans, arXiv 2501.00663, eq. 9-14
 """titans_lmm on a GPU: Triton kernels, forward and backward.
 
-One kernel forward and one backward; each walks the tiles of a sequence and keeps the state on the chip.
+Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it.
 
 One program runs one head of one sequence over tiles of 64 tokens. Rows along the first axis, columns along the second; every width is
 padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` the row in it, `t` its token, `here` whether that exists.
@@ -24,11 +24,17 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
 OPTIONS = {
-    "forward": ((64, 4, 1), (1 << 30, 8, 1)),
-    "backward": ((64, 4, 1), (1 << 30, 8, 1)),
-    "resume_forward": ((64, 4, 1), (1 << 30, 8, 1)),
-    "resume_backward": ((64, 4, 1), (1 << 30, 8, 1)),
-}  # per kernel and largest width: warps, stages
+    "prep": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "pre3": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "resume_forward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "resume_backward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+}  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
 
@@ -61,17 +67,18 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
 @triton.jit
 def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    if GRID == "resumed":
-        return index
-    if not PACKED:
-        return ((index + 1) * C - 1) // (T + C)
-    low, high = index * 0, index * 0 + members
-    while high - low > 1:
-        middle = (low + high) // 2
-        begins = tl.load(cu_ptr + middle).to(tl.int64) // C + middle
-        low = tl.where(begins <= index, middle, low)
-        high = tl.where(begins <= index, high, middle)
-    return low
+    n = index
+    if GRID != "resumed":
+        n = ((index + 1) * C - 1) // (T + C)
+        if PACKED:
+            low, high = index * 0, index * 0 + members
+            while high - low > 1:
+                middle = (low + high) // 2
+                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+                low = tl.where(is_before, middle, low)
+                high = tl.where(is_before, high, middle)
+            n = low
+    return n
 
 
 @triton.jit
@@ -139,15 +146,15 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
-def exact_dot(a, b, DOT: tl.constexpr):
-    """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if DOT == tl.float32 else "tf32")
-
-
-@triton.jit
 def sum_after(x, r):
     """The sum of the entries behind each."""
     return tl.sum(tl.where(r[None, :] > r[:, None], x[None, :], 0.0), 1)
+
+
+@triton.jit
+def exact_dot(a, b, DOT: tl.constexpr):
+    """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
+    return tl.dot(a, b, input_precision="tf32x3" if DOT == tl.float32 else "tf32")
 
 
 @triton.jit
@@ -181,28 +188,94 @@ def dot_tn(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def square(x):
+    return x * x
+
+
+@triton.jit
 def sum_before(x, r):
     """The sum of the entries before each, which no large entry of its own can spoil."""
     return tl.sum(tl.where(r[None, :] < r[:, None], x[None, :], 0.0), 1)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def forward(
-    W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr,
-    q_ptr, v_ptr, o_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr,
-    W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
+def prep(
+    eta_ptr, log_alpha_ptr, log_mu_ptr, beta_end_ptr, reach_end_ptr, G_end_ptr, m_end_ptr, n_end_ptr, reach_ptr, G_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
+    SAVE: tl.constexpr,
+):  # fmt: skip
+    """beta_end, reach_end, G_end, m_end, n_end, reach, G: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # beta_end
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+
+    # reach_end
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
+    store_number(reach_end_ptr, index * H + h, reach_end)
+
+    # G_end
+    x9 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    D_mu = tl.where(causal, tl.exp(x9), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
+    store_row(G_end_ptr, index * H + h, r, C, G_end)
+
+    # m_end
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    store_number(m_end_ptr, index * H + h, m_end)
+
+    # n_end
+    n_end = eta * tl.exp(sum_after(decay_mu, r))  # n[C] = η · exp(Σ_{l>t} log μ)
+    store_row(n_end_ptr, index * H + h, r, C, n_end)
+
+    # reach
+    x15 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    D_alpha = tl.where(causal, tl.exp(x15), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
+    store_row(reach_ptr, index * H + h, r, C, reach)
+
+    # G
+    G = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G = (t₁ Dμ) · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def main(
+    G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, m_end_ptr,
+    n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, d2_ptr, W1_at_ptr,
+    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o, W1, W2, W1_momentum, W2_momentum: one tile after another."""
+    """W1, W2, W1_momentum, W2_momentum, d2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -225,29 +298,6 @@ def forward(
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
 
-        # decays, and the weights of surprises
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        x9 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        D_alpha = tl.where(causal, tl.exp(x9), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-        valid = tl.where(here, 1.0, 0.0)
-        t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-        log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-        decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-        m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-        reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
-        x17 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-        D_mu = tl.where(causal, tl.exp(x17), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G = (t₁ Dμ) · η
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-        reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-        G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-        m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-        n_end = eta * tl.exp(sum_after(decay_mu, r))  # n[C] = η · exp(Σ_{l>t} log μ)
-
         # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
@@ -255,8 +305,8 @@ def forward(
         f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x33 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        x12 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+        rstd = tl.rsqrt(x12 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -265,27 +315,17 @@ def forward(
         t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
         t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+        store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
         d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
 
-        # the memory at the queries
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
-        read_f = beta[:, None] * dot(read_h1, W2, DOT) + reach[:, None] * dot(read_h1, W2_momentum, DOT) - dot(P2, d2, DOT)
-        x50 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x50 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x53 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x53 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
-        store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
         # the state behind the tile
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
         W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, G_end[:, None] * d2, DOT)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
         W2_momentum_next = m_end * W2_momentum - dot_tn(h1, n_end[:, None] * d2, DOT)  # S₂[C] = m[C] S₂[0] − h₁ᵀ (n[C] · d₂)
         W1 = W1_next
@@ -300,233 +340,513 @@ def forward(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def backward(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr,
-    d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr, d_W1_next_ptr,
-    d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_log_mu_ptr, d_q_ptr, d_v_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
+def read(
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_q, d_v: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = G.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
+    read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    P2 = G.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    read_f = beta[:, None] * dot(read_h1, W2, DOT) + reach[:, None] * dot(read_h1, W2_momentum, DOT) - dot(P2, d2, DOT)
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x24 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre(
+    W1_at_ptr, W2_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t2_ptr, t11_ptr,
+    t12_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """z1, h1, centred, rstd, t2, t11, t12: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # z1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
+
+    # h1
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+
+    # centred
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+
+    # rstd
+    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # t2
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
+
+    # t11
+    t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
+    store_row(t11_ptr, index * H + h, r, C, t11)
+
+    # t12
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
+    store_tile(t12_ptr, index * H + h, r, at_n, C, N, t12)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2(
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, d1_ptr, t13_ptr, t14_ptr, t15_ptr, read_rstd_ptr, s15_ptr, t23_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s1, d1, t13, t14, t15, read_rstd, s15, t23: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s1
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    x12 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t6 = tl.exp(x12)  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    x19 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t8 = tl.exp(x19)  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * t9  # G = t₉ · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = G * t10  # P₁ = G · t₁₀
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+    read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
+    P2 = G * t15  # P₂ = G · t₁₅
+    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x44 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x44 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    s15 = tl.sum(t4 * read_centred, 1)  # s₁₅ = Σ_v t₄ · f̃
+    t16 = (
+        read_rstd[:, None] * t4
+        - s15[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    t18 = -t17  # t₁₈ = −t₁₇
+    t19 = dot_nt(t18, d2, DOT)  # t₁₉ = t₁₈ d₂ᵀ
+    t20 = t19 * G  # t₂₀ = t₁₉ · G
+    t21 = reach[:, None] * t17  # t₂₁ = f · t₁₇
+    t22 = beta[:, None] * t17  # t₂₂ = β · t₁₇
+    t23 = (dot(t20, h1, DOT) + dot_nt(t21, W2_momentum, DOT) + dot_nt(t22, W2, DOT)) * gelu_slope(read_z1)
+    t24 = beta[:, None] * t23  # t₂₄ = β · t₂₃
+    s1 = dot_tn(q, t24, DOT)  # s₁ = qᵀ t₂₄
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+
+    # d1
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+
+    # t13
+    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
+
+    # t14
+    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
+
+    # t15
+    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
+
+    # read_rstd
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+
+    # s15
+    store_row(s15_ptr, index * H + h, r, C, s15)
+
+    # t23
+    store_tile(t23_ptr, index * H + h, r, at_n, C, N, t23)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre3(
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    reach_ptr, read_rstd_ptr, s15_ptr, t13_ptr, t14_ptr, t15_ptr, t23_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr,
+    s8_ptr, t31_ptr, t52_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s2, s3, s4, s5, s6, s7, s8, t31, t52, s9, s10, s11, s12, s13, s14, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s2
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x3 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t6 = tl.exp(x3)  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    x10 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t8 = tl.exp(x10)  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * t9  # G = t₉ · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = G * t10  # P₁ = G · t₁₀
+    t23 = load_tile(t23_ptr, index * H + h, r, at_n, C, N)
+    t25 = -t23.to(tl.float32)  # t₂₅ = −t₂₃
+    s2 = dot_tn(P1, t25, DOT)  # s₂ = P₁ᵀ t₂₅
+    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+
+    # s3
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    s15 = load_row(s15_ptr, index * H + h, r, C)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
+    P2 = G * t15.to(tl.float32)  # P₂ = G · t₁₅
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    t16 = (
+        read_rstd[:, None] * t4
+        - s15[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    t18 = -t17  # t₁₈ = −t₁₇
+    t19 = dot_nt(t18, d2, DOT)  # t₁₉ = t₁₈ d₂ᵀ
+    t20 = t19 * G  # t₂₀ = t₁₉ · G
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    s3 = dot_tn(t20, read_h1, DOT)  # s₃ = t₂₀ᵀ h₁
+    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+
+    # s4
+    s4 = dot_tn(P2, t18, DOT)  # s₄ = P₂ᵀ t₁₈
+    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
+
+    # s5
+    t47 = reach[:, None] * t23.to(tl.float32)  # t₄₇ = f · t₂₃
+    s5 = dot_tn(q, t47, DOT)  # s₅ = qᵀ t₄₇
+    store_tile(s5_ptr, index * H + h, at_k, at_n, K, N, s5)
+
+    # s6
+    t22 = beta[:, None] * t17  # t₂₂ = β · t₁₇
+    s6 = dot_tn(read_h1, t22, DOT)  # s₆ = h₁ᵀ t₂₂
+    store_tile(s6_ptr, index * H + h, at_n, at_v, N, V, s6)
+
+    # s7
+    t21 = reach[:, None] * t17  # t₂₁ = f · t₁₇
+    s7 = dot_tn(read_h1, t21, DOT)  # s₇ = h₁ᵀ t₂₁
+    store_tile(s7_ptr, index * H + h, at_n, at_v, N, V, s7)
+
+    # s8
+    t48 = dot_nt(t25, d1, DOT)  # t₄₈ = t₂₅ d₁ᵀ
+    t49 = t19 * t15.to(tl.float32) + t48 * t10  # t₄₉ = t₁₉ · t₁₅ + t₄₈ · t₁₀
+    s8 = tl.sum(t49 * t9, 0)  # s₈ = Σ_c t₄₉ · t₉
+    store_row(s8_ptr, index * H + h, r, C, s8)
+
+    # t31
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t31 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₁ = Σ_i D[C] · Dμ
+    store_row(t31_ptr, index * H + h, r, C, t31)
+
+    # t52
+    t52 = t48 * G  # t₅₂ = t₄₈ · G
+    store_tile(t52_ptr, index * H + h, r, r, C, C, t52)
+
+    # s9
+    s9 = tl.sum(d_o.to(tl.float32), 0)  # s₉ = Σ_c d_o
+    store_row(s9_ptr, index * H + h, at_v, V, s9)
+
+    # s10
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s10 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₀ = Σ_c d_o · f̂
+    store_row(s10_ptr, index * H + h, at_v, V, s10)
+
+    # s11
+    t53 = eta[None, :] * t49  # t₅₃ = t₄₉ · η
+    t54 = tl.sum(t17 * t14.to(tl.float32), 1) + tl.sum(t23.to(tl.float32) * t7, 1)  # t₅₄ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₃ · t₇
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x69 = valid[None, :] * (t54[:, None] * m[None, :] + dot_nt(t53, D_mu, DOT))
+    x70 = tl.cumsum(tl.where(causal, x69, 0.0) * t6, 0, reverse=True)
+    s11 = tl.sum(tl.where(strict, x70, 0.0), 1)  # s₁₁ = Σ_i strictly_causal(Σ_{l≥t} causal((t₅₄ᵀ ⊗ m + t₅₃ Dμᵀ) · valid) · t₆)
+    store_row(s11_ptr, index * H + h, r, C, s11)
+
+    # s12
+    x72 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t23.to(tl.float32) * t5, 1))
+    s12 = tl.cumsum(x72, 0, reverse=True)  # s₁₂ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₃ · t₅)
+    store_row(s12_ptr, index * H + h, r, C, s12)
+
+    # s13
+    s13 = dot_tn(t1, t53, DOT)  # s₁₃ = t₁ᵀ t₅₃
+    store_tile(s13_ptr, index * H + h, r, r, C, C, s13)
+
+    # s14
+    s14 = tl.sum(t54[:, None] * t1, 0)  # s₁₄ = Σ_c t₅₄ · t₁
+    store_row(s14_ptr, index * H + h, r, C, s14)
+
+    # the gradient of q
+    t24 = beta[:, None] * t23.to(tl.float32)  # t₂₄ = β · t₂₃
+    x77 = d_o.to(tl.float32) + dot(t52, k, DOT) + dot_nt(t47, W1_momentum, DOT) + dot_nt(t24, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x77)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def seq(
+    G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr,
+    h1_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
+    s6_ptr, s7_ptr, t11_ptr, t12_ptr, t2_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
+    d_W2_momentum_next_ptr, t34_ptr, t35_ptr, t40_ptr, t46_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
+    d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, t34, t35, t40, t46: from the last tile to the first."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
     d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     if tiles == 0:
         d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_ln_bias_sum = tl.zeros([BV], tl.float32)
-    d_ln_weight_sum = tl.zeros([BV], tl.float32)
     for lane in range(tiles):
         i = tiles - 1 - lane
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
+        if SAVE:
+            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
+            store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
 
-        # W1: its gradient
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        W1 = load_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        x14 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        t6 = tl.exp(x14)  # t₆ = exp(Σ_{j<l≤t} log α)
-        D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-        valid = tl.where(here, 1.0, 0.0)
-        t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-        log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-        decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-        m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-        reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
-        W1_momentum = load_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        x25 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-        t8 = tl.exp(x25)  # t₈ = exp(Σ_{j<l≤t} log μ)
-        D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-        t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G = eta[None, :] * t9  # G = t₉ · η
+        # the gradient of W1
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-        P1 = G * t10  # P₁ = G · t₁₀
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x40 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x40 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        du = 2 * e  # ∂ℓ/∂u = 2 e
-        t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-        t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
-        t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-        t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
-        W2_momentum = load_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
-        t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
-        P2 = G * t15  # P₂ = G · t₁₅
-        read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
-        x61 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x61 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x64 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x64 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x66 = t4 * read_centred
-        x67 = tl.sum(x66, 1)
-        t16 = (
-            read_rstd[:, None] * t4
-            - x67[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-        )  # fmt: skip
-        t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-        t18 = -t17  # t₁₈ = −t₁₇
-        t19 = dot_nt(t18, tl.where((at_v < V)[None, :], d2, 0.0), DOT)  # t₁₉ = t₁₈ d₂ᵀ
-        t20 = t19 * G  # t₂₀ = t₁₉ · G
-        t21 = reach[:, None] * t17  # t₂₁ = f · t₁₇
-        t22 = beta[:, None] * t17  # t₂₂ = β · t₁₇
-        t23 = (dot(t20, h1, DOT) + dot_nt(t21, W2_momentum, DOT) + dot_nt(t22, W2, DOT)) * gelu_slope(read_z1)
-        t24 = beta[:, None] * t23  # t₂₄ = β · t₂₃
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        t25 = -t23  # t₂₅ = −t₂₃
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
         t26 = -d_W1_momentum  # t₂₆ = −d_W1_momentum
         t27 = dot(k, t26, DOT)  # t₂₇ = k t₂₆
-        t28 = sum_after(decay_mu, r)  # t₂₈ = Σ_{l>t} log μ
-        n_end = eta * tl.exp(t28)  # n[C] = η · exp(t₂₈)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         t29 = -d_W1  # t₂₉ = −d_W1
         t30 = dot(k, t29, DOT)  # t₃₀ = k t₂₉
-        D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-        t31 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₁ = Σ_i D[C] · Dμ
-        G_end = t31 * eta  # G[C] = t₃₁ · η
-        x88 = n_end[:, None] * t27 + G_end[:, None] * t30 + dot_tn(P1, t25, DOT)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        x15 = n_end[:, None] * t27 + G_end[:, None] * t30 + s2.to(tl.float32)
+        t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         t32 = -d_W2_momentum  # t₃₂ = −d_W2_momentum
         t33 = -d_W2  # t₃₃ = −d_W2
-        x91 = dot_tn(t20, read_h1, DOT) + dot_nt(n_end[:, None] * d2, t32, DOT) + dot_nt(G_end[:, None] * d2, t33, DOT)
+        x22 = n_end[:, None] * d2.to(tl.float32)
+        x23 = dot_nt(x22, t32, DOT)
+        x24 = G_end[:, None] * d2.to(tl.float32)
+        x25 = dot_nt(x24, t33, DOT)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
+        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
         t34 = dot(h1, t32, DOT)  # t₃₄ = h₁ t₃₂
         t35 = dot(h1, t33, DOT)  # t₃₅ = h₁ t₃₃
-        x94 = n_end[:, None] * t34 + G_end[:, None] * t35 + dot_tn(P2, t18, DOT)
-        t36 = x88 * gelu_slope(z1)  # t₃₆ = (n[C] · t₂₇ + G[C] · t₃₀ + P₁ᵀ t₂₅) · gelu′(z₁)
-        t37 = x94 + dot(t36, W2, DOT)  # t₃₇ = (n[C] · t₃₄ + G[C] · t₃₅ + P₂ᵀ t₁₈) + t₃₆ W₂[0]
-        x97 = tl.sum(tl.where((at_v < V)[None, :], t37 / V, 0.0), 1)
-        t38 = t37 - x97[:, None]  # t₃₈ = t₃₇ − Σ_v t₃₇ / V
-        x99 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t38 * centred / V
-        t39 = -tl.sum(tl.where((at_v < V)[None, :], x99, 0.0), 1)  # t₃₉ = −Σ_v r³ · t₃₈ · f̃ / V
-        t40 = rstd[:, None] * t38 + t39[:, None] * centred  # t₄₀ = r · t₃₈ + t₃₉ · f̃
+        x30 = n_end[:, None] * t34 + G_end[:, None] * t35 + s4.to(tl.float32)
+        t36 = x15 * gelu_slope(z1.to(tl.float32))  # t₃₆ = (n[C] · t₂₇ + G[C] · t₃₀ + s₂) · gelu′(z₁)
+        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        t37 = x30 + dot(t36, W2, DOT)  # t₃₇ = (n[C] · t₃₄ + G[C] · t₃₅ + s₄) + t₃₆ W₂[0]
+        t38 = t37 - tl.sum(t37 / V, 1)[:, None]  # t₃₈ = t₃₇ − Σ_v t₃₇ / V
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
+        t11 = load_row(t11_ptr, (slot + i) * H + h, r, C)
+        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
+        x38 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t38 * centred.to(tl.float32) / V
+        t39 = -tl.sum(x38, 1)  # t₃₉ = −Σ_v r³ · t₃₈ · f̃ / V
+        t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t40 = rstd[:, None] * t38 + t39[:, None] * centred.to(tl.float32)  # t₄₀ = r · t₃₈ + t₃₉ · f̃
         t41 = ln_weight[None, :] * t40  # t₄₁ = t₄₀ · w
         t42 = 2 * t41  # t₄₂ = 2 t₄₁
         t43 = ln_weight[None, :] * t42  # t₄₃ = t₄₂ · w
-        x105 = t38 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-        x106 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x105, 0.0), 1) + tl.sum(t43 * centred, 1)) / V
+        x45 = t38 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        x46 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x45, 1) + tl.sum(t43 * centred.to(tl.float32), 1)) / V
         t44 = (
-            2 * x106[:, None] * centred
+            2 * x46[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t43
-            + t39[:, None] * t2
+            + t39[:, None] * t2.to(tl.float32)
             - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t38 / V
         )  # fmt: skip
         t45 = t44 - tl.sum(tl.where((at_v < V)[None, :], t44, 0.0), 1)[:, None] / V  # t₄₅ = t₄₄ − Σ_v t₄₄ / V
-        x109 = dot_nt(t45, W2, DOT)
+        x49 = s3.to(tl.float32) + x23 + x25
+        x50 = dot_nt(t45, W2, DOT)
         t46 = (
-            x88 * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
-            + (x91 + x109) * gelu_slope(z1)
+            x15 * t12.to(tl.float32) * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))
+            + (x49 + x50) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
-        x111 = beta_end * d_W1 + dot_tn(q, t24, DOT) + dot_tn(k, t46, DOT)
+        x52 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t46, DOT)
 
-        # W1_momentum: its gradient
-        t47 = reach[:, None] * t23  # t₄₇ = f · t₂₃
-        m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-        reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-        x115 = m_end * d_W1_momentum + reach_end * d_W1 + dot_tn(q, t47, DOT)
+        # the gradient of W1_momentum
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        x56 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
 
-        # W2: its gradient
-        x116 = beta_end * d_W2 + dot_tn(read_h1, t22, DOT) + dot_tn(t36, d2, DOT) + dot_tn(h1, t45, DOT)
+        # the gradient of W2
+        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        x58 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t36, d2, DOT) + dot_tn(h1, t45, DOT)
 
-        # W2_momentum: its gradient
-        x117 = m_end * d_W2_momentum + reach_end * d_W2 + dot_tn(read_h1, t21, DOT)
+        # the gradient of W2_momentum
+        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        x60 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
 
-        # eta: its gradient
-        t48 = dot_nt(t25, d1, DOT)  # t₄₈ = t₂₅ d₁ᵀ
-        t49 = t19 * t15 + t48 * t10  # t₄₉ = t₁₉ · t₁₅ + t₄₈ · t₁₀
-        t50 = tl.sum(t34 * d2, 1) + tl.sum(t27 * d1, 1)  # t₅₀ = Σ_v t₃₄ · d₂ + Σ_n t₂₇ · d₁
-        t51 = tl.sum(t35 * d2, 1) + tl.sum(t30 * d1, 1)  # t₅₁ = Σ_v t₃₅ · d₂ + Σ_n t₃₀ · d₁
-        d_eta = t50 * tl.exp(t28) + t51 * t31 + tl.sum(t49 * t9, 0)
-        store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+        # t34
+        store_tile(t34_ptr, (slot + i) * H + h, r, at_v, C, V, t34)
 
-        # k: its gradient
-        t52 = t48 * G  # t₅₂ = t₄₈ · G
-        x124 = dot_tn(t52, q, DOT) + dot_nt(n_end[:, None] * d1, t26, DOT) + dot_nt(G_end[:, None] * d1, t29, DOT)
-        d_k = t42 + dot_nt(t46, W1, DOT) + x124
-        store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+        # t35
+        store_tile(t35_ptr, (slot + i) * H + h, r, at_v, C, V, t35)
 
-        # ln_bias: its gradient
-        d_ln_bias_sum += 2 * tl.sum(t41, 0) + tl.sum(d_o.to(tl.float32), 0)
+        # t40
+        store_tile(t40_ptr, (slot + i) * H + h, r, at_v, C, V, t40)
 
-        # ln_weight: its gradient
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        x127 = tl.sum(d_o.to(tl.float32) * read_normal, 0) + tl.sum(t40 * du, 0) + tl.sum(t42 * normal, 0)
-        d_ln_weight_sum += x127
-
-        # log_alpha: its gradient
-        t53 = eta[None, :] * t49  # t₅₃ = t₄₉ · η
-        t54 = tl.sum(t17 * t14, 1) + tl.sum(t23 * t7, 1)  # t₅₄ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₃ · t₇
-        x130 = valid[None, :] * (t54[:, None] * m[None, :] + dot_nt(t53, D_mu, DOT))
-        x131 = tl.cumsum(tl.where(causal, x130, 0.0) * t6, 0, reverse=True)
-        x132 = tl.cumsum(beta * (tl.sum(t17 * t13, 1) + tl.sum(t23 * t5, 1)), 0, reverse=True)
-        t55 = t51 * eta  # t₅₅ = t₅₁ · η
-        x134 = tl.sum(tl.sum(d_W2 * W2_momentum.to(tl.float32), 0), 0)
-        x135 = tl.sum(tl.sum(d_W1 * W1_momentum.to(tl.float32), 0), 0)
-        t56 = x134 + x135  # t₅₆ = Σ_v Σ_n d_W2 · S₂[0] + Σ_n Σ_k d_W1 · S₁[0]
-        x137 = sum_before(D_end * (t56 * m + tl.sum(t55[None, :] * D_mu, 1)), r)
-        x138 = beta_end * (tl.sum(tl.sum(d_W2 * W2.to(tl.float32), 0), 0) + tl.sum(tl.sum(d_W1 * W1.to(tl.float32), 0), 0))
-        x139 = (1 - tl.where(0 > log_alpha + 60, 1.0, 0.0)) * (tl.sum(tl.where(strict, x131, 0.0), 1) + x132 + x137 + x138)
-        store_numbers(d_log_alpha_ptr, at_row, row, here, x139)
-
-        # log_mu: its gradient
-        x140 = tl.sum(d_W2_momentum * W2_momentum.to(tl.float32), 0)
-        x141 = tl.sum(d_W1_momentum * W1_momentum.to(tl.float32), 0)
-        x142 = tl.where(causal, t55[None, :] * D_end[:, None] + dot_tn(t1, t53, DOT), 0.0)
-        x143 = tl.where(strict, tl.cumsum(x142 * t8, 0, reverse=True), 0.0)
-        x144 = tl.cumsum((t56 * D_end + tl.sum(t54[:, None] * t1, 0)) * m, 0, reverse=True)
-        x145 = sum_before(t50 * n_end, r)
-        x146 = tl.sum(x140, 0)
-        x147 = tl.sum(x141, 0)
-        x148 = m_end * (x146 + x147)
-        x149 = tl.sum(x143, 1)
-        x150 = (1 - tl.where(0 > log_mu + 60, 1.0, 0.0)) * (x145 + x148 + x149 + x144)
-        store_numbers(d_log_mu_ptr, at_row, row, here, x150)
-
-        # q: its gradient
-        x151 = d_o.to(tl.float32) + dot(t52, k, DOT) + dot_nt(t47, W1_momentum, DOT) + dot_nt(t24, W1, DOT)
-        store_rows(d_q_ptr, at_row, row, here, at_k, K, x151)
-
-        # v: its gradient
-        d_v = -t42
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-        d_W1 = x111
-        d_W1_momentum = x115
-        d_W2 = tl.where((at_v < V)[None, :], x116, 0.0)
-        d_W2_momentum = tl.where((at_v < V)[None, :], x117, 0.0)
+        # t46
+        store_tile(t46_ptr, (slot + i) * H + h, r, at_n, C, N, t46)
+        d_W1 = x52
+        d_W1_momentum = x56
+        d_W2 = tl.where((at_v < V)[None, :], x58, 0.0)
+        d_W2_momentum = x60
         if lane == 0:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -535,8 +855,143 @@ def backward(
     store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum)
     store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
     store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
-    store_row(d_ln_bias_ptr, n * H + h, at_v, V, d_ln_bias_sum)
-    store_row(d_ln_weight_ptr, n * H + h, at_v, V, d_ln_weight_sum)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post(
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
+    d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s8_ptr, s9_ptr, t11_ptr, t31_ptr, t34_ptr, t35_ptr, t40_ptr,
+    t46_ptr, t52_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # the gradient of eta
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    t34 = load_tile(t34_ptr, index * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
+    d2 = t3 - tl.sum(t3, 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t26 = -d_W1_momentum_at.to(tl.float32)  # t₂₆ = −d_W1_momentum_at
+    t27 = dot(k, t26, DOT)  # t₂₇ = k t₂₆
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    t50 = tl.sum(t34.to(tl.float32) * d2, 1) + tl.sum(t27 * d1.to(tl.float32), 1)  # t₅₀ = Σ_v t₃₄ · d₂ + Σ_n t₂₇ · d₁
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t28 = sum_after(decay_mu, r)  # t₂₈ = Σ_{l>t} log μ
+    t35 = load_tile(t35_ptr, index * H + h, r, at_v, C, V)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t29 = -d_W1_at.to(tl.float32)  # t₂₉ = −d_W1_at
+    t30 = dot(k, t29, DOT)  # t₃₀ = k t₂₉
+    t51 = tl.sum(t35.to(tl.float32) * d2, 1) + tl.sum(t30 * d1.to(tl.float32), 1)  # t₅₁ = Σ_v t₃₅ · d₂ + Σ_n t₃₀ · d₁
+    t31 = load_row(t31_ptr, index * H + h, r, C)
+    d_eta = t50 * tl.exp(t28) + t51 * t31 + s8
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+    # the gradient of k
+    t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
+    t41 = ln_weight[None, :] * t40.to(tl.float32)  # t₄₁ = t₄₀ · w
+    t42 = 2 * t41  # t₄₂ = 2 t₄₁
+    t46 = load_tile(t46_ptr, index * H + h, r, at_n, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t52 = load_tile(t52_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    n_end = eta * tl.exp(t28)  # n[C] = η · exp(t₂₈)
+    G_end = t31 * eta  # G[C] = t₃₁ · η
+    x41 = dot_tn(t52, q, DOT)
+    x42 = n_end[:, None] * d1.to(tl.float32)
+    x43 = dot_nt(x42, t26, DOT)
+    x44 = G_end[:, None] * d1.to(tl.float32)
+    x45 = dot_nt(x44, t29, DOT)
+    d_k = t42 + dot_nt(t46, W1, DOT) + (x41 + x43 + x45)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+
+    # the gradient of ln_bias
+    s9 = load_row(s9_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, 2 * tl.sum(t41, 0) + s9)
+
+    # the gradient of ln_weight
+    s10 = load_row(s10_ptr, index * H + h, at_v, V)
+    x49 = s10 + tl.sum(t40.to(tl.float32) * du, 0) + tl.sum(t42 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x49)
+
+    # the gradient of log_alpha
+    s11 = load_row(s11_ptr, index * H + h, r, C)
+    s12 = load_row(s12_ptr, index * H + h, r, C)
+    t55 = t51 * eta  # t₅₅ = t₅₁ · η
+    x53 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t8 = tl.exp(x53)  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    x58 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x60 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
+    t56 = tl.sum(x58, 0) + tl.sum(x60, 0)  # t₅₆ = Σ_v Σ_n d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    x67 = sum_before(D_end * (t56 * m + tl.sum(t55[None, :] * D_mu, 1)), r)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x69 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    x70 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x72 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s11 + s12 + x67 + beta_end * (tl.sum(x69, 0) + tl.sum(x70, 0)))
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x72)
+
+    # the gradient of log_mu
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    x74 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x75 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x77 = m_end * (tl.sum(tl.sum(x74, 0), 0) + tl.sum(tl.sum(x75, 0), 0))
+    s13 = load_tile(s13_ptr, index * H + h, r, r, C, C)
+    x79 = tl.where(causal, t55[None, :] * D_end[:, None] + s13.to(tl.float32), 0.0)
+    x80 = tl.where(strict, tl.cumsum(x79 * t8, 0, reverse=True), 0.0)
+    s14 = load_row(s14_ptr, index * H + h, r, C)
+    x82 = sum_before(t50 * n_end, r)
+    x83 = tl.sum(x80, 1)
+    x84 = t56 * D_end + s14
+    x85 = tl.cumsum(x84 * m, 0, reverse=True)
+    x86 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x82 + x77 + x83 + x85)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x86)
+
+    # the gradient of v
+    d_v = -t42
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -685,7 +1140,7 @@ def resume_backward(
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
 
-        # W1: its gradient
+        # the gradient of W1
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
         t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
@@ -763,14 +1218,14 @@ def resume_backward(
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         d_W1_next = beta_end * d_W1 + dot_tn(q, t24, DOT)
 
-        # W1_momentum: its gradient
+        # the gradient of W1_momentum
         t25 = reach[:, None] * t23  # t₂₅ = f · t₂₃
         m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
         D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
         reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
         x85 = m_end * d_W1_momentum + reach_end * d_W1 + dot_tn(q, t25, DOT)
 
-        # W1_start: its gradient
+        # the gradient of W1_start
         t26 = -t23  # t₂₆ = −t₂₃
         t27 = -d_W1_momentum  # t₂₇ = −d_W1_momentum
         t28 = dot(k, t27, DOT)  # t₂₈ = k t₂₇
@@ -813,16 +1268,16 @@ def resume_backward(
         )  # fmt: skip
         d_W1_start_sum += dot_tn(k, t47, DOT)
 
-        # W2: its gradient
+        # the gradient of W2
         d_W2_next = beta_end * d_W2 + dot_tn(read_h1, t22, DOT)
 
-        # W2_momentum: its gradient
+        # the gradient of W2_momentum
         x119 = m_end * d_W2_momentum + reach_end * d_W2 + dot_tn(read_h1, t21, DOT)
 
-        # W2_start: its gradient
+        # the gradient of W2_start
         d_W2_start_sum += dot_tn(t37, d2, DOT) + dot_tn(h1, t46, DOT)
 
-        # eta: its gradient
+        # the gradient of eta
         t48 = dot_nt(t26, d1, DOT)  # t₄₈ = t₂₆ d₁ᵀ
         t49 = t19 * t15 + t48 * t10  # t₄₉ = t₁₉ · t₁₅ + t₄₈ · t₁₀
         t50 = tl.sum(t35 * d2, 1) + tl.sum(t28 * d1, 1)  # t₅₀ = Σ_v t₃₅ · d₂ + Σ_n t₂₈ · d₁
@@ -830,21 +1285,21 @@ def resume_backward(
         d_eta = t50 * tl.exp(t29) + t51 * t32 + tl.sum(t49 * t9, 0)
         store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
-        # k: its gradient
+        # the gradient of k
         t52 = t48 * G  # t₅₂ = t₄₈ · G
         x126 = dot_tn(t52, q, DOT) + dot_nt(n_end[:, None] * d1, t27, DOT) + dot_nt(G_end[:, None] * d1, t30, DOT)
         d_k = t43 + dot_nt(t47, W1_start, DOT) + x126
         store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
-        # ln_bias: its gradient
+        # the gradient of ln_bias
         d_ln_bias_sum += 2 * tl.sum(t42, 0) + tl.sum(d_o.to(tl.float32), 0)
 
-        # ln_weight: its gradient
+        # the gradient of ln_weight
         read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
         x129 = tl.sum(d_o.to(tl.float32) * read_normal, 0) + tl.sum(t41 * du, 0) + tl.sum(t43 * normal, 0)
         d_ln_weight_sum += x129
 
-        # log_alpha: its gradient
+        # the gradient of log_alpha
         t53 = eta[None, :] * t49  # t₅₃ = t₄₉ · η
         t54 = tl.sum(t17 * t14, 1) + tl.sum(t23 * t7, 1)  # t₅₄ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₃ · t₇
         x132 = valid[None, :] * (t54[:, None] * m[None, :] + dot_nt(t53, D_mu, DOT))
@@ -856,10 +1311,10 @@ def resume_backward(
         t56 = x136 + x137  # t₅₆ = Σ_v Σ_n d_W2 · S₂[0] + Σ_n Σ_k d_W1 · S₁[0]
         x139 = sum_before(D_end * (t56 * m + tl.sum(t55[None, :] * D_mu, 1)), r)
         x140 = beta_end * (tl.sum(tl.sum(d_W2 * W2.to(tl.float32), 0), 0) + tl.sum(tl.sum(d_W1 * W1.to(tl.float32), 0), 0))
-        x141 = (1 - tl.where(0 > log_alpha + 60, 1.0, 0.0)) * (tl.sum(tl.where(strict, x133, 0.0), 1) + x134 + x139 + x140)
+        x141 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(tl.where(strict, x133, 0.0), 1) + x134 + x139 + x140)
         store_numbers(d_log_alpha_ptr, at_row, row, here, x141)
 
-        # log_mu: its gradient
+        # the gradient of log_mu
         x142 = tl.sum(d_W2_momentum * W2_momentum.to(tl.float32), 0)
         x143 = tl.sum(d_W1_momentum * W1_momentum.to(tl.float32), 0)
         x144 = tl.where(causal, t55[None, :] * D_end[:, None] + dot_tn(t1, t53, DOT), 0.0)
@@ -870,14 +1325,14 @@ def resume_backward(
         x149 = tl.sum(x143, 0)
         x150 = m_end * (x148 + x149)
         x151 = tl.sum(x145, 1)
-        x152 = (1 - tl.where(0 > log_mu + 60, 1.0, 0.0)) * (x147 + x150 + x151 + x146)
+        x152 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x147 + x150 + x151 + x146)
         store_numbers(d_log_mu_ptr, at_row, row, here, x152)
 
-        # q: its gradient
+        # the gradient of q
         x153 = d_o.to(tl.float32) + dot(t52, k, DOT) + dot_nt(t25, W1_momentum, DOT) + dot_nt(t24, W1, DOT)
         store_rows(d_q_ptr, at_row, row, here, at_k, K, x153)
 
-        # v: its gradient
+        # the gradient of v
         d_v = -t43
         store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
         d_W1 = d_W1_next
@@ -922,6 +1377,10 @@ class Sizes:
         """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
         return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
 
+    def shares(self, widths: str) -> Tensor:
+        """A share of a sum per tile of tokens; 0 in slots without tokens."""
+        return self.per_slot(widths, narrow=False).zero_()
+
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
@@ -935,23 +1394,34 @@ class Launch:
     name: str
     walks: bool
     widths: str
+    split: str = ""
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
-        largest = max(length for width, length in blocks.items() if width != "BC")
-        warps, stages = next((w, s) for limit, w, s in OPTIONS[self.name] if largest <= limit)
+        largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
+        warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
-        self.kernel[(numbers * sizes.heads,)](
+        parts = 1
+        if self.split:
+            blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
+            parts = triton.cdiv(lengths[self.split], part)
+        self.kernel[(numbers * sizes.heads, parts)](
             *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
-            num_warps=warps, num_stages=stages, maxnreg=min(255, 2048 // warps),
+            num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
 
 
-launch_forward = Launch(forward, "forward", walks=True, widths="KNV")
-launch_backward = Launch(backward, "backward", walks=True, widths="KNV")
+launch_prep = Launch(prep, "prep", walks=False, widths="")
+launch_main = Launch(main, "main", walks=True, widths="KNV")
+launch_read = Launch(read, "read", walks=False, widths="KNV")
+launch_pre = Launch(pre, "pre", walks=False, widths="KNV")
+launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV")
+launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV")
+launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
+launch_post = Launch(post, "post", walks=False, widths="KNV")
 launch_resume_forward = Launch(resume_forward, "resume_forward", walks=True, widths="KNV")
 launch_resume_backward = Launch(resume_backward, "resume_backward", walks=True, widths="KNV")
 
@@ -974,25 +1444,39 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, W1_at, W1_momentum_at, W2_at, W2_momentum_at."""
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
-    o = sizes.rows("V")
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Returns o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at."""
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    beta_end = sizes.per_slot("", narrow=False)
+    reach_end = sizes.per_slot("", narrow=False)
+    G_end = sizes.per_slot("C", narrow=False)
+    m_end = sizes.per_slot("", narrow=False)
+    n_end = sizes.per_slot("C", narrow=False)
+    reach = sizes.per_slot("C", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
     W2_momentum_next = sizes.per_sequence("NV")
-    W1_at = sizes.per_slot("KN", narrow=False)
-    W1_momentum_at = sizes.per_slot("KN", narrow=False)
-    W2_at = sizes.per_slot("NV", narrow=False)
-    W2_momentum_at = sizes.per_slot("NV", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
+    W1_at = sizes.per_slot("KN", narrow=True)
+    W1_momentum_at = sizes.per_slot("KN", narrow=True)
+    W2_at = sizes.per_slot("NV", narrow=True)
+    W2_momentum_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
-    launch_forward(sizes, (
-        W1, W1_momentum, W2, W2_momentum, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o, W1_next, W2_next,
-        W1_momentum_next, W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W1_last, W2_last,
+    o = sizes.rows("V")
+    launch_prep(sizes, (
+        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach, G,
     ))  # fmt: skip
-    return o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, W1_at, W1_momentum_at, W2_at, W2_momentum_at
+    launch_main(sizes, (
+        G_end, W1, W1_momentum, W2, W2_momentum, beta_end, k, ln_bias, ln_weight, m_end, n_end, reach_end, v, W1_next, W2_next,
+        W1_momentum_next, W2_momentum_next, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W1_last, W2_last,
+    ))  # fmt: skip
+    launch_read(sizes, (
+        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, k, ln_bias, ln_weight, log_alpha, q, reach, o,
+    ))  # fmt: skip
+    return o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at
 
 
 @forward_op.register_fake
@@ -1013,8 +1497,8 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
@@ -1022,11 +1506,18 @@ def _(
     W2_momentum_next = sizes.per_sequence("NV")
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
-    W1_at = sizes.per_slot("KN", narrow=False)
-    W1_momentum_at = sizes.per_slot("KN", narrow=False)
-    W2_at = sizes.per_slot("NV", narrow=False)
-    W2_momentum_at = sizes.per_slot("NV", narrow=False)
-    return o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, W1_at, W1_momentum_at, W2_at, W2_momentum_at
+    beta_end = sizes.per_slot("", narrow=False)
+    reach_end = sizes.per_slot("", narrow=False)
+    G_end = sizes.per_slot("C", narrow=False)
+    m_end = sizes.per_slot("", narrow=False)
+    n_end = sizes.per_slot("C", narrow=False)
+    reach = sizes.per_slot("C", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
+    W1_at = sizes.per_slot("KN", narrow=True)
+    W1_momentum_at = sizes.per_slot("KN", narrow=True)
+    W2_at = sizes.per_slot("NV", narrow=True)
+    W2_momentum_at = sizes.per_slot("NV", narrow=True)
+    return o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -1039,6 +1530,13 @@ def backward_op(
     log_mu: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
+    beta_end: Tensor,
+    reach_end: Tensor,
+    G_end: Tensor,
+    m_end: Tensor,
+    n_end: Tensor,
+    reach: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -1056,22 +1554,76 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next, d_W2_momentum_next."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    z1 = sizes.per_slot("CN", narrow=False)
+    h1 = sizes.per_slot("CN", narrow=True)
+    centred = sizes.per_slot("CV", narrow=False)
+    rstd = sizes.per_slot("C", narrow=False)
+    t2 = sizes.per_slot("CV", narrow=False)
+    t11 = sizes.per_slot("C", narrow=False)
+    t12 = sizes.per_slot("CN", narrow=False)
+    s1 = sizes.per_slot("KN", narrow=False)
+    d1 = sizes.per_slot("CN", narrow=True)
+    t13 = sizes.per_slot("CV", narrow=False)
+    t14 = sizes.per_slot("CV", narrow=False)
+    t15 = sizes.per_slot("CC", narrow=False)
+    read_rstd = sizes.per_slot("C", narrow=False)
+    s15 = sizes.per_slot("C", narrow=False)
+    t23 = sizes.per_slot("CN", narrow=True)
+    s2 = sizes.per_slot("CN", narrow=False)
+    s3 = sizes.per_slot("CN", narrow=False)
+    s4 = sizes.per_slot("CV", narrow=False)
+    s5 = sizes.per_slot("KN", narrow=False)
+    s6 = sizes.per_slot("NV", narrow=False)
+    s7 = sizes.per_slot("NV", narrow=False)
+    s8 = sizes.per_slot("C", narrow=False)
+    t31 = sizes.per_slot("C", narrow=False)
+    t52 = sizes.per_slot("CC", narrow=True)
+    s9 = sizes.per_slot("V", narrow=False)
+    s10 = sizes.per_slot("V", narrow=False)
+    s11 = sizes.per_slot("C", narrow=False)
+    s12 = sizes.per_slot("C", narrow=False)
+    s13 = sizes.per_slot("CC", narrow=False)
+    s14 = sizes.per_slot("C", narrow=False)
+    d_q = sizes.rows("K")
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W2_momentum_next = sizes.per_sequence("NV")
+    t34 = sizes.per_slot("CV", narrow=False)
+    t35 = sizes.per_slot("CV", narrow=False)
+    t40 = sizes.per_slot("CV", narrow=False)
+    t46 = sizes.per_slot("CN", narrow=True)
+    d_W1_at = sizes.per_slot("KN", narrow=True)
+    d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
+    d_W2_at = sizes.per_slot("NV", narrow=True)
+    d_W2_momentum_at = sizes.per_slot("NV", narrow=True)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
-    d_ln_bias = sizes.per_sequence("V")
-    d_ln_weight = sizes.per_sequence("V")
+    d_ln_bias = sizes.shares("V")
+    d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    d_q = sizes.rows("K")
     d_v = sizes.rows("V")
-    launch_backward(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_o, eta, k, ln_bias, ln_weight,
-        log_alpha, log_mu, q, v, d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_eta, d_k, d_ln_bias,
-        d_ln_weight, d_log_alpha, d_log_mu, d_q, d_v, d_W1_last, d_W2_last,
+    launch_pre(sizes, (
+        W1_at, W2_at, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t2, t11, t12,
+    ))  # fmt: skip
+    launch_pre2(sizes, (
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach, s1, d1, t13, t14,
+        t15, read_rstd, s15, t23,
+    ))  # fmt: skip
+    launch_pre3(sizes, (
+        W1_at, W1_momentum_at, d1, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach, read_rstd, s15, t13, t14, t15, t23,
+        s2, s3, s4, s5, s6, s7, s8, t31, t52, s9, s10, s11, s12, s13, s14, d_q,
+    ))  # fmt: skip
+    launch_seq(sizes, (
+        G_end, W2_at, beta_end, centred, d2, d_W1, d_W1_momentum, d_W2, d_W2_momentum, h1, k, ln_weight, m_end, n_end, reach_end,
+        rstd, s1, s2, s3, s4, s5, s6, s7, t11, t12, t2, z1, d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, t34,
+        t35, t40, t46, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W1_last, d_W2_last,
+    ))  # fmt: skip
+    launch_post(sizes, (
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k,
+        ln_bias, ln_weight, log_alpha, log_mu, q, rstd, s10, s11, s12, s13, s14, s8, s9, t11, t31, t34, t35, t40, t46, t52, v,
+        d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next, d_W2_momentum_next
 
@@ -1086,6 +1638,13 @@ def _(
     log_mu: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
+    beta_end: Tensor,
+    reach_end: Tensor,
+    G_end: Tensor,
+    m_end: Tensor,
+    n_end: Tensor,
+    reach: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -1108,8 +1667,8 @@ def _(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_eta = sizes.rows("", eta.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    d_ln_weight = sizes.per_sequence("V")
-    d_ln_bias = sizes.per_sequence("V")
+    d_ln_weight = sizes.shares("V")
+    d_ln_bias = sizes.shares("V")
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W1_momentum_next = sizes.per_sequence("KN")
@@ -1119,14 +1678,14 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, _W1, _W2, _W1_momentum, _W2_momentum, position, cu_seqlens, grid, _ = inputs
-    _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, _W1_last, _W2_last, W1_at, W1_momentum_at, W2_at, W2_momentum_at = output
+    _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, _W1_last, _W2_last, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, d_W1_last, d_W2_last = (x.contiguous() for x in gradients[:7])
     d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next, d_W2_momentum_next = backward_op(
         q,
@@ -1137,6 +1696,13 @@ def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None,
         log_mu,
         ln_weight,
         ln_bias,
+        beta_end,
+        reach_end,
+        G_end,
+        m_end,
+        n_end,
+        reach,
+        d2,
         W1_at,
         W1_momentum_at,
         W2_at,
@@ -1203,10 +1769,10 @@ def resume_forward_op(
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
     W2_momentum_next = sizes.per_sequence("NV")
-    W1_at = sizes.per_slot("KN", narrow=False)
-    W1_momentum_at = sizes.per_slot("KN", narrow=False)
-    W2_at = sizes.per_slot("NV", narrow=False)
-    W2_momentum_at = sizes.per_slot("NV", narrow=False)
+    W1_at = sizes.per_slot("KN", narrow=True)
+    W1_momentum_at = sizes.per_slot("KN", narrow=True)
+    W2_at = sizes.per_slot("NV", narrow=True)
+    W2_momentum_at = sizes.per_slot("NV", narrow=True)
     launch_resume_forward(sizes, (
         W1, W1_momentum, W1_start, W2, W2_momentum, W2_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o, W1_next,
         W2_next, W1_momentum_next, W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
@@ -1241,10 +1807,10 @@ def _(
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
     W2_momentum_next = sizes.per_sequence("NV")
-    W1_at = sizes.per_slot("KN", narrow=False)
-    W1_momentum_at = sizes.per_slot("KN", narrow=False)
-    W2_at = sizes.per_slot("NV", narrow=False)
-    W2_momentum_at = sizes.per_slot("NV", narrow=False)
+    W1_at = sizes.per_slot("KN", narrow=True)
+    W1_momentum_at = sizes.per_slot("KN", narrow=True)
+    W2_at = sizes.per_slot("NV", narrow=True)
+    W2_momentum_at = sizes.per_slot("NV", narrow=True)
     return o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at
 
 

@@ -20,7 +20,6 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 if HAS_TRITON:
     from .kernels import triton_chunk_titans_lmm
 
-
 __all__ = ["chunk_titans_lmm", "fused_recurrent_titans_lmm", "naive_recurrent_titans_lmm"]
 
 

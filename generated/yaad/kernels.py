@@ -2,7 +2,7 @@
 # MIRAS, arXiv 2504.13173, eq. 26
 """yaad on a GPU: Triton kernels, forward and backward.
 
-One kernel forward and one backward; each walks the tiles of a sequence and keeps the state on the chip.
+Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it.
 
 One program runs one head of one sequence over tiles of 16 tokens. Rows along the first axis, columns along the second; every width is
 padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` the row in it, `t` its token, `here` whether that exists.
@@ -24,11 +24,16 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
 OPTIONS = {
-    "forward": ((64, 4, 1), (1 << 30, 8, 1)),
-    "backward": ((64, 4, 1), (1 << 30, 8, 1)),
-    "resume_forward": ((64, 4, 1), (1 << 30, 8, 1)),
-    "resume_backward": ((64, 4, 1), (1 << 30, 8, 1)),
-}  # per kernel and largest width: warps, stages
+    "prep": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "resume_forward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "resume_backward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+}  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
 
@@ -61,17 +66,18 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
 @triton.jit
 def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    if GRID == "resumed":
-        return index
-    if not PACKED:
-        return ((index + 1) * C - 1) // (T + C)
-    low, high = index * 0, index * 0 + members
-    while high - low > 1:
-        middle = (low + high) // 2
-        begins = tl.load(cu_ptr + middle).to(tl.int64) // C + middle
-        low = tl.where(begins <= index, middle, low)
-        high = tl.where(begins <= index, high, middle)
-    return low
+    n = index
+    if GRID != "resumed":
+        n = ((index + 1) * C - 1) // (T + C)
+        if PACKED:
+            low, high = index * 0, index * 0 + members
+            while high - low > 1:
+                middle = (low + high) // 2
+                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+                low = tl.where(is_before, middle, low)
+                high = tl.where(is_before, high, middle)
+            n = low
+    return n
 
 
 @triton.jit
@@ -181,27 +187,68 @@ def dot_tn(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def square(x):
+    return x * x
+
+
+@triton.jit
 def sum_before(x, r):
     """The sum of the entries before each, which no large entry of its own can spoil."""
     return tl.sum(tl.where(r[None, :] < r[:, None], x[None, :], 0.0), 1)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def forward(
-    W1_ptr, W2_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, W1_next_ptr,
-    W2_next_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
+def prep(
+    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, G_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
+    SAVE: tl.constexpr,
+):  # fmt: skip
+    """beta_end, G_end, G: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # beta_end
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+
+    # G_end
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
+    store_row(G_end_ptr, index * H + h, r, C, G_end)
+
+    # G
+    x5 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    D_alpha = tl.where(causal, tl.exp(x5), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def main(
+    G_end_ptr, W1_ptr, W2_ptr, beta_end_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W1_next_ptr, W2_next_ptr,
+    d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o, W1, W2: one tile after another."""
+    """W1, W2, d2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
@@ -220,17 +267,6 @@ def forward(
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
 
-        # decays, and the weights of surprises
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        x7 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        D_alpha = tl.where(causal, tl.exp(x7), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G = eta[None, :] * D_alpha  # G = Dα · η
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
-
         # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
@@ -238,8 +274,8 @@ def forward(
         f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x19 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+        rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -249,25 +285,12 @@ def forward(
         t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+        store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
         d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
 
-        # the memory at the queries
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
-        read_f = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
-        x37 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x37 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x40 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x40 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
-        store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
         # the state behind the tile
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − kᵀ (G[C] · d₁)
         W2_next = beta_end * W2 - dot_tn(h1, G_end[:, None] * d2, DOT)  # W₂[C] = β[C] W₂[0] − h₁ᵀ (G[C] · d₂)
         W1 = W1_next
@@ -278,191 +301,456 @@ def forward(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def backward(
-    W1_at_ptr, W2_at_ptr, d_W1_ptr, d_W2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    q_ptr, v_ptr, d_W1_next_ptr, d_W2_next_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_q_ptr, d_v_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
+def read(
+    G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_q, d_v: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = G.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
+    read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    P2 = G.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    read_f = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre(
+    W1_at_ptr, W2_at_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t7_ptr,
+    t1_ptr, t8_ptr, t9_ptr, d1_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """z1, h1, centred, rstd, t7, t1, t8, t9, d1: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # z1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
+
+    # h1
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+
+    # centred
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+
+    # rstd
+    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # t7
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
+    store_row(t7_ptr, index * H + h, r, C, t7)
+
+    # t1
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
+    store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
+
+    # t8
+    t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
+    store_row(t8_ptr, index * H + h, r, C, t8)
+
+    # t9
+    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
+    store_tile(t9_ptr, index * H + h, r, at_n, C, N, t9)
+
+    # d1
+    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2(
+    W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr,
+    s4_ptr, s5_ptr, s6_ptr, t40_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s1, s2, s3, s4, s5, s6, t40, s7, s8, s9, s10, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s1
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    x9 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t5 = tl.exp(x9)  # t₅ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = G * t6  # P₁ = G · t₆
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+    read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    t10 = dot(read_h1, W2, DOT)  # t₁₀ = h₁ W₂[0]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    t11 = dot_nt(read_h1, h1, DOT)  # t₁₁ = h₁ h₁ᵀ
+    P2 = G * t11  # P₂ = G · t₁₁
+    read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x31 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x31 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x33 = t3 * read_centred
+    x34 = tl.sum(x33, 1)
+    t12 = (
+        read_rstd[:, None] * t3
+        - x34[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
+    t14 = -t13  # t₁₄ = −t₁₃
+    t15 = dot_nt(t14, d2, DOT)  # t₁₅ = t₁₄ d₂ᵀ
+    t16 = t15 * G  # t₁₆ = t₁₅ · G
+    t17 = beta[:, None] * t13  # t₁₇ = β · t₁₃
+    t18 = (dot(t16, h1, DOT) + dot_nt(t17, W2, DOT)) * gelu_slope(read_z1)  # t₁₈ = (t₁₆ h₁ + t₁₇ W₂[0]ᵀ) · gelu′(z₁)
+    t19 = beta[:, None] * t18  # t₁₉ = β · t₁₈
+    s1 = dot_tn(q, t19, DOT)  # s₁ = qᵀ t₁₉
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+
+    # s2
+    t20 = -t18  # t₂₀ = −t₁₈
+    s2 = dot_tn(P1, t20, DOT)  # s₂ = P₁ᵀ t₂₀
+    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+
+    # s3
+    s3 = dot_tn(t16, read_h1, DOT)  # s₃ = t₁₆ᵀ h₁
+    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+
+    # s4
+    s4 = dot_tn(P2, t14, DOT)  # s₄ = P₂ᵀ t₁₄
+    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
+
+    # s5
+    s5 = dot_tn(read_h1, t17, DOT)  # s₅ = h₁ᵀ t₁₇
+    store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+
+    # s6
+    t37 = dot_nt(t20, d1, DOT)  # t₃₇ = t₂₀ d₁ᵀ
+    t38 = t15 * t11 + t37 * t6  # t₃₈ = t₁₅ · t₁₁ + t₃₇ · t₆
+    s6 = tl.sum(t38 * D_alpha, 0)  # s₆ = Σ_c t₃₈ · Dα
+    store_row(s6_ptr, index * H + h, r, C, s6)
+
+    # t40
+    t40 = t37 * G  # t₄₀ = t₃₇ · G
+    store_tile(t40_ptr, index * H + h, r, r, C, C, t40)
+
+    # s7
+    s7 = tl.sum(d_o.to(tl.float32), 0)  # s₇ = Σ_c d_o
+    store_row(s7_ptr, index * H + h, at_v, V, s7)
+
+    # s8
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s8 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₈ = Σ_c d_o · f̂
+    store_row(s8_ptr, index * H + h, at_v, V, s8)
+
+    # s9
+    x56 = tl.cumsum(tl.where(causal, eta[None, :] * t38, 0.0) * t5, 0, reverse=True)
+    s9 = tl.sum(tl.where(strict, x56, 0.0), 1)  # s₉ = Σ_j strictly_causal(Σ_{l≥t} causal(t₃₈ · η) · t₅)
+    store_row(s9_ptr, index * H + h, r, C, s9)
+
+    # s10
+    s10 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t18 * t4, 1)), 0, reverse=True)
+    store_row(s10_ptr, index * H + h, r, C, s10)
+
+    # the gradient of q
+    x59 = d_o.to(tl.float32) + dot(t40, k, DOT) + dot_nt(t19, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x59)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def seq(
+    G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, delta_ptr, h1_ptr, k_ptr, ln_weight_ptr,
+    rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, t1_ptr, t7_ptr, t8_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr,
+    t30_ptr, t25_ptr, t36_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1, d_W2, t30, t25, t36: from the last tile to the first."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
     d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     if tiles == 0:
         d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_ln_bias_sum = tl.zeros([BV], tl.float32)
-    d_ln_weight_sum = tl.zeros([BV], tl.float32)
     for lane in range(tiles):
         i = tiles - 1 - lane
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
+        if SAVE:
+            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
 
-        # W1: its gradient
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        W1 = load_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-        x12 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        t5 = tl.exp(x12)  # t₅ = exp(Σ_{j<l≤t} log α)
-        D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G = eta[None, :] * D_alpha  # G = Dα · η
+        # the gradient of W1
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-        P1 = G * t6  # P₁ = G · t₆
-        delta = load_numbers(delta_ptr, at_row, row, here)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x27 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x27 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
-        du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-        t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-        t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
-        t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
-        d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
-        read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        t10 = dot(read_h1, W2, DOT)  # t₁₀ = h₁ W₂[0]
-        t11 = dot_nt(read_h1, h1, DOT)  # t₁₁ = h₁ h₁ᵀ
-        P2 = G * t11  # P₂ = G · t₁₁
-        read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
-        x47 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x47 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x50 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x50 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x52 = t3 * read_centred
-        x53 = tl.sum(x52, 1)
-        t12 = (
-            read_rstd[:, None] * t3
-            - x53[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-        )  # fmt: skip
-        t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
-        t14 = -t13  # t₁₄ = −t₁₃
-        t15 = dot_nt(t14, tl.where((at_v < V)[None, :], d2, 0.0), DOT)  # t₁₅ = t₁₄ d₂ᵀ
-        t16 = t15 * G  # t₁₆ = t₁₅ · G
-        t17 = beta[:, None] * t13  # t₁₇ = β · t₁₃
-        t18 = (dot(t16, h1, DOT) + dot_nt(t17, W2, DOT)) * gelu_slope(read_z1)  # t₁₈ = (t₁₆ h₁ + t₁₇ W₂[0]ᵀ) · gelu′(z₁)
-        t19 = beta[:, None] * t18  # t₁₉ = β · t₁₈
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        t20 = -t18  # t₂₀ = −t₁₈
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
         t21 = -d_W1  # t₂₁ = −d_W1
         t22 = dot(k, t21, DOT)  # t₂₂ = k t₂₁
-        t23 = sum_after(decay_alpha, r)  # t₂₃ = Σ_{l>t} log α
-        G_end = eta * tl.exp(t23)  # G[C] = η · exp(t₂₃)
-        x68 = G_end[:, None] * t22 + dot_tn(P1, t20, DOT)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        x10 = G_end[:, None] * t22 + s2.to(tl.float32)
+        t9 = load_tile(t9_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         t24 = -d_W2  # t₂₄ = −d_W2
-        x70 = dot_tn(t16, read_h1, DOT) + dot_nt(G_end[:, None] * d2, t24, DOT)
+        x16 = s3.to(tl.float32) + dot_nt(G_end[:, None] * d2.to(tl.float32), t24, DOT)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
+        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
         t25 = dot(h1, t24, DOT)  # t₂₅ = h₁ t₂₄
-        t26 = x68 * gelu_slope(z1)  # t₂₆ = (G[C] · t₂₂ + P₁ᵀ t₂₀) · gelu′(z₁)
-        t27 = (G_end[:, None] * t25 + dot_tn(P2, t14, DOT)) + dot(t26, W2, DOT)  # t₂₇ = (G[C] · t₂₅ + P₂ᵀ t₁₄) + t₂₆ W₂[0]
-        x74 = tl.sum(tl.where((at_v < V)[None, :], t27 / V, 0.0), 1)
-        t28 = t27 - x74[:, None]  # t₂₈ = t₂₇ − Σ_v t₂₇ / V
-        x76 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t28 * centred / V
-        t29 = -tl.sum(tl.where((at_v < V)[None, :], x76, 0.0), 1)  # t₂₉ = −Σ_v r³ · t₂₈ · f̃ / V
-        t30 = rstd[:, None] * t28 + t29[:, None] * centred  # t₃₀ = r · t₂₈ + t₂₉ · f̃
+        t26 = x10 * gelu_slope(z1.to(tl.float32))  # t₂₆ = (G[C] · t₂₂ + s₂) · gelu′(z₁)
+        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        t27 = (G_end[:, None] * t25 + s4.to(tl.float32)) + dot(t26, W2, DOT)  # t₂₇ = (G[C] · t₂₅ + s₄) + t₂₆ W₂[0]
+        t28 = t27 - tl.sum(t27 / V, 1)[:, None]  # t₂₈ = t₂₇ − Σ_v t₂₇ / V
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
+        t8 = load_row(t8_ptr, (slot + i) * H + h, r, C)
+        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
+        x27 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t28 * centred.to(tl.float32) / V
+        t29 = -tl.sum(x27, 1)  # t₂₉ = −Σ_v r³ · t₂₈ · f̃ / V
+        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t30 = rstd[:, None] * t28 + t29[:, None] * centred.to(tl.float32)  # t₃₀ = r · t₂₈ + t₂₉ · f̃
         t31 = ln_weight[None, :] * t30  # t₃₁ = t₃₀ · w
+        delta = load_numbers(delta_ptr, at_row, row, here)
+        t7 = load_row(t7_ptr, (slot + i) * H + h, r, C)
         t32 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t31  # t₃₂ = (0 if √(t₇) > δ else 2) · t₃₁
         t33 = ln_weight[None, :] * t32  # t₃₃ = t₃₂ · w
-        x82 = t28 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-        x83 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x82, 0.0), 1) + tl.sum(t33 * centred, 1)) / V
+        x36 = t28 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        x37 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x36, 1) + tl.sum(t33 * centred.to(tl.float32), 1)) / V
         t34 = (
-            2 * x83[:, None] * centred
+            2 * x37[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t33
-            + t29[:, None] * t1
+            + t29[:, None] * t1.to(tl.float32)
             - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t28 / V
         )  # fmt: skip
         t35 = t34 - tl.sum(tl.where((at_v < V)[None, :], t34, 0.0), 1)[:, None] / V  # t₃₅ = t₃₄ − Σ_v t₃₄ / V
-        x86 = dot_nt(t35, W2, DOT)
+        x40 = dot_nt(t35, W2, DOT)
         t36 = (
-            x68 * t9 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
-            + (x70 + x86) * gelu_slope(z1)
+            x10 * t9.to(tl.float32) * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))
+            + (x16 + x40) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
-        x88 = beta_end * d_W1 + dot_tn(q, t19, DOT) + dot_tn(k, t36, DOT)
+        x42 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t36, DOT)
 
-        # W2: its gradient
-        x89 = beta_end * d_W2 + dot_tn(read_h1, t17, DOT) + dot_tn(t26, d2, DOT) + dot_tn(h1, t35, DOT)
+        # the gradient of W2
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        x44 = beta_end * d_W2 + s5.to(tl.float32) + dot_tn(t26, d2, DOT) + dot_tn(h1, t35, DOT)
 
-        # delta: its gradient
-        x90 = t31 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-        d_delta = tl.sum(x90, 1)
-        store_numbers(d_delta_ptr, at_row, row, here, d_delta)
+        # t30
+        store_tile(t30_ptr, (slot + i) * H + h, r, at_v, C, V, t30)
 
-        # eta: its gradient
-        t37 = dot_nt(t20, d1, DOT)  # t₃₇ = t₂₀ d₁ᵀ
-        t38 = t15 * t11 + t37 * t6  # t₃₈ = t₁₅ · t₁₁ + t₃₇ · t₆
-        t39 = tl.sum(t25 * d2, 1) + tl.sum(t22 * d1, 1)  # t₃₉ = Σ_v t₂₅ · d₂ + Σ_n t₂₂ · d₁
-        d_eta = t39 * tl.exp(t23) + tl.sum(t38 * D_alpha, 0)
-        store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+        # t25
+        store_tile(t25_ptr, (slot + i) * H + h, r, at_v, C, V, t25)
 
-        # k: its gradient
-        t40 = t37 * G  # t₄₀ = t₃₇ · G
-        x97 = dot_tn(t40, q, DOT) + dot_nt(G_end[:, None] * d1, t21, DOT)
-        d_k = t32 + dot_nt(t36, W1, DOT) + x97
-        store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-
-        # ln_bias: its gradient
-        d_ln_bias_sum += tl.sum(d_o.to(tl.float32), 0) + tl.sum(t32, 0)
-
-        # ln_weight: its gradient
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        x100 = tl.sum(d_o.to(tl.float32) * read_normal, 0) + tl.sum(t30 * du, 0) + tl.sum(t32 * normal, 0)
-        d_ln_weight_sum += x100
-
-        # log_alpha: its gradient
-        x101 = tl.cumsum(tl.where(causal, eta[None, :] * t38, 0.0) * t5, 0, reverse=True)
-        x102 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t18 * t4, 1)), 0, reverse=True)
-        x103 = beta_end * (tl.sum(tl.sum(d_W2 * W2.to(tl.float32), 0), 0) + tl.sum(tl.sum(d_W1 * W1.to(tl.float32), 0), 0))
-        x104 = tl.where(strict, x101, 0.0)
-        x105 = tl.sum(x104, 1)
-        x106 = sum_before(t39 * G_end, r)
-        x107 = (1 - tl.where(0 > log_alpha + 60, 1.0, 0.0)) * (x105 + x102 + x106 + x103)
-        store_numbers(d_log_alpha_ptr, at_row, row, here, x107)
-
-        # q: its gradient
-        x108 = d_o.to(tl.float32) + dot(t40, k, DOT) + dot_nt(t19, W1, DOT)
-        store_rows(d_q_ptr, at_row, row, here, at_k, K, x108)
-
-        # v: its gradient
-        d_v = -t32
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-        d_W1 = x88
-        d_W2 = tl.where((at_v < V)[None, :], x89, 0.0)
+        # t36
+        store_tile(t36_ptr, (slot + i) * H + h, r, at_n, C, N, t36)
+        d_W1 = x42
+        d_W2 = tl.where((at_v < V)[None, :], x44, 0.0)
         if lane == 0:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
 
     store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
     store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-    store_row(d_ln_bias_ptr, n * H + h, at_v, V, d_ln_bias_sum)
-    store_row(d_ln_weight_ptr, n * H + h, at_v, V, d_ln_weight_sum)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post(
+    G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, k_ptr, ln_bias_ptr,
+    ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t25_ptr, t30_ptr, t36_ptr,
+    t40_ptr, t7_ptr, t8_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # the gradient of delta
+    t30 = load_tile(t30_ptr, index * H + h, r, at_v, C, V)
+    t31 = ln_weight[None, :] * t30.to(tl.float32)  # t₃₁ = t₃₀ · w
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t7 = load_row(t7_ptr, index * H + h, r, C)
+    x13 = t31 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    d_delta = tl.sum(x13, 1)
+    store_numbers(d_delta_ptr, at_row, row, here, d_delta)
+
+    # the gradient of eta
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    t25 = load_tile(t25_ptr, index * H + h, r, at_v, C, V)
+    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
+    t8 = load_row(t8_ptr, index * H + h, r, C)
+    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
+    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t21 = -d_W1_at.to(tl.float32)  # t₂₁ = −d_W1_at
+    t22 = dot(k, t21, DOT)  # t₂₂ = k t₂₁
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    t39 = tl.sum(t25.to(tl.float32) * d2, 1) + tl.sum(t22 * d1.to(tl.float32), 1)  # t₃₉ = Σ_v t₂₅ · d₂ + Σ_n t₂₂ · d₁
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t23 = sum_after(decay_alpha, r)  # t₂₃ = Σ_{l>t} log α
+    d_eta = t39 * tl.exp(t23) + s6
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+    # the gradient of k
+    t32 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t31  # t₃₂ = (0 if √(t₇) > δ else 2) · t₃₁
+    t36 = load_tile(t36_ptr, index * H + h, r, at_n, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t40 = load_tile(t40_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    x37 = dot_tn(t40, q, DOT) + dot_nt(G_end[:, None] * d1.to(tl.float32), t21, DOT)
+    d_k = t32 + dot_nt(t36, W1, DOT) + x37
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+
+    # the gradient of ln_bias
+    s7 = load_row(s7_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s7 + tl.sum(t32, 0))
+
+    # the gradient of ln_weight
+    s8 = load_row(s8_ptr, index * H + h, at_v, V)
+    x41 = s8 + tl.sum(t30.to(tl.float32) * du, 0) + tl.sum(t32 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x41)
+
+    # the gradient of log_alpha
+    s9 = load_row(s9_ptr, index * H + h, r, C)
+    s10 = load_row(s10_ptr, index * H + h, r, C)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x46 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    x47 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x49 = sum_before(t39 * G_end, r)
+    x50 = tl.sum(x46, 0)
+    x51 = tl.sum(x47, 0)
+    x52 = beta_end * (x50 + x51)
+    x53 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s9 + s10 + x49 + x52)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x53)
+
+    # the gradient of v
+    d_v = -t32
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -585,7 +873,7 @@ def resume_backward(
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
 
-        # W1: its gradient
+        # the gradient of W1
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
         t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
@@ -650,7 +938,7 @@ def resume_backward(
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         d_W1_next = beta_end * d_W1 + dot_tn(q, t19, DOT)
 
-        # W1_start: its gradient
+        # the gradient of W1_start
         t20 = -t18  # t₂₀ = −t₁₈
         t21 = -d_W1  # t₂₁ = −d_W1
         t22 = dot(k, t21, DOT)  # t₂₂ = k t₂₁
@@ -686,53 +974,53 @@ def resume_backward(
         )  # fmt: skip
         d_W1_start_sum += dot_tn(k, t36, DOT)
 
-        # W2: its gradient
+        # the gradient of W2
         d_W2_next = beta_end * d_W2 + dot_tn(read_h1, t17, DOT)
 
-        # W2_start: its gradient
+        # the gradient of W2_start
         d_W2_start_sum += dot_tn(t26, d2, DOT) + dot_tn(h1, t35, DOT)
 
-        # delta: its gradient
+        # the gradient of delta
         x92 = t31 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
         d_delta = tl.sum(x92, 1)
         store_numbers(d_delta_ptr, at_row, row, here, d_delta)
 
-        # eta: its gradient
+        # the gradient of eta
         t37 = dot_nt(t20, d1, DOT)  # t₃₇ = t₂₀ d₁ᵀ
         t38 = t15 * t11 + t37 * t6  # t₃₈ = t₁₅ · t₁₁ + t₃₇ · t₆
         t39 = tl.sum(t25 * d2, 1) + tl.sum(t22 * d1, 1)  # t₃₉ = Σ_v t₂₅ · d₂ + Σ_n t₂₂ · d₁
         d_eta = t39 * tl.exp(t23) + tl.sum(t38 * D_alpha, 0)
         store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
-        # k: its gradient
+        # the gradient of k
         t40 = t37 * G  # t₄₀ = t₃₇ · G
         x99 = dot_tn(t40, q, DOT) + dot_nt(G_end[:, None] * d1, t21, DOT)
         d_k = t32 + dot_nt(t36, W1_start, DOT) + x99
         store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
-        # ln_bias: its gradient
+        # the gradient of ln_bias
         d_ln_bias_sum += tl.sum(d_o.to(tl.float32), 0) + tl.sum(t32, 0)
 
-        # ln_weight: its gradient
+        # the gradient of ln_weight
         read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
         x102 = tl.sum(d_o.to(tl.float32) * read_normal, 0) + tl.sum(t30 * du, 0) + tl.sum(t32 * normal, 0)
         d_ln_weight_sum += x102
 
-        # log_alpha: its gradient
+        # the gradient of log_alpha
         x103 = tl.cumsum(tl.where(causal, eta[None, :] * t38, 0.0) * t5, 0, reverse=True)
         x104 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t18 * t4, 1)), 0, reverse=True)
         x105 = beta_end * (tl.sum(tl.sum(d_W2 * W2.to(tl.float32), 0), 0) + tl.sum(tl.sum(d_W1 * W1.to(tl.float32), 0), 0))
         x106 = tl.where(strict, x103, 0.0)
         x107 = tl.sum(x106, 1)
         x108 = sum_before(t39 * G_end, r)
-        x109 = (1 - tl.where(0 > log_alpha + 60, 1.0, 0.0)) * (x107 + x104 + x108 + x105)
+        x109 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x107 + x104 + x108 + x105)
         store_numbers(d_log_alpha_ptr, at_row, row, here, x109)
 
-        # q: its gradient
+        # the gradient of q
         x110 = d_o.to(tl.float32) + dot(t40, k, DOT) + dot_nt(t19, W1, DOT)
         store_rows(d_q_ptr, at_row, row, here, at_k, K, x110)
 
-        # v: its gradient
+        # the gradient of v
         d_v = -t32
         store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
         d_W1 = d_W1_next
@@ -773,6 +1061,10 @@ class Sizes:
         """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
         return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
 
+    def shares(self, widths: str) -> Tensor:
+        """A share of a sum per tile of tokens; 0 in slots without tokens."""
+        return self.per_slot(widths, narrow=False).zero_()
+
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
@@ -786,23 +1078,33 @@ class Launch:
     name: str
     walks: bool
     widths: str
+    split: str = ""
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
-        largest = max(length for width, length in blocks.items() if width != "BC")
-        warps, stages = next((w, s) for limit, w, s in OPTIONS[self.name] if largest <= limit)
+        largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
+        warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
-        self.kernel[(numbers * sizes.heads,)](
+        parts = 1
+        if self.split:
+            blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
+            parts = triton.cdiv(lengths[self.split], part)
+        self.kernel[(numbers * sizes.heads, parts)](
             *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
-            num_warps=warps, num_stages=stages, maxnreg=min(255, 2048 // warps),
+            num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
 
 
-launch_forward = Launch(forward, "forward", walks=True, widths="KNV")
-launch_backward = Launch(backward, "backward", walks=True, widths="KNV")
+launch_prep = Launch(prep, "prep", walks=False, widths="")
+launch_main = Launch(main, "main", walks=True, widths="KNV")
+launch_read = Launch(read, "read", walks=False, widths="KNV")
+launch_pre = Launch(pre, "pre", walks=False, widths="KNV")
+launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV")
+launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
+launch_post = Launch(post, "post", walks=False, widths="KNV")
 launch_resume_forward = Launch(resume_forward, "resume_forward", walks=True, widths="KNV")
 launch_resume_backward = Launch(resume_backward, "resume_backward", walks=True, widths="KNV")
 
@@ -823,20 +1125,30 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W1_last, W2_last, W1_at, W2_at."""
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
-    o = sizes.rows("V")
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Returns o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, d2, W1_at, W2_at."""
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    beta_end = sizes.per_slot("", narrow=False)
+    G_end = sizes.per_slot("C", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
-    W1_at = sizes.per_slot("KN", narrow=False)
-    W2_at = sizes.per_slot("NV", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
+    W1_at = sizes.per_slot("KN", narrow=True)
+    W2_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
-    launch_forward(sizes, (
-        W1, W2, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, o, W1_next, W2_next, W1_at, W2_at, W1_last, W2_last,
+    o = sizes.rows("V")
+    launch_prep(sizes, (
+        eta, log_alpha, beta_end, G_end, G,
     ))  # fmt: skip
-    return o, W1_next, W2_next, W1_last, W2_last, W1_at, W2_at
+    launch_main(sizes, (
+        G_end, W1, W2, beta_end, delta, k, ln_bias, ln_weight, v, W1_next, W2_next, d2, W1_at, W2_at, W1_last, W2_last,
+    ))  # fmt: skip
+    launch_read(sizes, (
+        G, W1_at, W2_at, d2, k, ln_bias, ln_weight, log_alpha, q, o,
+    ))  # fmt: skip
+    return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, d2, W1_at, W2_at
 
 
 @forward_op.register_fake
@@ -855,16 +1167,19 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
-    W1_at = sizes.per_slot("KN", narrow=False)
-    W2_at = sizes.per_slot("NV", narrow=False)
-    return o, W1_next, W2_next, W1_last, W2_last, W1_at, W2_at
+    beta_end = sizes.per_slot("", narrow=False)
+    G_end = sizes.per_slot("C", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
+    W1_at = sizes.per_slot("KN", narrow=True)
+    W2_at = sizes.per_slot("NV", narrow=True)
+    return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, d2, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -877,6 +1192,9 @@ def backward_op(
     delta: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
+    beta_end: Tensor,
+    G_end: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -890,19 +1208,54 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    z1 = sizes.per_slot("CN", narrow=False)
+    h1 = sizes.per_slot("CN", narrow=True)
+    centred = sizes.per_slot("CV", narrow=False)
+    rstd = sizes.per_slot("C", narrow=False)
+    t7 = sizes.per_slot("C", narrow=False)
+    t1 = sizes.per_slot("CV", narrow=False)
+    t8 = sizes.per_slot("C", narrow=False)
+    t9 = sizes.per_slot("CN", narrow=False)
+    d1 = sizes.per_slot("CN", narrow=True)
+    s1 = sizes.per_slot("KN", narrow=False)
+    s2 = sizes.per_slot("CN", narrow=False)
+    s3 = sizes.per_slot("CN", narrow=False)
+    s4 = sizes.per_slot("CV", narrow=False)
+    s5 = sizes.per_slot("NV", narrow=False)
+    s6 = sizes.per_slot("C", narrow=False)
+    t40 = sizes.per_slot("CC", narrow=True)
+    s7 = sizes.per_slot("V", narrow=False)
+    s8 = sizes.per_slot("V", narrow=False)
+    s9 = sizes.per_slot("C", narrow=False)
+    s10 = sizes.per_slot("C", narrow=False)
+    d_q = sizes.rows("K")
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
+    t30 = sizes.per_slot("CV", narrow=False)
+    t25 = sizes.per_slot("CV", narrow=False)
+    t36 = sizes.per_slot("CN", narrow=True)
+    d_W1_at = sizes.per_slot("KN", narrow=True)
+    d_W2_at = sizes.per_slot("NV", narrow=True)
     d_delta = sizes.rows("", delta.dtype)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
-    d_ln_bias = sizes.per_sequence("V")
-    d_ln_weight = sizes.per_sequence("V")
+    d_ln_bias = sizes.shares("V")
+    d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
-    d_q = sizes.rows("K")
     d_v = sizes.rows("V")
-    launch_backward(sizes, (
-        W1_at, W2_at, d_W1, d_W2, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, d_W1_next, d_W2_next, d_delta, d_eta,
-        d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_q, d_v, d_W1_last, d_W2_last,
+    launch_pre(sizes, (
+        W1_at, W2_at, delta, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t7, t1, t8, t9, d1,
+    ))  # fmt: skip
+    launch_pre2(sizes, (
+        W1_at, W2_at, d2, d_o, eta, k, ln_weight, log_alpha, q, s1, s2, s3, s4, s5, s6, t40, s7, s8, s9, s10, d_q,
+    ))  # fmt: skip
+    launch_seq(sizes, (
+        G_end, W2_at, beta_end, centred, d2, d_W1, d_W2, delta, h1, k, ln_weight, rstd, s1, s2, s3, s4, s5, t1, t7, t8, t9, z1,
+        d_W1_next, d_W2_next, t30, t25, t36, d_W1_at, d_W2_at, d_W1_last, d_W2_last,
+    ))  # fmt: skip
+    launch_post(sizes, (
+        G_end, W1_at, W2_at, centred, d1, d_W1_at, d_W2_at, delta, k, ln_bias, ln_weight, log_alpha, q, rstd, s10, s6, s7, s8,
+        s9, t25, t30, t36, t40, t7, t8, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
 
@@ -917,6 +1270,9 @@ def _(
     delta: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
+    beta_end: Tensor,
+    G_end: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -935,8 +1291,8 @@ def _(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_eta = sizes.rows("", eta.dtype)
     d_delta = sizes.rows("", delta.dtype)
-    d_ln_weight = sizes.per_sequence("V")
-    d_ln_bias = sizes.per_sequence("V")
+    d_ln_weight = sizes.shares("V")
+    d_ln_bias = sizes.shares("V")
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
@@ -944,14 +1300,14 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, _W1, _W2, position, cu_seqlens, grid, _ = inputs
-    _o, _W1_next, _W2_next, _W1_last, _W2_last, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, _W1_last, _W2_last, beta_end, G_end, d2, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_at, W2_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, beta_end, G_end, d2, W1_at, W2_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, beta_end, G_end, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2, d_W1_last, d_W2_last = (x.contiguous() for x in gradients[:5])
     d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next = backward_op(
         q,
@@ -962,6 +1318,9 @@ def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None,
         delta,
         ln_weight,
         ln_bias,
+        beta_end,
+        G_end,
+        d2,
         W1_at,
         W2_at,
         d_o,
@@ -1018,8 +1377,8 @@ def resume_forward_op(
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
-    W1_at = sizes.per_slot("KN", narrow=False)
-    W2_at = sizes.per_slot("NV", narrow=False)
+    W1_at = sizes.per_slot("KN", narrow=True)
+    W2_at = sizes.per_slot("NV", narrow=True)
     launch_resume_forward(sizes, (
         W1, W1_start, W2, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, o, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
@@ -1049,8 +1408,8 @@ def _(
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
-    W1_at = sizes.per_slot("KN", narrow=False)
-    W2_at = sizes.per_slot("NV", narrow=False)
+    W1_at = sizes.per_slot("KN", narrow=True)
+    W2_at = sizes.per_slot("NV", narrow=True)
     return o, W1_next, W2_next, W1_at, W2_at
 
 

@@ -20,7 +20,6 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 if HAS_TRITON:
     from .kernels import triton_chunk_yaad
 
-
 __all__ = ["chunk_yaad", "fused_recurrent_yaad", "naive_recurrent_yaad"]
 
 

@@ -45,7 +45,7 @@ def explain(
         return
     (compilation,) = compilations
     if as_json:
-        show_json(compilation_facts(compilation))
+        show_json(facts(compilation))
     elif latex:
         print(compilation.update_rule.latex())
     else:
@@ -53,3 +53,14 @@ def explain(
         rows = [Row((name, f"{value:,}", unit)) for name, value, unit in compilation.cost]
         show_table("cost", ("what", "value", "unit"), rows)
 
+
+def facts(compilation: Compilation) -> dict[str, Any]:
+    """What is told of a spec, for programs."""
+    form = compilation.parallel_form
+    return {
+        "name": compilation.spec.name,
+        "update_rule": compilation.update_rule.text(),
+        "latex": compilation.update_rule.latex(),
+        "parallel_form": {"kind": form.kind, "reason": form.reason, "blame": form.blame},
+        "cost": [{"name": name, "value": value, "unit": unit} for name, value, unit in compilation.cost],
+    }

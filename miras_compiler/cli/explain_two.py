@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
@@ -9,7 +10,8 @@ from itertools import zip_longest
 from typing import Any
 
 from miras_compiler.analysis import separable_axes
-from miras_compiler.cli.console import Row, show_json, show_table
+from miras_compiler.cli.console import Row, is_plain, show_json, show_table
+from miras_compiler.cli.explain import facts
 from miras_compiler.compiler import Compilation
 from miras_compiler.derive.chain_rule import in_residual
 from miras_compiler.derive.notation import formula
@@ -23,11 +25,13 @@ WIDTH = 60  # of a reason
 Pair = tuple[str, str]
 
 
-def explain_two(one: Compilation, other: Compilation, *facts: dict[str, Any], as_json: bool) -> None:
-    """Prints what differs; `facts` are what `explain` tells of each by itself."""
+def explain_two(one: Compilation, other: Compilation, *, as_json: bool) -> None:
+    """Prints what differs."""
     fields = differing_fields(one.spec, other.spec)
     if as_json:
-        show_json({"specs": facts, "differing": [{"field": field, "values": values} for field, values in fields.items()]})
+        show_json(
+            {"specs": [facts(one), facts(other)], "differing": [{"field": field, "values": values} for field, values in fields.items()]}
+        )
         return
     names = _names(one.spec, other.spec)
     rows = [Row((field, *map(_text, values))) for field, values in fields.items()] or [Row(("all", "the same", "the same"))]
@@ -35,7 +39,7 @@ def explain_two(one: Compilation, other: Compilation, *facts: dict[str, Any], as
     print()
     show_table("rule", ("", *names), [_marked(pair) for pair in _rule(one, other)])
     print()
-    show_table("parallel form", ("", *names), [_marked(pair) for pair in _form(one, other)])
+    show_table("parallel form", ("", *names), list(_form(one, other)))
     print()
     show_table("cost", ("what", *names, "unit"), list(_cost(one, other)))
 
@@ -105,18 +109,25 @@ def _sections(compilation: Compilation) -> dict[str, list[str]]:
 
 
 def _aligned(left: list[str], right: list[str]) -> Iterator[Pair]:
-    """Lines beside each other: those that both have at one height."""
-    for _, a, b, c, d in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
-        yield from zip_longest(left[a:b], right[c:d], fillvalue="")
+    """Lines beside each other: those that define the same value at one height."""
+    mine, theirs = ([line.partition(" = ")[0] for line in lines] for lines in (left, right))
+    for what, a, b, c, d in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
+        if what == "equal":
+            yield from zip(left[a:b], right[c:d], strict=True)
+        else:
+            yield from ((line, "") for line in left[a:b])
+            yield from (("", line) for line in right[c:d])
 
 
-def _form(one: Compilation, other: Compilation) -> Iterator[Pair]:
-    kinds = [compilation.parallel_form.kind.replace("_", " ") for compilation in (one, other)]
-    yield kinds[0], kinds[1]
-    reasons = [textwrap.wrap(compilation.parallel_form.reason, WIDTH) for compilation in (one, other)]
-    yield from zip_longest(*([f"  {line}" for line in lines] for lines in reasons), fillvalue="")
+def _form(one: Compilation, other: Compilation) -> Iterator[Row]:
+    """The kind, the reason (which names the spec's file, and so always differs) and the axes that can be split."""
+    forms = [compilation.parallel_form for compilation in (one, other)]
+    yield _marked((forms[0].kind.replace("_", " "), forms[1].kind.replace("_", " ")))
+    width = WIDTH if is_plain(sys.stdout) else sys.maxsize  # rich wraps by itself
+    for lines in zip_longest(*(textwrap.wrap(form.reason, width) for form in forms), fillvalue=""):
+        yield Row(("", *lines))
     axes = [", ".join(separable_axes(compilation.update_rule)).upper() or "none" for compilation in (one, other)]
-    yield f"separable axes: {axes[0]}", f"separable axes: {axes[1]}"
+    yield _marked((f"separable axes: {axes[0]}", f"separable axes: {axes[1]}"))
 
 
 def _cost(one: Compilation, other: Compilation) -> Iterator[Row]:

@@ -54,7 +54,7 @@ def _finished(spec: Spec, weight: Weight, labels: dict[Node, Label]) -> dict[str
     node = entrywise(letter("A") + letter("O"), {"A": dual, "O": step})
     primal = spec.retention.primal_step()
     if primal is not None:
-        labels[node] = Label(f"X{number}", f"X{subscripted(number)}", "state", "retention")
+        labels[node] = Label(f"moved{number}", f"X{subscripted(number)}", "state", "retention")
         axes: Mapping[str, Axes] = {"input": weight.axes[:1], "output": weight.axes[-1:], "all": weight.axes}
         node = lower_expression(primal, {"x": node, "w": start}, axes[spec.retention.slice_axis()], weight.axes)
     labels[node] = Label(value, subscripted(value), "state", "retention")

@@ -288,7 +288,7 @@ class TokenStepBuilder:
         node = entrywise(step, tiles, weight.axes)
         primal = retention.primal_step()
         if primal is not None:
-            self.name(node, f"X{weight.name[1:]}", f"X{subscripted(weight.name[1:])}", "state", "retention")
+            self.name(node, f"moved{weight.name[1:]}", f"X{subscripted(weight.name[1:])}", "state", "retention")
             node = lower_expression(primal, {**tiles, "x": node, "w": tiles["W"]}, slice_axes(self.spec, weight), weight.axes)
         return self.name(node, value, subscripted(value), "state", "retention")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
@@ -42,7 +43,8 @@ def legend(interface: Interface) -> str:
     """ "# B batch, T tokens, …": the letters that occur."""
     axes = [argument.axes for argument in interface.inputs] + [entry.axes for entry in interface.state]
     used = set("".join(axes))
-    return "# Axes: " + ", ".join(f"{letter} {meaning}" for letter, meaning in LETTERS.items() if letter in used) + "."
+    line = "Axes: " + ", ".join(f"{letter} {meaning}" for letter, meaning in LETTERS.items() if letter in used) + "."
+    return "\n".join(f"# {part}" for part in textwrap.wrap(line, WIDTH - 2))
 
 
 def signature(interface: Interface) -> str:

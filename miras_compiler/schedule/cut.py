@@ -104,25 +104,30 @@ class _Pass:
         return tuple(kernel for kernel in (*first, middle, final) if kernel.results)
 
     def early_kernels(self, name: str, outputs: Mapping[str, Node], before: Collection[Node]) -> list[Kernel]:
-        """The outputs that depend on nothing carried, in as many kernels as keep each to a size that fits; the later ones load what the
-        earlier ones have stored."""
-        kernels: list[Kernel] = []
-        stored = list(before)
-        group: dict[str, Node] = {}
+        """The outputs that depend on nothing carried, in as many kernels as keep each to a size that fits.
 
-        def built(group: Mapping[str, Node]) -> Kernel:
-            loads = price_loads([*stored, *leaves_of(self.program)], stored, self.prices, "each")
-            loaded = self.crossing(find_frontier(list(group.values()), (), loads, self.prices, "each"))
-            return self.kernel(f"{name}{len(kernels) + 1 if kernels else ''}", "each", group, loaded)
-
-        for output, node in outputs.items():
-            larger = {**group, output: node}
-            if group and sum(isinstance(each, Contract) for each in nodes_of(built(larger).program)) > PRODUCTS_AT_ONCE:
-                kernels.append(built(group))
-                stored += [each for each in group.values() if each in self.buffers.names]
-                larger = {output: node}
-            group = larger
-        return [*kernels, built(group)] if group else kernels
+        The last kernel does the last products; what it loads of the tiles before them, the kernels before it store.
+        """
+        if not outputs:
+            return []
+        roots = list(outputs.values())
+        loads = price_loads([*before, *leaves_of(self.program)], before, self.prices, "each")
+        loaded = self.crossing(find_frontier(roots, (), loads, self.prices, "each"))
+        needed = _needed(roots, loaded)
+        products = [node for node in needed if isinstance(node, Contract)]
+        if len(products) <= PRODUCTS_AT_ONCE:
+            return [self.kernel(name, "each", outputs, loaded)]
+        start = needed.index(products[-PRODUCTS_AT_ONCE])
+        own = set(needed[start:])
+        loads = price_loads([*needed[:start], *before, *leaves_of(self.program)], before, self.prices, "each")
+        last = {output: node for output, node in outputs.items() if node in own}
+        loaded = self.crossing(find_frontier(list(last.values()), own, loads, self.prices, "each"))
+        for node in loaded:
+            self.buffers.add(node, self.program)
+        ahead = {output: node for output, node in outputs.items() if output not in last}
+        ahead |= self.named(node for node in loaded if node not in before)
+        kernels = self.early_kernels(name, ahead, before)
+        return [*kernels, self.kernel(f"{name}{len(kernels) + 1}", "each", last, loaded)]
 
     def is_worth_a_kernel(self, outputs: Mapping[str, Node], own: Collection[Node]) -> bool:
         """Whether the outputs that nothing is carried from take longer in the walk than it takes to read the carried tiles again."""

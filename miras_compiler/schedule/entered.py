@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from miras_compiler.ir.nodes import Leaf, Node, Program, State
+from miras_compiler.ir.nodes import Label, Leaf, Node, Program, State
 from miras_compiler.ir.traverse import leaves_of, rewrite
 from miras_compiler.passes import run_passes
 
@@ -24,5 +24,5 @@ def enter_chunk(program: Program) -> Program:
         return type(node)(node.axes, args, node.fields)
 
     entered = rewrite(program, rule)
-    own = {node: label for node, label in program.labels.items() if isinstance(node, Leaf) and node in entered.labels}
+    own: dict[Node, Label] = {node: label for node, label in program.labels.items() if isinstance(node, Leaf) and node in entered.labels}
     return run_passes(Program(entered.name, entered.outputs, {**entered.labels, **own}))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from miras_compiler.derive.notation import equation
 from miras_compiler.emit.torch.expression import Code, Printer
-from miras_compiler.emit.torch.tile import TilePrinter
+from miras_compiler.emit.torch.lines import fit
+from miras_compiler.emit.torch.tile import TilePrinter, is_segment
 from miras_compiler.ir.build import length, placeholder
 from miras_compiler.ir.nodes import AXIS_ORDER, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import leaves_of, nodes_of, use_counts
@@ -57,11 +59,12 @@ class _BodyPrinter:
             if title != heading:
                 lines += [*([""] if lines else []), f"{INDENT}# {title}"]
             heading = title
-            lines.append(self.statement(node))
+            lines += self.statement(node)
         results = [self.operand(self.program.outputs[name]).text for name in outputs]
         line = f"{INDENT}return {', '.join(results)}"
         lines += [line] if len(line) <= WIDTH else [f"{INDENT}return (", *(f"{INDENT * 2}{result}," for result in results), f"{INDENT})"]
-        preamble = [f"{INDENT}{line}" for line in self.dimensions(found)]
+        text = "\n".join(lines)
+        preamble = [f"{INDENT}{line}" for line in self.dimensions(found) if re.search(rf"\b{line.partition(' ')[0]}\b", text)]
         parameters = tuple(self.names[found[name]] if name in found else name for name in leaves)
         return Body(parameters, (*preamble, *lines), self.printer.helpers)
 
@@ -72,13 +75,8 @@ class _BodyPrinter:
         body = print_body(named, (), leaves, list(named.outputs))
         parameters = ", ".join(f"{parameter}: Tensor" for parameter in body.parameters)
         says = '"""The surprise of one row, from its product z with the state that it is measured at."""'
-        text = "\n".join(
-            [
-                f"def {phi.name}({parameters}) -> Tensor:",
-                f"{INDENT}{says}",
-                *(line for line in body.lines if line.strip()[:1] != "#" and line),
-            ]
-        )
+        lines = [line for line in body.lines if line and line.strip()[:1] != "#"]
+        text = "\n".join([f"def {phi.name}({parameters}) -> Tensor:", f"{INDENT}{says}", *_returned_at_once(lines)])
         self.printer.helpers |= {**body.helpers, phi.name: text}
         return phi.name
 
@@ -134,7 +132,7 @@ class _BodyPrinter:
     def needs_statement(self, node: Node) -> bool:
         if isinstance(node, Rename) or (isinstance(node, Map) and (not node.args or self.is_broadcast(node))):
             return False
-        return node in self.program.labels or self.uses[node] > 1
+        return not is_segment(node) and (node in self.program.labels or self.uses[node] > 1)
 
     @staticmethod
     def is_broadcast(node: Map) -> bool:
@@ -148,11 +146,33 @@ class _BodyPrinter:
             return self.operand(node.args[0])
         return self.tiles.code(node)
 
-    def statement(self, node: Node) -> str:
+    def statement(self, node: Node) -> list[str]:
+        """`name = code  # equation`; where that is too long, with statements for parts of it first."""
+        name = self.program.labels[node].name if node in self.program.labels else f"x{len(self.names)}"
         code = self.tiles.code(node).text
-        self.names[node] = self.program.labels[node].name if node in self.program.labels else f"x{len(self.names)}"
-        line = f"{INDENT}{self.names[node]} = {code}"
-        if node not in self.program.labels:
-            return line
-        comment = f"  # {equation(self.program, node)}"
-        return line + comment if len(line + comment) <= WIDTH else line
+        before: list[str] = []
+        for part in self.parts(node):
+            if len(INDENT) + len(name) + len(code) + 3 > WIDTH:
+                before += self.statement(part)
+                code = self.tiles.code(node).text
+        self.names[node] = name
+        lines = fit(f"{name} = ", code, len(INDENT))
+        comment = f"  # {equation(self.program, node)}" if node in self.program.labels else ""
+        if len(lines) == 1 and len(lines[0] + comment) <= WIDTH:
+            lines = [lines[0] + comment]
+        return [*before, *lines]
+
+    def parts(self, node: Node) -> list[Node]:
+        """Arguments that are written out inside the code of a tile and could have a statement of their own, longest first."""
+        found = [arg for arg in node.args if arg not in self.names and not isinstance(arg, Rename | Leaf)]
+        found = [arg for arg in found if not (isinstance(arg, Map) and (not arg.args or self.is_broadcast(arg)))]
+        inner = [deep for arg in found for deep in self.parts(arg)]
+        return sorted([*found, *inner], key=lambda arg: -len(self.tiles.code(arg).text))
+
+
+def _returned_at_once(lines: list[str]) -> list[str]:
+    """The last value without a name: `return code` for `d = code` and `return d`."""
+    *before, assignment, result = lines
+    name = result.strip().removeprefix("return ")
+    head = f"{INDENT}{name} = "
+    return [*before, f"{INDENT}return {assignment.removeprefix(head).partition('  # ')[0]}"] if assignment.startswith(head) else lines

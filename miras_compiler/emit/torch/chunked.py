@@ -13,7 +13,7 @@ from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import header, helper_text, pass_on, read_arguments, signature, step_signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.body import print_body
-from miras_compiler.emit.torch.recurrent import contract_names, finish_text, loop_entries, loop_variable, state_holes
+from miras_compiler.emit.torch.recurrent import contract_names, finish_text, loop_entries, loop_variable, state_holes, unpacked
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.spec import Spec
@@ -58,7 +58,7 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
         "linear_reads": spec.linear_reads and chunked,
         "tile": default_tile(spec, form, chunked),
         "read_arguments": read_arguments(interface),
-        "unpack_tokens": ", ".join([*(argument.name for argument in interface.tokens), *interface.derived]),
+        "unpack_tokens": unpacked(interface, used | ({"gamma"} if rows else set()) | ({"q"} if valid else set())),
         "parameters": parameters,
         "valid": bool(valid),
         "degree": spec.feature_map.kind == "polynomial",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import sympy as sp
 
+from miras_compiler.emit.torch.lines import fit
 from miras_compiler.errors import InternalError
 from miras_compiler.inverse import newton_inverse
 from miras_compiler.symbols import Composite, Power0, RealFunction, letter
@@ -210,7 +211,8 @@ class Printer:
         x = letter("x")
         body = self.expression(expr.definition(x), {x: Code("x")}).text
         says = f'"""Derivative of {name.removesuffix("_slope")}."""'
-        self.helpers[name] = f"\ndef {name}(x: Tensor) -> Tensor:\n    {says}\n    return {body}\n"
+        lines = "\n".join(fit("return ", body, 4))
+        self.helpers[name] = f"\ndef {name}(x: Tensor) -> Tensor:\n    {says}\n{lines}\n"
 
     def define_inverse(self, expr: newton_inverse) -> str:
         """A helper that inverts a derivative by bisection, with one differentiable Newton step at the end."""
@@ -229,7 +231,8 @@ class Printer:
         terms = sp.Add.make_args(expr)
         above = sp.Add(*(term for term in terms if not term.could_extract_minus_sign()))
         below = sp.Add(*(-term for term in terms if term.could_extract_minus_sign()))
-        return f"{self.expression(above, bound).text} > {self.expression(below, bound).text}"
+        first, second = self.expression(above, bound).text, self.expression(below, bound).text
+        return f"{second} < {first}" if above.is_number else f"{first} > {second}"
 
     def extremum(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> str:
         """max or min; against a number a clamp, else `where`, whose derivative at a tie goes to the second."""

@@ -12,6 +12,7 @@ from miras_compiler.emit.python_text import header, helper_text, read_arguments,
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.body import print_body
 from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.spec import Spec
 
 MEASURES = ("loss", "error", "surprise", "state")
@@ -29,7 +30,8 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
     body = print_body(rule.step.trace, SECTIONS, leaves, ["o", *next_state, *MEASURES])
     finish, more = finish_text(rule.step.chunk_end, interface)
     variable = {name: loop_variable(spec, name) for name in entries}
-    token = [f"{name}[:, t]" for name in (*tokens, *interface.derived)]
+    found = {leaf.name for leaf in leaves_of(rule.step.trace)} | {"q"}
+    token = [f"{name}[:, t]" if name in found else f"_{name}[:, t]" for name in (*tokens, *interface.derived)]
     arguments = [*token, *rows.values(), *parameters, *variable.values()]
     return fill("recurrent.py", {
         "header": header(spec),
@@ -41,7 +43,7 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
         "linear_reads": spec.linear_reads and chunked,
         "signature": signature(interface),
             "read_arguments": read_arguments(interface),
-        "unpack_tokens": ", ".join([*(argument.name for argument in interface.tokens), *interface.derived]),
+        "unpack_tokens": unpacked(interface, {leaf.name for leaf in leaves_of(rule.step.trace)} | {"q", "gamma"}),
         "parameters": parameters,
         "contract_names": contract_names(spec, chunked, "Call", "rows_at", "weights_at", "with_past"),
         **state_holes(spec, interface, variable),
@@ -51,6 +53,12 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
         "step_body": "\n".join(body.lines),
         "helpers": finish + helper_text({**body.helpers, **more}),
     })  # fmt: skip
+
+
+def unpacked(interface: Interface, used: set[str]) -> str:
+    """The names that the tokens of a call are given; an underscore before those that nothing reads."""
+    names = [*(argument.name for argument in interface.tokens), *interface.derived]
+    return ", ".join(name if name in used else f"_{name}" for name in names)
 
 
 def loop_entries(interface: Interface) -> list[str]:

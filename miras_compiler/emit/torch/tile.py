@@ -39,7 +39,8 @@ def {name}({parameters}) -> Tensor:
             below = ({value}).sum({dims}, keepdim=True) < {total}
             low, high = torch.where(below, low, middle), torch.where(below, middle, high)
         zeta = torch.sinh((low + high) / 2)
-    return zeta - (({value}).sum({dims}, keepdim=True) - {total}) / ({slope}).sum({dims}, keepdim=True)
+    excess = ({value}).sum({dims}, keepdim=True) - {total}
+    return zeta - excess / ({slope}).sum({dims}, keepdim=True)
 '''
 
 
@@ -145,7 +146,7 @@ class TilePrinter:
 
     def cumulate(self, node: Cumulate, inside: Node) -> str:
         dim = node.axes.index(node.axis) - len(node.axes)
-        if _is_segment(inside) and not node.reverse:
+        if is_segment(inside) and not node.reverse:
             name = self.printer.need("segment_sums_before" if node.exclusive else "segment_sums")
             log = self.operand(inside.args[0].args[0])
             return f"{name}({log.text})" if len(node.axes) == 2 else f"{name}({log.at_least(ATOM)}.mT).movedim(-3, -1)"
@@ -207,7 +208,7 @@ class TilePrinter:
         return f"torch.linalg.solve_triangular({system}, {rows}, upper=False, unitriangular=True)[..., 0].mT"
 
 
-def _is_segment(node: Node) -> bool:
+def is_segment(node: Node) -> bool:
     """Numbers per row token, for every column before it."""
     if not (isinstance(node, Mask) and node.low == 1 and isinstance(node.args[0], Map)):
         return False

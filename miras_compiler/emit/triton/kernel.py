@@ -16,7 +16,7 @@ from miras_compiler.schedule.kernel import Kernel
 
 INDENT = "    "
 RESERVED = {
-    "n", "h", "i", "r", "t", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "head", "index", "causal", "strict", "lane", "each",
+    "n", "h", "i", "r", "t", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "head", "index", "causal", "strict", "lane",
     "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE", "LEVELS", "members", "tl", "triton", "dot", "gelu", "silu", "gelu_tanh",
     *DEVICE_FUNCTIONS, *HELPERS,
 }  # fmt: skip

@@ -1,0 +1,122 @@
+"""The design space as Markdown: every kind with its formula and the form it runs in, and what the checks make of all combinations.
+
+Nothing here knows a kind: the tables come from the elements, from compiling a base spec with one of its choices exchanged, and from
+running the checks on the product of all choices.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from miras_compiler.analysis import build_dependency_graph, classify_parallel_form
+from miras_compiler.analysis.parallel_form import EXPLANATION
+from miras_compiler.derive import derive_update_rule
+from miras_compiler.elements.base import Element
+from miras_compiler.elements.kinds import KINDS
+from miras_compiler.spec import Spec
+from miras_compiler.spec.checks import CHECKS, faults_of
+from miras_compiler.spec.fault import Fault
+
+SAMPLES: dict[tuple[str, str], dict[str, object]] = {  # fields without a default, or with one at which the kind is another kind
+    ("feature_map", "formula"): {"map": "max(x, 0)"},
+    ("attentional_bias", "formula"): {"loss": "sum(log(cosh(u - v)))"},
+    ("attentional_bias", "lp"): {"p": 3.0},
+    ("retention", "bregman"): {"generator": "cosh(w)"},
+    ("retention", "f_divergence"): {"generator": "t*log(t)"},
+    ("retention", "lq"): {"q": 1.5},
+}
+BASE = {"feature_map": "identity", "attentional_bias": "l2", "retention": "l2", "optimizer": "gradient_descent"}
+MEMORY_OF = {"exact": "matrix", "chunk_start": "mlp"}  # of the base spec, by where it takes its gradients
+ORDER_OF = {"exact": "before_gradient", "chunk_start": "after_gradient"}  # the one that every retention and optimizer can have
+PRODUCT = ("memory", "attentional_bias", "retention", "optimizer")
+
+Choice = Mapping[str, str]  # key of a spec -> kind
+Known = dict[tuple[object, ...], list[Fault]]  # what a check says of the parts that it reads
+
+
+def space_markdown() -> str:
+    """The tables, one per axis, and the count of the product."""
+    blocks = [_table(axis) for axis in KINDS]
+    forms = "\n".join(f"- *{kind.replace('_', ' ')}*: {text}" for kind, text in EXPLANATION.items())
+    return "\n\n".join([*blocks, f"The forms:\n\n{forms}", _count()])
+
+
+def _table(axis: str) -> str:
+    columns = [gradient if axis == "memory" else f"{memory}, {gradient}" for gradient, memory in MEMORY_OF.items()]
+    lines = [f"| {axis.replace('_', ' ')} | formula | {' | '.join(columns)} |", "|---|---|---|---|"]
+    for kind, element in KINDS[axis].items():
+        forms = [form_of(spec_of({"memory": memory, **BASE, axis: kind}, gradient)) for gradient, memory in MEMORY_OF.items()]
+        lines.append(f"| `{kind}` | {_cell(element.formula)} | {' | '.join(map(_cell, forms))} |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def element_of(axis: str, kind: str, **fields: object) -> Element:
+    """The kind at its defaults, or at its sample."""
+    return KINDS[axis][kind].model_validate({"kind": kind, **SAMPLES.get((axis, kind), {}), **fields})
+
+
+def spec_of(choice: Choice, gradient: str) -> Spec:
+    """A spec with these kinds and every gate that they read, not yet checked."""
+    elements: dict[str, Any] = {axis: element_of(axis, kind) for axis, kind in choice.items() if axis != "retention"}
+    elements["retention"] = element_of("retention", choice["retention"], order=ORDER_OF[gradient])
+    gates = {"eta", *(gate for element in elements.values() for gate in element.gates())}
+    return Spec.model_validate(
+        {"name": "base", **elements, "gates": {gate: {} for gate in sorted(gates)}, "chunk": {"gradient": gradient, "size": 16}}
+    )
+
+
+def form_of(spec: Spec) -> str:
+    """The parallel form, or why there is none."""
+    faults = faults_of(spec)
+    if faults:
+        return f"refused: {faults[0].what}"
+    rule = derive_update_rule(spec)
+    return classify_parallel_form(rule, build_dependency_graph(rule)).kind.replace("_", " ")
+
+
+def _count() -> str:
+    accepted, refused, reasons = count_product()
+    axes = ", ".join(axis.replace("_", " ") for axis in PRODUCT)
+    told = (
+        f"Of the {accepted + refused:,} combinations of {axes} and chunk.gradient (retention.order is before_gradient where it is exact),"
+        f" {accepted:,} are accepted and {refused:,} refused, some for several reasons:"
+    )
+    rows = [f"| {count:,} | {_cell(reason)} |" for reason, count in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))]
+    return "\n".join([told, "", "| combinations | refused because |", "|---|---|", *rows])
+
+
+def count_product() -> tuple[int, int, Counter[str]]:
+    """How many combinations are accepted, how many are refused, and how many for which reason."""
+    known: Known = {}
+    accepted = refused = 0
+    reasons: Counter[str] = Counter()
+    for choice, gradient in product_of_choices():
+        found = {fault.what for fault in faults_by_parts(choice, gradient, known)}
+        reasons.update(found)
+        accepted, refused = accepted + (not found), refused + bool(found)
+    return accepted, refused, reasons
+
+
+def product_of_choices() -> Iterator[tuple[Choice, str]]:
+    for kinds in itertools.product(*(KINDS[axis] for axis in PRODUCT)):
+        for gradient in MEMORY_OF:
+            yield {**BASE, **dict(zip(PRODUCT, kinds, strict=True))}, gradient
+
+
+def faults_by_parts(choice: Choice, gradient: str, known: Known) -> Iterator[Fault]:
+    """What the checks say; each runs once for every choice of the parts that it reads, as CHECKS names them."""
+    spec = spec_of(choice, gradient)
+    gates = tuple(spec.gates)
+    for check, parts in CHECKS:
+        key = (check, gradient if parts & {"retention", "chunk"} else "", gates if "gates" in parts else ())
+        key = (*key, *(choice.get(part, "") for part in sorted(parts)))
+        if key not in known:
+            known[key] = list(check(spec))
+        yield from known[key]
