@@ -11,7 +11,8 @@ import sympy as sp
 from matplotlib.mathtext import MathTextParser
 
 from miras_compiler.derive import UpdateRule, derive_update_rule
-from miras_compiler.derive.notation import LATEX, UNICODE, definition, equation, formula, formula_latex, latex_letters
+from miras_compiler.derive.dialects import LATEX, UNICODE, latex_letters
+from miras_compiler.derive.notation import definition, equation, formula, formula_latex
 from miras_compiler.ir.build import (
     contract,
     cumulate,

@@ -58,9 +58,9 @@ def test_the_literal_package_of_another_rule_is_accepted(name: str) -> None:
 
 
 SPACE = (
-    "alpha and eta per value channel", "huber per value channel", "two decays", "three keys", "steps", "implicit", "nesterov", "preconditioned",
-    "muon at the chunk's end", "lact", "vector", "polynomial", "bregman", "elastic_net", "f_divergence that clips", "window", "window of a chunk",
-    "sigmoid on a linear path per key channel",
+    "alpha and eta per value channel", "huber per value channel", "two decays", "three keys", "steps", "implicit", "nesterov",
+    "preconditioned", "muon at the chunk's end", "lact", "vector", "polynomial", "bregman", "elastic_net", "f_divergence that clips",
+    "window", "window of a chunk", "sigmoid on a linear path per key channel",
 )  # fmt: skip
 OTHER_ROWS = {"boundaries", "absent_state", "manifest", "packing", "large_inputs"}
 

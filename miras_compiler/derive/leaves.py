@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from miras_compiler.derive.notation import GREEK
+from miras_compiler.derive.dialects import GREEK
 from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.elements.optimizer import GradientDescent

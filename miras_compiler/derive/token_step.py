@@ -6,41 +6,33 @@ The surprise is reverse mode of the memory, seeded with ∂ℓ/∂u: one gradien
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import sympy as sp
 
 from miras_compiler.derive.chain_rule import in_residual
 from miras_compiler.derive.chunk_end import build_chunk_end, shorter_axis_first, waits_for_chunk_end
 from miras_compiler.derive.leaves import (
-    DECAYS,
     clamped_log,
     dual_name,
     gate_axes,
-    gate_letters,
-    gate_names,
     has_erase_key,
     row_axes,
     window_gates,
     window_of,
 )
 from miras_compiler.derive.newton_schulz import newton_schulz
-from miras_compiler.derive.prediction import Prediction, build_features, build_prediction, plain_product, subscripted
+from miras_compiler.derive.prediction import Prediction, build_prediction, plain_product, subscripted
+from miras_compiler.derive.step_names import Lag, StepNames, slice_axes
 from miras_compiler.derive.writes import Write, Writes, erasing_writes, plain_writes, pulled_back, squared_size, squares, surprise_tile
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.bias import L2Bias
 from miras_compiler.elements.memory import Weight
 from miras_compiler.elements.optimizer import Muon, Preconditioned
 from miras_compiler.ir.build import constant, entrywise, input_tile, lower_expression, state_tile, total
-from miras_compiler.ir.nodes import Axes, Label, Leaf, Node, Program
-from miras_compiler.ir.traverse import labels_in_use
-from miras_compiler.ir.verify import verify_program
-from miras_compiler.passes import run_passes
+from miras_compiler.ir.nodes import Label, Leaf, Node, Program
 from miras_compiler.spec import Spec
 from miras_compiler.symbols import letter
-
-Lag = Literal[1, "chunk"]
 
 
 @dataclass(frozen=True)
@@ -57,18 +49,8 @@ class TokenStep:
 
 
 @dataclass
-class TokenStepBuilder:
-    """Collects labels while the step is built; a value keeps the first name it gets."""
-
-    spec: Spec
-    derivative: sp.Expr  # ∂ℓ/∂u
-    mirror_map: sp.Expr  # ψ
-    labels: dict[Node, Label] = field(default_factory=dict)
-    earlier: dict[Leaf, tuple[str, Lag]] = field(default_factory=dict)
-
-    def name(self, node: Node, name: str, letters: str, section: str, origin: str) -> Node:
-        self.labels.setdefault(node, Label(name, letters, section, origin))
-        return node
+class TokenStepBuilder(StepNames):
+    """Builds the step of one spec, from ∂ℓ/∂u and ψ."""
 
     def build(self) -> TokenStep:
         spec, weights = self.spec, self.spec.memory.weights()
@@ -109,53 +91,6 @@ class TokenStepBuilder:
             self.name(node, f"norm_{name}" if name != "loss" else name, letters, "measure", "")
         trace = outputs | {name: node for name, (_, node) in measures.items()}
         return TokenStep(self.finished("step", outputs), self.finished("trace", trace), dict(self.earlier), build_chunk_end(spec))
-
-    def finished(self, name: str, outputs: Mapping[str, Node]) -> Program:
-        return run_passes(verify_program(Program(name, outputs, labels_in_use(outputs, self.labels))))
-
-    def row(self, name: str) -> Node:
-        letters = {"erase_key": "κ", "erase_write_key": "b"}.get(name, name)
-        return self.name(input_tile(name, row_axes(self.spec)), name, letters, "input", "input")
-
-    def features(self, rows: Node) -> Node:
-        mapped = build_features(self.spec, rows)
-        label = self.labels[rows]
-        return self.name(mapped, f"{label.name}_phi", f"φ({label.letters})", "input", "feature_map")
-
-    def gates(self) -> dict[str, Node]:
-        """Gates by letter; decays as exponentials of what is passed, logarithms below −60 read as −60."""
-        gates: dict[str, Node] = {}
-        for gate in gate_names(self.spec):
-            if gate == "gamma":
-                continue  # it comes with the rows of the window
-            axes = gate_axes(self.spec, gate)
-            node = input_tile(f"log_{gate}" if gate in DECAYS else gate, axes)
-            if gate in DECAYS:
-                node = entrywise(sp.exp(clamped_log()), {"x": node})
-            gates[gate] = self.name(node, gate, gate_letters(gate), "gate", "gates")
-        return gates
-
-    def state(self, weight: Weight, suffix: str, lag: Lag) -> Node:
-        """The dual state before the token, or that entered the chunk."""
-        return self.leaf(state_tile(weight.name + suffix, weight.axes), dual_name(self.spec, weight.name), lag, "retention")
-
-    def momentum_state(self, weight: Weight) -> Node:
-        if waits_for_chunk_end(self.spec):
-            return self.leaf(state_tile(f"{weight.name}_momentum", weight.axes), f"S{weight.name[1:]}_pending", "chunk", "optimizer")
-        return self.leaf(state_tile(f"{weight.name}_momentum", weight.axes), f"S{weight.name[1:]}", 1, "optimizer")
-
-    def leaf(self, leaf: Node, value: str, lag: Lag, origin: str) -> Node:
-        assert isinstance(leaf, Leaf)
-        self.earlier[leaf] = (value, lag)
-        when, letters = ("prev", "t−1") if lag == 1 else ("start", "start")
-        return self.name(leaf, f"{value}_{when}", f"{subscripted(value)}[{letters}]", "state", origin)
-
-    def primal(self, name: str, dual: Node) -> Node:
-        """ψ of one weight's dual state."""
-        if self.spec.retention.identity:
-            return dual
-        weight = next(w for w in self.spec.memory.weights() if w.name == name)
-        return lower_expression(self.mirror_map, {"a": dual}, slice_axes(self.spec, weight), dual.axes)
 
     def measured(
         self, before: Mapping[str, Node], start: Mapping[str, Node], momentum: Mapping[str, Node], gates: Mapping[str, Node]
@@ -329,11 +264,6 @@ def build_step_size(spec: Spec, keys: Node, eta: Node, name: Callable[[Node], No
     square = total(entrywise(letter("x") ** 2, {"x": keys}), "k")
     node = entrywise(formula.subs(letter("s"), exact(spec.attentional_bias.scale)), {"eta": eta, "kk": square})
     return name(node)
-
-
-def slice_axes(spec: Spec, weight: Weight) -> Axes:
-    """The axes of a weight matrix that a reduction in ψ runs over."""
-    return {"input": weight.axes[:1], "output": weight.axes[-1:], "all": weight.axes}[spec.retention.slice_axis()]
 
 
 def root(*parts: Node) -> Node:

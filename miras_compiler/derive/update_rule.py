@@ -8,8 +8,9 @@ import sympy as sp
 
 from miras_compiler.derive.chain_rule import derive_bias_derivative
 from miras_compiler.derive.chunk_coefficients import ChunkCoefficients, derive_chunk_coefficients
+from miras_compiler.derive.dialects import LATEX, UNICODE, Dialect
 from miras_compiler.derive.mirror_map import derive_mirror_map
-from miras_compiler.derive.notation import LATEX, UNICODE, Dialect, equation
+from miras_compiler.derive.notation import equation
 from miras_compiler.derive.token_step import TokenStep, TokenStepBuilder
 from miras_compiler.ir.nodes import Leaf, Node, Program
 from miras_compiler.spec import Spec

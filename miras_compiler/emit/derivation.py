@@ -6,7 +6,8 @@ import sympy as sp
 
 from miras_compiler.analysis import ParallelForm
 from miras_compiler.derive import UpdateRule
-from miras_compiler.derive.notation import LATEX, equation, formula_latex
+from miras_compiler.derive.dialects import LATEX
+from miras_compiler.derive.notation import equation, formula_latex
 from miras_compiler.emit.python_text import header
 from miras_compiler.ir.nodes import Leaf, Program
 from miras_compiler.spec import Spec

@@ -26,7 +26,8 @@ from miras_compiler.derive.leaves import (
     window_of,
 )
 from miras_compiler.derive.prediction import build_features, build_prediction, plain_product, subscripted
-from miras_compiler.derive.token_step import build_step_size, slice_axes
+from miras_compiler.derive.step_names import slice_axes
+from miras_compiler.derive.token_step import build_step_size
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.derive.writes import Writes
 from miras_compiler.elements.memory import Weight

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from miras_compiler.derive.leaves import dual_name
 from miras_compiler.derive.prediction import subscripted
-from miras_compiler.derive.token_step import slice_axes
+from miras_compiler.derive.step_names import slice_axes
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.derive.writes import Writes
 from miras_compiler.elements.memory import Weight
