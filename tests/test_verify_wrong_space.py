@@ -61,9 +61,9 @@ class ErasesAlongTheKey(LiteralModel):
 @pytest.mark.parametrize(
     ("name", "model", "rows"),
     [
-        ("steps", DecaysAtEveryWrite, {"literal_forward", "single_step"}),
+        ("steps", DecaysAtEveryWrite, {"literal_forward", "single_step", "nothing_learned"}),
         ("window of a chunk", StopsAtTheChunksBorder, {"literal_forward"}),
-        ("alpha and eta per key channel", ForgetsChannels, {"literal_forward"}),
+        ("alpha and eta per key channel", ForgetsChannels, {"literal_forward", "nothing_learned"}),
         ("three keys", ErasesAlongTheKey, {"literal_forward"}),
     ],
 )
@@ -113,14 +113,15 @@ def test_a_part_of_the_state_that_is_dropped_is_seen(name: str, ending: str) -> 
 
 class TakesEveryWindowForFull(LiteralOperator):
     def run(self, q: Tensor, k: Tensor, v: Tensor, named: State, state: State) -> Any:
-        full = {"window_length": torch.full((q.shape[0],), 5)} if "window_length" in state else {}
+        full = {"window_length": torch.full((q.shape[0],), 2)} if "window_length" in state else {}
         return super().run(q, k, v, named, {**state, **full})
 
 
 def test_a_young_window_taken_for_a_full_one_is_seen() -> None:
-    """Where the state of a short sequence is passed on: one at a time, and packed."""
-    fields = RULES["window of a chunk"]
-    assert failed(fields, package_of(TakesEveryWindowForFull(fields)), only={"literal_forward", "splitting"}) == {"splitting"}
+    """Where features do not vanish with the key: an empty slot, k = 0 and v = 0, would write."""
+    fields = RULES["window"] | {"feature_map": {"kind": "softmax"}}
+    rows = {"splitting", "packing"}
+    assert failed(fields, package_of(TakesEveryWindowForFull(fields)), only={"literal_forward", *rows}) == rows
 
 
 class OneRowPerToken(LiteralOperator):

@@ -6,12 +6,15 @@ gates
   μ = exp(max(−60, log μ))
   α = exp(max(−60, log α))
 
-the surprise, by reverse mode
+the memory at the key
   z₁ = φ(k[w]) W₁[start]
   h₁ = gelu(z₁)
   f = h₁ W₂[start]
-  y = f + k[w]
-  ∂ℓ/∂u[w] = 2 y − 2 v[w]
+  u = f + k[w]
+
+the surprise, by reverse mode
+  e[w] = u − v[w]
+  ∂ℓ/∂u[w] = 2 e[w]
   γ[w] d₁[w] = γ[w] · (∂ℓ/∂u[w] W₂[start]ᵀ) · gelu′(z₁)
   γ[w] d₂[w] = γ[w] · ∂ℓ/∂u[w]
 
@@ -210,17 +213,18 @@ def step(
     alpha = torch.exp(log_alpha.clamp(min=-60))  # α = exp(max(−60, log α))
 
     # the memory at the key
+    window_z1 = k_rows_phi @ W1_start  # z₁ = φ(k[w]) W₁[start]
+    window_h1 = functional.gelu(window_z1)  # h₁ = gelu(z₁)
+    window_f = window_h1 @ W2_start  # f = h₁ W₂[start]
+    window_u = window_f + k_rows  # u = f + k[w]
     z1 = torch.einsum("...k,...kn->...n", k_phi, W1_start)  # z₁ = φ(k) W₁[start]
     h1 = functional.gelu(z1)  # h₁ = gelu(z₁)
     f = torch.einsum("...n,...nv->...v", h1, W2_start)  # f = h₁ W₂[start]
     u = f + k  # u = f + k
 
     # the surprise, by reverse mode
-    window_z1 = k_rows_phi @ W1_start  # z₁ = φ(k[w]) W₁[start]
-    window_h1 = functional.gelu(window_z1)  # h₁ = gelu(z₁)
-    window_f = window_h1 @ W2_start  # f = h₁ W₂[start]
-    window_y = window_f + k_rows  # y = f + k[w]
-    window_du = 2 * window_y - 2 * v_rows  # ∂ℓ/∂u[w] = 2 y − 2 v[w]
+    window_e = window_u - v_rows  # e[w] = u − v[w]
+    window_du = 2 * window_e  # ∂ℓ/∂u[w] = 2 e[w]
     window_d1 = gamma_rows[..., None] * (window_du @ W2_start.mT) * gelu_slope(window_z1)
     window_d2 = gamma_rows[..., None] * window_du  # γ[w] d₂[w] = γ[w] · ∂ℓ/∂u[w]
     e = u - v  # e = u − v

@@ -5,9 +5,12 @@
 gates
   α = exp(max(−60, log α))
 
+the memory at the key
+  u = k[w] W[t−1]
+
 the surprise, by reverse mode
-  y = k[w] W[t−1]
-  ∂ℓ/∂u[w] = 2 y − 2 v[w]
+  e[w] = u − v[w]
+  ∂ℓ/∂u[w] = 2 e[w]
   γ[w] d[w] = γ[w] · ∂ℓ/∂u[w]
 
 momentum, retention and mirror map
@@ -136,11 +139,12 @@ def step(
     alpha = torch.exp(log_alpha.clamp(min=-60))  # α = exp(max(−60, log α))
 
     # the memory at the key
+    window_u = k_rows @ W_prev  # u = k[w] W[t−1]
     u = torch.einsum("...k,...kv->...v", k, W_prev)  # u = k W[t−1]
 
     # the surprise, by reverse mode
-    window_y = k_rows @ W_prev  # y = k[w] W[t−1]
-    window_du = 2 * window_y - 2 * v_rows  # ∂ℓ/∂u[w] = 2 y − 2 v[w]
+    window_e = window_u - v_rows  # e[w] = u − v[w]
+    window_du = 2 * window_e  # ∂ℓ/∂u[w] = 2 e[w]
     window_d = gamma_rows[..., None] * window_du  # γ[w] d[w] = γ[w] · ∂ℓ/∂u[w]
     e = u - v  # e = u − v
 

@@ -60,9 +60,17 @@ app = typer.Typer(
 )
 COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("new", new.new, ("miras new my_rule", "miras new my_rule -o somewhere/else")),
-    ("list", list_elements.list_elements, ("miras list", "miras list retention", "miras list --json")),
+    ("list", list_elements.list_elements, ("miras list", "miras list retention", "miras list --json", "miras list --space")),
     ("check", check.check, ("miras check specs/yaad.yaml", "miras check specs/*.yaml", "miras check specs/yaad.yaml --set chunk.size=32")),
-    ("explain", explain.explain, ("miras explain specs/yaad.yaml", "miras explain specs/yaad.yaml --latex")),
+    (
+        "explain",
+        explain.explain,
+        (
+            "miras explain specs/yaad.yaml",
+            "miras explain specs/yaad.yaml --latex",
+            "miras explain specs/yaad.yaml specs/titans_lmm.yaml",
+        ),
+    ),
     (
         "graph",
         graph.graph,

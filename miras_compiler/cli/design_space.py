@@ -115,8 +115,8 @@ def faults_by_parts(choice: Choice, gradient: str, known: Known) -> Iterator[Fau
     spec = spec_of(choice, gradient)
     gates = tuple(spec.gates)
     for check, parts in CHECKS:
-        key = (check, gradient if parts & {"retention", "chunk"} else "", gates if "gates" in parts else ())
-        key = (*key, *(choice.get(part, "") for part in sorted(parts)))
+        kinds = [choice.get(part, "") for part in sorted(parts)]
+        key = (check, *kinds, gradient if parts & {"retention", "chunk"} else "", gates if "gates" in parts else ())
         if key not in known:
             known[key] = list(check(spec))
         yield from known[key]

@@ -80,7 +80,7 @@ def outcome_table(outcomes: list[Outcome]) -> Table:
     for outcome in outcomes:
         rows = outcome.report.rows
         name = outcome.compilation.spec.name
-        package = f"generated/{name} {'is current' if outcome.was_current else 'written'}"
+        package = "current" if outcome.was_current else "written"
         passed = sum(row.passed for row in rows)
         style = None if outcome.report.passed else "red"
         form = outcome.compilation.parallel_form.kind.replace("_", " ")

@@ -66,7 +66,7 @@ def build_prediction(spec: Spec, features: Node, x: Node, times: Callable[[Weigh
         u = _normalized(spec, u, name, labels)
     if spec.memory.residual:
         u = entrywise(letter("x") + letter("f"), {"x": rename(x, "k", "v"), "f": u})
-    labels[u] = Label(prefix + ("u" if section == "memory" else "y"), "u" if section == "memory" else "y", section, ORIGIN)
+    labels[u] = Label(prefix + ("y" if section == "read" else "u"), "y" if section == "read" else "u", section, ORIGIN)
     return Prediction(u, left, products, labels)
 
 

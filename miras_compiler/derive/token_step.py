@@ -147,10 +147,11 @@ class TokenStepBuilder(StepNames):
         v = self.name(input_tile("v_rows", ("j", "v")), "v_rows", "v[w]", "input", "input")
         gamma = self.name(input_tile("gamma_rows", ("j",)), "gamma_rows", "γ[w]", "gate", "gates")
         keys = self.features(k)
-        at_keys = build_prediction(spec, keys, k, plain_product(measured), "window_", "surprise")
+        at_keys = build_prediction(spec, keys, k, plain_product(measured), "window_", "memory")
         self.labels.update({node: label for node, label in at_keys.labels.items() if node not in self.labels})
         own = {gate: input_tile(f"{gate}_rows", ("j", *gate_axes(spec, gate))) for gate in window_gates(spec)}
         residual = entrywise(letter("u") - letter("v"), {"u": at_keys.u, "v": v})
+        self.name(residual, "window_e", "e[w]", "surprise", "attentional_bias")
         du = lower_expression(self.derivative, {"u": at_keys.u, "v": v, "e": residual, **gates, **own}, ("v",), ("j", "v"))
         self.name(du, "window_du", "∂ℓ/∂u[w]", "surprise", "attentional_bias")
         writes: dict[str, list[Write]] = {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from miras_compiler.ir.build import input_tile
 from miras_compiler.ir.nodes import Contract, Label, Leaf, Node, Program, State
-from miras_compiler.ir.traverse import dependents, labels_in_use, leaves_of, nodes_of, topological
+from miras_compiler.ir.traverse import dependents, labels_in_use, leaves_of, topological
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule.buffers import Buffers
 from miras_compiler.schedule.frontier import find_frontier, price_loads

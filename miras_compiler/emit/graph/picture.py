@@ -59,7 +59,8 @@ def build_picture(graph: nx.MultiDiGraph[str], expand: bool = False) -> Picture:
     members: dict[str, list[str]] = {}
     for node in order:
         members.setdefault(box_of[node], []).append(node)
-    boxes = {name: _box(graph, name, nodes) for name, nodes in members.items()}
+    boxed = _boxed_with_recurrence(graph)
+    boxes = {name: _box(graph, name, nodes, not boxed.isdisjoint(nodes)) for name, nodes in members.items()}
 
     merged: dict[tuple[str, str, int | str], list[tuple[str, str]]] = {}
     rank = {node: position for position, node in enumerate(order)}
@@ -102,7 +103,18 @@ def _collapse(graph: nx.MultiDiGraph[str], order: list[str]) -> dict[str, str]:
     return box_of
 
 
-def _box(graph: nx.MultiDiGraph[str], name: str, nodes: list[str]) -> Box:
+def _boxed_with_recurrence(graph: nx.MultiDiGraph[str]) -> set[str]:
+    """The recurrence, and what lies between its values within one token."""
+    same_token: nx.DiGraph[str] = nx.DiGraph()
+    same_token.add_nodes_from(graph)
+    same_token.add_edges_from((tail, head) for tail, head, data in graph.edges(data=True) if data["lag"] == 0)
+    recurrence = graph.graph["recurrence"]
+    after = {node for value in recurrence for node in nx.descendants(same_token, value)}
+    before = {node for value in recurrence for node in nx.ancestors(same_token, value)}
+    return set(recurrence) | (after & before)
+
+
+def _box(graph: nx.MultiDiGraph[str], name: str, nodes: list[str], recurrent: bool) -> Box:
     first = graph.nodes[nodes[0]]
     equations = "\n".join(graph.nodes[node]["text"] for node in nodes)
     if len(nodes) > 1:
@@ -111,7 +123,6 @@ def _box(graph: nx.MultiDiGraph[str], name: str, nodes: list[str]) -> Box:
         label = first["label"]
     else:
         label = first["text"]
-    recurrent = not graph.graph["recurrence"].isdisjoint(nodes)
     return Box(name, label, equations or label, first["group"], 0, recurrent, graph.graph["blame"] in nodes)
 
 

@@ -61,6 +61,8 @@ def wide_huber(subject: Subject, tally: Tally) -> None:
     """Also the switch of Yaad, whose quadratic branch has its own scale."""
     bias = subject.fields["attentional_bias"]
     inputs = _with_gate(subject.crossing(43), bias["delta"], 1e6)
+    waiting = f"window_{bias['delta']}"
+    inputs = replace(inputs, state={name: torch.full_like(x, 1e6) if name == waiting else x for name, x in inputs.state.items()})
     _becomes(subject, tally, inputs, {"attentional_bias": {**bias, "kind": "l2", "scale": bias.get("scale", 1.0), "delta": 1.0}})
 
 

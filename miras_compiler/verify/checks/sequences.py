@@ -50,7 +50,7 @@ def splitting(subject: Subject, tally: Tally) -> None:
     long = f"T {subject.long}"
     around: Sequence[int] = (subject.chunk - 1, subject.chunk, subject.chunk + 1)
     if not subject.frozen or subject.chunk + 1 >= subject.long:
-        around = (5, 6)
+        around = (1, 6)
     ways: list[tuple[str, Sequence[int]]] = [(CROSSING, range(1, subject.probes[CROSSING].length)), (long, around)]
     if not subject.quick:
         ways += [(long, (max(min(subject.chunk, subject.long) // 2, 7),)), (long, range(1, subject.long))]
