@@ -11,7 +11,6 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-
 import sympy as sp
 
 from miras_compiler.symbols import A, Power0, RealFunction, W, letter, magnitude, power0, sigmoid, signum
@@ -90,7 +89,8 @@ def _guarded(expr: sp.Expr) -> sp.Expr:
 def _written_stably(expr: sp.Expr) -> sp.Expr:
     """exp(a)/(exp(a) + 1) overflows where sigmoid(a) does not, log(a + √(a² + 1)) cancels where asinh(a) does not."""
     for plain, stable in ((1 / (1 + sp.exp(-A)), sigmoid(A)), (sp.asinh(A), sp.asinh(A)), (sp.tanh(A), sp.tanh(A))):
-        if all(abs(_value(expr, A, probe) - _value(plain, A, probe)) < 1e-20 for probe in PROBES):
+        values = [(_value(expr, A, probe), _value(plain, A, probe)) for probe in PROBES]
+        if all(one is not None and other is not None and abs(one - other) < 1e-20 for one, other in values):
             return stable
     return sp.simplify(expr)
 
