@@ -33,7 +33,7 @@ unit: $(STAMP)
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)
 
 update: $(STAMP)
-	$(BIN)/pytest -n 0 -q tests/test_generated.py --update-generated
+	$(BIN)/pytest -n 0 -q tests/test_generated.py tests/test_design_space.py --update-generated
 
 clean:
 	rm -rf .venv
