@@ -24,15 +24,15 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
+    "main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "seq": ((1073741824, 8, 1, 64, 255),),
+    "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -193,11 +193,11 @@ def sum_before(x, r):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, G_ptr, position_ptr, cu_ptr, T, members,
+    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, G_end, G: every tile on its own."""
+    """beta_end, G_end: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -205,8 +205,6 @@ def prep(
     if i >= tiles:
         return
     r = tl.arange(0, BC)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -221,12 +219,6 @@ def prep(
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
-
-    # G
-    x5 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    D_alpha = tl.where(causal, tl.exp(x5), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    store_tile(G_ptr, index * H + h, r, r, C, C, G)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -281,7 +273,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    G_ptr, W1_at_ptr, W2_at_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -296,6 +288,8 @@ def read(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -306,9 +300,12 @@ def read(
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    x5 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    D_alpha = tl.where(causal, tl.exp(x5), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = G.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
+    P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -317,7 +314,7 @@ def read(
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    P2 = G.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
     o = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -889,11 +886,10 @@ def forward_op(
     grid: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, W1_at, W2_at."""
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
-    G = sizes.per_slot("CC", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
@@ -902,13 +898,13 @@ def forward_op(
     W2_last = sizes.per_sequence("NV")
     o = sizes.rows("V")
     launch_prep(sizes, (
-        eta, log_alpha, beta_end, G_end, G,
+        eta, log_alpha, beta_end, G_end,
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W2, beta_end, k, v, W1_next, W2_next, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
     launch_read(sizes, (
-        G, W1_at, W2_at, k, log_alpha, q, v, o,
+        W1_at, W2_at, eta, k, log_alpha, q, v, o,
     ))  # fmt: skip
     return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, W1_at, W2_at
 
@@ -960,7 +956,7 @@ def backward_op(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next."""
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     z1 = sizes.per_slot("CN", narrow=False)
     t8 = sizes.per_slot("CN", narrow=False)
@@ -1033,7 +1029,7 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, _W1, _W2, position, cu_seqlens, grid, _ = inputs
+    q, k, v, log_alpha, eta, _W1, _W2, position, cu_seqlens, grid, _save = inputs
     _o, _W1_next, _W2_next, _W1_last, _W2_last, beta_end, G_end, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, log_alpha, eta, beta_end, G_end, W1_at, W2_at, position, cu_seqlens)
@@ -1043,25 +1039,11 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, log_alpha, eta, beta_end, G_end, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2, d_W1_last, d_W2_last = (x.contiguous() for x in gradients[:5])
-    d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next = backward_op(
-        q,
-        k,
-        v,
-        log_alpha,
-        eta,
-        beta_end,
-        G_end,
-        W1_at,
-        W2_at,
-        d_o,
-        d_W1,
-        d_W2,
-        d_W1_last,
-        d_W2_last,
-        position,
-        cu_seqlens,
+    gradients_of = backward_op(
+        q, k, v, log_alpha, eta, beta_end, G_end, W1_at, W2_at, d_o, d_W1, d_W2, d_W1_last, d_W2_last, position, cu_seqlens,
         ctx.grid,
-    )
+    )  # fmt: skip
+    d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next = gradients_of
     return (
         d_q,
         d_k,
@@ -1096,7 +1078,7 @@ def resume_forward_op(
     grid: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W1_at, W2_at."""
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -1152,7 +1134,7 @@ def resume_backward_op(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start."""
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_W1_next = sizes.per_sequence("KN")
     d_W1_start = sizes.per_sequence("KN")
@@ -1202,7 +1184,7 @@ def _(
 
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _ = inputs
+    q, k, v, log_alpha, eta, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
     _o, _W1_next, _W2_next, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, log_alpha, eta, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens)
@@ -1212,23 +1194,10 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, log_alpha, eta, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
-    d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start = resume_backward_op(
-        q,
-        k,
-        v,
-        log_alpha,
-        eta,
-        W1_start,
-        W2_start,
-        W1_at,
-        W2_at,
-        d_o,
-        d_W1,
-        d_W2,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    gradients_of = resume_backward_op(
+        q, k, v, log_alpha, eta, W1_start, W2_start, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
+    )  # fmt: skip
+    d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (
         d_q,
         d_k,

@@ -24,12 +24,12 @@ from .contract import PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
+    "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -219,15 +219,11 @@ def main(
 ):  # fmt: skip
     """W: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    r = tl.arange(0, BC)
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in range(tiles):
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
 
@@ -350,16 +346,12 @@ def seq(
 ):  # fmt: skip
     """d_W: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    r = tl.arange(0, BC)
+    first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for lane in range(tiles):
         i = tiles - 1 - lane
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
 
@@ -518,7 +510,7 @@ def forward_op(
     grid: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W_next, beta_end, P, W_at."""
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     s1 = sizes.per_slot("KV", narrow=False)
@@ -576,7 +568,7 @@ def backward_op(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next."""
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     s2 = sizes.per_slot("KV", narrow=False)
     s3 = sizes.per_slot("C", narrow=False)
@@ -629,7 +621,7 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, _W, position, cu_seqlens, grid, _ = inputs
+    q, k, v, log_alpha, eta, _W, position, cu_seqlens, grid, _save = inputs
     _o, _W_next, beta_end, P, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, log_alpha, eta, beta_end, P, W_at, position, cu_seqlens)
@@ -639,21 +631,8 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, log_alpha, eta, beta_end, P, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = backward_op(
-        q,
-        k,
-        v,
-        log_alpha,
-        eta,
-        beta_end,
-        P,
-        W_at,
-        d_o,
-        d_W,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    gradients_of = backward_op(q, k, v, log_alpha, eta, beta_end, P, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = gradients_of
     return (
         d_q,
         d_k,

@@ -24,12 +24,12 @@ from .contract import PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
+    "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -219,11 +219,11 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    Inv_ptr, W_ptr, eta_ptr, k_phi_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
+    Inv_ptr, W_ptr, eta_ptr, k_phi_ptr, v_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W, U: one tile after another."""
+    """W: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -244,7 +244,6 @@ def main(
         R = seen - v.to(tl.float32)  # R = u[0] − v
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
         eta = load_numbers(eta_ptr, at_row, row, here)
@@ -256,7 +255,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    U_ptr, W_at_ptr, eta_ptr, k_phi_ptr, q_phi_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    Inv_ptr, W_at_ptr, eta_ptr, k_phi_ptr, q_phi_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -281,14 +280,19 @@ def read(
     k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     P = tl.where(causal, eta[None, :] * dot_nt(q_phi, k_phi, DOT), 0.0)  # P = causal((φ(q) φ(k)ᵀ) · η)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+    seen = dot(k_phi, W, DOT)  # u[0] = φ(k) W[0]
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    R = seen - v.to(tl.float32)  # R = u[0] − v
+    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
     o = dot(q_phi, W, DOT) - dot(P, U, DOT)  # y = φ(q) W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_phi_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    Inv_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_phi_ptr, q_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, d_q_ptr, position_ptr, cu_ptr, T,
+    members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -327,20 +331,24 @@ def pre(
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
 
     # s3
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    seen = dot(k_phi, W, DOT)  # u[0] = φ(k) W[0]
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    R = seen - v.to(tl.float32)  # R = u[0] − v
+    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
     t12 = tl.where(causal, dot_nt(t8, U, DOT), 0.0)  # t₁₂ = causal(t₈ Uᵀ)
     s3 = tl.sum(t12 * t7, 0)  # s₃ = Σ_c t₁₂ · t₇
     store_row(s3_ptr, index * H + h, r, C, s3)
 
     # the gradient of q
     t15 = eta[None, :] * t12  # t₁₅ = t₁₂ · η
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t19 = dot(t15, k_phi, DOT) + dot_nt(d_o, W, DOT)  # t₁₉ = t₁₅ φ(k) + d_o W[0]ᵀ
     t20 = t1 * (t19 / t4[:, None] - tl.sum(t19 * t1 / (t4[:, None] * t4[:, None]), 1)[:, None])
     t21 = 1 - tl.where(t3[:, None] > q.to(tl.float32), 1.0, 0.0)  # t₂₁ = 1 − 1[t₃ > q]
-    x21 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
-    x22 = tl.sum(tl.where((at_k < K)[None, :], t21, 0.0), 1)
-    d_q = t20 - x21[:, None] * t21 / x22[:, None]
+    x25 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
+    x26 = tl.sum(tl.where((at_k < K)[None, :], t21, 0.0), 1)
+    d_q = t20 - x25[:, None] * t21 / x26[:, None]
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -386,7 +394,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_phi_ptr, s3_ptr, t11_ptr, d_eta_ptr, d_k_ptr, d_v_ptr,
+    Inv_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_phi_ptr, s3_ptr, t11_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_v_ptr,
     position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -417,15 +425,19 @@ def post(
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t9 = -d_W_at.to(tl.float32)  # t₉ = −d_W_at
     t10 = dot(k_phi, t9, DOT)  # t₁₀ = φ(k) t₉
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    seen = dot(k_phi, W, DOT)  # u[0] = φ(k) W[0]
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    R = seen - v.to(tl.float32)  # R = u[0] − v
+    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
     t11 = load_tile(t11_ptr, index * H + h, r, at_v, C, V)
     t13 = tl.where(strict, -tl.where(strict, dot_nt(t11, U, DOT), 0.0), 0.0)  # t₁₃ = strictly_causal(−strictly_causal(t₁₁ Uᵀ))
     kk = dot_nt(k_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
-    x13 = s3 + tl.sum(t10 * U.to(tl.float32), 1) + tl.sum(t13 * kk, 0)
-    store_numbers(d_eta_ptr, at_row, row, here, x13)
+    d_eta = s3 + tl.sum(t10 * U, 1) + tl.sum(t13 * kk, 0)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
     # the gradient of k
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
     t14 = eta[None, :] * t13  # t₁₄ = t₁₃ · η
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
@@ -433,14 +445,14 @@ def post(
     t12 = tl.where(causal, dot_nt(t8, U, DOT), 0.0)  # t₁₂ = causal(t₈ Uᵀ)
     t15 = eta[None, :] * t12  # t₁₅ = t₁₂ · η
     q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
-    x22 = dot_tn(t15, q_phi, DOT) + dot_nt(eta[:, None] * U.to(tl.float32), t9, DOT) + dot_tn(t14, k_phi, DOT)
-    t16 = dot_nt(t11, W, DOT) + dot(t14, k_phi, DOT) + x22  # t₁₆ = t₁₁ W[0]ᵀ + t₁₄ φ(k) + (t₁₅ᵀ φ(q) + (η · U) t₉ᵀ + t₁₄ᵀ φ(k))
-    x24 = tl.sum(tl.where((at_k < K)[None, :], t16 * t2 / (t6[:, None] * t6[:, None]), 0.0), 1)
-    t17 = t2 * (t16 / t6[:, None] - x24[:, None])  # t₁₇ = t₂ · (t₁₆ / t₆ − Σ_k t₁₆ · t₂ / t₆²)
+    x26 = dot_tn(t15, q_phi, DOT) + dot_nt(eta[:, None] * U, t9, DOT) + dot_tn(t14, k_phi, DOT)
+    t16 = dot_nt(t11, W, DOT) + dot(t14, k_phi, DOT) + x26  # t₁₆ = t₁₁ W[0]ᵀ + t₁₄ φ(k) + (t₁₅ᵀ φ(q) + (η · U) t₉ᵀ + t₁₄ᵀ φ(k))
+    x28 = tl.sum(tl.where((at_k < K)[None, :], t16 * t2 / (t6[:, None] * t6[:, None]), 0.0), 1)
+    t17 = t2 * (t16 / t6[:, None] - x28[:, None])  # t₁₇ = t₂ · (t₁₆ / t₆ − Σ_k t₁₆ · t₂ / t₆²)
     t18 = 1 - tl.where(t5[:, None] > k.to(tl.float32), 1.0, 0.0)  # t₁₈ = 1 − 1[t₅ > k]
-    x27 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)
-    x28 = tl.sum(tl.where((at_k < K)[None, :], t18, 0.0), 1)
-    d_k = t17 - x27[:, None] * t18 / x28[:, None]
+    x31 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)
+    x32 = tl.sum(tl.where((at_k < K)[None, :], t18, 0.0), 1)
+    d_k = t17 - x31[:, None] * t18 / x32[:, None]
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of v
@@ -531,26 +543,25 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W_next, k_phi, Inv, q_phi, U, W_at."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     k_phi = sizes.per_slot("CK", narrow=True)
     Inv = sizes.per_slot("CC", narrow=True)
     q_phi = sizes.per_slot("CK", narrow=True)
     W_next = sizes.per_sequence("KV")
-    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, q, k_phi, Inv, q_phi,
     ))  # fmt: skip
     launch_main(sizes, (
-        Inv, W, eta, k_phi, v, W_next, U, W_at,
+        Inv, W, eta, k_phi, v, W_next, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        U, W_at, eta, k_phi, q_phi, o,
+        Inv, W_at, eta, k_phi, q_phi, v, o,
     ))  # fmt: skip
-    return o, W_next, k_phi, Inv, q_phi, U, W_at
+    return o, W_next, k_phi, Inv, q_phi, W_at
 
 
 @forward_op.register_fake
@@ -564,27 +575,26 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     k_phi = sizes.per_slot("CK", narrow=True)
     Inv = sizes.per_slot("CC", narrow=True)
     q_phi = sizes.per_slot("CK", narrow=True)
-    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, k_phi, Inv, q_phi, U, W_at
+    return o, W_next, k_phi, Inv, q_phi, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
 def backward_op(
     q: Tensor,
     k: Tensor,
+    v: Tensor,
     eta: Tensor,
     k_phi: Tensor,
     Inv: Tensor,
     q_phi: Tensor,
-    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -592,8 +602,8 @@ def backward_op(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_eta, d_W_next."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
+    """The gradient of every input."""
+    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     s1 = sizes.per_slot("KV", narrow=False)
     s2 = sizes.per_slot("CV", narrow=False)
     s3 = sizes.per_slot("C", narrow=False)
@@ -605,13 +615,13 @@ def backward_op(
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        U, W_at, d_o, eta, k_phi, q, s1, s2, s3, d_q,
+        Inv, W_at, d_o, eta, k_phi, q, v, s1, s2, s3, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
         Inv, d_W, eta, k_phi, s1, s2, d_W_next, t11, d_W_at,
     ))  # fmt: skip
     launch_post(sizes, (
-        U, W_at, d_W_at, d_o, eta, k, q_phi, s3, t11, d_eta, d_k, d_v,
+        Inv, W_at, d_W_at, d_o, eta, k, q_phi, s3, t11, v, d_eta, d_k, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_W_next
 
@@ -620,11 +630,11 @@ def backward_op(
 def _(
     q: Tensor,
     k: Tensor,
+    v: Tensor,
     eta: Tensor,
     k_phi: Tensor,
     Inv: Tensor,
     q_phi: Tensor,
-    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -632,7 +642,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -642,31 +652,18 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, _v, eta, _W, position, cu_seqlens, grid, _ = inputs
-    _o, _W_next, k_phi, Inv, q_phi, U, W_at = output
+    q, k, v, eta, _W, position, cu_seqlens, grid, _save = inputs
+    _o, _W_next, k_phi, Inv, q_phi, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, eta, k_phi, Inv, q_phi, U, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, eta, k_phi, Inv, q_phi, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, eta, k_phi, Inv, q_phi, U, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, eta, k_phi, Inv, q_phi, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    d_q, d_k, d_v, d_eta, d_W_next = backward_op(
-        q,
-        k,
-        eta,
-        k_phi,
-        Inv,
-        q_phi,
-        U,
-        W_at,
-        d_o,
-        d_W,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    gradients_of = backward_op(q, k, v, eta, k_phi, Inv, q_phi, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    d_q, d_k, d_v, d_eta, d_W_next = gradients_of
     return (
         d_q,
         d_k,

@@ -24,14 +24,14 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre1": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
+    "main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre1": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "seq": ((1073741824, 8, 1, 64, 255),),
+    "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -929,7 +929,7 @@ def resume_backward(
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W1_start, d_W2, d_W2_momentum, d_W2_start, d_W3, d_W3_momentum, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_q, d_v: from the last tile to the first."""
+    """d_W1, d_W1_momentum, d_W1_start, d_W2, d_W2_momentum, d_W2_start, d_W3, d_W3_momentum, d_W3_start, …: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -1272,8 +1272,8 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at."""
+) -> tuple[(Tensor,) * 21]:
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
@@ -1307,7 +1307,10 @@ def forward_op(
     launch_read(sizes, (
         W1_at, W2_at, W3_at, ln_bias, ln_weight, q, o,
     ))  # fmt: skip
-    return o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at
+    return (
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
+        reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+    )  # fmt: skip
 
 
 @forward_op.register_fake
@@ -1330,7 +1333,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[(Tensor,) * 21]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -1353,7 +1356,10 @@ def _(
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
     W3_at = sizes.per_slot("KN", narrow=True)
     W3_momentum_at = sizes.per_slot("KN", narrow=True)
-    return o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at
+    return (
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
+        reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+    )  # fmt: skip
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -1390,8 +1396,8 @@ def backward_op(
     position: Tensor | None,
     cu_seqlens: Tensor | None,
     grid: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next, d_W2_momentum_next, d_W3_momentum_next."""
+) -> tuple[(Tensor,) * 14]:
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     s1 = sizes.per_slot("KN", narrow=False)
     z1 = sizes.per_slot("CN", narrow=False)
@@ -1401,7 +1407,7 @@ def backward_op(
     rstd = sizes.per_slot("C", narrow=False)
     t1 = sizes.per_slot("CV", narrow=False)
     t16 = sizes.per_slot("C", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=False)
     t3 = sizes.per_slot("CN", narrow=False)
     s2 = sizes.per_slot("NV", narrow=False)
     s3 = sizes.per_slot("KN", narrow=False)
@@ -1448,7 +1454,10 @@ def backward_op(
         d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, k, ln_bias, ln_weight, log_alpha, log_mu, rstd, s4, s5, t15, t16, t23,
         t24, t29, t35, t37, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
-    return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next, d_W2_momentum_next, d_W3_momentum_next
+    return (
+        d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
+        d_W2_momentum_next, d_W3_momentum_next,
+    )  # fmt: skip
 
 
 @backward_op.register_fake
@@ -1485,7 +1494,7 @@ def _(
     position: Tensor | None,
     cu_seqlens: Tensor | None,
     grid: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[(Tensor,) * 14]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
@@ -1501,54 +1510,46 @@ def _(
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_momentum_next = sizes.per_sequence("NV")
     d_W3_momentum_next = sizes.per_sequence("KN")
-    return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next, d_W2_momentum_next, d_W3_momentum_next
+    return (
+        d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
+        d_W2_momentum_next, d_W3_momentum_next,
+    )  # fmt: skip
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, _W1, _W2, _W3, _W1_momentum, _W2_momentum, _W3_momentum, position, cu_seqlens, grid, _ = inputs
-    _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, _W1_last, _W2_last, _W3_last, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at = output
+    (
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, _W1, _W2, _W3, _W1_momentum, _W2_momentum, _W3_momentum, position,
+        cu_seqlens, grid, _save,
+    ) = inputs  # fmt: skip
+    (
+        _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, _W1_last, _W2_last, _W3_last,
+        beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+    ) = output  # fmt: skip
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens)
+    ctx.save_for_backward(
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at,
+        W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+    )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last = (x.contiguous() for x in gradients[:10])
-    d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next, d_W2_momentum_next, d_W3_momentum_next = backward_op(
-        q,
-        k,
-        v,
-        log_alpha,
-        eta,
-        log_mu,
-        ln_weight,
-        ln_bias,
-        beta_end,
-        reach_end,
-        G_end,
-        m_end,
-        n_end,
-        W1_at,
-        W1_momentum_at,
-        W2_at,
-        W2_momentum_at,
-        W3_at,
-        W3_momentum_at,
-        d_o,
-        d_W1,
-        d_W2,
-        d_W3,
-        d_W1_momentum,
-        d_W2_momentum,
-        d_W3_momentum,
-        d_W1_last,
-        d_W2_last,
-        d_W3_last,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    (
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at,
+        W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+    ) = ctx.saved_tensors  # fmt: skip
+    (
+        d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last,
+    ) = (x.contiguous() for x in gradients[:10])  # fmt: skip
+    gradients_of = backward_op(
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at,
+        W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum,
+        d_W1_last, d_W2_last, d_W3_last, position, cu_seqlens, ctx.grid,
+    )  # fmt: skip
+    (
+        d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
+        d_W2_momentum_next, d_W3_momentum_next,
+    ) = gradients_of  # fmt: skip
     return (
         d_q,
         d_k,
@@ -1597,8 +1598,8 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at."""
+) -> tuple[(Tensor,) * 13]:
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -1618,7 +1619,10 @@ def resume_forward_op(
         log_mu, q, v, o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at,
         W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     ))  # fmt: skip
-    return o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at
+    return (
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at,
+        W2_momentum_at, W3_at, W3_momentum_at,
+    )  # fmt: skip
 
 
 @resume_forward_op.register_fake
@@ -1644,7 +1648,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[(Tensor,) * 13]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -1659,7 +1663,10 @@ def _(
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
     W3_at = sizes.per_slot("KN", narrow=True)
     W3_momentum_at = sizes.per_slot("KN", narrow=True)
-    return o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at
+    return (
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at,
+        W2_momentum_at, W3_at, W3_momentum_at,
+    )  # fmt: skip
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -1691,8 +1698,8 @@ def resume_backward_op(
     position: Tensor | None,
     cu_seqlens: Tensor | None,
     grid: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next, d_W2_momentum_next, d_W3_momentum_next, d_W1_start, d_W2_start, d_W3_start."""
+) -> tuple[(Tensor,) * 17]:
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
@@ -1717,7 +1724,10 @@ def resume_backward_op(
         d_W1_momentum_next, d_W1_start, d_W2_next, d_W2_momentum_next, d_W2_start, d_W3_next, d_W3_momentum_next, d_W3_start,
         d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_q, d_v,
     ))  # fmt: skip
-    return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next, d_W2_momentum_next, d_W3_momentum_next, d_W1_start, d_W2_start, d_W3_start
+    return (
+        d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
+        d_W2_momentum_next, d_W3_momentum_next, d_W1_start, d_W2_start, d_W3_start,
+    )  # fmt: skip
 
 
 @resume_backward_op.register_fake
@@ -1749,7 +1759,7 @@ def _(
     position: Tensor | None,
     cu_seqlens: Tensor | None,
     grid: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[(Tensor,) * 17]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
@@ -1768,49 +1778,44 @@ def _(
     d_W1_start = sizes.per_sequence("KN")
     d_W2_start = sizes.per_sequence("NV")
     d_W3_start = sizes.per_sequence("KN")
-    return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next, d_W2_momentum_next, d_W3_momentum_next, d_W1_start, d_W2_start, d_W3_start
+    return (
+        d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
+        d_W2_momentum_next, d_W3_momentum_next, d_W1_start, d_W2_start, d_W3_start,
+    )  # fmt: skip
 
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, _W1, _W2, _W3, _W1_momentum, _W2_momentum, _W3_momentum, W1_start, W2_start, W3_start, position, cu_seqlens, grid, _ = inputs
-    _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at = output
+    (
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, _W1, _W2, _W3, _W1_momentum, _W2_momentum, _W3_momentum, W1_start,
+        W2_start, W3_start, position, cu_seqlens, grid, _save,
+    ) = inputs  # fmt: skip
+    (
+        _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, W1_at, W1_momentum_at, W2_at,
+        W2_momentum_at, W3_at, W3_momentum_at,
+    ) = output  # fmt: skip
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens)
+    ctx.save_for_backward(
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, W1_at, W1_momentum_at, W2_at,
+        W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+    )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens = ctx.saved_tensors
+    (
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, W1_at, W1_momentum_at, W2_at,
+        W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+    ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
-    d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next, d_W2_momentum_next, d_W3_momentum_next, d_W1_start, d_W2_start, d_W3_start = resume_backward_op(
-        q,
-        k,
-        v,
-        log_alpha,
-        eta,
-        log_mu,
-        ln_weight,
-        ln_bias,
-        W1_start,
-        W2_start,
-        W3_start,
-        W1_at,
-        W1_momentum_at,
-        W2_at,
-        W2_momentum_at,
-        W3_at,
-        W3_momentum_at,
-        d_o,
-        d_W1,
-        d_W2,
-        d_W3,
-        d_W1_momentum,
-        d_W2_momentum,
-        d_W3_momentum,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    gradients_of = resume_backward_op(
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, W1_at, W1_momentum_at, W2_at,
+        W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, position,
+        cu_seqlens, ctx.grid,
+    )  # fmt: skip
+    (
+        d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
+        d_W2_momentum_next, d_W3_momentum_next, d_W1_start, d_W2_start, d_W3_start,
+    ) = gradients_of  # fmt: skip
     return (
         d_q,
         d_k,

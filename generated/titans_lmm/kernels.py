@@ -24,16 +24,16 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
+    "main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "seq": ((1073741824, 8, 1, 64, 255),),
+    "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -462,12 +462,11 @@ def pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, d1_ptr, t13_ptr, t14_ptr, t15_ptr, read_rstd_ptr, s15_ptr, t23_ptr,
-    position_ptr, cu_ptr, T, members,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, read_rstd_ptr, s15_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, d1, t13, t14, t15, read_rstd, s15, t23: every tile on its own."""
+    """s1, read_rstd, s15: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -547,32 +546,17 @@ def pre2(
     s1 = dot_tn(q, t24, DOT)  # s₁ = qᵀ t₂₄
     store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
 
-    # d1
-    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-
-    # t13
-    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
-
-    # t14
-    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
-
-    # t15
-    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
-
     # read_rstd
     store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
 
     # s15
     store_row(s15_ptr, index * H + h, r, C, s15)
 
-    # t23
-    store_tile(t23_ptr, index * H + h, r, at_n, C, N, t23)
-
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3(
-    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    reach_ptr, read_rstd_ptr, s15_ptr, t13_ptr, t14_ptr, t15_ptr, t23_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_rstd_ptr, s15_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr,
     s8_ptr, t31_ptr, t52_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -615,24 +599,30 @@ def pre3(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = G * t10  # P₁ = G · t₁₀
-    t23 = load_tile(t23_ptr, index * H + h, r, at_n, C, N)
-    t25 = -t23.to(tl.float32)  # t₂₅ = −t₂₃
-    s2 = dot_tn(P1, t25, DOT)  # s₂ = P₁ᵀ t₂₅
-    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-
-    # s3
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
     s15 = load_row(s15_ptr, index * H + h, r, C)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
     reach = load_row(reach_ptr, index * H + h, r, C)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
-    P2 = G * t15.to(tl.float32)  # P₂ = G · t₁₅
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+    read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
+    P2 = G * t15  # P₂ = G · t₁₅
+    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t16 = (
@@ -643,13 +633,14 @@ def pre3(
     t18 = -t17  # t₁₈ = −t₁₇
     t19 = dot_nt(t18, d2, DOT)  # t₁₉ = t₁₈ d₂ᵀ
     t20 = t19 * G  # t₂₀ = t₁₉ · G
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    t21 = reach[:, None] * t17  # t₂₁ = f · t₁₇
+    t22 = beta[:, None] * t17  # t₂₂ = β · t₁₇
+    t23 = (dot(t20, h1, DOT) + dot_nt(t21, W2_momentum, DOT) + dot_nt(t22, W2, DOT)) * gelu_slope(read_z1)
+    t25 = -t23  # t₂₅ = −t₂₃
+    s2 = dot_tn(P1, t25, DOT)  # s₂ = P₁ᵀ t₂₅
+    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+
+    # s3
     s3 = dot_tn(t20, read_h1, DOT)  # s₃ = t₂₀ᵀ h₁
     store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
 
@@ -658,23 +649,21 @@ def pre3(
     store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
 
     # s5
-    t47 = reach[:, None] * t23.to(tl.float32)  # t₄₇ = f · t₂₃
+    t47 = reach[:, None] * t23  # t₄₇ = f · t₂₃
     s5 = dot_tn(q, t47, DOT)  # s₅ = qᵀ t₄₇
     store_tile(s5_ptr, index * H + h, at_k, at_n, K, N, s5)
 
     # s6
-    t22 = beta[:, None] * t17  # t₂₂ = β · t₁₇
     s6 = dot_tn(read_h1, t22, DOT)  # s₆ = h₁ᵀ t₂₂
     store_tile(s6_ptr, index * H + h, at_n, at_v, N, V, s6)
 
     # s7
-    t21 = reach[:, None] * t17  # t₂₁ = f · t₁₇
     s7 = dot_tn(read_h1, t21, DOT)  # s₇ = h₁ᵀ t₂₁
     store_tile(s7_ptr, index * H + h, at_n, at_v, N, V, s7)
 
     # s8
     t48 = dot_nt(t25, d1, DOT)  # t₄₈ = t₂₅ d₁ᵀ
-    t49 = t19 * t15.to(tl.float32) + t48 * t10  # t₄₉ = t₁₉ · t₁₅ + t₄₈ · t₁₀
+    t49 = t19 * t15 + t48 * t10  # t₄₉ = t₁₉ · t₁₅ + t₄₈ · t₁₀
     s8 = tl.sum(t49 * t9, 0)  # s₈ = Σ_c t₄₉ · t₉
     store_row(s8_ptr, index * H + h, r, C, s8)
 
@@ -698,16 +687,15 @@ def pre3(
 
     # s11
     t53 = eta[None, :] * t49  # t₅₃ = t₄₉ · η
-    t54 = tl.sum(t17 * t14.to(tl.float32), 1) + tl.sum(t23.to(tl.float32) * t7, 1)  # t₅₄ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₃ · t₇
+    t54 = tl.sum(t17 * t14, 1) + tl.sum(t23 * t7, 1)  # t₅₄ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₃ · t₇
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x69 = valid[None, :] * (t54[:, None] * m[None, :] + dot_nt(t53, D_mu, DOT))
-    x70 = tl.cumsum(tl.where(causal, x69, 0.0) * t6, 0, reverse=True)
-    s11 = tl.sum(tl.where(strict, x70, 0.0), 1)  # s₁₁ = Σ_i strictly_causal(Σ_{l≥t} causal((t₅₄ᵀ ⊗ m + t₅₃ Dμᵀ) · valid) · t₆)
+    x74 = valid[None, :] * (t54[:, None] * m[None, :] + dot_nt(t53, D_mu, DOT))
+    x75 = tl.cumsum(tl.where(causal, x74, 0.0) * t6, 0, reverse=True)
+    s11 = tl.sum(tl.where(strict, x75, 0.0), 1)  # s₁₁ = Σ_i strictly_causal(Σ_{l≥t} causal((t₅₄ᵀ ⊗ m + t₅₃ Dμᵀ) · valid) · t₆)
     store_row(s11_ptr, index * H + h, r, C, s11)
 
     # s12
-    x72 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t23.to(tl.float32) * t5, 1))
-    s12 = tl.cumsum(x72, 0, reverse=True)  # s₁₂ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₃ · t₅)
+    s12 = tl.cumsum(beta * (tl.sum(t17 * t13, 1) + tl.sum(t23 * t5, 1)), 0, reverse=True)
     store_row(s12_ptr, index * H + h, r, C, s12)
 
     # s13
@@ -719,9 +707,9 @@ def pre3(
     store_row(s14_ptr, index * H + h, r, C, s14)
 
     # the gradient of q
-    t24 = beta[:, None] * t23.to(tl.float32)  # t₂₄ = β · t₂₃
-    x77 = d_o.to(tl.float32) + dot(t52, k, DOT) + dot_nt(t47, W1_momentum, DOT) + dot_nt(t24, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x77)
+    t24 = beta[:, None] * t23  # t₂₄ = β · t₂₃
+    x81 = d_o.to(tl.float32) + dot(t52, k, DOT) + dot_nt(t47, W1_momentum, DOT) + dot_nt(t24, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x81)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -859,7 +847,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
     d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
     rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s8_ptr, s9_ptr, t11_ptr, t31_ptr, t34_ptr, t35_ptr, t40_ptr,
     t46_ptr, t52_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr,
@@ -904,8 +892,12 @@ def post(
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     t26 = -d_W1_momentum_at.to(tl.float32)  # t₂₆ = −d_W1_momentum_at
     t27 = dot(k, t26, DOT)  # t₂₇ = k t₂₆
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    t50 = tl.sum(t34.to(tl.float32) * d2, 1) + tl.sum(t27 * d1.to(tl.float32), 1)  # t₅₀ = Σ_v t₃₄ · d₂ + Σ_n t₂₇ · d₁
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+    t50 = tl.sum(t34.to(tl.float32) * d2, 1) + tl.sum(t27 * d1, 1)  # t₅₀ = Σ_v t₃₄ · d₂ + Σ_n t₂₇ · d₁
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t28 = sum_after(decay_mu, r)  # t₂₈ = Σ_{l>t} log μ
@@ -913,7 +905,7 @@ def post(
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t29 = -d_W1_at.to(tl.float32)  # t₂₉ = −d_W1_at
     t30 = dot(k, t29, DOT)  # t₃₀ = k t₂₉
-    t51 = tl.sum(t35.to(tl.float32) * d2, 1) + tl.sum(t30 * d1.to(tl.float32), 1)  # t₅₁ = Σ_v t₃₅ · d₂ + Σ_n t₃₀ · d₁
+    t51 = tl.sum(t35.to(tl.float32) * d2, 1) + tl.sum(t30 * d1, 1)  # t₅₁ = Σ_v t₃₅ · d₂ + Σ_n t₃₀ · d₁
     t31 = load_row(t31_ptr, index * H + h, r, C)
     d_eta = t50 * tl.exp(t28) + t51 * t31 + s8
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
@@ -923,18 +915,13 @@ def post(
     t41 = ln_weight[None, :] * t40.to(tl.float32)  # t₄₁ = t₄₀ · w
     t42 = 2 * t41  # t₄₂ = 2 t₄₁
     t46 = load_tile(t46_ptr, index * H + h, r, at_n, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t52 = load_tile(t52_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     n_end = eta * tl.exp(t28)  # n[C] = η · exp(t₂₈)
     G_end = t31 * eta  # G[C] = t₃₁ · η
-    x41 = dot_tn(t52, q, DOT)
-    x42 = n_end[:, None] * d1.to(tl.float32)
-    x43 = dot_nt(x42, t26, DOT)
-    x44 = G_end[:, None] * d1.to(tl.float32)
-    x45 = dot_nt(x44, t29, DOT)
-    d_k = t42 + dot_nt(t46, W1, DOT) + (x41 + x43 + x45)
+    x44 = dot_tn(t52, q, DOT) + dot_nt(n_end[:, None] * d1, t26, DOT) + dot_nt(G_end[:, None] * d1, t29, DOT)
+    d_k = t42 + dot_nt(t46, W1, DOT) + x44
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of ln_bias
@@ -943,51 +930,50 @@ def post(
 
     # the gradient of ln_weight
     s10 = load_row(s10_ptr, index * H + h, at_v, V)
-    x49 = s10 + tl.sum(t40.to(tl.float32) * du, 0) + tl.sum(t42 * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x49)
+    x48 = s10 + tl.sum(t40.to(tl.float32) * du, 0) + tl.sum(t42 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x48)
 
     # the gradient of log_alpha
     s11 = load_row(s11_ptr, index * H + h, r, C)
     s12 = load_row(s12_ptr, index * H + h, r, C)
     t55 = t51 * eta  # t₅₅ = t₅₁ · η
-    x53 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-    t8 = tl.exp(x53)  # t₈ = exp(Σ_{j<l≤t} log μ)
+    x52 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t8 = tl.exp(x52)  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    x58 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
+    x57 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    x60 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
-    t56 = tl.sum(x58, 0) + tl.sum(x60, 0)  # t₅₆ = Σ_v Σ_n d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    x59 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
+    t56 = tl.sum(x57, 0) + tl.sum(x59, 0)  # t₅₆ = Σ_v Σ_n d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x67 = sum_before(D_end * (t56 * m + tl.sum(t55[None, :] * D_mu, 1)), r)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    x69 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
-    x70 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    x66 = sum_before(D_end * (t56 * m + tl.sum(t55[None, :] * D_mu, 1)), r)
+    x67 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    x68 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x72 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s11 + s12 + x67 + beta_end * (tl.sum(x69, 0) + tl.sum(x70, 0)))
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x72)
+    x70 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s11 + s12 + x66 + beta_end * (tl.sum(x67, 0) + tl.sum(x68, 0)))
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x70)
 
     # the gradient of log_mu
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    x74 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    x75 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    x72 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x73 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x77 = m_end * (tl.sum(tl.sum(x74, 0), 0) + tl.sum(tl.sum(x75, 0), 0))
+    x75 = m_end * (tl.sum(tl.sum(x72, 0), 0) + tl.sum(tl.sum(x73, 0), 0))
     s13 = load_tile(s13_ptr, index * H + h, r, r, C, C)
-    x79 = tl.where(causal, t55[None, :] * D_end[:, None] + s13.to(tl.float32), 0.0)
-    x80 = tl.where(strict, tl.cumsum(x79 * t8, 0, reverse=True), 0.0)
+    x77 = tl.where(causal, t55[None, :] * D_end[:, None] + s13.to(tl.float32), 0.0)
+    x78 = tl.where(strict, tl.cumsum(x77 * t8, 0, reverse=True), 0.0)
     s14 = load_row(s14_ptr, index * H + h, r, C)
-    x82 = sum_before(t50 * n_end, r)
-    x83 = tl.sum(x80, 1)
-    x84 = t56 * D_end + s14
-    x85 = tl.cumsum(x84 * m, 0, reverse=True)
-    x86 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x82 + x77 + x83 + x85)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x86)
+    x80 = sum_before(t50 * n_end, r)
+    x81 = tl.sum(x78, 1)
+    x82 = t56 * D_end + s14
+    x83 = tl.cumsum(x82 * m, 0, reverse=True)
+    x84 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x80 + x75 + x81 + x83)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x84)
 
     # the gradient of v
     d_v = -t42
@@ -1113,7 +1099,7 @@ def resume_backward(
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W1_start, d_W2, d_W2_momentum, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_q, d_v: from the last tile to the first."""
+    """d_W1, d_W1_momentum, d_W1_start, d_W2, d_W2_momentum, d_W2_start, d_eta, d_k, d_ln_bias, …: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -1444,8 +1430,8 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at."""
+) -> tuple[(Tensor,) * 18]:
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
@@ -1453,12 +1439,12 @@ def forward_op(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
-    G = sizes.per_slot("CC", narrow=True)
+    G = sizes.per_slot("CC", narrow=False)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
     W2_momentum_next = sizes.per_sequence("NV")
-    d2 = sizes.per_slot("CV", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
@@ -1476,7 +1462,10 @@ def forward_op(
     launch_read(sizes, (
         G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, k, ln_bias, ln_weight, log_alpha, q, reach, o,
     ))  # fmt: skip
-    return o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at
+    return (
+        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, beta_end, reach_end, G_end, m_end, n_end,
+        reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
+    )  # fmt: skip
 
 
 @forward_op.register_fake
@@ -1497,7 +1486,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[(Tensor,) * 18]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -1512,12 +1501,15 @@ def _(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at
+    return (
+        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, beta_end, reach_end, G_end, m_end, n_end,
+        reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
+    )  # fmt: skip
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -1551,8 +1543,8 @@ def backward_op(
     position: Tensor | None,
     cu_seqlens: Tensor | None,
     grid: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next, d_W2_momentum_next."""
+) -> tuple[(Tensor,) * 12]:
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     z1 = sizes.per_slot("CN", narrow=False)
     h1 = sizes.per_slot("CN", narrow=True)
@@ -1562,13 +1554,8 @@ def backward_op(
     t11 = sizes.per_slot("C", narrow=False)
     t12 = sizes.per_slot("CN", narrow=False)
     s1 = sizes.per_slot("KN", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
-    t13 = sizes.per_slot("CV", narrow=False)
-    t14 = sizes.per_slot("CV", narrow=False)
-    t15 = sizes.per_slot("CC", narrow=False)
     read_rstd = sizes.per_slot("C", narrow=False)
     s15 = sizes.per_slot("C", narrow=False)
-    t23 = sizes.per_slot("CN", narrow=True)
     s2 = sizes.per_slot("CN", narrow=False)
     s3 = sizes.per_slot("CN", narrow=False)
     s4 = sizes.per_slot("CV", narrow=False)
@@ -1608,11 +1595,11 @@ def backward_op(
         W1_at, W2_at, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t2, t11, t12,
     ))  # fmt: skip
     launch_pre2(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach, s1, d1, t13, t14,
-        t15, read_rstd, s15, t23,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach, s1, read_rstd,
+        s15,
     ))  # fmt: skip
     launch_pre3(sizes, (
-        W1_at, W1_momentum_at, d1, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach, read_rstd, s15, t13, t14, t15, t23,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach, read_rstd, s15,
         s2, s3, s4, s5, s6, s7, s8, t31, t52, s9, s10, s11, s12, s13, s14, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
@@ -1621,7 +1608,7 @@ def backward_op(
         t35, t40, t46, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W1_last, d_W2_last,
     ))  # fmt: skip
     launch_post(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k,
         ln_bias, ln_weight, log_alpha, log_mu, q, rstd, s10, s11, s12, s13, s14, s8, s9, t11, t31, t34, t35, t40, t46, t52, v,
         d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
@@ -1659,7 +1646,7 @@ def _(
     position: Tensor | None,
     cu_seqlens: Tensor | None,
     grid: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[(Tensor,) * 12]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
@@ -1677,47 +1664,34 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, _W1, _W2, _W1_momentum, _W2_momentum, position, cu_seqlens, grid, _ = inputs
-    _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, _W1_last, _W2_last, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at = output
+    q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, _W1, _W2, _W1_momentum, _W2_momentum, position, cu_seqlens, grid, _save = inputs
+    (
+        _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, _W1_last, _W2_last, beta_end, reach_end, G_end, m_end,
+        n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
+    ) = output  # fmt: skip
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens)
+    ctx.save_for_backward(
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
+    )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens = ctx.saved_tensors
+    (
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
+    ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, d_W1_last, d_W2_last = (x.contiguous() for x in gradients[:7])
-    d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next, d_W2_momentum_next = backward_op(
-        q,
-        k,
-        v,
-        log_alpha,
-        eta,
-        log_mu,
-        ln_weight,
-        ln_bias,
-        beta_end,
-        reach_end,
-        G_end,
-        m_end,
-        n_end,
-        reach,
-        d2,
-        W1_at,
-        W1_momentum_at,
-        W2_at,
-        W2_momentum_at,
-        d_o,
-        d_W1,
-        d_W2,
-        d_W1_momentum,
-        d_W2_momentum,
-        d_W1_last,
-        d_W2_last,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    gradients_of = backward_op(
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, d_W1_last, d_W2_last, position,
+        cu_seqlens, ctx.grid,
+    )  # fmt: skip
+    (
+        d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,
+        d_W2_momentum_next,
+    ) = gradients_of  # fmt: skip
     return (
         d_q,
         d_k,
@@ -1762,7 +1736,7 @@ def resume_forward_op(
     grid: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at."""
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -1838,8 +1812,8 @@ def resume_backward_op(
     position: Tensor | None,
     cu_seqlens: Tensor | None,
     grid: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next, d_W2_momentum_next, d_W1_start, d_W2_start."""
+) -> tuple[(Tensor,) * 14]:
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
@@ -1860,7 +1834,10 @@ def resume_backward_op(
         ln_bias, ln_weight, log_alpha, log_mu, q, v, d_W1_next, d_W1_momentum_next, d_W1_start, d_W2_next, d_W2_momentum_next,
         d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_q, d_v,
     ))  # fmt: skip
-    return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next, d_W2_momentum_next, d_W1_start, d_W2_start
+    return (
+        d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,
+        d_W2_momentum_next, d_W1_start, d_W2_start,
+    )  # fmt: skip
 
 
 @resume_backward_op.register_fake
@@ -1887,7 +1864,7 @@ def _(
     position: Tensor | None,
     cu_seqlens: Tensor | None,
     grid: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[(Tensor,) * 14]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
@@ -1903,44 +1880,40 @@ def _(
     d_W2_momentum_next = sizes.per_sequence("NV")
     d_W1_start = sizes.per_sequence("KN")
     d_W2_start = sizes.per_sequence("NV")
-    return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next, d_W2_momentum_next, d_W1_start, d_W2_start
+    return (
+        d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,
+        d_W2_momentum_next, d_W1_start, d_W2_start,
+    )  # fmt: skip
 
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, _W1, _W2, _W1_momentum, _W2_momentum, W1_start, W2_start, position, cu_seqlens, grid, _ = inputs
+    (
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, _W1, _W2, _W1_momentum, _W2_momentum, W1_start, W2_start, position,
+        cu_seqlens, grid, _save,
+    ) = inputs  # fmt: skip
     _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens)
+    ctx.save_for_backward(
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
+        position, cu_seqlens,
+    )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens = ctx.saved_tensors
+    (
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
+        position, cu_seqlens,
+    ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum = (x.contiguous() for x in gradients[:5])
-    d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next, d_W2_momentum_next, d_W1_start, d_W2_start = resume_backward_op(
-        q,
-        k,
-        v,
-        log_alpha,
-        eta,
-        log_mu,
-        ln_weight,
-        ln_bias,
-        W1_start,
-        W2_start,
-        W1_at,
-        W1_momentum_at,
-        W2_at,
-        W2_momentum_at,
-        d_o,
-        d_W1,
-        d_W2,
-        d_W1_momentum,
-        d_W2_momentum,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    gradients_of = resume_backward_op(
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
+        d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, position, cu_seqlens, ctx.grid,
+    )  # fmt: skip
+    (
+        d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,
+        d_W2_momentum_next, d_W1_start, d_W2_start,
+    ) = gradients_of  # fmt: skip
     return (
         d_q,
         d_k,

@@ -24,13 +24,13 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = CHUNK  # tokens that are computed at once
 OPTIONS = {
-    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -156,12 +156,12 @@ def dot_nt(a, b, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    W_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W_next_ptr, d_ptr, W_at_ptr, W_last_ptr, position_ptr, cu_ptr,
-    T, members,
+    W_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W_next_ptr, rstd_ptr, s1_ptr, W_at_ptr, W_last_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W, d: one tile after another."""
+    """W, rstd, s1: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -180,8 +180,6 @@ def main(
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
         if i == tiles - 1:
             store_tile(W_last_ptr, n * H + h, at_k, at_v, K, V, W)
-
-        # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         f = dot(k, W, DOT)  # f = k W[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
@@ -193,9 +191,11 @@ def main(
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        s1 = tl.sum(t1 * centred, 1)  # s₁ = Σ_v t₁ · f̃
+        store_row(s1_ptr, (slot + i) * H + h, r, C, s1)
+        store_row(rstd_ptr, (slot + i) * H + h, r, C, rstd)
+        t2 = rstd[:, None] * t1 - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-        store_tile(d_ptr, (slot + i) * H + h, r, at_v, C, V, d)
 
         # the state behind the tile
         eta = load_numbers(eta_ptr, at_row, row, here)
@@ -207,7 +207,8 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W_at_ptr, d_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s1_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T,
+    members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -234,12 +235,24 @@ def read(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
-    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    f = dot(k, W, DOT)  # f = k W[0]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    s1 = load_row(s1_ptr, index * H + h, r, C)
+    t2 = rstd[:, None] * t1 - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
     read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    x20 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x20 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x11 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x23 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x23 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -247,12 +260,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, centred_ptr, rstd_ptr, t1_ptr, t5_ptr,
-    s1_ptr, s2_ptr, s3_ptr, t19_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s1_ptr, v_ptr, centred_ptr, t1_ptr,
+    s2_ptr, s3_ptr, s4_ptr, t19_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """centred, rstd, t1, t5, s1, s2, s3, t19, s6, s7, d_q: every tile on its own."""
+    """centred, t1, s2, s3, s4, t19, s7, s8, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -277,12 +290,8 @@ def pre(
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
 
-    # rstd
-    x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-
     # t1
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -290,72 +299,69 @@ def pre(
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
 
-    # t5
-    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    store_row(t5_ptr, index * H + h, r, C, t5)
-
-    # s1
+    # s2
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     eta = load_numbers(eta_ptr, at_row, row, here)
     P = tl.where(causal, eta[None, :] * t4, 0.0)  # P = causal(t₄ · η)
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    s1 = load_row(s1_ptr, index * H + h, r, C)
+    t2 = rstd[:, None] * t1 - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
     read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
-    x24 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x24 / V  # mean(f) = Σ_v f / V
+    x23 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x23 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x27 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x27 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x29 = t3 * read_centred
-    x30 = tl.sum(x29, 1)
+    x26 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x26 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x28 = t3 * read_centred
+    x29 = tl.sum(x28, 1)
     t6 = (
         read_rstd[:, None] * t3
-        - x30[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x29[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     t7 = t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V  # t₇ = t₆ − Σ_v t₆ / V
-    s1 = dot_tn(q, t7, DOT)  # s₁ = qᵀ t₇
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-
-    # s2
-    t8 = -t7  # t₈ = −t₇
-    s2 = dot_tn(P, t8, DOT)  # s₂ = Pᵀ t₈
-    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
+    s2 = dot_tn(q, t7, DOT)  # s₂ = qᵀ t₇
+    store_tile(s2_ptr, index * H + h, at_k, at_v, K, V, s2)
 
     # s3
-    x36 = dot_nt(t8, tl.where((at_v < V)[None, :], d, 0.0), DOT)
-    t18 = tl.where(causal, x36, 0.0)  # t₁₈ = causal(t₈ dᵀ)
-    s3 = tl.sum(t18 * t4, 0)  # s₃ = Σ_c t₁₈ · t₄
-    store_row(s3_ptr, index * H + h, r, C, s3)
+    t8 = -t7  # t₈ = −t₇
+    s3 = dot_tn(P, t8, DOT)  # s₃ = Pᵀ t₈
+    store_tile(s3_ptr, index * H + h, r, at_v, C, V, s3)
+
+    # s4
+    x35 = dot_nt(t8, tl.where((at_v < V)[None, :], d, 0.0), DOT)
+    t18 = tl.where(causal, x35, 0.0)  # t₁₈ = causal(t₈ dᵀ)
+    s4 = tl.sum(t18 * t4, 0)  # s₄ = Σ_c t₁₈ · t₄
+    store_row(s4_ptr, index * H + h, r, C, s4)
 
     # t19
     t19 = eta[None, :] * t18  # t₁₉ = t₁₈ · η
     store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
 
-    # s6
-    s6 = tl.sum(d_o.to(tl.float32), 0)  # s₆ = Σ_c d_o
-    store_row(s6_ptr, index * H + h, at_v, V, s6)
-
     # s7
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    s7 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₇ = Σ_c d_o · f̂
+    s7 = tl.sum(d_o.to(tl.float32), 0)  # s₇ = Σ_c d_o
     store_row(s7_ptr, index * H + h, at_v, V, s7)
 
+    # s8
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s8 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₈ = Σ_c d_o · f̂
+    store_row(s8_ptr, index * H + h, at_v, V, s8)
+
     # the gradient of q
-    x43 = d_o.to(tl.float32) + dot(t19, k, DOT) + dot_nt(t7, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x43)
+    x42 = d_o.to(tl.float32) + dot(t19, k, DOT) + dot_nt(t7, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x42)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    centred_ptr, d_W_ptr, eta_ptr, k_ptr, ln_weight_ptr, rstd_ptr, s1_ptr, s2_ptr, t1_ptr, t5_ptr, d_W_next_ptr, s4_ptr,
-    t12_ptr, s5_ptr, d_W_at_ptr, d_W_last_ptr, position_ptr, cu_ptr, T, members,
+    centred_ptr, d_W_ptr, eta_ptr, k_ptr, ln_weight_ptr, rstd_ptr, s1_ptr, s2_ptr, s3_ptr, t1_ptr, d_W_next_ptr, s5_ptr,
+    t12_ptr, s6_ptr, d_W_at_ptr, d_W_last_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, s4, t12, s5: from the last tile to the first."""
+    """d_W, s5, t12, s6: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -374,17 +380,17 @@ def seq(
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
 
         # the gradient of W
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_v, C, V)
         t9 = -d_W  # t₉ = −d_W
         t10 = dot(k, t9, DOT)  # t₁₀ = k t₉
         eta = load_numbers(eta_ptr, at_row, row, here)
-        x8 = eta[:, None] * t10 + s2.to(tl.float32)
-        s4 = tl.sum(x8 / V, 1)  # s₄ = Σ_v (η · t₁₀ + s₂) / V
-        t11 = x8 - s4[:, None]  # t₁₁ = (η · t₁₀ + s₂) − s₄
+        x8 = eta[:, None] * t10 + s3.to(tl.float32)
+        s5 = tl.sum(x8 / V, 1)  # s₅ = Σ_v (η · t₁₀ + s₃) / V
+        t11 = x8 - s5[:, None]  # t₁₁ = (η · t₁₀ + s₃) − s₅
         rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        t5 = load_row(t5_ptr, (slot + i) * H + h, r, C)
+        s1 = load_row(s1_ptr, (slot + i) * H + h, r, C)
         centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         x14 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t11 * centred.to(tl.float32) / V
         t12 = -tl.sum(x14, 1)  # t₁₂ = −Σ_v r³ · t₁₁ · f̃ / V
@@ -392,25 +398,25 @@ def seq(
         t13 = rstd[:, None] * t11 + t12[:, None] * centred.to(tl.float32)  # t₁₃ = r · t₁₁ + t₁₂ · f̃
         t14 = ln_weight[None, :] * t13  # t₁₄ = t₁₃ · w
         t15 = ln_weight[None, :] * t14  # t₁₅ = t₁₄ · w
-        x20 = t11 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        s5 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x20, 1) + tl.sum(t15 * centred.to(tl.float32), 1)) / V
+        x20 = t11 * (t1.to(tl.float32) - 3 * s1[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        s6 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x20, 1) + tl.sum(t15 * centred.to(tl.float32), 1)) / V
         t16 = (
-            2 * s5[:, None] * centred.to(tl.float32)
+            2 * s6[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t15
             + t12[:, None] * t1.to(tl.float32)
-            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t11 / V
+            - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t11 / V
         )  # fmt: skip
         t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-        d_W_next = s1.to(tl.float32) + d_W + dot_tn(k, t17, DOT)
+        d_W_next = s2.to(tl.float32) + d_W + dot_tn(k, t17, DOT)
 
-        # s4
-        store_row(s4_ptr, (slot + i) * H + h, r, C, s4)
+        # s5
+        store_row(s5_ptr, (slot + i) * H + h, r, C, s5)
 
         # t12
         store_row(t12_ptr, (slot + i) * H + h, r, C, t12)
 
-        # s5
-        store_row(s5_ptr, (slot + i) * H + h, r, C, s5)
+        # s6
+        store_row(s6_ptr, (slot + i) * H + h, r, C, s6)
         d_W = tl.where((at_v < V)[None, :], d_W_next, 0.0)
         if lane == 0:
             d_W += load_tile(d_W_last_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
@@ -420,8 +426,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
-    s6_ptr, s7_ptr, t12_ptr, t19_ptr, t5_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
+    W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s1_ptr, s3_ptr, s4_ptr, s5_ptr,
+    s6_ptr, s7_ptr, s8_ptr, t12_ptr, t19_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
     position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -443,7 +449,7 @@ def post(
     at_row, row = t * H + h, r * H
 
     # the gradient of eta
-    s3 = load_row(s3_ptr, index * H + h, r, C)
+    s4 = load_row(s4_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t9 = -d_W_at.to(tl.float32)  # t₉ = −d_W_at
@@ -458,27 +464,27 @@ def post(
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t5 = load_row(t5_ptr, index * H + h, r, C)
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    s1 = load_row(s1_ptr, index * H + h, r, C)
+    t2 = rstd[:, None] * t1 - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-    d_eta = s3 + tl.sum(t10 * d, 1)
+    d_eta = s4 + tl.sum(t10 * d, 1)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
     # the gradient of k
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    s3 = load_tile(s3_ptr, index * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    s4 = load_row(s4_ptr, index * H + h, r, C)
-    t11 = (eta[:, None] * t10 + s2.to(tl.float32)) - s4[:, None]  # t₁₁ = (η · t₁₀ + s₂) − s₄
+    s5 = load_row(s5_ptr, index * H + h, r, C)
+    t11 = (eta[:, None] * t10 + s3.to(tl.float32)) - s5[:, None]  # t₁₁ = (η · t₁₀ + s₃) − s₅
     t12 = load_row(t12_ptr, index * H + h, r, C)
     t13 = rstd[:, None] * t11 + t12[:, None] * centred  # t₁₃ = r · t₁₁ + t₁₂ · f̃
     t14 = ln_weight[None, :] * t13  # t₁₄ = t₁₃ · w
     t15 = ln_weight[None, :] * t14  # t₁₅ = t₁₄ · w
-    s5 = load_row(s5_ptr, index * H + h, r, C)
+    s6 = load_row(s6_ptr, index * H + h, r, C)
     t16 = (
-        2 * s5[:, None] * centred
+        2 * s6[:, None] * centred
         + rstd[:, None] * t15
         + t12[:, None] * t1
-        - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t11 / V
+        - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t11 / V
     )  # fmt: skip
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
     t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
@@ -488,12 +494,12 @@ def post(
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of ln_bias
-    s6 = load_row(s6_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s6 + tl.sum(t14, 0))
+    s7 = load_row(s7_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s7 + tl.sum(t14, 0))
 
     # the gradient of ln_weight
-    s7 = load_row(s7_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s7 + tl.sum(t13 * e, 0) + tl.sum(t14 * normal, 0))
+    s8 = load_row(s8_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s8 + tl.sum(t13 * e, 0) + tl.sum(t14 * normal, 0))
 
     # the gradient of v
     d_v = -t14
@@ -769,21 +775,22 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W_next, W_last, W_at."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     W_next = sizes.per_sequence("KV")
-    d = sizes.per_slot("CV", narrow=True)
+    rstd = sizes.per_slot("C", narrow=False)
+    s1 = sizes.per_slot("C", narrow=False)
     W_at = sizes.per_slot("KV", narrow=True)
     W_last = sizes.per_sequence("KV")
     o = sizes.rows("V")
     launch_main(sizes, (
-        W, eta, k, ln_bias, ln_weight, v, W_next, d, W_at, W_last,
+        W, eta, k, ln_bias, ln_weight, v, W_next, rstd, s1, W_at, W_last,
     ))  # fmt: skip
     launch_read(sizes, (
-        W_at, d, eta, k, ln_bias, ln_weight, q, o,
+        W_at, eta, k, ln_bias, ln_weight, q, rstd, s1, v, o,
     ))  # fmt: skip
-    return o, W_next, W_last, W_at
+    return o, W_next, W_last, rstd, s1, W_at
 
 
 @forward_op.register_fake
@@ -799,13 +806,15 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     W_last = sizes.per_sequence("KV")
+    rstd = sizes.per_slot("C", narrow=False)
+    s1 = sizes.per_slot("C", narrow=False)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, W_last, W_at
+    return o, W_next, W_last, rstd, s1, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -816,6 +825,8 @@ def backward_op(
     eta: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
+    rstd: Tensor,
+    s1: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -824,23 +835,21 @@ def backward_op(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next."""
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     centred = sizes.per_slot("CV", narrow=False)
-    rstd = sizes.per_slot("C", narrow=False)
     t1 = sizes.per_slot("CV", narrow=False)
-    t5 = sizes.per_slot("C", narrow=False)
-    s1 = sizes.per_slot("KV", narrow=False)
-    s2 = sizes.per_slot("CV", narrow=False)
-    s3 = sizes.per_slot("C", narrow=False)
+    s2 = sizes.per_slot("KV", narrow=False)
+    s3 = sizes.per_slot("CV", narrow=False)
+    s4 = sizes.per_slot("C", narrow=False)
     t19 = sizes.per_slot("CC", narrow=True)
-    s6 = sizes.per_slot("V", narrow=False)
     s7 = sizes.per_slot("V", narrow=False)
+    s8 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
     d_W_next = sizes.per_sequence("KV")
-    s4 = sizes.per_slot("C", narrow=False)
-    t12 = sizes.per_slot("C", narrow=False)
     s5 = sizes.per_slot("C", narrow=False)
+    t12 = sizes.per_slot("C", narrow=False)
+    s6 = sizes.per_slot("C", narrow=False)
     d_W_at = sizes.per_slot("KV", narrow=True)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
@@ -848,13 +857,13 @@ def backward_op(
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        W_at, d_o, eta, k, ln_bias, ln_weight, q, v, centred, rstd, t1, t5, s1, s2, s3, t19, s6, s7, d_q,
+        W_at, d_o, eta, k, ln_bias, ln_weight, q, rstd, s1, v, centred, t1, s2, s3, s4, t19, s7, s8, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
-        centred, d_W, eta, k, ln_weight, rstd, s1, s2, t1, t5, d_W_next, s4, t12, s5, d_W_at, d_W_last,
+        centred, d_W, eta, k, ln_weight, rstd, s1, s2, s3, t1, d_W_next, s5, t12, s6, d_W_at, d_W_last,
     ))  # fmt: skip
     launch_post(sizes, (
-        W_at, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s2, s3, s4, s5, s6, s7, t12, t19, t5, v, d_eta, d_k, d_ln_bias,
+        W_at, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s1, s3, s4, s5, s6, s7, s8, t12, t19, v, d_eta, d_k, d_ln_bias,
         d_ln_weight, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next
@@ -868,6 +877,8 @@ def _(
     eta: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
+    rstd: Tensor,
+    s1: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -888,31 +899,18 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, eta, ln_weight, ln_bias, _W, position, cu_seqlens, grid, _ = inputs
-    _o, _W_next, _W_last, W_at = output
+    q, k, v, eta, ln_weight, ln_bias, _W, position, cu_seqlens, grid, _save = inputs
+    _o, _W_next, _W_last, rstd, s1, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, rstd, s1, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, eta, ln_weight, ln_bias, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, eta, ln_weight, ln_bias, rstd, s1, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W, d_W_last = (x.contiguous() for x in gradients[:3])
-    d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next = backward_op(
-        q,
-        k,
-        v,
-        eta,
-        ln_weight,
-        ln_bias,
-        W_at,
-        d_o,
-        d_W,
-        d_W_last,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    gradients_of = backward_op(q, k, v, eta, ln_weight, ln_bias, rstd, s1, W_at, d_o, d_W, d_W_last, position, cu_seqlens, ctx.grid)
+    d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next = gradients_of
     return (
         d_q,
         d_k,
@@ -946,7 +944,7 @@ def resume_forward_op(
     grid: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns o, W_next, W_at."""
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
@@ -995,7 +993,7 @@ def resume_backward_op(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next, d_W_start."""
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_W_next = sizes.per_sequence("KV")
     d_W_start = sizes.per_sequence("KV")
@@ -1041,7 +1039,7 @@ def _(
 
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, eta, ln_weight, ln_bias, _W, W_start, position, cu_seqlens, grid, _ = inputs
+    q, k, v, eta, ln_weight, ln_bias, _W, W_start, position, cu_seqlens, grid, _save = inputs
     _o, _W_next, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W_start, W_at, position, cu_seqlens)
@@ -1051,21 +1049,8 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, eta, ln_weight, ln_bias, W_start, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next, d_W_start = resume_backward_op(
-        q,
-        k,
-        v,
-        eta,
-        ln_weight,
-        ln_bias,
-        W_start,
-        W_at,
-        d_o,
-        d_W,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    gradients_of = resume_backward_op(q, k, v, eta, ln_weight, ln_bias, W_start, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next, d_W_start = gradients_of
     return (
         d_q,
         d_k,

@@ -24,14 +24,14 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
 OPTIONS = {
-    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "seq": ((1073741824, 8, 1, 64, 255),),
+    "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -296,11 +296,11 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W1_at_ptr, W2_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t1_ptr, t5_ptr,
-    t6_ptr, d1_ptr, position_ptr, cu_ptr, T, members,
+    t6_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t1, t5, t6, d1: every tile on its own."""
+    """z1, h1, centred, rstd, t1, t5, t6: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -356,10 +356,6 @@ def pre(
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
     store_tile(t6_ptr, index * H + h, r, at_n, C, N, t6)
-
-    # d1
-    d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
-    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -567,9 +563,9 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s6_ptr, s7_ptr,
-    s8_ptr, s9_ptr, t18_ptr, t23_ptr, t28_ptr, t30_ptr, t5_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, centred_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s6_ptr,
+    s7_ptr, s8_ptr, s9_ptr, t18_ptr, t23_ptr, t28_ptr, t30_ptr, t5_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -608,20 +604,23 @@ def post(
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t15 = -d_W1_at.to(tl.float32)  # t₁₅ = −d_W1_at
     t16 = dot(k, t15, DOT)  # t₁₆ = k t₁₅
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    x20 = s6 + s7 + tl.sum(t18.to(tl.float32) * d2, 1) + tl.sum(t16 * d1.to(tl.float32), 1)
-    store_numbers(d_eta_ptr, at_row, row, here, x20)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
+    x24 = s6 + s7 + tl.sum(t18.to(tl.float32) * d2, 1) + tl.sum(t16 * d1, 1)
+    store_numbers(d_eta_ptr, at_row, row, here, x24)
 
     # the gradient of k
     t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
     t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
     t28 = load_tile(t28_ptr, index * H + h, r, at_n, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t30 = load_tile(t30_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    x28 = dot_tn(t30, q, DOT) + dot_nt(eta[:, None] * d1.to(tl.float32), t15, DOT)
-    d_k = t24 + dot_nt(t28, W1, DOT) + x28
+    x31 = dot_tn(t30, q, DOT) + dot_nt(eta[:, None] * d1, t15, DOT)
+    d_k = t24 + dot_nt(t28, W1, DOT) + x31
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of ln_bias
@@ -630,8 +629,8 @@ def post(
 
     # the gradient of ln_weight
     s9 = load_row(s9_ptr, index * H + h, at_v, V)
-    x32 = s9 + tl.sum(t23.to(tl.float32) * e, 0) + tl.sum(t24 * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x32)
+    x35 = s9 + tl.sum(t23.to(tl.float32) * e, 0) + tl.sum(t24 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x35)
 
     # the gradient of v
     d_v = -t24
@@ -960,11 +959,11 @@ def forward_op(
     grid: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W1_last, W2_last, d2, W1_at, W2_at."""
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
-    d2 = sizes.per_slot("CV", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
@@ -1000,7 +999,7 @@ def _(
     W2_next = sizes.per_sequence("NV")
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
-    d2 = sizes.per_slot("CV", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     return o, W1_next, W2_next, W1_last, W2_last, d2, W1_at, W2_at
@@ -1026,7 +1025,7 @@ def backward_op(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next."""
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     z1 = sizes.per_slot("CN", narrow=False)
     h1 = sizes.per_slot("CN", narrow=True)
@@ -1035,7 +1034,6 @@ def backward_op(
     t1 = sizes.per_slot("CV", narrow=False)
     t5 = sizes.per_slot("C", narrow=False)
     t6 = sizes.per_slot("CN", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
     s1 = sizes.per_slot("KN", narrow=False)
     s2 = sizes.per_slot("CN", narrow=False)
     s3 = sizes.per_slot("CN", narrow=False)
@@ -1059,7 +1057,7 @@ def backward_op(
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        W1_at, W2_at, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t1, t5, t6, d1,
+        W1_at, W2_at, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t1, t5, t6,
     ))  # fmt: skip
     launch_pre2(sizes, (
         W1_at, W2_at, d2, d_o, eta, k, ln_weight, q, s1, s2, s3, s4, s5, s6, s7, t30, s8, s9, d_q,
@@ -1069,8 +1067,8 @@ def backward_op(
         t18, t23, t28, d_W1_at, d_W1_last, d_W2_last,
     ))  # fmt: skip
     launch_post(sizes, (
-        W1_at, centred, d1, d_W1_at, eta, k, ln_bias, ln_weight, q, rstd, s6, s7, s8, s9, t18, t23, t28, t30, t5, v, d_eta, d_k,
-        d_ln_bias, d_ln_weight, d_v,
+        W1_at, W2_at, centred, d_W1_at, eta, k, ln_bias, ln_weight, q, rstd, s6, s7, s8, s9, t18, t23, t28, t30, t5, v, d_eta,
+        d_k, d_ln_bias, d_ln_weight, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
 
@@ -1108,7 +1106,7 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, eta, ln_weight, ln_bias, _W1, _W2, position, cu_seqlens, grid, _ = inputs
+    q, k, v, eta, ln_weight, ln_bias, _W1, _W2, position, cu_seqlens, grid, _save = inputs
     _o, _W1_next, _W2_next, _W1_last, _W2_last, d2, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, d2, W1_at, W2_at, position, cu_seqlens)
@@ -1118,25 +1116,11 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, eta, ln_weight, ln_bias, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2, d_W1_last, d_W2_last = (x.contiguous() for x in gradients[:5])
-    d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next = backward_op(
-        q,
-        k,
-        v,
-        eta,
-        ln_weight,
-        ln_bias,
-        d2,
-        W1_at,
-        W2_at,
-        d_o,
-        d_W1,
-        d_W2,
-        d_W1_last,
-        d_W2_last,
-        position,
-        cu_seqlens,
+    gradients_of = backward_op(
+        q, k, v, eta, ln_weight, ln_bias, d2, W1_at, W2_at, d_o, d_W1, d_W2, d_W1_last, d_W2_last, position, cu_seqlens,
         ctx.grid,
-    )
+    )  # fmt: skip
+    d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next = gradients_of
     return (
         d_q,
         d_k,
@@ -1173,7 +1157,7 @@ def resume_forward_op(
     grid: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W1_at, W2_at."""
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -1231,7 +1215,7 @@ def resume_backward_op(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start."""
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_W1_next = sizes.per_sequence("KN")
     d_W1_start = sizes.per_sequence("KN")
@@ -1284,7 +1268,7 @@ def _(
 
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, eta, ln_weight, ln_bias, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _ = inputs
+    q, k, v, eta, ln_weight, ln_bias, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
     _o, _W1_next, _W2_next, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens)
@@ -1294,24 +1278,10 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
-    d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start = resume_backward_op(
-        q,
-        k,
-        v,
-        eta,
-        ln_weight,
-        ln_bias,
-        W1_start,
-        W2_start,
-        W1_at,
-        W2_at,
-        d_o,
-        d_W1,
-        d_W2,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    gradients_of = resume_backward_op(
+        q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
+    )  # fmt: skip
+    d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (
         d_q,
         d_k,

@@ -24,15 +24,15 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "main": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "seq": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "post": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
+    "main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "seq": ((1073741824, 8, 1, 64, 255),),
+    "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -199,11 +199,11 @@ def sum_before(x, r):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, G_ptr, position_ptr, cu_ptr, T, members,
+    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, G_end, G: every tile on its own."""
+    """beta_end, G_end: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -211,8 +211,6 @@ def prep(
     if i >= tiles:
         return
     r = tl.arange(0, BC)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -227,12 +225,6 @@ def prep(
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
-
-    # G
-    x5 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    D_alpha = tl.where(causal, tl.exp(x5), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    store_tile(G_ptr, index * H + h, r, r, C, C, G)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -302,7 +294,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
+    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
     cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -318,6 +310,8 @@ def read(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -330,9 +324,12 @@ def read(
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    x7 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    D_alpha = tl.where(causal, tl.exp(x7), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = G.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
+    P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
@@ -340,12 +337,12 @@ def read(
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    P2 = G.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
     read_f = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x24 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -354,11 +351,11 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W1_at_ptr, W2_at_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t7_ptr,
-    t1_ptr, t8_ptr, t9_ptr, d1_ptr, position_ptr, cu_ptr, T, members,
+    t1_ptr, t8_ptr, t9_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t7, t1, t8, t9, d1: every tile on its own."""
+    """z1, h1, centred, rstd, t7, t1, t8, t9: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -420,10 +417,6 @@ def pre(
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
     store_tile(t9_ptr, index * H + h, r, at_n, C, N, t9)
-
-    # d1
-    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
-    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -654,10 +647,10 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t25_ptr, t30_ptr, t36_ptr,
-    t40_ptr, t7_ptr, t8_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members,
+    G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t25_ptr, t30_ptr, t36_ptr, t40_ptr, t7_ptr,
+    t8_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -705,8 +698,12 @@ def post(
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t21 = -d_W1_at.to(tl.float32)  # t₂₁ = −d_W1_at
     t22 = dot(k, t21, DOT)  # t₂₂ = k t₂₁
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    t39 = tl.sum(t25.to(tl.float32) * d2, 1) + tl.sum(t22 * d1.to(tl.float32), 1)  # t₃₉ = Σ_v t₂₅ · d₂ + Σ_n t₂₂ · d₁
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+    t39 = tl.sum(t25.to(tl.float32) * d2, 1) + tl.sum(t22 * d1, 1)  # t₃₉ = Σ_v t₂₅ · d₂ + Σ_n t₂₂ · d₁
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t23 = sum_after(decay_alpha, r)  # t₂₃ = Σ_{l>t} log α
@@ -716,12 +713,11 @@ def post(
     # the gradient of k
     t32 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t31  # t₃₂ = (0 if √(t₇) > δ else 2) · t₃₁
     t36 = load_tile(t36_ptr, index * H + h, r, at_n, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t40 = load_tile(t40_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
-    x37 = dot_tn(t40, q, DOT) + dot_nt(G_end[:, None] * d1.to(tl.float32), t21, DOT)
-    d_k = t32 + dot_nt(t36, W1, DOT) + x37
+    x40 = dot_tn(t40, q, DOT) + dot_nt(G_end[:, None] * d1, t21, DOT)
+    d_k = t32 + dot_nt(t36, W1, DOT) + x40
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of ln_bias
@@ -730,23 +726,22 @@ def post(
 
     # the gradient of ln_weight
     s8 = load_row(s8_ptr, index * H + h, at_v, V)
-    x41 = s8 + tl.sum(t30.to(tl.float32) * du, 0) + tl.sum(t32 * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x41)
+    x44 = s8 + tl.sum(t30.to(tl.float32) * du, 0) + tl.sum(t32 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x44)
 
     # the gradient of log_alpha
     s9 = load_row(s9_ptr, index * H + h, r, C)
     s10 = load_row(s10_ptr, index * H + h, r, C)
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    x46 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
-    x47 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    x48 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    x49 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x49 = sum_before(t39 * G_end, r)
-    x50 = tl.sum(x46, 0)
-    x51 = tl.sum(x47, 0)
-    x52 = beta_end * (x50 + x51)
-    x53 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s9 + s10 + x49 + x52)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x53)
+    x51 = sum_before(t39 * G_end, r)
+    x52 = tl.sum(x48, 0)
+    x53 = tl.sum(x49, 0)
+    x54 = beta_end * (x52 + x53)
+    x55 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s9 + s10 + x51 + x54)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x55)
 
     # the gradient of v
     d_v = -t32
@@ -848,7 +843,7 @@ def resume_backward(
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_start, d_W2, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_q, d_v: from the last tile to the first."""
+    """d_W1, d_W1_start, d_W2, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_q, …: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -1126,27 +1121,26 @@ def forward_op(
     grid: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, d2, W1_at, W2_at."""
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
-    G = sizes.per_slot("CC", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
-    d2 = sizes.per_slot("CV", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
     o = sizes.rows("V")
     launch_prep(sizes, (
-        eta, log_alpha, beta_end, G_end, G,
+        eta, log_alpha, beta_end, G_end,
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W2, beta_end, delta, k, ln_bias, ln_weight, v, W1_next, W2_next, d2, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
     launch_read(sizes, (
-        G, W1_at, W2_at, d2, k, ln_bias, ln_weight, log_alpha, q, o,
+        W1_at, W2_at, d2, eta, k, ln_bias, ln_weight, log_alpha, q, o,
     ))  # fmt: skip
     return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, d2, W1_at, W2_at
 
@@ -1176,7 +1170,7 @@ def _(
     W2_last = sizes.per_sequence("NV")
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, d2, W1_at, W2_at
@@ -1206,7 +1200,7 @@ def backward_op(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next."""
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     z1 = sizes.per_slot("CN", narrow=False)
     h1 = sizes.per_slot("CN", narrow=True)
@@ -1216,7 +1210,6 @@ def backward_op(
     t1 = sizes.per_slot("CV", narrow=False)
     t8 = sizes.per_slot("C", narrow=False)
     t9 = sizes.per_slot("CN", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
     s1 = sizes.per_slot("KN", narrow=False)
     s2 = sizes.per_slot("CN", narrow=False)
     s3 = sizes.per_slot("CN", narrow=False)
@@ -1244,7 +1237,7 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        W1_at, W2_at, delta, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t7, t1, t8, t9, d1,
+        W1_at, W2_at, delta, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t7, t1, t8, t9,
     ))  # fmt: skip
     launch_pre2(sizes, (
         W1_at, W2_at, d2, d_o, eta, k, ln_weight, log_alpha, q, s1, s2, s3, s4, s5, s6, t40, s7, s8, s9, s10, d_q,
@@ -1254,8 +1247,8 @@ def backward_op(
         d_W1_next, d_W2_next, t30, t25, t36, d_W1_at, d_W2_at, d_W1_last, d_W2_last,
     ))  # fmt: skip
     launch_post(sizes, (
-        G_end, W1_at, W2_at, centred, d1, d_W1_at, d_W2_at, delta, k, ln_bias, ln_weight, log_alpha, q, rstd, s10, s6, s7, s8,
-        s9, t25, t30, t36, t40, t7, t8, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
+        G_end, W1_at, W2_at, centred, d_W1_at, d_W2_at, delta, k, ln_bias, ln_weight, log_alpha, q, rstd, s10, s6, s7, s8, s9,
+        t25, t30, t36, t40, t7, t8, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
 
@@ -1299,7 +1292,7 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, _W1, _W2, position, cu_seqlens, grid, _ = inputs
+    q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, _W1, _W2, position, cu_seqlens, grid, _save = inputs
     _o, _W1_next, _W2_next, _W1_last, _W2_last, beta_end, G_end, d2, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, beta_end, G_end, d2, W1_at, W2_at, position, cu_seqlens)
@@ -1309,29 +1302,11 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, beta_end, G_end, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2, d_W1_last, d_W2_last = (x.contiguous() for x in gradients[:5])
-    d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next = backward_op(
-        q,
-        k,
-        v,
-        log_alpha,
-        eta,
-        delta,
-        ln_weight,
-        ln_bias,
-        beta_end,
-        G_end,
-        d2,
-        W1_at,
-        W2_at,
-        d_o,
-        d_W1,
-        d_W2,
-        d_W1_last,
-        d_W2_last,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    gradients_of = backward_op(
+        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, beta_end, G_end, d2, W1_at, W2_at, d_o, d_W1, d_W2, d_W1_last,
+        d_W2_last, position, cu_seqlens, ctx.grid,
+    )  # fmt: skip
+    d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next = gradients_of
     return (
         d_q,
         d_k,
@@ -1372,7 +1347,7 @@ def resume_forward_op(
     grid: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns o, W1_next, W2_next, W1_at, W2_at."""
+    """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -1433,8 +1408,8 @@ def resume_backward_op(
     position: Tensor | None,
     cu_seqlens: Tensor | None,
     grid: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Returns d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start."""
+) -> tuple[(Tensor,) * 12]:
+    """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_W1_next = sizes.per_sequence("KN")
     d_W1_start = sizes.per_sequence("KN")
@@ -1475,7 +1450,7 @@ def _(
     position: Tensor | None,
     cu_seqlens: Tensor | None,
     grid: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[(Tensor,) * 12]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
@@ -1493,7 +1468,7 @@ def _(
 
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _ = inputs
+    q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
     _o, _W1_next, _W2_next, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens)
@@ -1503,26 +1478,11 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
-    d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start = resume_backward_op(
-        q,
-        k,
-        v,
-        log_alpha,
-        eta,
-        delta,
-        ln_weight,
-        ln_bias,
-        W1_start,
-        W2_start,
-        W1_at,
-        W2_at,
-        d_o,
-        d_W1,
-        d_W2,
-        position,
-        cu_seqlens,
-        ctx.grid,
-    )
+    gradients_of = resume_backward_op(
+        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, d_o, d_W1, d_W2, position,
+        cu_seqlens, ctx.grid,
+    )  # fmt: skip
+    d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (
         d_q,
         d_k,

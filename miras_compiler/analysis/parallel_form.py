@@ -52,7 +52,9 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
     spec = rule.spec
     on_cycle: frozenset[str] = graph.graph["recurrence"]
     surprises = [node for node in graph if graph.nodes[node]["group"] in ("memory", "surprise") and node in on_cycle]
-    culprit = next(iter(nonlinear_values(rule, graph)), None)
+    culprits = nonlinear_values(rule, graph)
+    elsewhere = [value for value in culprits if not _is_row_wise(spec, graph, value)]
+    culprit = next(iter(elsewhere or culprits), None)
     if spec.optimizer.momentum and (channels := [gate for gate in ("alpha", "alpha_value", "eta") if gate_axes(spec, gate)]):
         where = spec.where(f"gates.{channels[0]}")
         reason = (
@@ -77,7 +79,7 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
         where = spec.where("attentional_bias")
         reason = f"the surprise is affine in the state (attentional_bias {spec.attentional_bias.kind}, {where}), so the errors of a tile"
         return ParallelForm("triangular_solve", f"{reason} solve one unit lower triangular system", None)
-    if _is_row_wise(spec, graph, culprit):
+    if not elsewhere:
         reason = f"{_accusation(spec, graph, culprit)}, but it acts on one row at a time, so the surprises of a tile follow row by row from"
         return ParallelForm("forward_substitution", f"{reason} products of keys", culprit)
     return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, culprit)}", culprit)

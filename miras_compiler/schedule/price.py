@@ -66,7 +66,7 @@ class Prices:
 
 
 def narrow_tiles(*programs: Program) -> set[Node]:
-    """Tiles that may be stored in the type of the tokens: products round them to it anyway, alone or as factors of a sum of products.
+    """Tiles that may be stored in the type of the tokens: products round them to it anyway, and sums of products average its errors.
 
     Token rows come in that type; states, which are read by products, are saved in it.
     """
@@ -76,11 +76,13 @@ def narrow_tiles(*programs: Program) -> set[Node]:
         for arg in node.args:
             readers.setdefault(arg, set()).add(node)
 
-    def is_rounded(node: Node, depth: int = 2) -> bool:
+    def is_factor(reader: Node) -> bool:
+        """A product that is only summed."""
+        return isinstance(reader, Map) and isinstance(reader.expr, sp.Mul) and all(isinstance(r, Reduce) for r in readers.get(reader, ()))
+
+    def is_rounded(node: Node) -> bool:
         return all(
-            isinstance(reader, Contract | (Reduce if depth < 2 else Contract))
-            or (isinstance(reader, Rename) and is_rounded(reader, depth))
-            or (isinstance(reader, Map) and depth == 2 and isinstance(reader.expr, sp.Mul) and is_rounded(reader, 1))
+            isinstance(reader, Contract) or is_factor(reader) or (isinstance(reader, Rename) and is_rounded(reader))
             for reader in readers.get(node, ())
         )
 

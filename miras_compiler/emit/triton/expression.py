@@ -125,6 +125,10 @@ class TritonPrinter(Printer):
             return Code(f"tl.sqrt(tl.maximum({base.text}, 0.0))", ATOM, size)
         return Code(f"{self.need('power0')}({base.text}, {number(exponent).text})", ATOM, size)
 
+    def condition(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> str:
+        text = super().condition(expr, bound)
+        return f"{text.removeprefix('0 > ')} < 0" if text.startswith("0 > ") else text
+
     @staticmethod
     def as_float(text: str) -> str:
         return f"{text}.0" if text.lstrip("-").isdigit() else text

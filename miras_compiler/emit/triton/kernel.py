@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -87,7 +89,17 @@ class KernelPrinter:
         self.prologue()
         self.tile()
         self.epilogue()
+        self.drop_unused()
         return "\n".join([*head, *(f"{INDENT}{line}" if line else "" for line in self.lines)])
+
+    def drop_unused(self) -> None:
+        """Without counters that nothing counts by; parts of `span` that nothing reads get an underscore."""
+        text = "\n".join(self.lines)
+        for index, line in enumerate(self.lines):
+            if line.startswith("first, end, base, tiles, slot = "):
+                names = [name if len(re.findall(rf"\b{name}\b", text)) > 1 else f"_{name}" for name in line.split(" = ")[0].split(", ")]
+                self.lines[index] = f"{', '.join(names)} = {line.split(' = ', 1)[1]}"
+        self.lines = [line for line in self.lines if not (line.startswith("r = ") and len(re.findall(r"\br\b", text)) == 1)]
 
     def emit(self, *lines: str, depth: int = 0) -> None:
         self.lines += [f"{INDENT * depth}{line}" if line else "" for line in lines]
@@ -134,9 +146,9 @@ class KernelPrinter:
             self.emit("for lane in range(tiles):" if self.kernel.walk == "reverse" else "for i in range(tiles):")
             if self.kernel.walk == "reverse":
                 self.emit("i = tiles - 1 - lane", depth=1)
-        self.emit(
-            "t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", "at_row, row = t * H + h, r * H", depth=depth
-        )
+        if {"token", "valid"} & {*self.kernel.roles.values(), *self.kernel.results.values()}:
+            self.emit("t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", depth=depth)
+            self.emit("at_row, row = t * H + h, r * H", depth=depth)
         if self.kernel.entries:
             self.emit("if SAVE:", depth=depth)
         for name, buffer in self.kernel.entries.items():
@@ -304,7 +316,7 @@ def shape(axes: Axes) -> str:
 def describe(kernel: Kernel) -> str:
     """What the kernel does, in one line."""
     way = {"forward": "one tile after another", "reverse": "from the last tile to the first", "each": "every tile on its own"}[kernel.walk]
-    return f"{', '.join(kernel.results)}: {way}."
+    return f"{textwrap.shorten(', '.join(kernel.results), 100, placeholder=' …')}: {way}."
 
 
 Step = tuple[str, Node | None, str]

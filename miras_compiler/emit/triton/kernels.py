@@ -10,6 +10,7 @@ from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernel import KernelPrinter, last_name
 from miras_compiler.emit.triton.operation import Operation
+from miras_compiler.emit.triton.options import launch_options
 from miras_compiler.emit.triton.tile import width
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.entered import START
@@ -65,8 +66,8 @@ def launch(printed: KernelPrinter) -> str:
 
 
 def options(printed: list[KernelPrinter]) -> str:
-    """Warps and stages by kernel, for widths up to a limit."""
-    rows = [f'    "{each.kernel.name}": ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255)),' for each in printed]
+    """Warps, stages, block and registers by kernel, for widths up to a limit."""
+    rows = [f'    "{each.kernel.name}": {launch_options(each.kernel)},' for each in printed]
     return "{\n" + "\n".join(rows) + "\n}"
 
 

@@ -12,6 +12,7 @@ from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.schedule.kernel import Kernel, Schedule
 
 INDENT = "    "
+WIDTH = 140
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,13 @@ class Operation:
             "forward": f"{self.prefix}forward",
             "backward": f"{self.prefix}backward",
             "inputs": typed(self.inputs),
-            "inputs_saved": in_lines([name if name in self.kept else f"_{name}" for name in self.inputs]),
-            "results_saved": in_lines([name if name in self.kept else f"_{name}" for name in results]),
-            "results": ", ".join(results),
+            "read_inputs": assigned_from(
+                [*(name if name in self.kept else f"_{name}" for name in self.inputs), "position", "cu_seqlens", "grid", "_save"], "inputs"
+            ),
+            "read_results": assigned_from([name if name in self.kept else f"_{name}" for name in results], "output"),
+            "keep": called("ctx.save_for_backward", [*self.kept, "position", "cu_seqlens"]),
+            "read_kept": assigned_from([*self.kept, "position", "cu_seqlens"], "ctx.saved_tensors"),
+            "results": returned(results),
             "results_type": tuple_type(len(results)),
             "save": "save" if len(self.schedule.forward) == 1 else "True",
             "lengths": self.lengths(self.inputs),
@@ -139,21 +144,38 @@ class Operation:
             "fakes": assigned({name: forward[name] for name in results}),
             "launches": self.launches(self.schedule.forward),
             "backward_inputs": typed(arguments),
-            "backward_arguments": "\n".join(f"{INDENT * 2}{name}," for name in arguments),
-            "gradients": ", ".join(self.gradients),
+            "backward_call": called(f"gradients_of = {self.prefix}backward_op", [*arguments, "position", "cu_seqlens", "ctx.grid"]),
+            "read_backward": assigned_from(self.gradients, "gradients_of"),
+            "gradients": returned(self.gradients),
             "gradients_type": tuple_type(len(self.gradients)),
             "backward_allocations": assigned(backward),
             "backward_fakes": assigned({name: backward[name] for name in self.gradients}),
             "backward_launches": self.launches(self.schedule.backward),
-            "kept": ", ".join(self.kept),
-            "cotangents": ", ".join(self.cotangents),
-            "visible": len(self.visible),
+            "read_cotangents": assigned_from(self.cotangents, f"(x.contiguous() for x in gradients[:{len(self.visible)}])"),
             "returned": self.returned(),
         }
 
 
-def in_lines(names: Sequence[str]) -> str:
-    return ", ".join(names)
+def bracketed(before: str, names: Sequence[str], after: str) -> str:
+    """A statement around a list of names, on one line where it fits."""
+    line = f"{INDENT}{before}{', '.join(names)}{after}"
+    if len(line) <= WIDTH:
+        return line
+    opened = before if before.endswith("(") else f"{before}("
+    closed = after if after.startswith(")") else f"){after}"
+    return "\n".join([f"{INDENT}{opened}", *(f"{INDENT * 2}{row}" for row in wrapped(names)), f"{INDENT}{closed}  # fmt: skip"])
+
+
+def returned(names: Sequence[str]) -> str:
+    return bracketed("return ", names, "")
+
+
+def assigned_from(names: Sequence[str], source: str) -> str:
+    return bracketed("", names, f" = {source}")
+
+
+def called(function: str, names: Sequence[str]) -> str:
+    return bracketed(f"{function}(", names, ")")
 
 
 def letters(axes: Axes) -> str:
@@ -165,7 +187,8 @@ def typed(names: Sequence[str]) -> str:
 
 
 def tuple_type(number: int) -> str:
-    return f"tuple[{', '.join(['Tensor'] * number)}]"
+    text = f"tuple[{', '.join(['Tensor'] * number)}]"
+    return text if len(text) < 100 else f"tuple[(Tensor,) * {number}]"
 
 
 def assigned(codes: dict[str, str]) -> str:

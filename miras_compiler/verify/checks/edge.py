@@ -13,6 +13,7 @@ from miras_compiler.verify.literal.gates import DECAYS, gate_keyword
 from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.subject import Subject, pull_back
 
+LARGEST = 1e6
 LOG_DECAYS = (-0.1, -math.inf, -1e-12, -60.0, 0.0, -59.0, -1e4, -0.2)
 
 
@@ -27,10 +28,24 @@ def _against_the_literal_model(subject: Subject, tally: Tally, inputs: Inputs) -
 
 
 def correlated_keys(subject: Subject, tally: Tally) -> None:
-    """Keys at cosine ≥ 0.9, alpha 1, and a step that would correct the whole error of one key at once."""
+    """Keys at cosine ≥ 0.9, alpha 1, and a step that would correct the whole error of one key at once.
+
+    A rule that itself explodes at such a step (p > 2 in lp) is tried at the largest half, quarter, … at which it does not.
+    """
     step = 1 / float(subject.fields["attentional_bias"].get("scale") or 1)
     length = 9 if subject.frozen else subject.long
-    _against_the_literal_model(subject, tally, correlated(subject.inputs(length, seed=31, position=subject.chunk - 4), step))
+    inputs = correlated(subject.inputs(length, seed=31, position=subject.chunk - 4), step)
+    while not _is_bounded(subject, inputs) and step > 1e-6:
+        step /= 2
+        inputs = correlated(subject.inputs(length, seed=31, position=subject.chunk - 4), step)
+    tally.remarks.append(f"eta {step:g}")
+    _against_the_literal_model(subject, tally, inputs)
+
+
+def _is_bounded(subject: Subject, inputs: Inputs) -> bool:
+    with torch.no_grad():
+        output, _ = subject.literal_run(inputs)
+    return bool(output.abs().max() < LARGEST)  # also False for nan
 
 
 def extreme_decays(subject: Subject, tally: Tally) -> None:

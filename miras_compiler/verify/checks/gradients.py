@@ -37,11 +37,13 @@ def _compare(subject: Subject, tally: Tally, runs: Mapping[str, Run], labels: It
 def finite_differences(subject: Subject, tally: Tally) -> None:
     """torch.autograd.gradcheck on three tokens that cross a chunk boundary where there is one.
 
-    Every entry of the Jacobian of the chunk form; of the recurrent form, and in quick mode of both, its product with random vectors.
+    Every entry of the Jacobian of the chunk form; of the recurrent form, of deep memories, and in quick mode of all, its product with
+    random vectors.
     """
+    deep = len(subject.literal.weight_names) > 1
     inputs = subject.inputs(3, seed=14, position=subject.chunk - 2, batch=1, heads=1, key=3)
     for name, operator in {"chunk": subject.package.torch_chunk, "recurrent": subject.package.naive_recurrent}.items():
-        tally.require(name, _gradcheck(subject, operator, inputs, fast=subject.quick or name == "recurrent"))
+        tally.require(name, _gradcheck(subject, operator, inputs, fast=subject.quick or deep or name == "recurrent"))
 
 
 def _gradcheck(subject: Subject, operator: Operator, inputs: Inputs, fast: bool) -> bool:
