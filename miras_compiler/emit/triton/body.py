@@ -137,14 +137,20 @@ class BodyPrinter:
 
 
 def folded(name: str, code: str) -> list[str]:
-    """A long sum with a term a line."""
-    lines, depth, start = [f"{name} = ("], 0, 0
+    """A long sum with a term a line, and a long term with a factor a line."""
+    terms = [row for term in split(code, (" + ", " - ")) for row in (split(term, (" * ",)) if len(term) > LONG else [term])]
+    return [f"{name} = (", *(f"    {row}" for row in terms), ")  # fmt: skip"]
+
+
+def split(code: str, operators: tuple[str, ...]) -> list[str]:
+    """Code before each of the operators that stand outside of brackets."""
+    rows, depth, start = [], 0, 0
     for index, letter in enumerate(code):
         depth += (letter in "([") - (letter in ")]")
-        if depth == 0 and code[index : index + 3] in (" + ", " - "):
-            lines.append(f"    {code[start:index]}")
+        if depth == 0 and code[index : index + 3] in operators:
+            rows.append(code[start:index])
             start = index + 1
-    return [*lines, f"    {code[start:]}", ")  # fmt: skip"]
+    return [*rows, code[start:]]
 
 
 def resolve(node: Node, order: Axes) -> tuple[Node, Axes]:

@@ -7,7 +7,7 @@ DEVICE_FUNCTIONS = {
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
     """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if DOT == tl.float32 else "tf32")
+    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 ''',
     "dot_tn": '''
 @triton.jit

@@ -94,7 +94,7 @@ class KernelPrinter:
 
     def drop_unused(self) -> None:
         """Without counters that nothing counts by; parts of `span` that nothing reads get an underscore."""
-        text = "\n".join(self.lines)
+        text = "\n".join(self.lines[1:])
         for index, line in enumerate(self.lines):
             if line.startswith("first, end, base, tiles, slot = "):
                 names = [name if len(re.findall(rf"\b{name}\b", text)) > 1 else f"_{name}" for name in line.split(" = ")[0].split(", ")]
@@ -316,7 +316,7 @@ def shape(axes: Axes) -> str:
 def describe(kernel: Kernel) -> str:
     """What the kernel does, in one line."""
     way = {"forward": "one tile after another", "reverse": "from the last tile to the first", "each": "every tile on its own"}[kernel.walk]
-    return f"{textwrap.shorten(', '.join(kernel.results), 100, placeholder=' …')}: {way}."
+    return f"{textwrap.shorten(', '.join(kernel.results), 90, placeholder=' …')}: {way}."
 
 
 Step = tuple[str, Node | None, str]

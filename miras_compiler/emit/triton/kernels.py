@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.python_text import header, legend, mapping, signature
+from miras_compiler.emit.python_text import WIDTH, header, legend, mapping, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernel import KernelPrinter, last_name
@@ -29,7 +29,7 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
     texts = [{"text": each.text(), "launch": launch(each)} for each in printed]
     main = operations[0]
     last = set(main.last)
-    return fill("kernels.py", {
+    text = fill("kernels.py", {
         "header": header(spec),
         "name": spec.name,
         "reason": main.schedule.reason,
@@ -55,6 +55,14 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "state_dict": "{" + ", ".join(f'"{name}": {name}_next' for name in main.carried) + "}",
         "frozen_state": [(n, f"{n}_next", f"{n}{START}" if n in last else "", last_name(n) if n in last else "") for n in main.carried],
     })  # fmt: skip
+    return "".join(marked(line) for line in text.splitlines(keepends=True))
+
+
+def marked(line: str) -> str:
+    """A line of one long formula says that it is meant to be."""
+    if len(line) <= WIDTH + 1:
+        return line
+    return line.rstrip("\n") + ("  # noqa: E501  # fmt: skip\n" if line.lstrip().startswith("return ") else "  # noqa: E501\n")
 
 
 def launch(printed: KernelPrinter) -> str:
