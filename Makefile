@@ -1,11 +1,12 @@
 ## make demo   set up .venv and run the main job
 ## make test   set up .venv and pass every check
+## make test-gpu   on a machine with an NVIDIA GPU: every generated kernel against its float64 form; PYTHON_GPU names a Python with torch and Triton
 ## PYTHON=...  the Python to build .venv with, where the first one found is not wanted
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint types imports unit update clean
+.PHONY: help demo test test-gpu lint types imports unit update clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -18,6 +19,10 @@ demo: $(STAMP)
 	$(BIN)/python -m miras_compiler.demo
 
 test: lint types imports unit
+
+PYTHON_GPU ?= python3
+test-gpu:
+	$(PYTHON_GPU) benchmarks/gpu_check.py --output benchmarks/results/gpu_check.json
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

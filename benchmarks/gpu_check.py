@@ -62,10 +62,10 @@ def main() -> int:
     for row in rows:
         passed = row["error"] <= row["limit"]
         failed += not passed
-        figures = f"{row['error']:.1e} of {row['limit']:.1e}" if row["limit"] else ("holds" if passed else "fails")
-        print(
-            f"{'ok  ' if passed else 'MISS'} {row['name']:17} {row['dtype']:9} {row['dims']:11} {row['check']:44} {figures:20} {row['entry']}"
-        )
+        held = "holds" if passed else "fails"
+        figures = f"{row['error']:.1e} of {row['limit']:.1e}" if row["limit"] else held
+        columns = f"{'ok  ' if passed else 'MISS'} {row['name']:17} {row['dtype']:9} {row['dims']:11} {row['check']:44}"
+        print(f"{columns} {figures:20} {row['entry']}")
     print(f"{len(rows) - failed} of {len(rows)} hold")
     if given.output:
         about = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "triton": triton.__version__, "command": sys.argv}

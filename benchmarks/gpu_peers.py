@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import statistics
-import time
+import sys
 from typing import Any
 
 import torch
 
 
-def median_ms(function: Any, budget: float = 1.0) -> float:
-    function()
+def median_ms(function: Any, calls: int = 20) -> float:
+    """Median over calls that follow each other without waiting, timed by events."""
+    for _ in range(3):
+        function()
     torch.cuda.synchronize()
-    began, times = time.perf_counter(), []
-    while len(times) < 5 or (time.perf_counter() - began < budget and len(times) < 50):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(calls)]
+    for start, end in events:
         start.record()
         function()
         end.record()
-        torch.cuda.synchronize()
-        times.append(start.elapsed_time(end))
-    return statistics.median(times)
+    torch.cuda.synchronize()
+    return statistics.median(start.elapsed_time(end) for start, end in events)
 
 
 def tokens(batch: int, length: int, heads: int, width: int) -> list[torch.Tensor]:
@@ -70,7 +70,8 @@ def titans_pytorch() -> None:
 
 
 if __name__ == "__main__":
-    for peer in (flash_linear_attention, titans_pytorch):
+    wanted = sys.argv[1:] or ["flash_linear_attention", "titans_pytorch"]
+    for peer in (each for each in (flash_linear_attention, titans_pytorch) if each.__name__ in wanted):
         try:
             peer()
         except Exception as problem:

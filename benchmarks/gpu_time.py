@@ -92,20 +92,18 @@ class Subject:
         return {name: statistics.median(a.elapsed_time(b) for a, b in pairs[1:]) for name, pairs in events.items()}
 
 
-def median_ms(function: Any, budget: float = 1.0) -> float:
-    """Median of single calls, timed by events."""
-    function()
+def median_ms(function: Any, calls: int = 20) -> float:
+    """Median over calls that follow each other without waiting, timed by events."""
+    for _ in range(3):
+        function()
     torch.cuda.synchronize()
-    began = time.perf_counter()
-    times = []
-    while len(times) < 5 or (time.perf_counter() - began < budget and len(times) < 50):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(calls)]
+    for start, end in events:
         start.record()
         function()
         end.record()
-        torch.cuda.synchronize()
-        times.append(start.elapsed_time(end))
-    return statistics.median(times)
+    torch.cuda.synchronize()
+    return statistics.median(start.elapsed_time(end) for start, end in events)
 
 
 def all_kernels(subject: Subject) -> list[str]:
@@ -168,33 +166,44 @@ def main() -> None:
     parser.add_argument("--output")
     given = parser.parse_args()
     batch, tokens, heads = map(int, given.shape.split(","))
-    variants = [VARIANTS[int(i)] for i in given.variants.split(",")]
+    variants = [VARIANTS[int(i)] for i in given.variants.split(",") if i]
     if given.warm:
         for case in given.cases:
             name, key, hidden = case.split(":")
             subject = Subject(given.folder, name, 1, 64, heads, int(key), int(hidden))
-            subject.set_options(dict.fromkeys(all_kernels(subject), variants[0]))
+            if variants:
+                subject.set_options(dict.fromkeys(all_kernels(subject), variants[0]))
             subject.both()
             torch.cuda.synchronize()
         return
     began = time.perf_counter()
 
-    def compile_one(job: tuple[str, int]) -> str:
+    def compile_one(job: tuple[str, str]) -> str:
         case, index = job
-        command = [sys.executable, __file__, given.folder, case, "--shape", given.shape, "--variants", str(index), "--warm"]
+        command = [sys.executable, __file__, given.folder, case, "--shape", given.shape, "--variants", index, "--warm"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=given.limit)
-            return f"{case} {VARIANTS[index]}: {'ok' if done.returncode == 0 else done.stderr.strip()[-200:]}"
+            return (
+                f"{case} {VARIANTS[int(index)] if index else 'as shipped'}: {'ok' if done.returncode == 0 else done.stderr.strip()[-200:]}"
+            )
         except subprocess.TimeoutExpired:
-            return f"{case} {VARIANTS[index]}: no end within {given.limit} s"
+            return f"{case} {VARIANTS[int(index)] if index else 'as shipped'}: no end within {given.limit} s"
 
     with ThreadPoolExecutor(given.processes) as pool:
-        answers = list(pool.map(compile_one, [(case, int(i)) for case in given.cases for i in given.variants.split(",")]))
+        answers = list(pool.map(compile_one, [(case, i) for case in given.cases for i in given.variants.split(",")]))
     print("\n".join(answers), f"\ncompiled in {time.perf_counter() - began:.0f} s", flush=True)
     ready = [answer.endswith(": ok") for answer in answers]
     rows = []
     for number, case in enumerate(given.cases):
         name, key, hidden = case.split(":")
+        if not variants:
+            print(case, flush=True)
+            subject = Subject(given.folder, name, batch, tokens, heads, int(key), int(hidden))
+            print("  " + "  ".join(f"{n} {t:.3f}" for n, t in subject.kernel_times().items()), flush=True)
+            rows.append(measure(subject, case, given.torch))
+            del subject
+            torch.cuda.empty_cache()
+            continue
         mine = [v for v, ok in zip(variants, ready[number * len(variants) :], strict=False) if ok]
         if not mine:
             continue

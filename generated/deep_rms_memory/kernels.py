@@ -23,6 +23,8 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
+CARRIED = ("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum")
+STARTS = ("W1_start", "W2_start", "W3_start")
 OPTIONS = {
     "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -33,8 +35,16 @@ OPTIONS = {
     "pre4": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((1073741824, 8, 1, 64, 255),),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_prep2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre4": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_seq": ((1073741824, 8, 1, 64, 255),),
+    "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -155,7 +165,7 @@ def sum_after(x, r):
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
     """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if DOT == tl.float32 else "tf32")
+    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 
 
 @triton.jit
@@ -997,7 +1007,9 @@ def seq(
         t10 = load_row(t10_ptr, (slot + i) * H + h, r, C)
         e = load_tile(e_ptr, (slot + i) * H + h, r, at_v, C, V)
         x59 = (
-            tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0) * t55 * e.to(tl.float32)
+            tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
+            * t55
+            * e.to(tl.float32)
         )  # fmt: skip
         x60 = tl.sum(x59, 1)
         t56 = (
@@ -1217,17 +1229,77 @@ def post(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_forward(
-    W1_ptr, W1_momentum_ptr, W1_start_ptr, W2_ptr, W2_momentum_ptr, W2_start_ptr, W3_ptr, W3_momentum_ptr, W3_start_ptr,
-    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr, o_ptr, W1_next_ptr, W2_next_ptr,
-    W3_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr,
-    W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+def resume_prep(
+    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, beta_end_ptr, reach_end_ptr, h2_ptr, G_end_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """beta_end, reach_end, h2, G_end: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n1 = tl.arange(0, BN)
+    at_n2 = tl.arange(0, BN)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # beta_end
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+
+    # reach_end
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
+    store_number(reach_end_ptr, index * H + h, reach_end)
+
+    # h2
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    z2 = dot(h1, W2_start, DOT)  # z₂ = h₁ W₂[start]
+    h2 = tanh(z2)  # h₂ = tanh(z₂)
+    store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
+
+    # G_end
+    x16 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    D_mu = tl.where(causal, tl.exp(x16), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
+    store_row(G_end_ptr, index * H + h, r, C, G_end)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_prep2(
+    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, q_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, reach_before_ptr, s7_ptr,
+    G_before_ptr, d3_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o, W1, W2, W3, W1_momentum, W2_momentum, W3_momentum: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """s1, s2, s3, m_end, s4, s5, s6, reach_before, s7, G_before, d3: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
@@ -1235,21 +1307,115 @@ def resume_forward(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    W3 = load_tile(W3_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    W3_momentum = load_tile(W3_momentum_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    z2 = dot(h1, W2_start, DOT)  # z₂ = h₁ W₂[start]
+    h2 = tanh(z2)  # h₂ = tanh(z₂)
+    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
+    rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    normal = rstd[:, None] * f  # f̂ = r · f
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    x17 = tl.sum(e * e, 1)
+    du = tl.where(tl.sqrt(tl.maximum(x17[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(x17[:, None], 0.0)), -1), 1) * e
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
+    d2 = dot_nt(d3, W3_start, DOT) * (1 - h2 * h2)  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
+    d1 = dot_nt(d2, W2_start, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[start]ᵀ) · (1 − h₁²)
+    s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
+    store_tile(s1_ptr, index * H + h, at_k, at_n1, K, N, s1)
+
+    # s2
+    s2 = dot_tn(h1, G_end[:, None] * d2, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
+    store_tile(s2_ptr, index * H + h, at_n1, at_n2, N, N, s2)
+
+    # s3
+    s3 = dot_tn(h2, G_end[:, None] * d3, DOT)  # s₃ = h₂ᵀ (G[C] · d₃)
+    store_tile(s3_ptr, index * H + h, at_n2, at_v, N, V, s3)
+
+    # m_end
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    store_number(m_end_ptr, index * H + h, m_end)
+
+    # s4
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    n_end = eta * tl.exp(sum_after(decay_mu, r))  # n[C] = η · exp(Σ_{l>t} log μ)
+    s4 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₄ = kᵀ (n[C] · d₁)
+    store_tile(s4_ptr, index * H + h, at_k, at_n1, K, N, s4)
+
+    # s5
+    s5 = dot_tn(h1, n_end[:, None] * d2, DOT)  # s₅ = h₁ᵀ (n[C] · d₂)
+    store_tile(s5_ptr, index * H + h, at_n1, at_n2, N, N, s5)
+
+    # s6
+    s6 = dot_tn(h2, n_end[:, None] * d3, DOT)  # s₆ = h₂ᵀ (n[C] · d₃)
+    store_tile(s6_ptr, index * H + h, at_n2, at_v, N, V, s6)
+
+    # reach_before
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x36 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    D_alpha_before = tl.where(strict, tl.exp(x36), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
+    store_row(reach_before_ptr, index * H + h, r, C, reach_before)
+
+    # s7
+    x42 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    D_mu = tl.where(causal, tl.exp(x42), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    G_before = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G[t−1] = (t₁ Dμ) · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    P1 = G_before * dot_nt(q, k, DOT)  # P₁ = G[t−1] · (q kᵀ)
+    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
+    store_tile(s7_ptr, index * H + h, r, at_n1, C, N, s7)
+
+    # G_before
+    store_tile(G_before_ptr, index * H + h, r, r, C, C, G_before)
+
+    # d3
+    store_tile(d3_ptr, index * H + h, r, at_v, C, V, d3)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_main(
+    W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, m_end_ptr, reach_end_ptr,
+    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr,
+    W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr,
+    W3_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """W1, W2, W3, W1_momentum, W2_momentum, W3_momentum: one tile after another."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_n1 = tl.arange(0, BN)
+    at_n2 = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
+    W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
+    W2 = load_tile(W2_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
+    W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
+    W3 = load_tile(W3_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
+    W3_momentum = load_tile(W3_momentum_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     for i in range(tiles):
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, W1)
             store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, W1_momentum)
@@ -1258,78 +1424,22 @@ def resume_forward(
             store_tile(W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, W3)
             store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, W3_momentum)
 
-        # decays, and the weights of surprises
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta_before = tl.exp(sum_before(decay_alpha, r))  # β[t−1] = exp(Σ_{l<t} log α)
-        x14 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-        D_alpha_before = tl.where(strict, tl.exp(x14), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
-        valid = tl.where(here, 1.0, 0.0)
-        t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-        log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-        decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-        m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-        reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
-        x22 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-        D_mu = tl.where(causal, tl.exp(x22), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G_before = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G[t−1] = (t₁ Dμ) · η
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-        reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-        G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-        m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-        n_end = eta * tl.exp(sum_after(decay_mu, r))  # n[C] = η · exp(Σ_{l>t} log μ)
-
-        # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = tanh(z1)  # h₁ = tanh(z₁)
-        z2 = dot(h1, W2_start, DOT)  # z₂ = h₁ W₂[start]
-        h2 = tanh(z2)  # h₂ = tanh(z₂)
-        f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
-        rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-        normal = rstd[:, None] * f  # f̂ = r · f
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        x43 = tl.sum(e * e, 1)
-        du = tl.where(tl.sqrt(tl.maximum(x43[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(x43[:, None], 0.0)), -1), 1) * e
-        t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-        d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
-        d2 = dot_nt(d3, W3_start, DOT) * (1 - h2 * h2)  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
-        d1 = dot_nt(d2, W2_start, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[start]ᵀ) · (1 − h₁²)
-
-        # the memory at the queries
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        P1 = G_before * dot_nt(q, k, DOT)  # P₁ = G[t−1] · (q kᵀ)
-        read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
-        read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-        P2 = G_before * dot_nt(read_h1, h1, DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
-        read_z2 = (
-            beta_before[:, None] * dot(read_h1, W2, DOT)
-            + reach_before[:, None] * dot(read_h1, W2_momentum, DOT)
-            - dot(P2, d2, DOT)
-        )  # fmt: skip
-        read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-        P3 = G_before * dot_nt(read_h2, h2, DOT)  # P₃ = G[t−1] · (h₂ h₂ᵀ)
-        read_f = (
-            beta_before[:, None] * dot(read_h2, W3, DOT)
-            + reach_before[:, None] * dot(read_h2, W3_momentum, DOT)
-            - dot(P3, d3, DOT)
-        )  # fmt: skip
-        read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-        read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
-        o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
-        store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
         # the state behind the tile
-        W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
-        W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, G_end[:, None] * d2, DOT)
-        W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(h2, G_end[:, None] * d3, DOT)
-        W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
-        W2_momentum_next = m_end * W2_momentum - dot_tn(h1, n_end[:, None] * d2, DOT)  # S₂[C] = m[C] S₂[0] − h₁ᵀ (n[C] · d₂)
-        W3_momentum_next = m_end * W3_momentum - dot_tn(h2, n_end[:, None] * d3, DOT)  # S₃[C] = m[C] S₃[0] − h₂ᵀ (n[C] · d₃)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        W2_momentum_next = m_end * W2_momentum - s5.to(tl.float32)  # S₂[C] = m[C] S₂[0] − s₅
+        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        W3_momentum_next = m_end * W3_momentum - s6.to(tl.float32)  # S₃[C] = m[C] S₃[0] − s₆
         W1 = W1_next
         W2 = W2_next
         W3 = W3_next
@@ -1346,19 +1456,600 @@ def resume_forward(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_backward(
-    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    W3_start_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W3_ptr, d_W3_momentum_ptr, d_o_ptr, eta_ptr,
-    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr,
-    d_W1_start_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W2_start_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr,
-    d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_q_ptr, d_v_ptr,
+def resume_read(
+    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
+    W3_start_ptr, d3_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, s7_ptr, o_ptr,
     position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W1_start, d_W2, d_W2_momentum, d_W2_start, d_W3, d_W3_momentum, d_W3_start, …: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n1 = tl.arange(0, BN)
+    at_n2 = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = tl.exp(sum_before(decay_alpha, r))  # β[t−1] = exp(Σ_{l<t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    s7 = load_tile(s7_ptr, index * H + h, r, at_n1, C, N)
+    read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - s7.to(tl.float32)
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    P2 = G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d2 = dot_nt(d3, W3_start, DOT) * (1 - square(h2.to(tl.float32)))  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
+    read_z2 = (
+        beta_before[:, None] * dot(read_h1, W2, DOT)
+        + reach_before[:, None] * dot(read_h1, W2_momentum, DOT)
+        - dot(P2, d2, DOT)
+    )  # fmt: skip
+    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    P3 = G_before.to(tl.float32) * dot_nt(read_h2, h2, DOT)  # P₃ = G[t−1] · (h₂ h₂ᵀ)
+    read_f = (
+        beta_before[:, None] * dot(read_h2, W3, DOT)
+        + reach_before[:, None] * dot(read_h2, W3_momentum, DOT)
+        - dot(P3, d3, DOT)
+    )  # fmt: skip
+    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
+    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre(
+    G_before_ptr, W3_start_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, rstd_ptr, t10_ptr, t11_ptr, P1_ptr,
+    t2_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """rstd, t10, t11, P1, t2: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n2 = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # rstd
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
+    rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # t10
+    normal = rstd[:, None] * f  # f̂ = r · f
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    store_row(t10_ptr, index * H + h, r, C, t10)
+
+    # t11
+    du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
+    store_row(t11_ptr, index * H + h, r, C, t11)
+
+    # P1
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    P1 = G_before.to(tl.float32) * t9  # P₁ = G[t−1] · t₉
+    store_tile(P1_ptr, index * H + h, r, r, C, C, P1)
+
+    # t2
+    store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre2(
+    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr,
+    W3_momentum_at_ptr, W3_start_ptr, h2_ptr, k_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, rstd_ptr, t11_ptr, t2_ptr,
+    P2_ptr, d1_ptr, t14_ptr, t15_ptr, t16_ptr, read_h2_ptr, t17_ptr, t18_ptr, t19_ptr, read_h1_ptr, P3_ptr, position_ptr,
+    cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """P2, d1, t14, t15, t16, read_h2, t17, t18, t19, read_h1, P3: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n1 = tl.arange(0, BN)
+    at_n2 = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # P2
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = tl.exp(sum_before(decay_alpha, r))  # β[t−1] = exp(Σ_{l<t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    P1 = G_before.to(tl.float32) * t9  # P₁ = G[t−1] · t₉
+    t2 = load_tile(t2_ptr, index * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
+    d3 = rstd[:, None] * t2.to(tl.float32) - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
+    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
+    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    P2 = G_before.to(tl.float32) * t16  # P₂ = G[t−1] · t₁₆
+    store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
+
+    # d1
+    store_tile(d1_ptr, index * H + h, r, at_n1, C, N, d1)
+
+    # t14
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
+    store_tile(t14_ptr, index * H + h, r, at_n2, C, N, t14)
+
+    # t15
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    store_tile(t15_ptr, index * H + h, r, at_n2, C, N, t15)
+
+    # t16
+    store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
+
+    # read_h2
+    read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
+    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
+    store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
+
+    # t17
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
+    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
+
+    # t18
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
+    store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
+
+    # t19
+    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
+    store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
+
+    # read_h1
+    store_tile(read_h1_ptr, index * H + h, r, at_n1, C, N, read_h1)
+
+    # P3
+    P3 = G_before.to(tl.float32) * t19  # P₃ = G[t−1] · t₁₉
+    store_tile(P3_ptr, index * H + h, r, r, C, C, P3)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre3(
+    G_before_ptr, P3_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr, d3_ptr,
+    d_o_ptr, h2_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, read_h1_ptr, read_h2_ptr, s8_ptr, s9_ptr,
+    s10_ptr, t27_ptr, read_rstd_ptr, s24_ptr, t26_ptr, t28_ptr, t32_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s8, s9, s10, t27, read_rstd, s24, t26, t28, t32: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n1 = tl.arange(0, BN)
+    at_n2 = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s8
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = tl.exp(sum_before(decay_alpha, r))  # β[t−1] = exp(Σ_{l<t} log α)
+    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
+    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
+    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    s24 = tl.sum(t3 * read_f, 1)  # s₂₄ = Σ_v t₃ · f
+    t20 = read_rstd[:, None] * t3 - s24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    t21 = -t20  # t₂₁ = −t₂₀
+    t22 = dot_nt(t21, d3, DOT)  # t₂₂ = t₂₁ d₃ᵀ
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    t23 = t22 * G_before.to(tl.float32)  # t₂₃ = t₂₂ · G[t−1]
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t24 = reach_before[:, None] * t20  # t₂₄ = f[t−1] · t₂₀
+    t25 = beta_before[:, None] * t20  # t₂₅ = β[t−1] · t₂₀
+    t26 = (1 - square(read_h2.to(tl.float32))) * (dot(t23, h2, DOT) + dot_nt(t24, W3_momentum, DOT) + dot_nt(t25, W3, DOT))
+    t27 = -t26  # t₂₇ = −t₂₆
+    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    t28 = dot_nt(t27, d2, DOT)  # t₂₈ = t₂₇ d₂ᵀ
+    t29 = t28 * G_before.to(tl.float32)  # t₂₉ = t₂₈ · G[t−1]
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    t30 = reach_before[:, None] * t26  # t₃₀ = f[t−1] · t₂₆
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t31 = beta_before[:, None] * t26  # t₃₁ = β[t−1] · t₂₆
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
+    t32 = (1 - square(read_h1.to(tl.float32))) * (dot(t29, h1, DOT) + dot_nt(t30, W2_momentum, DOT) + dot_nt(t31, W2, DOT))
+    t33 = beta_before[:, None] * t32  # t₃₃ = β[t−1] · t₃₂
+    s8 = dot_tn(q, t33, DOT)  # s₈ = qᵀ t₃₃
+    store_tile(s8_ptr, index * H + h, at_k, at_n1, K, N, s8)
+
+    # s9
+    t34 = reach_before[:, None] * t32  # t₃₄ = f[t−1] · t₃₂
+    s9 = dot_tn(q, t34, DOT)  # s₉ = qᵀ t₃₄
+    store_tile(s9_ptr, index * H + h, at_k, at_n1, K, N, s9)
+
+    # s10
+    s10 = dot_tn(read_h1, t31, DOT)  # s₁₀ = h₁ᵀ t₃₁
+    store_tile(s10_ptr, index * H + h, at_n1, at_n2, N, N, s10)
+
+    # t27
+    store_tile(t27_ptr, index * H + h, r, at_n2, C, N, t27)
+
+    # read_rstd
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+
+    # s24
+    store_row(s24_ptr, index * H + h, r, C, s24)
+
+    # t26
+    store_tile(t26_ptr, index * H + h, r, at_n2, C, N, t26)
+
+    # t28
+    store_tile(t28_ptr, index * H + h, r, r, C, C, t28)
+
+    # t32
+    store_tile(t32_ptr, index * H + h, r, at_n1, C, N, t32)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre4(
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d3_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    reach_before_ptr, read_h2_ptr, read_rstd_ptr, s24_ptr, t14_ptr, t15_ptr, t16_ptr, t17_ptr, t18_ptr, t19_ptr, t26_ptr,
+    t28_ptr, t32_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, t37_ptr, t39_ptr, s15_ptr, s16_ptr, s17_ptr, t66_ptr, s18_ptr,
+    s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s11, s12, s13, s14, t37, t39, s15, s16, s17, t66, s18, s19, s20, s21, s22, s23, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n1 = tl.arange(0, BN)
+    at_n2 = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s11
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = tl.exp(sum_before(decay_alpha, r))  # β[t−1] = exp(Σ_{l<t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    x10 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x10)  # t₅ = exp(Σ_{j<l<t} log α)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    x17 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t7 = tl.exp(x17)  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    P1 = G_before * t9  # P₁ = G[t−1] · t₉
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
+    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    t26 = load_tile(t26_ptr, index * H + h, r, at_n2, C, N)
+    t30 = reach_before[:, None] * t26.to(tl.float32)  # t₃₀ = f[t−1] · t₂₆
+    s11 = dot_tn(read_h1, t30, DOT)  # s₁₁ = h₁ᵀ t₃₀
+    store_tile(s11_ptr, index * H + h, at_n1, at_n2, N, N, s11)
+
+    # s12
+    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    s24 = load_row(s24_ptr, index * H + h, r, C)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
+    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
+    P3 = G_before * t19.to(tl.float32)  # P₃ = G[t−1] · t₁₉
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
+    t20 = read_rstd[:, None] * t3 - s24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    t25 = beta_before[:, None] * t20  # t₂₅ = β[t−1] · t₂₀
+    s12 = dot_tn(read_h2, t25, DOT)  # s₁₂ = h₂ᵀ t₂₅
+    store_tile(s12_ptr, index * H + h, at_n2, at_v, N, V, s12)
+
+    # s13
+    t24 = reach_before[:, None] * t20  # t₂₄ = f[t−1] · t₂₀
+    s13 = dot_tn(read_h2, t24, DOT)  # s₁₃ = h₂ᵀ t₂₄
+    store_tile(s13_ptr, index * H + h, at_n2, at_v, N, V, s13)
+
+    # s14
+    t28 = load_tile(t28_ptr, index * H + h, r, r, C, C)
+    t29 = t28.to(tl.float32) * G_before  # t₂₉ = t₂₈ · G[t−1]
+    s14 = dot_tn(t29, read_h1, DOT)  # s₁₄ = t₂₉ᵀ h₁
+    store_tile(s14_ptr, index * H + h, r, at_n1, C, N, s14)
+
+    # t37
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t37 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₇ = Σ_i D[C] · Dμ
+    store_row(t37_ptr, index * H + h, r, C, t37)
+
+    # t39
+    t32 = load_tile(t32_ptr, index * H + h, r, at_n1, C, N)
+    t39 = -t32.to(tl.float32)  # t₃₉ = −t₃₂
+    store_tile(t39_ptr, index * H + h, r, at_n1, C, N, t39)
+
+    # s15
+    t21 = -t20  # t₂₁ = −t₂₀
+    t22 = dot_nt(t21, d3, DOT)  # t₂₂ = t₂₁ d₃ᵀ
+    t23 = t22 * G_before  # t₂₃ = t₂₂ · G[t−1]
+    s15 = dot_tn(t23, read_h2, DOT)  # s₁₅ = t₂₃ᵀ h₂
+    store_tile(s15_ptr, index * H + h, r, at_n2, C, N, s15)
+
+    # s16
+    s16 = dot_tn(P3, t21, DOT)  # s₁₆ = P₃ᵀ t₂₁
+    store_tile(s16_ptr, index * H + h, r, at_v, C, V, s16)
+
+    # s17
+    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
+    t62 = dot_nt(t39, d1, DOT)  # t₆₂ = t₃₉ d₁ᵀ
+    t63 = t22 * t19.to(tl.float32) + t28.to(tl.float32) * t16.to(tl.float32) + t62 * t9  # t₆₃ = t₂₂ · t₁₉ + t₂₈ · t₁₆ + t₆₂ · t₉
+    s17 = tl.sum(t63 * t8, 0)  # s₁₇ = Σ_c t₆₃ · t₈
+    store_row(s17_ptr, index * H + h, r, C, s17)
+
+    # t66
+    t66 = t62 * G_before  # t₆₆ = t₆₂ · G[t−1]
+    store_tile(t66_ptr, index * H + h, r, r, C, C, t66)
+
+    # s18
+    s18 = tl.sum(d_o.to(tl.float32), 0)  # s₁₈ = Σ_c d_o
+    store_row(s18_ptr, index * H + h, at_v, V, s18)
+
+    # s19
+    read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
+    s19 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₉ = Σ_c d_o · f̂
+    store_row(s19_ptr, index * H + h, at_v, V, s19)
+
+    # s20
+    t67 = eta[None, :] * t63  # t₆₇ = t₆₃ · η
+    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
+    x71 = t20 * t18.to(tl.float32)
+    x72 = tl.sum(x71, 1)
+    x73 = t26.to(tl.float32) * t15.to(tl.float32)
+    x74 = tl.sum(x73, 1)
+    x75 = t32.to(tl.float32) * t6
+    x76 = tl.sum(x75, 1)
+    t68 = x72 + x74 + x76  # t₆₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₆ · t₁₅ + Σ_n1 t₃₂ · t₆
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x79 = valid[None, :] * (t68[:, None] * m[None, :] + dot_nt(t67, D_mu, DOT))
+    x80 = tl.where(strict, sums_after(tl.where(strict, x79, 0.0) * t5, r, DOT), 0.0)
+    s20 = tl.sum(x80, 1)  # s₂₀ = Σ_i strictly_causal(Σ_{l>t} strictly_causal((t₆₈ᵀ ⊗ m + t₆₇ Dμᵀ) · valid) · t₅)
+    store_row(s20_ptr, index * H + h, r, C, s20)
+
+    # s21
+    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
+    x83 = t20 * t17.to(tl.float32)
+    x84 = tl.sum(x83, 1)
+    x85 = t26.to(tl.float32) * t14.to(tl.float32)
+    x86 = tl.sum(x85, 1)
+    x87 = t32.to(tl.float32) * t4
+    x88 = tl.sum(x87, 1)
+    s21 = sum_after(beta_before * (x84 + x86 + x88), r)  # s₂₁ = Σ_{l>t} β[t−1] · (Σ_v t₂₀ · t₁₇ + Σ_n2 t₂₆ · t₁₄ + Σ_n1 t₃₂ · t₄)
+    store_row(s21_ptr, index * H + h, r, C, s21)
+
+    # s22
+    s22 = dot_tn(t1, t67, DOT)  # s₂₂ = t₁ᵀ t₆₇
+    store_tile(s22_ptr, index * H + h, r, r, C, C, s22)
+
+    # s23
+    s23 = tl.sum(t68[:, None] * t1, 0)  # s₂₃ = Σ_c t₆₈ · t₁
+    store_row(s23_ptr, index * H + h, r, C, s23)
+
+    # the gradient of q
+    t34 = reach_before[:, None] * t32.to(tl.float32)  # t₃₄ = f[t−1] · t₃₂
+    t33 = beta_before[:, None] * t32.to(tl.float32)  # t₃₃ = β[t−1] · t₃₂
+    x94 = d_o.to(tl.float32) + dot(t66, k, DOT) + dot_nt(t34, W1_momentum, DOT) + dot_nt(t33, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x94)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_seq(
+    beta_end_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W3_ptr, d_W3_momentum_ptr, m_end_ptr,
+    reach_end_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s8_ptr, s9_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
+    d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
+    d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum: from the last tile to the first."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_n1 = tl.arange(0, BN)
+    at_n2 = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
+    d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
+    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
+    d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
+    d_W3 = load_tile(d_W3_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
+    d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
+    for lane in range(tiles):
+        i = tiles - 1 - lane
+        if SAVE:
+            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, d_W2)
+            store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, d_W2_momentum)
+            store_tile(d_W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3)
+            store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3_momentum)
+
+        # the gradient of W1
+        s8 = load_tile(s8_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        d_W1_next = beta_end * d_W1 + s8.to(tl.float32)
+
+        # the gradient of W1_momentum
+        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        x12 = m_end * d_W1_momentum + reach_end * d_W1 + s9.to(tl.float32)
+
+        # the gradient of W2
+        s10 = load_tile(s10_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        d_W2_next = beta_end * d_W2 + s10.to(tl.float32)
+
+        # the gradient of W2_momentum
+        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        x16 = m_end * d_W2_momentum + reach_end * d_W2 + s11.to(tl.float32)
+
+        # the gradient of W3
+        s12 = load_tile(s12_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        d_W3_next = beta_end * d_W3 + s12.to(tl.float32)
+
+        # the gradient of W3_momentum
+        s13 = load_tile(s13_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        x20 = m_end * d_W3_momentum + reach_end * d_W3 + s13.to(tl.float32)
+        d_W1 = d_W1_next
+        d_W1_momentum = x12
+        d_W2 = d_W2_next
+        d_W2_momentum = x16
+        d_W3 = d_W3_next
+        d_W3_momentum = x20
+
+    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n1, K, N, d_W1)
+    store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n1, K, N, d_W1_momentum)
+    store_tile(d_W2_next_ptr, n * H + h, at_n1, at_n2, N, N, d_W2)
+    store_tile(d_W2_momentum_next_ptr, n * H + h, at_n1, at_n2, N, N, d_W2_momentum)
+    store_tile(d_W3_next_ptr, n * H + h, at_n2, at_v, N, V, d_W3)
+    store_tile(d_W3_momentum_next_ptr, n * H + h, at_n2, at_v, N, V, d_W3_momentum)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post(
+    P1_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr,
+    W3_momentum_at_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, eta_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, rstd_ptr,
+    s14_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, t10_ptr, t11_ptr, t27_ptr,
+    t37_ptr, t39_ptr, t66_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, …: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
@@ -1369,271 +2060,179 @@ def resume_backward(
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    d_W3 = load_tile(d_W3_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    d_W1_start_sum = tl.zeros([BK, BN], tl.float32)
-    d_W2_start_sum = tl.zeros([BN, BN], tl.float32)
-    d_W3_start_sum = tl.zeros([BN, BV], tl.float32)
-    d_ln_bias_sum = tl.zeros([BV], tl.float32)
-    d_ln_weight_sum = tl.zeros([BV], tl.float32)
-    for lane in range(tiles):
-        i = tiles - 1 - lane
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
 
-        # the gradient of W1
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta_before = tl.exp(sum_before(decay_alpha, r))  # β[t−1] = exp(Σ_{l<t} log α)
-        W1 = load_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-        x19 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-        t5 = tl.exp(x19)  # t₅ = exp(Σ_{j<l<t} log α)
-        D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-        valid = tl.where(here, 1.0, 0.0)
-        t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-        log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-        decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-        m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-        reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
-        W1_momentum = load_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-        x30 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-        t7 = tl.exp(x30)  # t₇ = exp(Σ_{j<l≤t} log μ)
-        D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-        t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-        P1 = G_before * t9  # P₁ = G[t−1] · t₉
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = tanh(z1)  # h₁ = tanh(z₁)
-        z2 = dot(h1, W2_start, DOT)  # z₂ = h₁ W₂[start]
-        h2 = tanh(z2)  # h₂ = tanh(z₂)
-        f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
-        rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-        normal = rstd[:, None] * f  # f̂ = r · f
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
-        du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
-        t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-        t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
-        d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V  # d₃ = r · t₂ − r³ · t₁₁ · f / V
-        t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
-        d2 = t12 * (1 - h2 * h2)  # d₂ = t₁₂ · (1 − h₂²)
-        t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-        d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
-        read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
-        read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
-        W2_momentum = load_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
-        t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-        P2 = G_before * t16  # P₂ = G[t−1] · t₁₆
-        read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
-        read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-        W3 = load_tile(W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
-        W3_momentum = load_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
-        t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
-        P3 = G_before * t19  # P₃ = G[t−1] · t₁₉
-        read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
-        read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-        x76 = tl.sum(t3 * read_f, 1)
-        t20 = read_rstd[:, None] * t3 - x76[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
-        t21 = -t20  # t₂₁ = −t₂₀
-        t22 = dot_nt(t21, d3, DOT)  # t₂₂ = t₂₁ d₃ᵀ
-        t23 = t22 * G_before  # t₂₃ = t₂₂ · G[t−1]
-        t24 = reach_before[:, None] * t20  # t₂₄ = f[t−1] · t₂₀
-        t25 = beta_before[:, None] * t20  # t₂₅ = β[t−1] · t₂₀
-        t26 = (1 - read_h2 * read_h2) * (dot(t23, h2, DOT) + dot_nt(t24, W3_momentum, DOT) + dot_nt(t25, W3, DOT))
-        t27 = -t26  # t₂₇ = −t₂₆
-        t28 = dot_nt(t27, d2, DOT)  # t₂₈ = t₂₇ d₂ᵀ
-        t29 = t28 * G_before  # t₂₉ = t₂₈ · G[t−1]
-        t30 = reach_before[:, None] * t26  # t₃₀ = f[t−1] · t₂₆
-        t31 = beta_before[:, None] * t26  # t₃₁ = β[t−1] · t₂₆
-        t32 = (1 - read_h1 * read_h1) * (dot(t29, h1, DOT) + dot_nt(t30, W2_momentum, DOT) + dot_nt(t31, W2, DOT))
-        t33 = beta_before[:, None] * t32  # t₃₃ = β[t−1] · t₃₂
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        d_W1_next = beta_end * d_W1 + dot_tn(q, t33, DOT)
+    # the gradient of W1_start
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s14 = load_tile(s14_ptr, index * H + h, r, at_n1, C, N)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t35 = sum_after(decay_mu, r)  # t₃₅ = Σ_{l>t} log μ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    n_end = eta * tl.exp(t35)  # n[C] = η · exp(t₃₅)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
+    normal = rstd[:, None] * f  # f̂ = r · f
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V  # d₃ = r · t₂ − r³ · t₁₁ · f / V
+    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t36 = -d_W2_momentum_at.to(tl.float32)  # t₃₆ = −d_W2_momentum_at
+    t37 = load_row(t37_ptr, index * H + h, r, C)
+    G_end = t37 * eta  # G[C] = t₃₇ · η
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t38 = -d_W2_at.to(tl.float32)  # t₃₈ = −d_W2_at
+    x32 = s14.to(tl.float32) + dot_nt(n_end[:, None] * d2, t36, DOT) + dot_nt(G_end[:, None] * d2, t38, DOT)
+    P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
+    t39 = load_tile(t39_ptr, index * H + h, r, at_n1, C, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t40 = -d_W1_momentum_at.to(tl.float32)  # t₄₀ = −d_W1_momentum_at
+    t41 = dot(k, t40, DOT)  # t₄₁ = k t₄₀
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t42 = -d_W1_at.to(tl.float32)  # t₄₂ = −d_W1_at
+    t43 = dot(k, t42, DOT)  # t₄₃ = k t₄₂
+    x41 = n_end[:, None] * t41 + G_end[:, None] * t43 + dot_tn(P1, t39, DOT)
+    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    s15 = load_tile(s15_ptr, index * H + h, r, at_n2, C, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t44 = -d_W3_momentum_at.to(tl.float32)  # t₄₄ = −d_W3_momentum_at
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t45 = -d_W3_at.to(tl.float32)  # t₄₅ = −d_W3_at
+    x50 = s15.to(tl.float32) + dot_nt(n_end[:, None] * d3, t44, DOT) + dot_nt(G_end[:, None] * d3, t45, DOT)
+    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
+    t27 = load_tile(t27_ptr, index * H + h, r, at_n2, C, N)
+    t46 = dot(h1, t36, DOT)  # t₄₆ = h₁ t₃₆
+    t47 = dot(h1, t38, DOT)  # t₄₇ = h₁ t₃₈
+    x55 = n_end[:, None] * t46 + G_end[:, None] * t47 + dot_tn(P2, t27, DOT)
+    t48 = x41 * (1 - h1 * h1)  # t₄₈ = (n[C] · t₄₁ + G[C] · t₄₃ + P₁ᵀ t₃₉) · (1 − h₁²)
+    t49 = x55 + dot(t48, W2_start, DOT)  # t₄₉ = (n[C] · t₄₆ + G[C] · t₄₇ + P₂ᵀ t₂₇) + t₄₈ W₂[start]
+    s16 = load_tile(s16_ptr, index * H + h, r, at_v, C, V)
+    t50 = dot(h2, t44, DOT)  # t₅₀ = h₂ t₄₄
+    t51 = dot(h2, t45, DOT)  # t₅₁ = h₂ t₄₅
+    x61 = n_end[:, None] * t50 + G_end[:, None] * t51 + s16.to(tl.float32)
+    t52 = t49 * (1 - square(h2.to(tl.float32)))  # t₅₂ = t₄₉ · (1 − h₂²)
+    t53 = x61 + dot(t52, W3_start, DOT)  # t₅₃ = (n[C] · t₅₀ + G[C] · t₅₁ + s₁₆) + t₅₂ W₃[start]
+    x64 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t53 * f / V
+    t54 = -tl.sum(x64, 1)  # t₅₄ = −Σ_v r³ · t₅₃ · f / V
+    t55 = rstd[:, None] * t53 + t54[:, None] * f  # t₅₅ = r · t₅₃ + t₅₄ · f
+    t56 = ln_weight[None, :] * t55  # t₅₆ = t₅₅ · w
+    x68 = (
+        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
+        * t56
+        * e
+    )  # fmt: skip
+    x69 = tl.sum(x68, 1)
+    t57 = (
+        2 * x69[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t56
+    )  # fmt: skip
+    t58 = ln_weight[None, :] * t57  # t₅₈ = t₅₇ · w
+    x72 = t53 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f / V)
+    x73 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x72, 1) + tl.sum(t58 * f, 1)) / V
+    t59 = (
+        2 * x73[:, None] * f
+        + rstd[:, None] * t58
+        + t54[:, None] * t2
+        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t53 / V
+    )  # fmt: skip
+    t60 = (1 - square(h2.to(tl.float32))) * (x50 + dot_nt(t59, W3_start, DOT) - 2 * t49 * t12 * h2.to(tl.float32))
+    t61 = (1 - h1 * h1) * (x32 + dot_nt(t60, W2_start, DOT) - 2 * x41 * t13 * h1)
+    store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, t61, DOT))
 
-        # the gradient of W1_momentum
-        t34 = reach_before[:, None] * t32  # t₃₄ = f[t−1] · t₃₂
-        m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-        D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-        reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-        x97 = m_end * d_W1_momentum + reach_end * d_W1 + dot_tn(q, t34, DOT)
+    # the gradient of W2_start
+    store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t48, d2, DOT) + dot_tn(h1, t60, DOT))
 
-        # the gradient of W1_start
-        t35 = sum_after(decay_mu, r)  # t₃₅ = Σ_{l>t} log μ
-        n_end = eta * tl.exp(t35)  # n[C] = η · exp(t₃₅)
-        t36 = -d_W2_momentum  # t₃₆ = −d_W2_momentum
-        t37 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₇ = Σ_i D[C] · Dμ
-        G_end = t37 * eta  # G[C] = t₃₇ · η
-        t38 = -d_W2  # t₃₈ = −d_W2
-        x104 = dot_tn(t29, read_h1, DOT) + dot_nt(n_end[:, None] * d2, t36, DOT) + dot_nt(G_end[:, None] * d2, t38, DOT)
-        t39 = -t32  # t₃₉ = −t₃₂
-        t40 = -d_W1_momentum  # t₄₀ = −d_W1_momentum
-        t41 = dot(k, t40, DOT)  # t₄₁ = k t₄₀
-        t42 = -d_W1  # t₄₂ = −d_W1
-        t43 = dot(k, t42, DOT)  # t₄₃ = k t₄₂
-        x110 = n_end[:, None] * t41 + G_end[:, None] * t43 + dot_tn(P1, t39, DOT)
-        t44 = -d_W3_momentum  # t₄₄ = −d_W3_momentum
-        t45 = -d_W3  # t₄₅ = −d_W3
-        x113 = dot_tn(t23, read_h2, DOT) + dot_nt(n_end[:, None] * d3, t44, DOT) + dot_nt(G_end[:, None] * d3, t45, DOT)
-        t46 = dot(h1, t36, DOT)  # t₄₆ = h₁ t₃₆
-        t47 = dot(h1, t38, DOT)  # t₄₇ = h₁ t₃₈
-        x116 = n_end[:, None] * t46 + G_end[:, None] * t47 + dot_tn(P2, t27, DOT)
-        t48 = x110 * (1 - h1 * h1)  # t₄₈ = (n[C] · t₄₁ + G[C] · t₄₃ + P₁ᵀ t₃₉) · (1 − h₁²)
-        t49 = x116 + dot(t48, W2_start, DOT)  # t₄₉ = (n[C] · t₄₆ + G[C] · t₄₇ + P₂ᵀ t₂₇) + t₄₈ W₂[start]
-        t50 = dot(h2, t44, DOT)  # t₅₀ = h₂ t₄₄
-        t51 = dot(h2, t45, DOT)  # t₅₁ = h₂ t₄₅
-        x121 = n_end[:, None] * t50 + G_end[:, None] * t51 + dot_tn(P3, t21, DOT)
-        t52 = t49 * (1 - h2 * h2)  # t₅₂ = t₄₉ · (1 − h₂²)
-        t53 = x121 + dot(t52, W3_start, DOT)  # t₅₃ = (n[C] · t₅₀ + G[C] · t₅₁ + P₃ᵀ t₂₁) + t₅₂ W₃[start]
-        x124 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t53 * f / V
-        t54 = -tl.sum(x124, 1)  # t₅₄ = −Σ_v r³ · t₅₃ · f / V
-        t55 = rstd[:, None] * t53 + t54[:, None] * f  # t₅₅ = r · t₅₃ + t₅₄ · f
-        t56 = ln_weight[None, :] * t55  # t₅₆ = t₅₅ · w
-        x128 = (
-            tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0) * t56 * e
-        )  # fmt: skip
-        x129 = tl.sum(x128, 1)
-        t57 = (
-            2 * x129[:, None] * e
-            + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t56
-        )  # fmt: skip
-        t58 = ln_weight[None, :] * t57  # t₅₈ = t₅₇ · w
-        x132 = t53 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f / V)
-        x133 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x132, 1) + tl.sum(t58 * f, 1)) / V
-        t59 = (
-            2 * x133[:, None] * f
-            + rstd[:, None] * t58
-            + t54[:, None] * t2
-            - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t53 / V
-        )  # fmt: skip
-        t60 = (1 - h2 * h2) * (x113 + dot_nt(t59, W3_start, DOT) - 2 * t49 * t12 * h2)
-        t61 = (1 - h1 * h1) * (x104 + dot_nt(t60, W2_start, DOT) - 2 * x110 * t13 * h1)
-        d_W1_start_sum += dot_tn(k, t61, DOT)
+    # the gradient of W3_start
+    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t52, d3, DOT) + dot_tn(h2, t59, DOT))
 
-        # the gradient of W2
-        d_W2_next = beta_end * d_W2 + dot_tn(read_h1, t31, DOT)
+    # the gradient of eta
+    s17 = load_row(s17_ptr, index * H + h, r, C)
+    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
+    t64 = tl.sum(t50 * d3, 1) + tl.sum(t46 * d2, 1) + tl.sum(t41 * d1, 1)  # t₆₄ = Σ_v t₅₀ · d₃ + Σ_n2 t₄₆ · d₂ + Σ_n1 t₄₁ · d₁
+    t65 = tl.sum(t51 * d3, 1) + tl.sum(t47 * d2, 1) + tl.sum(t43 * d1, 1)  # t₆₅ = Σ_v t₅₁ · d₃ + Σ_n2 t₄₇ · d₂ + Σ_n1 t₄₃ · d₁
+    d_eta = t64 * tl.exp(t35) + t65 * t37 + s17
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
-        # the gradient of W2_momentum
-        x138 = m_end * d_W2_momentum + reach_end * d_W2 + dot_tn(read_h1, t30, DOT)
+    # the gradient of k
+    t66 = load_tile(t66_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x84 = dot_tn(t66, q, DOT) + dot_nt(n_end[:, None] * d1, t40, DOT) + dot_nt(G_end[:, None] * d1, t42, DOT)
+    d_k = t57 + dot_nt(t61, W1_start, DOT) + x84
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
-        # the gradient of W2_start
-        d_W2_start_sum += dot_tn(t48, d2, DOT) + dot_tn(h1, t60, DOT)
+    # the gradient of ln_bias
+    s18 = load_row(s18_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s18 + tl.sum(t57, 0))
 
-        # the gradient of W3
-        d_W3_next = beta_end * d_W3 + dot_tn(read_h2, t25, DOT)
+    # the gradient of ln_weight
+    s19 = load_row(s19_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s19 + tl.sum(t55 * du, 0) + tl.sum(t57 * normal, 0))
 
-        # the gradient of W3_momentum
-        x140 = m_end * d_W3_momentum + reach_end * d_W3 + dot_tn(read_h2, t24, DOT)
+    # the gradient of log_alpha
+    s20 = load_row(s20_ptr, index * H + h, r, C)
+    s21 = load_row(s21_ptr, index * H + h, r, C)
+    t69 = t65 * eta  # t₆₉ = t₆₅ · η
+    x91 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t7 = tl.exp(x91)  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    x95 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32), 0)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x97 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x99 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
+    t70 = tl.sum(x95, 0) + tl.sum(x97, 0) + tl.sum(x99, 0)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    x106 = sum_before(D_end * (t70 * m + tl.sum(t69[None, :] * D_mu, 1)), r)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    x108 = tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32), 0)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x110 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x112 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x114 = beta_end * (tl.sum(x108, 0) + tl.sum(x110, 0) + tl.sum(x112, 0))
+    x115 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s20 + s21 + x106 + x114)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x115)
 
-        # the gradient of W3_start
-        d_W3_start_sum += dot_tn(t52, d3, DOT) + dot_tn(h2, t59, DOT)
+    # the gradient of log_mu
+    x116 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    x117 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x118 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x120 = m_end * (tl.sum(tl.sum(x116, 0), 0) + tl.sum(tl.sum(x117, 0), 0) + tl.sum(tl.sum(x118, 0), 0))
+    s22 = load_tile(s22_ptr, index * H + h, r, r, C, C)
+    x122 = tl.where(causal, t69[None, :] * D_end[:, None] + s22.to(tl.float32), 0.0)
+    x123 = tl.where(strict, tl.cumsum(x122 * t7, 0, reverse=True), 0.0)
+    s23 = load_row(s23_ptr, index * H + h, r, C)
+    x125 = sum_before(t64 * n_end, r)
+    x126 = tl.sum(x123, 1)
+    x127 = t70 * D_end + s23
+    x128 = tl.cumsum(x127 * m, 0, reverse=True)
+    x129 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x125 + x120 + x126 + x128)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x129)
 
-        # the gradient of eta
-        t62 = dot_nt(t39, d1, DOT)  # t₆₂ = t₃₉ d₁ᵀ
-        t63 = t22 * t19 + t28 * t16 + t62 * t9  # t₆₃ = t₂₂ · t₁₉ + t₂₈ · t₁₆ + t₆₂ · t₉
-        t64 = tl.sum(t50 * d3, 1) + tl.sum(t46 * d2, 1) + tl.sum(t41 * d1, 1)  # t₆₄ = Σ_v t₅₀ · d₃ + Σ_n2 t₄₆ · d₂ + Σ_n1 t₄₁ · d₁
-        t65 = tl.sum(t51 * d3, 1) + tl.sum(t47 * d2, 1) + tl.sum(t43 * d1, 1)  # t₆₅ = Σ_v t₅₁ · d₃ + Σ_n2 t₄₇ · d₂ + Σ_n1 t₄₃ · d₁
-        d_eta = t64 * tl.exp(t35) + t65 * t37 + tl.sum(t63 * t8, 0)
-        store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-        # the gradient of k
-        t66 = t62 * G_before  # t₆₆ = t₆₂ · G[t−1]
-        x147 = dot_tn(t66, q, DOT) + dot_nt(n_end[:, None] * d1, t40, DOT) + dot_nt(G_end[:, None] * d1, t42, DOT)
-        d_k = t57 + dot_nt(t61, W1_start, DOT) + x147
-        store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-
-        # the gradient of ln_bias
-        d_ln_bias_sum += tl.sum(d_o.to(tl.float32), 0) + tl.sum(t57, 0)
-
-        # the gradient of ln_weight
-        read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
-        x150 = tl.sum(d_o.to(tl.float32) * read_normal, 0) + tl.sum(t55 * du, 0) + tl.sum(t57 * normal, 0)
-        d_ln_weight_sum += x150
-
-        # the gradient of log_alpha
-        t67 = eta[None, :] * t63  # t₆₇ = t₆₃ · η
-        t68 = tl.sum(t20 * t18, 1) + tl.sum(t26 * t15, 1) + tl.sum(t32 * t6, 1)  # t₆₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₆ · t₁₅ + Σ_n1 t₃₂ · t₆
-        x153 = valid[None, :] * (t68[:, None] * m[None, :] + dot_nt(t67, D_mu, DOT))
-        x154 = tl.where(strict, sums_after(tl.where(strict, x153, 0.0) * t5, r, DOT), 0.0)
-        x155 = beta_before * (tl.sum(t20 * t17, 1) + tl.sum(t26 * t14, 1) + tl.sum(t32 * t4, 1))
-        t69 = t65 * eta  # t₆₉ = t₆₅ · η
-        x157 = tl.sum(tl.sum(d_W3 * W3_momentum.to(tl.float32), 0), 0)
-        x158 = tl.sum(tl.sum(d_W2 * W2_momentum.to(tl.float32), 0), 0)
-        x159 = tl.sum(tl.sum(d_W1 * W1_momentum.to(tl.float32), 0), 0)
-        t70 = x157 + x158 + x159  # t₇₀ = Σ_v Σ_n2 d_W3 · S₃[0] + Σ_n2 Σ_n1 d_W2 · S₂[0] + Σ_n1 Σ_k d_W1 · S₁[0]
-        x161 = sum_before(D_end * (t70 * m + tl.sum(t69[None, :] * D_mu, 1)), r)
-        x162 = d_W3 * W3.to(tl.float32)
-        x163 = tl.sum(x162, 0)
-        x164 = tl.sum(x163, 0)
-        x165 = d_W2 * W2.to(tl.float32)
-        x166 = tl.sum(x165, 0)
-        x167 = tl.sum(x166, 0)
-        x168 = d_W1 * W1.to(tl.float32)
-        x169 = tl.sum(x168, 0)
-        x170 = tl.sum(x169, 0)
-        x171 = tl.sum(x154, 1)
-        x172 = sum_after(x155, r)
-        x173 = beta_end * (x164 + x167 + x170)
-        x174 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x171 + x172 + x161 + x173)
-        store_numbers(d_log_alpha_ptr, at_row, row, here, x174)
-
-        # the gradient of log_mu
-        x175 = tl.sum(d_W3_momentum * W3_momentum.to(tl.float32), 0)
-        x176 = tl.sum(d_W2_momentum * W2_momentum.to(tl.float32), 0)
-        x177 = tl.sum(d_W1_momentum * W1_momentum.to(tl.float32), 0)
-        x178 = m_end * (tl.sum(x175, 0) + tl.sum(x176, 0) + tl.sum(x177, 0))
-        x179 = tl.where(causal, t69[None, :] * D_end[:, None] + dot_tn(t1, t67, DOT), 0.0)
-        x180 = tl.where(strict, tl.cumsum(x179 * t7, 0, reverse=True), 0.0)
-        x181 = tl.cumsum((t70 * D_end + tl.sum(t68[:, None] * t1, 0)) * m, 0, reverse=True)
-        x182 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (sum_before(t64 * n_end, r) + x178 + tl.sum(x180, 1) + x181)
-        store_numbers(d_log_mu_ptr, at_row, row, here, x182)
-
-        # the gradient of q
-        x183 = d_o.to(tl.float32) + dot(t66, k, DOT) + dot_nt(t34, W1_momentum, DOT) + dot_nt(t33, W1, DOT)
-        store_rows(d_q_ptr, at_row, row, here, at_k, K, x183)
-
-        # the gradient of v
-        d_v = -t57
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-        d_W1 = d_W1_next
-        d_W1_momentum = x97
-        d_W2 = d_W2_next
-        d_W2_momentum = x138
-        d_W3 = d_W3_next
-        d_W3_momentum = x140
-
-    store_tile(d_W1_next_ptr, n * H + h, at_k, at_n1, K, N, d_W1)
-    store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n1, K, N, d_W1_momentum)
-    store_tile(d_W2_next_ptr, n * H + h, at_n1, at_n2, N, N, d_W2)
-    store_tile(d_W2_momentum_next_ptr, n * H + h, at_n1, at_n2, N, N, d_W2_momentum)
-    store_tile(d_W3_next_ptr, n * H + h, at_n2, at_v, N, V, d_W3)
-    store_tile(d_W3_momentum_next_ptr, n * H + h, at_n2, at_v, N, V, d_W3_momentum)
-    store_tile(d_W1_start_ptr, n * H + h, at_k, at_n1, K, N, d_W1_start_sum)
-    store_tile(d_W2_start_ptr, n * H + h, at_n1, at_n2, N, N, d_W2_start_sum)
-    store_tile(d_W3_start_ptr, n * H + h, at_n2, at_v, N, V, d_W3_start_sum)
-    store_row(d_ln_bias_ptr, n * H + h, at_v, V, d_ln_bias_sum)
-    store_row(d_ln_weight_ptr, n * H + h, at_v, V, d_ln_weight_sum)
+    # the gradient of v
+    d_v = -t57
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 class Sizes:
@@ -1687,6 +2286,8 @@ class Launch:
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
+        if 32 in blocks.values():
+            warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
@@ -1709,8 +2310,16 @@ launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV")
 launch_pre4 = Launch(pre4, "pre4", walks=False, widths="KNV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
 launch_post = Launch(post, "post", walks=False, widths="KNV")
-launch_resume_forward = Launch(resume_forward, "resume_forward", walks=True, widths="KNV")
-launch_resume_backward = Launch(resume_backward, "resume_backward", walks=True, widths="KNV")
+launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KN")
+launch_resume_prep2 = Launch(resume_prep2, "resume_prep2", walks=False, widths="KNV")
+launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV")
+launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV")
+launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV")
+launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV")
+launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV")
+launch_resume_pre4 = Launch(resume_pre4, "resume_pre4", walks=False, widths="KNV")
+launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV")
+launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -2116,10 +2725,24 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 13]:
+) -> tuple[(Tensor,) * 20]:
     """Outputs, final states, and what the backward pass reads."""
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
-    o = sizes.rows("V")
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    beta_end = sizes.per_slot("", narrow=False)
+    reach_end = sizes.per_slot("", narrow=False)
+    h2 = sizes.per_slot("CN", narrow=False)
+    G_end = sizes.per_slot("C", narrow=False)
+    s1 = sizes.per_slot("KN", narrow=False)
+    s2 = sizes.per_slot("NN", narrow=False)
+    s3 = sizes.per_slot("NV", narrow=False)
+    m_end = sizes.per_slot("", narrow=False)
+    s4 = sizes.per_slot("KN", narrow=False)
+    s5 = sizes.per_slot("NN", narrow=False)
+    s6 = sizes.per_slot("NV", narrow=False)
+    reach_before = sizes.per_slot("C", narrow=False)
+    s7 = sizes.per_slot("CN", narrow=False)
+    G_before = sizes.per_slot("CC", narrow=False)
+    d3 = sizes.per_slot("CV", narrow=False)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
     W3_next = sizes.per_sequence("NV")
@@ -2132,14 +2755,26 @@ def resume_forward_op(
     W2_momentum_at = sizes.per_slot("NN", narrow=True)
     W3_at = sizes.per_slot("NV", narrow=True)
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
-    launch_resume_forward(sizes, (
-        W1, W1_momentum, W1_start, W2, W2_momentum, W2_start, W3, W3_momentum, W3_start, eta, k, ln_bias, ln_weight, log_alpha,
-        log_mu, q, v, o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at,
-        W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+    o = sizes.rows("V")
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, eta, k, log_alpha, log_mu, beta_end, reach_end, h2, G_end,
+    ))  # fmt: skip
+    launch_resume_prep2(sizes, (
+        G_end, W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, s1, s2, s3, m_end, s4, s5, s6,
+        reach_before, s7, G_before, d3,
+    ))  # fmt: skip
+    launch_resume_main(sizes, (
+        W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, m_end, reach_end, s1, s2, s3, s4, s5, s6, W1_next, W2_next,
+        W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        W3_momentum_at,
+    ))  # fmt: skip
+    launch_resume_read(sizes, (
+        G_before, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W3_at, W3_momentum_at, W3_start, d3, h2, k, ln_bias,
+        ln_weight, log_alpha, q, reach_before, s7, o,
     ))  # fmt: skip
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, h2, m_end,
+        reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2166,8 +2801,8 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 13]:
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+) -> tuple[(Tensor,) * 20]:
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
@@ -2175,6 +2810,13 @@ def _(
     W1_momentum_next = sizes.per_sequence("KN")
     W2_momentum_next = sizes.per_sequence("NN")
     W3_momentum_next = sizes.per_sequence("NV")
+    beta_end = sizes.per_slot("", narrow=False)
+    reach_end = sizes.per_slot("", narrow=False)
+    h2 = sizes.per_slot("CN", narrow=False)
+    m_end = sizes.per_slot("", narrow=False)
+    reach_before = sizes.per_slot("C", narrow=False)
+    G_before = sizes.per_slot("CC", narrow=False)
+    d3 = sizes.per_slot("CV", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NN", narrow=True)
@@ -2182,8 +2824,8 @@ def _(
     W3_at = sizes.per_slot("NV", narrow=True)
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, h2, m_end,
+        reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2200,6 +2842,13 @@ def resume_backward_op(
     W1_start: Tensor,
     W2_start: Tensor,
     W3_start: Tensor,
+    beta_end: Tensor,
+    reach_end: Tensor,
+    h2: Tensor,
+    m_end: Tensor,
+    reach_before: Tensor,
+    G_before: Tensor,
+    d3: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2219,28 +2868,96 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 17]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    rstd = sizes.per_slot("C", narrow=False)
+    t10 = sizes.per_slot("C", narrow=False)
+    t11 = sizes.per_slot("C", narrow=False)
+    P1 = sizes.per_slot("CC", narrow=True)
+    t2 = sizes.per_slot("CV", narrow=False)
+    P2 = sizes.per_slot("CC", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=False)
+    t14 = sizes.per_slot("CN", narrow=False)
+    t15 = sizes.per_slot("CN", narrow=False)
+    t16 = sizes.per_slot("CC", narrow=False)
+    read_h2 = sizes.per_slot("CN", narrow=False)
+    t17 = sizes.per_slot("CV", narrow=False)
+    t18 = sizes.per_slot("CV", narrow=False)
+    t19 = sizes.per_slot("CC", narrow=False)
+    read_h1 = sizes.per_slot("CN", narrow=False)
+    P3 = sizes.per_slot("CC", narrow=True)
+    s8 = sizes.per_slot("KN", narrow=False)
+    s9 = sizes.per_slot("KN", narrow=False)
+    s10 = sizes.per_slot("NN", narrow=False)
+    t27 = sizes.per_slot("CN", narrow=True)
+    read_rstd = sizes.per_slot("C", narrow=False)
+    s24 = sizes.per_slot("C", narrow=False)
+    t26 = sizes.per_slot("CN", narrow=False)
+    t28 = sizes.per_slot("CC", narrow=False)
+    t32 = sizes.per_slot("CN", narrow=False)
+    s11 = sizes.per_slot("NN", narrow=False)
+    s12 = sizes.per_slot("NV", narrow=False)
+    s13 = sizes.per_slot("NV", narrow=False)
+    s14 = sizes.per_slot("CN", narrow=False)
+    t37 = sizes.per_slot("C", narrow=False)
+    t39 = sizes.per_slot("CN", narrow=True)
+    s15 = sizes.per_slot("CN", narrow=False)
+    s16 = sizes.per_slot("CV", narrow=False)
+    s17 = sizes.per_slot("C", narrow=False)
+    t66 = sizes.per_slot("CC", narrow=True)
+    s18 = sizes.per_slot("V", narrow=False)
+    s19 = sizes.per_slot("V", narrow=False)
+    s20 = sizes.per_slot("C", narrow=False)
+    s21 = sizes.per_slot("C", narrow=False)
+    s22 = sizes.per_slot("CC", narrow=False)
+    s23 = sizes.per_slot("C", narrow=False)
+    d_q = sizes.rows("K")
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
-    d_W1_start = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NN")
     d_W2_momentum_next = sizes.per_sequence("NN")
-    d_W2_start = sizes.per_sequence("NN")
     d_W3_next = sizes.per_sequence("NV")
     d_W3_momentum_next = sizes.per_sequence("NV")
-    d_W3_start = sizes.per_sequence("NV")
+    d_W1_at = sizes.per_slot("KN", narrow=True)
+    d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
+    d_W2_at = sizes.per_slot("NN", narrow=True)
+    d_W2_momentum_at = sizes.per_slot("NN", narrow=True)
+    d_W3_at = sizes.per_slot("NV", narrow=True)
+    d_W3_momentum_at = sizes.per_slot("NV", narrow=True)
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NN")
+    d_W3_start = sizes.shares("NV")
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
-    d_ln_bias = sizes.per_sequence("V")
-    d_ln_weight = sizes.per_sequence("V")
+    d_ln_bias = sizes.shares("V")
+    d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    d_q = sizes.rows("K")
     d_v = sizes.rows("V")
-    launch_resume_backward(sizes, (
-        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1, d_W1_momentum,
-        d_W2, d_W2_momentum, d_W3, d_W3_momentum, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, d_W1_next,
-        d_W1_momentum_next, d_W1_start, d_W2_next, d_W2_momentum_next, d_W2_start, d_W3_next, d_W3_momentum_next, d_W3_start,
-        d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_q, d_v,
+    launch_resume_pre(sizes, (
+        G_before, W3_start, h2, k, ln_bias, ln_weight, q, v, rstd, t10, t11, P1, t2,
+    ))  # fmt: skip
+    launch_resume_pre2(sizes, (
+        G_before, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, h2, k,
+        log_alpha, q, reach_before, rstd, t11, t2, P2, d1, t14, t15, t16, read_h2, t17, t18, t19, read_h1, P3,
+    ))  # fmt: skip
+    launch_resume_pre3(sizes, (
+        G_before, P3, W1_start, W2_at, W2_momentum_at, W3_at, W3_momentum_at, W3_start, d3, d_o, h2, k, ln_weight, log_alpha, q,
+        reach_before, read_h1, read_h2, s8, s9, s10, t27, read_rstd, s24, t26, t28, t32,
+    ))  # fmt: skip
+    launch_resume_pre4(sizes, (
+        W1_at, W1_momentum_at, d1, d3, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach_before, read_h2, read_rstd, s24, t14,
+        t15, t16, t17, t18, t19, t26, t28, t32, s11, s12, s13, s14, t37, t39, s15, s16, s17, t66, s18, s19, s20, s21, s22, s23,
+        d_q,
+    ))  # fmt: skip
+    launch_resume_seq(sizes, (
+        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, s10, s11, s12, s13, s8, s9,
+        d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at,
+        d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at,
+    ))  # fmt: skip
+    launch_resume_post(sizes, (
+        P1, P2, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1_at,
+        d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h2, k, ln_bias, ln_weight, log_alpha,
+        log_mu, q, rstd, s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, t10, t11, t27, t37, t39, t66, v, d_W1_start,
+        d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -2261,6 +2978,13 @@ def _(
     W1_start: Tensor,
     W2_start: Tensor,
     W3_start: Tensor,
+    beta_end: Tensor,
+    reach_end: Tensor,
+    h2: Tensor,
+    m_end: Tensor,
+    reach_before: Tensor,
+    G_before: Tensor,
+    d3: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2285,17 +3009,17 @@ def _(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_eta = sizes.rows("", eta.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    d_ln_weight = sizes.per_sequence("V")
-    d_ln_bias = sizes.per_sequence("V")
+    d_ln_weight = sizes.shares("V")
+    d_ln_bias = sizes.shares("V")
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NN")
     d_W3_next = sizes.per_sequence("NV")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_momentum_next = sizes.per_sequence("NN")
     d_W3_momentum_next = sizes.per_sequence("NV")
-    d_W1_start = sizes.per_sequence("KN")
-    d_W2_start = sizes.per_sequence("NN")
-    d_W3_start = sizes.per_sequence("NV")
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NN")
+    d_W3_start = sizes.shares("NV")
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
         d_W2_momentum_next, d_W3_momentum_next, d_W1_start, d_W2_start, d_W3_start,
@@ -2308,27 +3032,27 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
         W2_start, W3_start, position, cu_seqlens, grid, _save,
     ) = inputs  # fmt: skip
     (
-        _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at,
+        _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, beta_end, reach_end, h2,
+        m_end, reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, h2, m_end,
+        reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, h2, m_end,
+        reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, position,
-        cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, h2, m_end,
+        reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3,
+        d_W1_momentum, d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -2398,13 +3122,14 @@ def triton_chunk_deep_rms_memory(
     state = read_state(initial_state, {**lengths, "B": members}, q.device, torch.float32)
     save = torch.is_grad_enabled()
     inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
-    W1, W2, W3, W1_momentum, W2_momentum, W3_momentum = (state[name].contiguous() for name in ("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum"))
-    W1_start, W2_start, W3_start = (state[name].contiguous() for name in ("W1_start", "W2_start", "W3_start"))
+    W1, W2, W3, W1_momentum, W2_momentum, W3_momentum = (state[name].contiguous() for name in CARRIED)
+    W1_start, W2_start, W3_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W3, W1_momentum, W2_momentum, W3_momentum, W1_start, W2_start, W3_start)
-        o_resumed, W1, W2, W3, W1_momentum, W2_momentum, W3_momentum = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)[:7]
+        results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)
+        o_resumed, W1, W2, W3, W1_momentum, W2_momentum, W3_momentum = results[:7]
     grid = "after" if resumed else "whole"
     results = forward_op(*inputs, W1, W2, W3, W1_momentum, W2_momentum, W3_momentum, position, cu_seqlens, grid, save)
     o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last = results[:10]

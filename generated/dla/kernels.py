@@ -23,6 +23,8 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
+CARRIED = ("W1", "W2")
+STARTS = ("W1_start", "W2_start")
 OPTIONS = {
     "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -31,8 +33,12 @@ OPTIONS = {
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((1073741824, 8, 1, 64, 255),),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre1": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_seq": ((1073741824, 8, 1, 64, 255),),
+    "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -501,7 +507,9 @@ def seq(
         x15 = G_end[:, None] * t15 + s3.to(tl.float32)
         t8 = load_tile(t8_ptr, (slot + i) * H + h, r, at_n, C, N)
         t16 = (
-            x15 * t8.to(tl.float32) * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))
+            x15
+            * t8.to(tl.float32)
+            * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + x10 * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         x18 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t16, DOT)
@@ -604,64 +612,78 @@ def post(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_forward(
-    W1_ptr, W1_start_ptr, W2_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, W1_next_ptr, W2_next_ptr,
-    W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T, members,
+def resume_prep(
+    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, v_ptr, beta_end_ptr, s1_ptr, s2_ptr, position_ptr, cu_ptr, T,
+    members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o, W1, W2: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """beta_end, s1, s2: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # beta_end
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+
+    # s1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    d1 = dot_nt(du, W2_start, DOT) * gelu_slope(z1)  # d₁ = (∂ℓ/∂u W₂[start]ᵀ) · gelu′(z₁)
+    s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+
+    # s2
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    s2 = dot_tn(h1, G_end[:, None] * du, DOT)  # s₂ = h₁ᵀ (G[C] · ∂ℓ/∂u)
+    store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_main(
+    W1_ptr, W2_ptr, beta_end_ptr, s1_ptr, s2_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T,
+    members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """W1, W2: one tile after another."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in range(tiles):
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
 
-        # decays, and the weights of surprises
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        x7 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        D_alpha = tl.where(causal, tl.exp(x7), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G = eta[None, :] * D_alpha  # G = Dα · η
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
-
-        # the surprises of all tokens
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d1 = dot_nt(du, W2_start, DOT) * gelu_slope(z1)  # d₁ = (∂ℓ/∂u W₂[start]ᵀ) · gelu′(z₁)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-
-        # the memory at the queries
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
-        o = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
-        store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
         # the state behind the tile
-        W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − kᵀ (G[C] · d₁)
-        W2_next = beta_end * W2 - dot_tn(h1, G_end[:, None] * du, DOT)  # W₂[C] = β[C] W₂[0] − h₁ᵀ (G[C] · ∂ℓ/∂u)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        W1_next = beta_end * W1 - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] − s₁
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        W2_next = beta_end * W2 - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] − s₂
         W1 = W1_next
         W2 = W2_next
 
@@ -670,16 +692,19 @@ def resume_forward(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_backward(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_ptr, d_W2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr,
-    v_ptr, d_W1_next_ptr, d_W1_start_ptr, d_W2_next_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_q_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members,
+def resume_read(
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_start, d_W2, d_W2_start, d_eta, d_k, d_log_alpha, d_q, d_v: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -688,113 +713,274 @@ def resume_backward(
     strict = r[:, None] > r[None, :]
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x7 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    D_alpha = tl.where(causal, tl.exp(x7), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    d1 = dot_nt(du, W2_start, DOT) * gelu_slope(z1)  # d₁ = (∂ℓ/∂u W₂[start]ᵀ) · gelu′(z₁)
+    read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    o = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre1(
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, s3_ptr, s4_ptr,
+    read_h1_ptr, t13_ptr, s5_ptr, t23_ptr, s6_ptr, s7_ptr, P2_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s3, s4, read_h1, t13, s5, t23, s6, s7, P2, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s3
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t1 = -d_o.to(tl.float32)  # t₁ = −d_o
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t2 = dot_nt(t1, du, DOT)  # t₂ = t₁ ∂ℓ/∂uᵀ
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x10 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t3 = tl.exp(x10)  # t₃ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t3, 0.0)  # Dα = causal(t₃)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    t4 = t2 * G  # t₄ = t₂ · G
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t5 = beta[:, None] * d_o.to(tl.float32)  # t₅ = β · d_o
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t6 = dot(q, W1, DOT)  # t₆ = q W₁[0]
+    t7 = dot_nt(q, k, DOT)  # t₇ = q kᵀ
+    P1 = G * t7  # P₁ = G · t₇
+    t8 = dot_nt(du, W2_start, DOT)  # t₈ = ∂ℓ/∂u W₂[start]ᵀ
+    d1 = t8 * gelu_slope(z1)  # d₁ = t₈ · gelu′(z₁)
+    read_z1 = beta[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β · t₆ − P₁ d₁
+    t9 = (dot(t4, h1, DOT) + dot_nt(t5, W2, DOT)) * gelu_slope(read_z1)  # t₉ = (t₄ h₁ + t₅ W₂[0]ᵀ) · gelu′(z₁)
+    t10 = beta[:, None] * t9  # t₁₀ = β · t₉
+    s3 = dot_tn(q, t10, DOT)  # s₃ = qᵀ t₁₀
+    store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
+
+    # s4
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    s4 = dot_tn(read_h1, t5, DOT)  # s₄ = h₁ᵀ t₅
+    store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
+
+    # read_h1
+    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
+
+    # t13
+    t13 = -t9  # t₁₃ = −t₉
+    store_tile(t13_ptr, index * H + h, r, at_n, C, N, t13)
+
+    # s5
+    t18 = dot_nt(read_h1, h1, DOT)  # t₁₈ = h₁ h₁ᵀ
+    t19 = dot_nt(t13, d1, DOT)  # t₁₉ = t₁₃ d₁ᵀ
+    t20 = t2 * t18 + t19 * t7  # t₂₀ = t₂ · t₁₈ + t₁₉ · t₇
+    s5 = tl.sum(t20 * D_alpha, 0)  # s₅ = Σ_c t₂₀ · Dα
+    store_row(s5_ptr, index * H + h, r, C, s5)
+
+    # t23
+    t23 = t19 * G  # t₂₃ = t₁₉ · G
+    store_tile(t23_ptr, index * H + h, r, r, C, C, t23)
+
+    # s6
+    x40 = tl.cumsum(tl.where(causal, eta[None, :] * t20, 0.0) * t3, 0, reverse=True)
+    s6 = tl.sum(tl.where(strict, x40, 0.0), 1)  # s₆ = Σ_j strictly_causal(Σ_{l≥t} causal(t₂₀ · η) · t₃)
+    store_row(s6_ptr, index * H + h, r, C, s6)
+
+    # s7
+    x42 = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
+    s7 = tl.cumsum(beta * (x42 + tl.sum(t9 * t6, 1)), 0, reverse=True)  # s₇ = Σ_{l≥t} β · (Σ_v d_o · (h₁ W₂[0]) + Σ_n t₉ · t₆)
+    store_row(s7_ptr, index * H + h, r, C, s7)
+
+    # P2
+    P2 = G * t18  # P₂ = G · t₁₈
+    store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
+
+    # the gradient of q
+    d_q = dot(t23, k, DOT) + dot_nt(t10, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_seq(
+    beta_end_ptr, d_W1_ptr, d_W2_ptr, s3_ptr, s4_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr,
+    cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1, d_W2: from the last tile to the first."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
     d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_W1_start_sum = tl.zeros([BK, BN], tl.float32)
-    d_W2_start_sum = tl.zeros([BN, BV], tl.float32)
     for lane in range(tiles):
         i = tiles - 1 - lane
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        if SAVE:
+            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
 
         # the gradient of W1
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        t1 = -d_o.to(tl.float32)  # t₁ = −d_o
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-        t2 = dot_nt(t1, du, DOT)  # t₂ = t₁ ∂ℓ/∂uᵀ
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        x12 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        t3 = tl.exp(x12)  # t₃ = exp(Σ_{j<l≤t} log α)
-        D_alpha = tl.where(causal, t3, 0.0)  # Dα = causal(t₃)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G = eta[None, :] * D_alpha  # G = Dα · η
-        t4 = t2 * G  # t₄ = t₂ · G
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        t5 = beta[:, None] * d_o.to(tl.float32)  # t₅ = β · d_o
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        t6 = dot(q, W1, DOT)  # t₆ = q W₁[0]
-        t7 = dot_nt(q, k, DOT)  # t₇ = q kᵀ
-        P1 = G * t7  # P₁ = G · t₇
-        t8 = dot_nt(du, W2_start, DOT)  # t₈ = ∂ℓ/∂u W₂[start]ᵀ
-        d1 = t8 * gelu_slope(z1)  # d₁ = t₈ · gelu′(z₁)
-        read_z1 = beta[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β · t₆ − P₁ d₁
-        t9 = (dot(t4, h1, DOT) + dot_nt(t5, W2, DOT)) * gelu_slope(read_z1)  # t₉ = (t₄ h₁ + t₅ W₂[0]ᵀ) · gelu′(z₁)
-        t10 = beta[:, None] * t9  # t₁₀ = β · t₉
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        d_W1_next = beta_end * d_W1 + dot_tn(q, t10, DOT)
-
-        # the gradient of W1_start
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        t11 = sum_after(decay_alpha, r)  # t₁₁ = Σ_{l>t} log α
-        G_end = eta * tl.exp(t11)  # G[C] = η · exp(t₁₁)
-        t12 = -d_W2  # t₁₂ = −d_W2
-        x39 = dot_tn(t4, read_h1, DOT) + dot_nt(G_end[:, None] * du, t12, DOT)
-        t13 = -t9  # t₁₃ = −t₉
-        t14 = -d_W1  # t₁₄ = −d_W1
-        t15 = dot(k, t14, DOT)  # t₁₅ = k t₁₄
-        x43 = G_end[:, None] * t15 + dot_tn(P1, t13, DOT)
-        t16 = (
-            x43 * t8 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
-            + x39 * gelu_slope(z1)
-        )  # fmt: skip
-        d_W1_start_sum += dot_tn(k, t16, DOT)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        d_W1_next = beta_end * d_W1 + s3.to(tl.float32)
 
         # the gradient of W2
-        d_W2_next = beta_end * d_W2 + dot_tn(read_h1, t5, DOT)
-
-        # the gradient of W2_start
-        t17 = x43 * gelu_slope(z1)  # t₁₇ = (G[C] · t₁₅ + P₁ᵀ t₁₃) · gelu′(z₁)
-        d_W2_start_sum += dot_tn(t17, du, DOT)
-
-        # the gradient of eta
-        t18 = dot_nt(read_h1, h1, DOT)  # t₁₈ = h₁ h₁ᵀ
-        t19 = dot_nt(t13, d1, DOT)  # t₁₉ = t₁₃ d₁ᵀ
-        t20 = t2 * t18 + t19 * t7  # t₂₀ = t₂ · t₁₈ + t₁₉ · t₇
-        t21 = dot(h1, t12, DOT)  # t₂₁ = h₁ t₁₂
-        t22 = tl.sum(t21 * du, 1) + tl.sum(t15 * d1, 1)  # t₂₂ = Σ_v t₂₁ · ∂ℓ/∂u + Σ_n t₁₅ · d₁
-        d_eta = t22 * tl.exp(t11) + tl.sum(t20 * D_alpha, 0)
-        store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-        # the gradient of k
-        t23 = t19 * G  # t₂₃ = t₁₉ · G
-        x54 = dot_tn(t23, q, DOT) + dot_nt(G_end[:, None] * d1, t14, DOT)
-        d_k = dot_nt(t16, W1_start, DOT) + x54
-        store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-
-        # the gradient of log_alpha
-        x56 = tl.cumsum(tl.where(causal, eta[None, :] * t20, 0.0) * t3, 0, reverse=True)
-        x57 = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
-        x58 = tl.cumsum(beta * (x57 + tl.sum(t9 * t6, 1)), 0, reverse=True)
-        x59 = beta_end * (tl.sum(tl.sum(d_W2 * W2.to(tl.float32), 0), 0) + tl.sum(tl.sum(d_W1 * W1.to(tl.float32), 0), 0))
-        x60 = tl.where(strict, x56, 0.0)
-        x61 = tl.sum(x60, 1)
-        x62 = sum_before(t22 * G_end, r)
-        x63 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x61 + x58 + x62 + x59)
-        store_numbers(d_log_alpha_ptr, at_row, row, here, x63)
-
-        # the gradient of q
-        d_q = dot(t23, k, DOT) + dot_nt(t10, W1, DOT)
-        store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-
-        # the gradient of v
-        P2 = G * t18  # P₂ = G · t₁₈
-        x66 = -(G_end[:, None] * t21 + dot_tn(P2, t1, DOT)) - dot(t17, W2_start, DOT)
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, x66)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        d_W2_next = beta_end * d_W2 + s4.to(tl.float32)
         d_W1 = d_W1_next
         d_W2 = d_W2_next
 
     store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
     store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-    store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start_sum)
-    store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start_sum)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post(
+    P2_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, d_o_ptr, eta_ptr, k_ptr,
+    log_alpha_ptr, q_ptr, read_h1_ptr, s5_ptr, s6_ptr, s7_ptr, t13_ptr, t23_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr,
+    d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1_start, d_W2_start, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # the gradient of W1_start
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t1 = -d_o.to(tl.float32)  # t₁ = −d_o
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t2 = dot_nt(t1, du, DOT)  # t₂ = t₁ ∂ℓ/∂uᵀ
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x10 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t3 = tl.exp(x10)  # t₃ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t3, 0.0)  # Dα = causal(t₃)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    t4 = t2 * G  # t₄ = t₂ · G
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
+    t11 = sum_after(decay_alpha, r)  # t₁₁ = Σ_{l>t} log α
+    G_end = eta * tl.exp(t11)  # G[C] = η · exp(t₁₁)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t12 = -d_W2_at.to(tl.float32)  # t₁₂ = −d_W2_at
+    x21 = dot_tn(t4, read_h1, DOT) + dot_nt(G_end[:, None] * du, t12, DOT)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t7 = dot_nt(q, k, DOT)  # t₇ = q kᵀ
+    P1 = G * t7  # P₁ = G · t₇
+    t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t14 = -d_W1_at.to(tl.float32)  # t₁₄ = −d_W1_at
+    t15 = dot(k, t14, DOT)  # t₁₅ = k t₁₄
+    x30 = G_end[:, None] * t15 + dot_tn(P1, t13, DOT)
+    t8 = dot_nt(du, W2_start, DOT)  # t₈ = ∂ℓ/∂u W₂[start]ᵀ
+    t16 = (
+        x30 * t8 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
+        + x21 * gelu_slope(z1)
+    )  # fmt: skip
+    store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t16, DOT))
+
+    # the gradient of W2_start
+    t17 = x30 * gelu_slope(z1)  # t₁₇ = (G[C] · t₁₅ + P₁ᵀ t₁₃) · gelu′(z₁)
+    store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t17, du, DOT))
+
+    # the gradient of eta
+    s5 = load_row(s5_ptr, index * H + h, r, C)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    t21 = dot(h1, t12, DOT)  # t₂₁ = h₁ t₁₂
+    d1 = t8 * gelu_slope(z1)  # d₁ = t₈ · gelu′(z₁)
+    t22 = tl.sum(t21 * du, 1) + tl.sum(t15 * d1, 1)  # t₂₂ = Σ_v t₂₁ · ∂ℓ/∂u + Σ_n t₁₅ · d₁
+    d_eta = t22 * tl.exp(t11) + s5
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+    # the gradient of k
+    t23 = load_tile(t23_ptr, index * H + h, r, r, C, C)
+    x41 = dot_tn(t23, q, DOT) + dot_nt(G_end[:, None] * d1, t14, DOT)
+    d_k = dot_nt(t16, W1_start, DOT) + x41
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+
+    # the gradient of log_alpha
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    s7 = load_row(s7_ptr, index * H + h, r, C)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x46 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x48 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x50 = sum_before(t22 * G_end, r)
+    x51 = tl.sum(x46, 0)
+    x52 = tl.sum(x48, 0)
+    x53 = beta_end * (x51 + x52)
+    x54 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s6 + s7 + x50 + x53)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x54)
+
+    # the gradient of v
+    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
+    x56 = -(G_end[:, None] * t21 + dot_tn(P2, t1, DOT)) - dot(t17, W2_start, DOT)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, x56)
 
 
 class Sizes:
@@ -848,6 +1034,8 @@ class Launch:
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
+        if 32 in blocks.values():
+            warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
@@ -868,8 +1056,12 @@ launch_pre = Launch(pre, "pre", walks=False, widths="KNV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", split="N")
 launch_post = Launch(post, "post", walks=False, widths="KNV")
-launch_resume_forward = Launch(resume_forward, "resume_forward", walks=True, widths="KNV")
-launch_resume_backward = Launch(resume_backward, "resume_backward", walks=True, widths="KNV")
+launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV")
+launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", split="N")
+launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV")
+launch_resume_pre1 = Launch(resume_pre1, "resume_pre1", walks=False, widths="KNV")
+launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
+launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1077,18 +1269,27 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
-    o = sizes.rows("V")
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    beta_end = sizes.per_slot("", narrow=False)
+    s1 = sizes.per_slot("KN", narrow=False)
+    s2 = sizes.per_slot("NV", narrow=False)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    launch_resume_forward(sizes, (
-        W1, W1_start, W2, W2_start, eta, k, log_alpha, q, v, o, W1_next, W2_next, W1_at, W2_at,
+    o = sizes.rows("V")
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, eta, k, log_alpha, v, beta_end, s1, s2,
     ))  # fmt: skip
-    return o, W1_next, W2_next, W1_at, W2_at
+    launch_resume_main(sizes, (
+        W1, W2, beta_end, s1, s2, W1_next, W2_next, W1_at, W2_at,
+    ))  # fmt: skip
+    launch_resume_read(sizes, (
+        W1_at, W1_start, W2_at, W2_start, eta, k, log_alpha, q, v, o,
+    ))  # fmt: skip
+    return o, W1_next, W2_next, beta_end, W1_at, W2_at
 
 
 @resume_forward_op.register_fake
@@ -1106,14 +1307,15 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
+    beta_end = sizes.per_slot("", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, W1_at, W2_at
+    return o, W1_next, W2_next, beta_end, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -1125,6 +1327,7 @@ def resume_backward_op(
     eta: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
+    beta_end: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1136,18 +1339,35 @@ def resume_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    s3 = sizes.per_slot("KN", narrow=False)
+    s4 = sizes.per_slot("NV", narrow=False)
+    read_h1 = sizes.per_slot("CN", narrow=True)
+    t13 = sizes.per_slot("CN", narrow=True)
+    s5 = sizes.per_slot("C", narrow=False)
+    t23 = sizes.per_slot("CC", narrow=True)
+    s6 = sizes.per_slot("C", narrow=False)
+    s7 = sizes.per_slot("C", narrow=False)
+    P2 = sizes.per_slot("CC", narrow=True)
+    d_q = sizes.rows("K")
     d_W1_next = sizes.per_sequence("KN")
-    d_W1_start = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    d_W2_start = sizes.per_sequence("NV")
+    d_W1_at = sizes.per_slot("KN", narrow=True)
+    d_W2_at = sizes.per_slot("NV", narrow=True)
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NV")
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
-    d_q = sizes.rows("K")
     d_v = sizes.rows("V")
-    launch_resume_backward(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d_W1, d_W2, d_o, eta, k, log_alpha, q, v, d_W1_next, d_W1_start, d_W2_next, d_W2_start,
-        d_eta, d_k, d_log_alpha, d_q, d_v,
+    launch_resume_pre1(sizes, (
+        W1_at, W1_start, W2_at, W2_start, d_o, eta, k, log_alpha, q, v, s3, s4, read_h1, t13, s5, t23, s6, s7, P2, d_q,
+    ))  # fmt: skip
+    launch_resume_seq(sizes, (
+        beta_end, d_W1, d_W2, s3, s4, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
+    ))  # fmt: skip
+    launch_resume_post(sizes, (
+        P2, W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, d_o, eta, k, log_alpha, q, read_h1, s5, s6, s7, t13, t23, v,
+        d_W1_start, d_W2_start, d_eta, d_k, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start
 
@@ -1161,6 +1381,7 @@ def _(
     eta: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
+    beta_end: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1178,24 +1399,24 @@ def _(
     d_eta = sizes.rows("", eta.dtype)
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    d_W1_start = sizes.per_sequence("KN")
-    d_W2_start = sizes.per_sequence("NV")
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NV")
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start
 
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, log_alpha, eta, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, beta_end, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, W1_at, W2_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, W1_start, W2_start, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (
@@ -1251,13 +1472,14 @@ def triton_chunk_dla(
     state = read_state(initial_state, {**lengths, "B": members}, q.device, torch.float32)
     save = torch.is_grad_enabled()
     inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
-    W1, W2 = (state[name].contiguous() for name in ("W1", "W2"))
-    W1_start, W2_start = (state[name].contiguous() for name in ("W1_start", "W2_start"))
+    W1, W2 = (state[name].contiguous() for name in CARRIED)
+    W1_start, W2_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W1_start, W2_start)
-        o_resumed, W1, W2 = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)[:3]
+        results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)
+        o_resumed, W1, W2 = results[:3]
     grid = "after" if resumed else "whole"
     results = forward_op(*inputs, W1, W2, position, cu_seqlens, grid, save)
     o, W1_next, W2_next, W1_last, W2_last = results[:5]

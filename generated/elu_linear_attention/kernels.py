@@ -23,6 +23,7 @@ from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
+CARRIED = ("W",)
 OPTIONS = {
     "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -298,7 +299,8 @@ def pre(
     x15 = dot(t6, k_phi, DOT)
     x16 = dot_nt(d_o, W, DOT)
     x17 = (
-        (x15 + x16) * tl.where(q.to(tl.float32) > 0, 1, tl.exp(tl.minimum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) < 0, 1.0, 0.0))
+        (x15 + x16)
+        * tl.where(q.to(tl.float32) > 0, 1, tl.exp(tl.minimum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) < 0, 1.0, 0.0))
     )  # fmt: skip
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x17)
 
@@ -311,7 +313,7 @@ def seq(
 ):  # fmt: skip
     """d_W: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
@@ -371,7 +373,8 @@ def post(
     x14 = dot_tn(t6, q_phi, DOT) + dot_nt(eta[:, None] * du, t4, DOT)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x16 = (
-        x14 * tl.where(k.to(tl.float32) > 0, 1, tl.exp(tl.minimum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) < 0, 1.0, 0.0))
+        x14
+        * tl.where(k.to(tl.float32) > 0, 1, tl.exp(tl.minimum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) < 0, 1.0, 0.0))
     )  # fmt: skip
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x16)
 
@@ -433,6 +436,8 @@ class Launch:
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
+        if 32 in blocks.values():
+            warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
@@ -627,6 +632,6 @@ def triton_chunk_elu_linear_attention(
     state = read_state(initial_state, {**lengths, "B": members}, q.device, torch.float32)
     save = torch.is_grad_enabled()
     inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
-    (W,) = (state[name].contiguous() for name in ("W",))
+    (W,) = (state[name].contiguous() for name in CARRIED)
     o, W_next = forward_op(*inputs, W, None, cu_seqlens, "whole", save)[:2]
     return o, {"W": W_next} if output_final_state else None

@@ -23,6 +23,7 @@ from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
+CARRIED = ("W",)
 OPTIONS = {
     "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -346,7 +347,7 @@ def seq(
 ):  # fmt: skip
     """d_W: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
@@ -476,6 +477,8 @@ class Launch:
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
+        if 32 in blocks.values():
+            warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
@@ -683,6 +686,6 @@ def triton_chunk_retnet(
     state = read_state(initial_state, {**lengths, "B": members}, q.device, torch.float32)
     save = torch.is_grad_enabled()
     inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
-    (W,) = (state[name].contiguous() for name in ("W",))
+    (W,) = (state[name].contiguous() for name in CARRIED)
     o, W_next = forward_op(*inputs, W, None, cu_seqlens, "whole", save)[:2]
     return o, {"W": W_next} if output_final_state else None

@@ -23,6 +23,7 @@ from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = 64  # tokens that are computed at once
+CARRIED = ("W",)
 OPTIONS = {
     "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -170,7 +171,7 @@ def sum_after(x, r):
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
     """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if DOT == tl.float32 else "tf32")
+    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 
 
 @triton.jit
@@ -422,11 +423,18 @@ def pre(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t2 = tl.sum(tl.where((at_k < K)[None, :], fourth(tl.maximum(q.to(tl.float32), 0.0)), 0.0), 1)  # t₂ = Σ_k max(q, 0)^4
     x31 = (
-        power0(t2[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -2) * t21 * square(tl.maximum(q.to(tl.float32), 0.0))
+        power0(t2[:, None], -0.5)
+        * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -2)
+        * t21
+        * square(tl.maximum(q.to(tl.float32), 0.0))
     )  # fmt: skip
     x32 = tl.sum(x31, 1)
     x33 = (
-        2 * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -1) * t21 * tl.maximum(q.to(tl.float32), 0.0) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
+        2
+        * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -1)
+        * t21
+        * tl.maximum(q.to(tl.float32), 0.0)
+        * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
         - 2 * x32[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x33)
@@ -441,7 +449,7 @@ def seq(
 ):  # fmt: skip
     """d_W: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
@@ -538,11 +546,18 @@ def post(
     t4 = load_row(t4_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x41 = (
-        power0(t4[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -2) * t20 * square(tl.maximum(k.to(tl.float32), 0.0))
+        power0(t4[:, None], -0.5)
+        * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -2)
+        * t20
+        * square(tl.maximum(k.to(tl.float32), 0.0))
     )  # fmt: skip
     x42 = tl.sum(x41, 1)
     x43 = (
-        2 * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -1) * t20 * tl.maximum(k.to(tl.float32), 0.0) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
+        2
+        * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -1)
+        * t20
+        * tl.maximum(k.to(tl.float32), 0.0)
+        * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
         - 2 * x42[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x43)
@@ -615,6 +630,8 @@ class Launch:
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
+        if 32 in blocks.values():
+            warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
@@ -842,6 +859,6 @@ def triton_chunk_squared_relu_delta(
     state = read_state(initial_state, {**lengths, "B": members}, q.device, torch.float32)
     save = torch.is_grad_enabled()
     inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
-    (W,) = (state[name].contiguous() for name in ("W",))
+    (W,) = (state[name].contiguous() for name in CARRIED)
     o, W_next = forward_op(*inputs, W, None, cu_seqlens, "whole", save)[:2]
     return o, {"W": W_next} if output_final_state else None

@@ -23,6 +23,8 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
+CARRIED = ("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum")
+STARTS = ("W1_start", "W2_start", "W3_start")
 OPTIONS = {
     "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -30,8 +32,11 @@ OPTIONS = {
     "pre1": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((1073741824, 8, 1, 64, 255),),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_prep1": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_seq": ((1073741824, 8, 1, 64, 255),),
+    "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -596,7 +601,10 @@ def seq(
         t33 = t32 - tl.sum(tl.where((at_v < V)[None, :], t32, 0.0), 1)[:, None] / V  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
         t34 = x28 + dot_nt(t33, W2, DOT)  # t₃₄ = ((n[C] · d₂) t₂₁ᵀ + (G[C] · d₂) t₂₂ᵀ) + t₃₃ W₂[0]ᵀ
         t35 = (
-            t3.to(tl.float32) * x23 * z3.to(tl.float32) * (z1.to(tl.float32) * square(1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) + 2 * (1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(tl.sigmoid(z1.to(tl.float32))) * (1 - tl.sigmoid(z1.to(tl.float32))))
+            t3.to(tl.float32)
+            * x23
+            * z3.to(tl.float32)
+            * (z1.to(tl.float32) * square(1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) + 2 * (1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(tl.sigmoid(z1.to(tl.float32))) * (1 - tl.sigmoid(z1.to(tl.float32))))  # noqa: E501
             + x16 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
             + z3.to(tl.float32) * t34 * silu_slope(z1.to(tl.float32))
         )  # fmt: skip
@@ -804,10 +812,122 @@ def post(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_forward(
-    W1_ptr, W1_momentum_ptr, W1_start_ptr, W2_ptr, W2_momentum_ptr, W2_start_ptr, W3_ptr, W3_momentum_ptr, W3_start_ptr,
-    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr, o_ptr, W1_next_ptr, W2_next_ptr,
-    W3_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr,
+def resume_prep1(
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    v_ptr, o_2_ptr, beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, position_ptr,
+    cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """o_2, beta_end, reach_end, s1, s2, s3, m_end, s4, s5, s6: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o_2
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
+    read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
+    read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
+    read_f = dot(read_h, W2_start, DOT)  # f = h W₂[start]
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x12 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x12 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    o_2 = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_tile(o_2_ptr, index * H + h, r, at_v, C, V, o_2)
+
+    # beta_end
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+
+    # reach_end
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
+    store_number(reach_end_ptr, index * H + h, reach_end)
+
+    # s1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x26 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    D_mu = tl.where(causal, tl.exp(x26), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+    h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+    f = dot(h_2, W2_start, DOT)  # f = h W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x36 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x36 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+    d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+    s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+
+    # s2
+    s2 = dot_tn(h_2, G_end[:, None] * d2, DOT)  # s₂ = hᵀ (G[C] · d₂)
+    store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+
+    # s3
+    d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+    s3 = dot_tn(k, G_end[:, None] * d3, DOT)  # s₃ = kᵀ (G[C] · d₃)
+    store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
+
+    # m_end
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    store_number(m_end_ptr, index * H + h, m_end)
+
+    # s4
+    n_end = eta * tl.exp(sum_after(decay_mu, r))  # n[C] = η · exp(Σ_{l>t} log μ)
+    s4 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₄ = kᵀ (n[C] · d₁)
+    store_tile(s4_ptr, index * H + h, at_k, at_n, K, N, s4)
+
+    # s5
+    s5 = dot_tn(h_2, n_end[:, None] * d2, DOT)  # s₅ = hᵀ (n[C] · d₂)
+    store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+
+    # s6
+    s6 = dot_tn(k, n_end[:, None] * d3, DOT)  # s₆ = kᵀ (n[C] · d₃)
+    store_tile(s6_ptr, index * H + h, at_k, at_n, K, N, s6)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_main(
+    W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, m_end_ptr, o_2_ptr,
+    reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, o_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr,
+    W1_momentum_next_ptr, W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr,
     W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -819,19 +939,12 @@ def resume_forward(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     W3 = load_tile(W3_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W3_momentum = load_tile(W3_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     for i in range(tiles):
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -844,70 +957,29 @@ def resume_forward(
             store_tile(W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3)
             store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3_momentum)
 
-        # decays, and the weights of surprises
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        valid = tl.where(here, 1.0, 0.0)
-        D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-        log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-        decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-        m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-        reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-        x20 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-        D_mu = tl.where(causal, tl.exp(x20), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-        m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-        n_end = eta * tl.exp(sum_after(decay_mu, r))  # n[C] = η · exp(Σ_{l>t} log μ)
-
-        # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        f = dot(h_2, W2_start, DOT)  # f = h W₂[start]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x33 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-
-        # the memory at the queries
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
-        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
-        read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
-        read_f = dot(read_h, W2_start, DOT)  # f = h W₂[start]
-        read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x52 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x52 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
-        store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
         # the state behind the tile
-        W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
-        W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h_2, G_end[:, None] * d2, DOT)
-        W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(k, G_end[:, None] * d3, DOT)
-        W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
-        W2_momentum_next = m_end * W2_momentum - dot_tn(h_2, n_end[:, None] * d2, DOT)  # S₂[C] = m[C] S₂[0] − hᵀ (n[C] · d₂)
-        W3_momentum_next = m_end * W3_momentum - dot_tn(k, n_end[:, None] * d3, DOT)  # S₃[C] = m[C] S₃[0] − kᵀ (n[C] · d₃)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        W2_momentum_next = m_end * W2_momentum - s5.to(tl.float32)  # S₂[C] = m[C] S₂[0] − s₅
+        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        W3_momentum_next = m_end * W3_momentum - s6.to(tl.float32)  # S₃[C] = m[C] S₃[0] − s₆
+        o_2 = load_tile(o_2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        store_rows(o_ptr, at_row, row, here, at_v, V, o_2)
         W1 = W1_next
-        W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
+        W2 = W2_next
         W3 = W3_next
         W1_momentum = W1_momentum_next
-        W2_momentum = tl.where((at_v < V)[None, :], W2_momentum_next, 0.0)
+        W2_momentum = W2_momentum_next
         W3_momentum = W3_momentum_next
 
     store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
@@ -919,19 +991,19 @@ def resume_forward(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_backward(
-    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    W3_start_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W3_ptr, d_W3_momentum_ptr, d_o_ptr, eta_ptr,
-    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr,
-    d_W1_start_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W2_start_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr,
-    d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_q_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members,
+def resume_pre(
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    v_ptr, t6_ptr, t15_ptr, rstd_ptr, t16_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W1_start, d_W2, d_W2_momentum, d_W2_start, d_W3, d_W3_momentum, d_W3_start, …: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """t6, t15, rstd, t16, s7, s8, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -941,127 +1013,123 @@ def resume_backward(
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # t6
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
+    read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
+    read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
+    read_f = dot(read_h, W2_start, DOT)  # f = h W₂[start]
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x14 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x16 = t4 * read_centred
+    x17 = tl.sum(x16, 1)
+    t5 = (
+        read_rstd[:, None] * t4
+        - x17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
+    store_tile(t6_ptr, index * H + h, r, at_v, C, V, t6)
+
+    # t15
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    x26 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t14 = tl.exp(x26)  # t₁₄ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t14, 0.0)  # Dμ = causal(t₁₄)
+    t15 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₅ = Σ_i D[C] · Dμ
+    store_row(t15_ptr, index * H + h, r, C, t15)
+
+    # rstd
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+    h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+    f = dot(h_2, W2_start, DOT)  # f = h W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x37 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x37 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # t16
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t16 = tl.sum(t1 * centred, 1)  # t₁₆ = Σ_v t₁ · f̃
+    store_row(t16_ptr, index * H + h, r, C, t16)
+
+    # s7
+    s7 = tl.sum(d_o.to(tl.float32), 0)  # s₇ = Σ_c d_o
+    store_row(s7_ptr, index * H + h, at_v, V, s7)
+
+    # s8
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s8 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₈ = Σ_c d_o · f̂
+    store_row(s8_ptr, index * H + h, at_v, V, s8)
+
+    # the gradient of q
+    t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
+    t36 = t7 * silu(read_z1)  # t₃₆ = t₇ · silu(z₁)
+    t8 = t7 * read_z3 * silu_slope(read_z1)  # t₈ = t₇ · z₃ · silu′(z₁)
+    x51 = d_o.to(tl.float32) + dot_nt(t36, W3_start, DOT) + dot_nt(t8, W1_start, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x51)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_seq(
+    beta_end_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W3_ptr, d_W3_momentum_ptr, m_end_ptr,
+    reach_end_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr,
+    d_W3_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum: from the last tile to the first."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
     d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     d_W3 = load_tile(d_W3_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    d_W1_start_sum = tl.zeros([BK, BN], tl.float32)
-    d_W2_start_sum = tl.zeros([BN, BV], tl.float32)
-    d_W3_start_sum = tl.zeros([BK, BN], tl.float32)
-    d_ln_bias_sum = tl.zeros([BV], tl.float32)
-    d_ln_weight_sum = tl.zeros([BV], tl.float32)
     for lane in range(tiles):
         i = tiles - 1 - lane
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        if SAVE:
+            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
+            store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
+            store_tile(d_W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3)
+            store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3_momentum)
 
         # the gradient of W1
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         d_W1_next = beta_end * d_W1
 
         # the gradient of W1_momentum
-        log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-        decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-        m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-        valid = tl.where(here, 1.0, 0.0)
-        D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-        m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-        reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
         d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
-
-        # the gradient of W1_start
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
-        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
-        read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
-        read_f = dot(read_h, W2_start, DOT)  # f = h W₂[start]
-        read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x32 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x32 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x34 = t4 * read_centred
-        x35 = tl.sum(x34, 1)
-        t5 = (
-            read_rstd[:, None] * t4
-            - x35[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-        )  # fmt: skip
-        t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
-        t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
-        t8 = t7 * read_z3 * silu_slope(read_z1)  # t₈ = t₇ · z₃ · silu′(z₁)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t9 = -d_W3_momentum  # t₉ = −d_W3_momentum
-        t10 = dot(k, t9, DOT)  # t₁₀ = k t₉
-        t11 = sum_after(decay_mu, r)  # t₁₁ = Σ_{l>t} log μ
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        n_end = eta * tl.exp(t11)  # n[C] = η · exp(t₁₁)
-        t12 = -d_W3  # t₁₂ = −d_W3
-        t13 = dot(k, t12, DOT)  # t₁₃ = k t₁₂
-        x48 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-        t14 = tl.exp(x48)  # t₁₄ = exp(Σ_{j<l≤t} log μ)
-        D_mu = tl.where(causal, t14, 0.0)  # Dμ = causal(t₁₄)
-        t15 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₅ = Σ_i D[C] · Dμ
-        G_end = t15 * eta  # G[C] = t₁₅ · η
-        x53 = n_end[:, None] * t10 + G_end[:, None] * t13
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        f = dot(h_2, W2_start, DOT)  # f = h W₂[start]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x60 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x60 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t16 = tl.sum(t1 * centred, 1)  # t₁₆ = Σ_v t₁ · f̃
-        t2 = rstd[:, None] * t1 - t16[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        t17 = -d_W1_momentum  # t₁₇ = −d_W1_momentum
-        t18 = dot(k, t17, DOT)  # t₁₈ = k t₁₇
-        t19 = -d_W1  # t₁₉ = −d_W1
-        t20 = dot(k, t19, DOT)  # t₂₀ = k t₁₉
-        x75 = n_end[:, None] * t18 + G_end[:, None] * t20
-        t21 = -d_W2_momentum  # t₂₁ = −d_W2_momentum
-        t22 = -d_W2  # t₂₂ = −d_W2
-        x78 = dot_nt(n_end[:, None] * d2, t21, DOT) + dot_nt(G_end[:, None] * d2, t22, DOT)
-        t23 = dot(h_2, t21, DOT)  # t₂₃ = h t₂₁
-        t24 = dot(h_2, t22, DOT)  # t₂₄ = h t₂₂
-        t25 = x75 * z3 * silu_slope(z1) + x53 * silu(z1)
-        t26 = (n_end[:, None] * t23 + G_end[:, None] * t24) + dot(t25, W2_start, DOT)  # t₂₆ = (n[C] · t₂₃ + G[C] · t₂₄) + t₂₅ W₂[start]
-        t27 = t26 - tl.sum(t26 / V, 1)[:, None]  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
-        x84 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t27 * centred / V
-        t28 = -tl.sum(tl.where((at_v < V)[None, :], x84, 0.0), 1)  # t₂₈ = −Σ_v r³ · t₂₇ · f̃ / V
-        t29 = rstd[:, None] * t27 + t28[:, None] * centred  # t₂₉ = r · t₂₇ + t₂₈ · f̃
-        t30 = ln_weight[None, :] * t29  # t₃₀ = t₂₉ · w
-        t31 = ln_weight[None, :] * t30  # t₃₁ = t₃₀ · w
-        x89 = t27 * (t1 - 3 * t16[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-        x90 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x89, 0.0), 1) + tl.sum(t31 * centred, 1)) / V
-        t32 = (
-            2 * x90[:, None] * centred
-            + rstd[:, None] * t31
-            + t28[:, None] * t1
-            - t16[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t27 / V
-        )  # fmt: skip
-        t33 = t32 - tl.sum(tl.where((at_v < V)[None, :], t32, 0.0), 1)[:, None] / V  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
-        t34 = x78 + dot_nt(t33, W2_start, DOT)  # t₃₄ = ((n[C] · d₂) t₂₁ᵀ + (G[C] · d₂) t₂₂ᵀ) + t₃₃ W₂[start]ᵀ
-        t35 = (
-            t3 * x75 * z3 * (z1 * square(1 - tl.sigmoid(z1)) * tl.sigmoid(z1) + 2 * (1 - tl.sigmoid(z1)) * tl.sigmoid(z1) - z1 * square(tl.sigmoid(z1)) * (1 - tl.sigmoid(z1)))
-            + x53 * t3 * silu_slope(z1)
-            + z3 * t34 * silu_slope(z1)
-        )  # fmt: skip
-        d_W1_start_sum += dot_tn(q, t8, DOT) + dot_tn(k, t35, DOT)
 
         # the gradient of W2
         d_W2_next = beta_end * d_W2
@@ -1069,95 +1137,11 @@ def resume_backward(
         # the gradient of W2_momentum
         d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
 
-        # the gradient of W2_start
-        x97 = dot_tn(read_h, t6, DOT) + dot_tn(t25, d2, DOT) + dot_tn(h_2, t33, DOT)
-        d_W2_start_sum += x97
-
         # the gradient of W3
         d_W3_next = beta_end * d_W3
 
         # the gradient of W3_momentum
         d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
-
-        # the gradient of W3_start
-        t36 = t7 * silu(read_z1)  # t₃₆ = t₇ · silu(z₁)
-        t37 = x75 * t3 * silu_slope(z1) + t34 * silu(z1)  # t₃₇ = (n[C] · t₁₈ + G[C] · t₂₀) · t₃ · silu′(z₁) + t₃₄ · silu(z₁)
-        d_W3_start_sum += dot_tn(q, t36, DOT) + dot_tn(k, t37, DOT)
-
-        # the gradient of eta
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        t38 = tl.sum(t10 * d3, 1) + tl.sum(t23 * d2, 1) + tl.sum(t18 * d1, 1)  # t₃₈ = Σ_n t₁₀ · d₃ + Σ_v t₂₃ · d₂ + Σ_n t₁₈ · d₁
-        t39 = tl.sum(t13 * d3, 1) + tl.sum(t24 * d2, 1) + tl.sum(t20 * d1, 1)  # t₃₉ = Σ_n t₁₃ · d₃ + Σ_v t₂₄ · d₂ + Σ_n t₂₀ · d₁
-        d_eta = t38 * tl.exp(t11) + t39 * t15
-        store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-        # the gradient of k
-        x107 = n_end[:, None] * d3
-        x108 = dot_nt(x107, t9, DOT)
-        x109 = n_end[:, None] * d1
-        x110 = dot_nt(x109, t17, DOT)
-        x111 = G_end[:, None] * d3
-        x112 = dot_nt(x111, t12, DOT)
-        x113 = G_end[:, None] * d1
-        x114 = dot_nt(x113, t19, DOT)
-        x115 = t30 + dot_nt(t37, W3_start, DOT) + dot_nt(t35, W1_start, DOT) + (x108 + x110 + x112 + x114)
-        store_rows(d_k_ptr, at_row, row, here, at_k, K, x115)
-
-        # the gradient of ln_bias
-        d_ln_bias_sum += tl.sum(d_o.to(tl.float32), 0) + tl.sum(t30, 0)
-
-        # the gradient of ln_weight
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        x117 = tl.sum(d_o.to(tl.float32) * read_normal, 0) + tl.sum(t29 * e, 0) + tl.sum(t30 * normal, 0)
-        d_ln_weight_sum += x117
-
-        # the gradient of log_alpha
-        t40 = t39 * eta  # t₄₀ = t₃₉ · η
-        W3_momentum = load_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        x120 = tl.sum(tl.sum(d_W3 * W3_momentum.to(tl.float32), 0), 0)
-        W2_momentum = load_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        x122 = tl.sum(tl.sum(d_W2 * W2_momentum.to(tl.float32), 0), 0)
-        W1_momentum = load_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        x124 = tl.sum(tl.sum(d_W1 * W1_momentum.to(tl.float32), 0), 0)
-        t41 = x120 + x122 + x124  # t₄₁ = Σ_n Σ_k d_W3 · S₃[0] + Σ_v Σ_n d_W2 · S₂[0] + Σ_n Σ_k d_W1 · S₁[0]
-        x126 = sum_before(D_end * (t41 * m + tl.sum(t40[None, :] * D_mu, 1)), r)
-        W3 = load_tile(W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        x130 = d_W3 * W3.to(tl.float32)
-        x131 = tl.sum(x130, 0)
-        x132 = tl.sum(x131, 0)
-        x133 = d_W2 * W2.to(tl.float32)
-        x134 = tl.sum(x133, 0)
-        x135 = tl.sum(x134, 0)
-        x136 = d_W1 * W1.to(tl.float32)
-        x137 = tl.sum(x136, 0)
-        x138 = tl.sum(x137, 0)
-        x139 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x126 + beta_end * (x132 + x135 + x138))
-        store_numbers(d_log_alpha_ptr, at_row, row, here, x139)
-
-        # the gradient of log_mu
-        x140 = tl.sum(d_W3_momentum * W3_momentum.to(tl.float32), 0)
-        x141 = tl.sum(d_W2_momentum * W2_momentum.to(tl.float32), 0)
-        x142 = tl.sum(d_W1_momentum * W1_momentum.to(tl.float32), 0)
-        x143 = m_end * (tl.sum(x140, 0) + tl.sum(x141, 0) + tl.sum(x142, 0))
-        x144 = tl.where(causal, t40[None, :] * D_end[:, None], 0.0) * t14
-        x145 = tl.where(strict, tl.cumsum(x144, 0, reverse=True), 0.0)
-        x146 = sum_before(t38 * n_end, r)
-        x147 = tl.sum(x145, 1)
-        x148 = t41 * D_end * m
-        x149 = tl.cumsum(x148, 0, reverse=True)
-        x150 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x146 + x143 + x147 + x149)
-        store_numbers(d_log_mu_ptr, at_row, row, here, x150)
-
-        # the gradient of q
-        x151 = d_o.to(tl.float32) + dot_nt(t36, W3_start, DOT) + dot_nt(t8, W1_start, DOT)
-        store_rows(d_q_ptr, at_row, row, here, at_k, K, x151)
-
-        # the gradient of v
-        d_v = -t30
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
         d_W1 = d_W1_next
         d_W1_momentum = d_W1_momentum_next
         d_W2 = d_W2_next
@@ -1171,11 +1155,205 @@ def resume_backward(
     store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
     store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, d_W3)
     store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum)
-    store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start_sum)
-    store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start_sum)
-    store_tile(d_W3_start_ptr, n * H + h, at_k, at_n, K, N, d_W3_start_sum)
-    store_row(d_ln_bias_ptr, n * H + h, at_v, V, d_ln_bias_sum)
-    store_row(d_ln_weight_ptr, n * H + h, at_v, V, d_ln_weight_sum)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post(
+    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
+    W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
+    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, rstd_ptr, s7_ptr, s8_ptr, t15_ptr, t16_ptr,
+    t6_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
+    d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, …: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # the gradient of W1_start
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
+    t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
+    read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
+    read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
+    t8 = t7 * read_z3 * silu_slope(read_z1)  # t₈ = t₇ · z₃ · silu′(z₁)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t9 = -d_W3_momentum_at.to(tl.float32)  # t₉ = −d_W3_momentum_at
+    t10 = dot(k, t9, DOT)  # t₁₀ = k t₉
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t11 = sum_after(decay_mu, r)  # t₁₁ = Σ_{l>t} log μ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    n_end = eta * tl.exp(t11)  # n[C] = η · exp(t₁₁)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    t12 = -d_W3_at.to(tl.float32)  # t₁₂ = −d_W3_at
+    t13 = dot(k, t12, DOT)  # t₁₃ = k t₁₂
+    t15 = load_row(t15_ptr, index * H + h, r, C)
+    G_end = t15 * eta  # G[C] = t₁₅ · η
+    x25 = n_end[:, None] * t10 + G_end[:, None] * t13
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+    h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+    f = dot(h_2, W2_start, DOT)  # f = h W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t16 = load_row(t16_ptr, index * H + h, r, C)
+    t2 = rstd[:, None] * t1 - t16[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t17 = -d_W1_momentum_at.to(tl.float32)  # t₁₇ = −d_W1_momentum_at
+    t18 = dot(k, t17, DOT)  # t₁₈ = k t₁₇
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t19 = -d_W1_at.to(tl.float32)  # t₁₉ = −d_W1_at
+    t20 = dot(k, t19, DOT)  # t₂₀ = k t₁₉
+    x48 = n_end[:, None] * t18 + G_end[:, None] * t20
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    t21 = -d_W2_momentum_at.to(tl.float32)  # t₂₁ = −d_W2_momentum_at
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t22 = -d_W2_at.to(tl.float32)  # t₂₂ = −d_W2_at
+    x53 = dot_nt(n_end[:, None] * d2, t21, DOT) + dot_nt(G_end[:, None] * d2, t22, DOT)
+    t23 = dot(h_2, t21, DOT)  # t₂₃ = h t₂₁
+    t24 = dot(h_2, t22, DOT)  # t₂₄ = h t₂₂
+    t25 = x48 * z3 * silu_slope(z1) + x25 * silu(z1)
+    t26 = (n_end[:, None] * t23 + G_end[:, None] * t24) + dot(t25, W2_start, DOT)  # t₂₆ = (n[C] · t₂₃ + G[C] · t₂₄) + t₂₅ W₂[start]
+    t27 = t26 - tl.sum(t26 / V, 1)[:, None]  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
+    x59 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t27 * centred / V
+    t28 = -tl.sum(tl.where((at_v < V)[None, :], x59, 0.0), 1)  # t₂₈ = −Σ_v r³ · t₂₇ · f̃ / V
+    t29 = rstd[:, None] * t27 + t28[:, None] * centred  # t₂₉ = r · t₂₇ + t₂₈ · f̃
+    t30 = ln_weight[None, :] * t29  # t₃₀ = t₂₉ · w
+    t31 = ln_weight[None, :] * t30  # t₃₁ = t₃₀ · w
+    x64 = t27 * (t1 - 3 * t16[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
+    x65 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x64, 0.0), 1) + tl.sum(t31 * centred, 1)) / V
+    t32 = (
+        2 * x65[:, None] * centred
+        + rstd[:, None] * t31
+        + t28[:, None] * t1
+        - t16[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t27 / V
+    )  # fmt: skip
+    t33 = t32 - tl.sum(tl.where((at_v < V)[None, :], t32, 0.0), 1)[:, None] / V  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
+    t34 = x53 + dot_nt(t33, W2_start, DOT)  # t₃₄ = ((n[C] · d₂) t₂₁ᵀ + (G[C] · d₂) t₂₂ᵀ) + t₃₃ W₂[start]ᵀ
+    t35 = (
+        t3
+        * x48
+        * z3
+        * (z1 * square(1 - tl.sigmoid(z1)) * tl.sigmoid(z1) + 2 * (1 - tl.sigmoid(z1)) * tl.sigmoid(z1) - z1 * square(tl.sigmoid(z1)) * (1 - tl.sigmoid(z1)))  # noqa: E501
+        + x25 * t3 * silu_slope(z1)
+        + z3 * t34 * silu_slope(z1)
+    )  # fmt: skip
+    store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(q, t8, DOT) + dot_tn(k, t35, DOT))
+
+    # the gradient of W2_start
+    read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
+    x71 = dot_tn(read_h, t6, DOT) + dot_tn(t25, d2, DOT) + dot_tn(h_2, t33, DOT)
+    store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x71)
+
+    # the gradient of W3_start
+    t36 = t7 * silu(read_z1)  # t₃₆ = t₇ · silu(z₁)
+    t37 = x48 * t3 * silu_slope(z1) + t34 * silu(z1)  # t₃₇ = (n[C] · t₁₈ + G[C] · t₂₀) · t₃ · silu′(z₁) + t₃₄ · silu(z₁)
+    store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(q, t36, DOT) + dot_tn(k, t37, DOT))
+
+    # the gradient of eta
+    d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+    d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+    t38 = tl.sum(t10 * d3, 1) + tl.sum(t23 * d2, 1) + tl.sum(t18 * d1, 1)  # t₃₈ = Σ_n t₁₀ · d₃ + Σ_v t₂₃ · d₂ + Σ_n t₁₈ · d₁
+    t39 = tl.sum(t13 * d3, 1) + tl.sum(t24 * d2, 1) + tl.sum(t20 * d1, 1)  # t₃₉ = Σ_n t₁₃ · d₃ + Σ_v t₂₄ · d₂ + Σ_n t₂₀ · d₁
+    d_eta = t38 * tl.exp(t11) + t39 * t15
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+    # the gradient of k
+    x79 = n_end[:, None] * d3
+    x80 = dot_nt(x79, t9, DOT)
+    x81 = n_end[:, None] * d1
+    x82 = dot_nt(x81, t17, DOT)
+    x83 = G_end[:, None] * d3
+    x84 = dot_nt(x83, t12, DOT)
+    x85 = G_end[:, None] * d1
+    x86 = dot_nt(x85, t19, DOT)
+    x87 = t30 + dot_nt(t37, W3_start, DOT) + dot_nt(t35, W1_start, DOT) + (x80 + x82 + x84 + x86)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x87)
+
+    # the gradient of ln_bias
+    s7 = load_row(s7_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s7 + tl.sum(t30, 0))
+
+    # the gradient of ln_weight
+    s8 = load_row(s8_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s8 + tl.sum(t29 * e, 0) + tl.sum(t30 * normal, 0))
+
+    # the gradient of log_alpha
+    t40 = t39 * eta  # t₄₀ = t₃₉ · η
+    x91 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t14 = tl.exp(x91)  # t₁₄ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t14, 0.0)  # Dμ = causal(t₁₄)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x95 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32), 0)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    x97 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x99 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
+    t41 = tl.sum(x95, 0) + tl.sum(x97, 0) + tl.sum(x99, 0)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    x106 = sum_before(D_end * (t41 * m + tl.sum(t40[None, :] * D_mu, 1)), r)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    x108 = tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32), 0)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x110 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x112 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x114 = beta_end * (tl.sum(x108, 0) + tl.sum(x110, 0) + tl.sum(x112, 0))
+    x115 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x106 + x114)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x115)
+
+    # the gradient of log_mu
+    x116 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    x117 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x118 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x120 = m_end * (tl.sum(tl.sum(x116, 0), 0) + tl.sum(tl.sum(x117, 0), 0) + tl.sum(tl.sum(x118, 0), 0))
+    x121 = tl.where(causal, t40[None, :] * D_end[:, None], 0.0) * t14
+    x122 = tl.where(strict, tl.cumsum(x121, 0, reverse=True), 0.0)
+    x123 = sum_before(t38 * n_end, r)
+    x124 = tl.sum(x122, 1)
+    x125 = t41 * D_end * m
+    x126 = tl.cumsum(x125, 0, reverse=True)
+    x127 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x123 + x120 + x124 + x126)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x127)
+
+    # the gradient of v
+    d_v = -t30
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 class Sizes:
@@ -1229,6 +1407,8 @@ class Launch:
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
+        if 32 in blocks.values():
+            warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
@@ -1248,8 +1428,11 @@ launch_read = Launch(read, "read", walks=False, widths="KNV")
 launch_pre1 = Launch(pre1, "pre1", walks=False, widths="KNV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
 launch_post = Launch(post, "post", walks=False, widths="KNV")
-launch_resume_forward = Launch(resume_forward, "resume_forward", walks=True, widths="KNV")
-launch_resume_backward = Launch(resume_backward, "resume_backward", walks=True, widths="KNV")
+launch_resume_prep1 = Launch(resume_prep1, "resume_prep1", walks=False, widths="KNV")
+launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV")
+launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV")
+launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
+launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1598,9 +1781,19 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 13]:
+) -> tuple[(Tensor,) * 16]:
     """Outputs, final states, and what the backward pass reads."""
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    o_2 = sizes.per_slot("CV", narrow=False)
+    beta_end = sizes.per_slot("", narrow=False)
+    reach_end = sizes.per_slot("", narrow=False)
+    s1 = sizes.per_slot("KN", narrow=False)
+    s2 = sizes.per_slot("NV", narrow=False)
+    s3 = sizes.per_slot("KN", narrow=False)
+    m_end = sizes.per_slot("", narrow=False)
+    s4 = sizes.per_slot("KN", narrow=False)
+    s5 = sizes.per_slot("NV", narrow=False)
+    s6 = sizes.per_slot("KN", narrow=False)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
@@ -1614,14 +1807,18 @@ def resume_forward_op(
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
     W3_at = sizes.per_slot("KN", narrow=True)
     W3_momentum_at = sizes.per_slot("KN", narrow=True)
-    launch_resume_forward(sizes, (
-        W1, W1_momentum, W1_start, W2, W2_momentum, W2_start, W3, W3_momentum, W3_start, eta, k, ln_bias, ln_weight, log_alpha,
-        log_mu, q, v, o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at,
-        W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+    launch_resume_prep1(sizes, (
+        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o_2, beta_end, reach_end, s1, s2, s3,
+        m_end, s4, s5, s6,
+    ))  # fmt: skip
+    launch_resume_main(sizes, (
+        W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, m_end, o_2, reach_end, s1, s2, s3, s4, s5, s6, o, W1_next,
+        W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
+        W3_at, W3_momentum_at,
     ))  # fmt: skip
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -1648,8 +1845,8 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 13]:
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+) -> tuple[(Tensor,) * 16]:
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
@@ -1657,6 +1854,9 @@ def _(
     W1_momentum_next = sizes.per_sequence("KN")
     W2_momentum_next = sizes.per_sequence("NV")
     W3_momentum_next = sizes.per_sequence("KN")
+    beta_end = sizes.per_slot("", narrow=False)
+    reach_end = sizes.per_slot("", narrow=False)
+    m_end = sizes.per_slot("", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
@@ -1664,8 +1864,8 @@ def _(
     W3_at = sizes.per_slot("KN", narrow=True)
     W3_momentum_at = sizes.per_slot("KN", narrow=True)
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -1682,6 +1882,9 @@ def resume_backward_op(
     W1_start: Tensor,
     W2_start: Tensor,
     W3_start: Tensor,
+    beta_end: Tensor,
+    reach_end: Tensor,
+    m_end: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -1701,28 +1904,48 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 17]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    t6 = sizes.per_slot("CV", narrow=True)
+    t15 = sizes.per_slot("C", narrow=False)
+    rstd = sizes.per_slot("C", narrow=False)
+    t16 = sizes.per_slot("C", narrow=False)
+    s7 = sizes.per_slot("V", narrow=False)
+    s8 = sizes.per_slot("V", narrow=False)
+    d_q = sizes.rows("K")
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
-    d_W1_start = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W2_momentum_next = sizes.per_sequence("NV")
-    d_W2_start = sizes.per_sequence("NV")
     d_W3_next = sizes.per_sequence("KN")
     d_W3_momentum_next = sizes.per_sequence("KN")
-    d_W3_start = sizes.per_sequence("KN")
+    d_W1_at = sizes.per_slot("KN", narrow=True)
+    d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
+    d_W2_at = sizes.per_slot("NV", narrow=True)
+    d_W2_momentum_at = sizes.per_slot("NV", narrow=True)
+    d_W3_at = sizes.per_slot("KN", narrow=True)
+    d_W3_momentum_at = sizes.per_slot("KN", narrow=True)
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NV")
+    d_W3_start = sizes.shares("KN")
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
-    d_ln_bias = sizes.per_sequence("V")
-    d_ln_weight = sizes.per_sequence("V")
+    d_ln_bias = sizes.shares("V")
+    d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    d_q = sizes.rows("K")
     d_v = sizes.rows("V")
-    launch_resume_backward(sizes, (
-        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1, d_W1_momentum,
-        d_W2, d_W2_momentum, d_W3, d_W3_momentum, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, d_W1_next,
-        d_W1_momentum_next, d_W1_start, d_W2_next, d_W2_momentum_next, d_W2_start, d_W3_next, d_W3_momentum_next, d_W3_start,
-        d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_q, d_v,
+    launch_resume_pre(sizes, (
+        W1_start, W2_start, W3_start, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, t6, t15, rstd, t16, s7, s8, d_q,
+    ))  # fmt: skip
+    launch_resume_seq(sizes, (
+        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, d_W1_next, d_W1_momentum_next,
+        d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
+        d_W3_at, d_W3_momentum_at,
+    ))  # fmt: skip
+    launch_resume_post(sizes, (
+        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1_at,
+        d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q,
+        rstd, s7, s8, t15, t16, t6, v, d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha,
+        d_log_mu, d_v,
     ))  # fmt: skip
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -1743,6 +1966,9 @@ def _(
     W1_start: Tensor,
     W2_start: Tensor,
     W3_start: Tensor,
+    beta_end: Tensor,
+    reach_end: Tensor,
+    m_end: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -1767,17 +1993,17 @@ def _(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_eta = sizes.rows("", eta.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    d_ln_weight = sizes.per_sequence("V")
-    d_ln_bias = sizes.per_sequence("V")
+    d_ln_weight = sizes.shares("V")
+    d_ln_bias = sizes.shares("V")
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W3_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_momentum_next = sizes.per_sequence("NV")
     d_W3_momentum_next = sizes.per_sequence("KN")
-    d_W1_start = sizes.per_sequence("KN")
-    d_W2_start = sizes.per_sequence("NV")
-    d_W3_start = sizes.per_sequence("KN")
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NV")
+    d_W3_start = sizes.shares("KN")
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
         d_W2_momentum_next, d_W3_momentum_next, d_W1_start, d_W2_start, d_W3_start,
@@ -1790,27 +2016,27 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
         W2_start, W3_start, position, cu_seqlens, grid, _save,
     ) = inputs  # fmt: skip
     (
-        _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at,
+        _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, beta_end, reach_end, m_end,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, position,
-        cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum,
+        d_W3_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -1880,13 +2106,14 @@ def triton_chunk_swiglu_delta(
     state = read_state(initial_state, {**lengths, "B": members}, q.device, torch.float32)
     save = torch.is_grad_enabled()
     inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
-    W1, W2, W3, W1_momentum, W2_momentum, W3_momentum = (state[name].contiguous() for name in ("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum"))
-    W1_start, W2_start, W3_start = (state[name].contiguous() for name in ("W1_start", "W2_start", "W3_start"))
+    W1, W2, W3, W1_momentum, W2_momentum, W3_momentum = (state[name].contiguous() for name in CARRIED)
+    W1_start, W2_start, W3_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W3, W1_momentum, W2_momentum, W3_momentum, W1_start, W2_start, W3_start)
-        o_resumed, W1, W2, W3, W1_momentum, W2_momentum, W3_momentum = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)[:7]
+        results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)
+        o_resumed, W1, W2, W3, W1_momentum, W2_momentum, W3_momentum = results[:7]
     grid = "after" if resumed else "whole"
     results = forward_op(*inputs, W1, W2, W3, W1_momentum, W2_momentum, W3_momentum, position, cu_seqlens, grid, save)
     o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last = results[:10]

@@ -23,6 +23,8 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
+CARRIED = ("W1", "W2", "W1_momentum", "W2_momentum")
+STARTS = ("W1_start", "W2_start")
 OPTIONS = {
     "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -32,8 +34,13 @@ OPTIONS = {
     "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((1073741824, 8, 1, 64, 255),),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_seq": ((1073741824, 8, 1, 64, 255),),
+    "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -154,7 +161,7 @@ def sum_after(x, r):
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
     """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if DOT == tl.float32 else "tf32")
+    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 
 
 @triton.jit
@@ -801,7 +808,9 @@ def seq(
         x49 = s3.to(tl.float32) + x23 + x25
         x50 = dot_nt(t45, W2, DOT)
         t46 = (
-            x15 * t12.to(tl.float32) * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))
+            x15
+            * t12.to(tl.float32)
+            * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + (x49 + x50) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         x52 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t46, DOT)
@@ -981,107 +990,146 @@ def post(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_forward(
-    W1_ptr, W1_momentum_ptr, W1_start_ptr, W2_ptr, W2_momentum_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr, o_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr,
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+def resume_prep(
+    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, v_ptr, beta_end_ptr,
+    reach_end_ptr, s1_ptr, s2_ptr, m_end_ptr, s3_ptr, s4_ptr, reach_ptr, G_ptr, d2_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o, W1, W2, W1_momentum, W2_momentum: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """beta_end, reach_end, s1, s2, m_end, s3, s4, reach, G, d2: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # beta_end
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+
+    # reach_end
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
+    store_number(reach_end_ptr, index * H + h, reach_end)
+
+    # s1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x14 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    D_mu = tl.where(causal, tl.exp(x14), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x23 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x23 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
+    s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+
+    # s2
+    s2 = dot_tn(h1, G_end[:, None] * d2, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
+    store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+
+    # m_end
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    store_number(m_end_ptr, index * H + h, m_end)
+
+    # s3
+    n_end = eta * tl.exp(sum_after(decay_mu, r))  # n[C] = η · exp(Σ_{l>t} log μ)
+    s3 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₃ = kᵀ (n[C] · d₁)
+    store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
+
+    # s4
+    s4 = dot_tn(h1, n_end[:, None] * d2, DOT)  # s₄ = h₁ᵀ (n[C] · d₂)
+    store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
+
+    # reach
+    x40 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    D_alpha = tl.where(causal, tl.exp(x40), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
+    store_row(reach_ptr, index * H + h, r, C, reach)
+
+    # G
+    G = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G = (t₁ Dμ) · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
+
+    # d2
+    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_main(
+    W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, beta_end_ptr, m_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr,
+    W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr,
+    W2_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """W1, W2, W1_momentum, W2_momentum: one tile after another."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W1_momentum = load_tile(W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in range(tiles):
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
             store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2_momentum)
 
-        # decays, and the weights of surprises
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        x11 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        D_alpha = tl.where(causal, tl.exp(x11), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-        valid = tl.where(here, 1.0, 0.0)
-        t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-        log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-        decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-        m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-        reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
-        x19 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-        D_mu = tl.where(causal, tl.exp(x19), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G = (t₁ Dμ) · η
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-        reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-        G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-        m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-        n_end = eta * tl.exp(sum_after(decay_mu, r))  # n[C] = η · exp(Σ_{l>t} log μ)
-
-        # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x35 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x35 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        du = 2 * e  # ∂ℓ/∂u = 2 e
-        t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-        t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-        d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
-
-        # the memory at the queries
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
-        read_f = beta[:, None] * dot(read_h1, W2, DOT) + reach[:, None] * dot(read_h1, W2_momentum, DOT) - dot(P2, d2, DOT)
-        x52 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x52 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x55 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x55 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
-        store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
         # the state behind the tile
-        W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
-        W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, G_end[:, None] * d2, DOT)
-        W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
-        W2_momentum_next = m_end * W2_momentum - dot_tn(h1, n_end[:, None] * d2, DOT)  # S₂[C] = m[C] S₂[0] − h₁ᵀ (n[C] · d₂)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        W1_momentum_next = m_end * W1_momentum - s3.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₃
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        W2_momentum_next = m_end * W2_momentum - s4.to(tl.float32)  # S₂[C] = m[C] S₂[0] − s₄
         W1 = W1_next
-        W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
+        W2 = W2_next
         W1_momentum = W1_momentum_next
-        W2_momentum = tl.where((at_v < V)[None, :], W2_momentum_next, 0.0)
+        W2_momentum = W2_momentum_next
 
     store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
     store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
@@ -1090,18 +1138,176 @@ def resume_forward(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_backward(
-    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d_W1_ptr, d_W1_momentum_ptr,
-    d_W2_ptr, d_W2_momentum_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    v_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W1_start_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W2_start_ptr,
-    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_q_ptr, d_v_ptr, position_ptr,
-    cu_ptr, T, members,
+def resume_read(
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W1_start, d_W2, d_W2_momentum, d_W2_start, d_eta, d_k, d_ln_bias, …: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = G.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
+    read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    P2 = G.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    read_f = beta[:, None] * dot(read_h1, W2, DOT) + reach[:, None] * dot(read_h1, W2_momentum, DOT) - dot(P2, d2, DOT)
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x26 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x26 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre(
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d_o_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_ptr, v_ptr, rstd_ptr, t11_ptr, t18_ptr, read_h1_ptr,
+    read_rstd_ptr, s15_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """rstd, t11, t18, read_h1, read_rstd, s15: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # rstd
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # t11
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
+    store_row(t11_ptr, index * H + h, r, C, t11)
+
+    # t18
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = G.to(tl.float32) * t10  # P₁ = G · t₁₀
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+    read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
+    t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
+    P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
+    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
+    x46 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x46 / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x49 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x49 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    s15 = tl.sum(t4 * read_centred, 1)  # s₁₅ = Σ_v t₄ · f̃
+    t16 = (
+        read_rstd[:, None] * t4
+        - s15[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    t18 = -t17  # t₁₈ = −t₁₇
+    store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
+
+    # read_h1
+    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
+
+    # read_rstd
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+
+    # s15
+    store_row(s15_ptr, index * H + h, r, C, s15)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre2(
+    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, eta_ptr,
+    k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_rstd_ptr, s15_ptr, s5_ptr, s6_ptr, s7_ptr,
+    s8_ptr, t26_ptr, t32_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s5, s6, s7, s8, t26, t32, s9, s10, s11, s12, s13, s14, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -1110,230 +1316,371 @@ def resume_backward(
     strict = r[:, None] > r[None, :]
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s5
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    s15 = load_row(s15_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    x16 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t6 = tl.exp(x16)  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    x23 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t8 = tl.exp(x23)  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * t9  # G = t₉ · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = G * t10  # P₁ = G · t₁₀
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+    read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
+    P2 = G * t15  # P₂ = G · t₁₅
+    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    t16 = (
+        read_rstd[:, None] * t4
+        - s15[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    t18 = -t17  # t₁₈ = −t₁₇
+    t19 = dot_nt(t18, d2, DOT)  # t₁₉ = t₁₈ d₂ᵀ
+    t20 = t19 * G  # t₂₀ = t₁₉ · G
+    t21 = reach[:, None] * t17  # t₂₁ = f · t₁₇
+    t22 = beta[:, None] * t17  # t₂₂ = β · t₁₇
+    t23 = (dot(t20, h1, DOT) + dot_nt(t21, W2_momentum, DOT) + dot_nt(t22, W2, DOT)) * gelu_slope(read_z1)
+    t24 = beta[:, None] * t23  # t₂₄ = β · t₂₃
+    s5 = dot_tn(q, t24, DOT)  # s₅ = qᵀ t₂₄
+    store_tile(s5_ptr, index * H + h, at_k, at_n, K, N, s5)
+
+    # s6
+    t25 = reach[:, None] * t23  # t₂₅ = f · t₂₃
+    s6 = dot_tn(q, t25, DOT)  # s₆ = qᵀ t₂₅
+    store_tile(s6_ptr, index * H + h, at_k, at_n, K, N, s6)
+
+    # s7
+    s7 = dot_tn(read_h1, t22, DOT)  # s₇ = h₁ᵀ t₂₂
+    store_tile(s7_ptr, index * H + h, at_n, at_v, N, V, s7)
+
+    # s8
+    s8 = dot_tn(read_h1, t21, DOT)  # s₈ = h₁ᵀ t₂₁
+    store_tile(s8_ptr, index * H + h, at_n, at_v, N, V, s8)
+
+    # t26
+    t26 = -t23  # t₂₆ = −t₂₃
+    store_tile(t26_ptr, index * H + h, r, at_n, C, N, t26)
+
+    # t32
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t32 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₂ = Σ_i D[C] · Dμ
+    store_row(t32_ptr, index * H + h, r, C, t32)
+
+    # s9
+    t48 = dot_nt(t26, d1, DOT)  # t₄₈ = t₂₆ d₁ᵀ
+    t49 = t19 * t15 + t48 * t10  # t₄₉ = t₁₉ · t₁₅ + t₄₈ · t₁₀
+    s9 = tl.sum(t49 * t9, 0)  # s₉ = Σ_c t₄₉ · t₉
+    store_row(s9_ptr, index * H + h, r, C, s9)
+
+    # s10
+    s10 = tl.sum(d_o.to(tl.float32), 0)  # s₁₀ = Σ_c d_o
+    store_row(s10_ptr, index * H + h, at_v, V, s10)
+
+    # s11
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s11 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₁ = Σ_c d_o · f̂
+    store_row(s11_ptr, index * H + h, at_v, V, s11)
+
+    # s12
+    t53 = eta[None, :] * t49  # t₅₃ = t₄₉ · η
+    t54 = tl.sum(t17 * t14, 1) + tl.sum(t23 * t7, 1)  # t₅₄ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₃ · t₇
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x74 = valid[None, :] * (t54[:, None] * m[None, :] + dot_nt(t53, D_mu, DOT))
+    x75 = tl.cumsum(tl.where(causal, x74, 0.0) * t6, 0, reverse=True)
+    s12 = tl.sum(tl.where(strict, x75, 0.0), 1)  # s₁₂ = Σ_i strictly_causal(Σ_{l≥t} causal((t₅₄ᵀ ⊗ m + t₅₃ Dμᵀ) · valid) · t₆)
+    store_row(s12_ptr, index * H + h, r, C, s12)
+
+    # s13
+    s13 = tl.cumsum(beta * (tl.sum(t17 * t13, 1) + tl.sum(t23 * t5, 1)), 0, reverse=True)
+    store_row(s13_ptr, index * H + h, r, C, s13)
+
+    # s14
+    s14 = tl.sum(t54[:, None] * t1, 0)  # s₁₄ = Σ_c t₅₄ · t₁
+    store_row(s14_ptr, index * H + h, r, C, s14)
+
+    # the gradient of q
+    t52 = t48 * G  # t₅₂ = t₄₈ · G
+    x80 = d_o.to(tl.float32) + dot(t52, k, DOT) + dot_nt(t25, W1_momentum, DOT) + dot_nt(t24, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x80)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_seq(
+    beta_end_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, m_end_ptr, reach_end_ptr, s5_ptr, s6_ptr, s7_ptr,
+    s8_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
+    d_W2_at_ptr, d_W2_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1, d_W1_momentum, d_W2, d_W2_momentum: from the last tile to the first."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
     d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    d_W1_start_sum = tl.zeros([BK, BN], tl.float32)
-    d_W2_start_sum = tl.zeros([BN, BV], tl.float32)
-    d_ln_bias_sum = tl.zeros([BV], tl.float32)
-    d_ln_weight_sum = tl.zeros([BV], tl.float32)
     for lane in range(tiles):
         i = tiles - 1 - lane
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        if SAVE:
+            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
+            store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
 
         # the gradient of W1
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        W1 = load_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        x16 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        t6 = tl.exp(x16)  # t₆ = exp(Σ_{j<l≤t} log α)
-        D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-        valid = tl.where(here, 1.0, 0.0)
-        t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-        log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-        decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-        m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-        reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
-        W1_momentum = load_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        x27 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-        t8 = tl.exp(x27)  # t₈ = exp(Σ_{j<l≤t} log μ)
-        D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-        t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G = eta[None, :] * t9  # G = t₉ · η
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-        P1 = G * t10  # P₁ = G · t₁₀
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x41 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x41 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        du = 2 * e  # ∂ℓ/∂u = 2 e
-        t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-        t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
-        t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
-        W2_momentum = load_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
-        t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
-        P2 = G * t15  # P₂ = G · t₁₅
-        read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
-        x63 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x63 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x66 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x66 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x68 = t4 * read_centred
-        x69 = tl.sum(x68, 1)
-        t16 = (
-            read_rstd[:, None] * t4
-            - x69[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-        )  # fmt: skip
-        t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-        t18 = -t17  # t₁₈ = −t₁₇
-        t19 = dot_nt(t18, tl.where((at_v < V)[None, :], d2, 0.0), DOT)  # t₁₉ = t₁₈ d₂ᵀ
-        t20 = t19 * G  # t₂₀ = t₁₉ · G
-        t21 = reach[:, None] * t17  # t₂₁ = f · t₁₇
-        t22 = beta[:, None] * t17  # t₂₂ = β · t₁₇
-        t23 = (dot(t20, h1, DOT) + dot_nt(t21, W2_momentum, DOT) + dot_nt(t22, W2, DOT)) * gelu_slope(read_z1)
-        t24 = beta[:, None] * t23  # t₂₄ = β · t₂₃
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        d_W1_next = beta_end * d_W1 + dot_tn(q, t24, DOT)
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        d_W1_next = beta_end * d_W1 + s5.to(tl.float32)
 
         # the gradient of W1_momentum
-        t25 = reach[:, None] * t23  # t₂₅ = f · t₂₃
-        m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-        D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-        reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-        x85 = m_end * d_W1_momentum + reach_end * d_W1 + dot_tn(q, t25, DOT)
-
-        # the gradient of W1_start
-        t26 = -t23  # t₂₆ = −t₂₃
-        t27 = -d_W1_momentum  # t₂₇ = −d_W1_momentum
-        t28 = dot(k, t27, DOT)  # t₂₈ = k t₂₇
-        t29 = sum_after(decay_mu, r)  # t₂₉ = Σ_{l>t} log μ
-        n_end = eta * tl.exp(t29)  # n[C] = η · exp(t₂₉)
-        t30 = -d_W1  # t₃₀ = −d_W1
-        t31 = dot(k, t30, DOT)  # t₃₁ = k t₃₀
-        t32 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₂ = Σ_i D[C] · Dμ
-        G_end = t32 * eta  # G[C] = t₃₂ · η
-        x95 = n_end[:, None] * t28 + G_end[:, None] * t31 + dot_tn(P1, t26, DOT)
-        t33 = -d_W2_momentum  # t₃₃ = −d_W2_momentum
-        t34 = -d_W2  # t₃₄ = −d_W2
-        x98 = dot_tn(t20, read_h1, DOT) + dot_nt(n_end[:, None] * d2, t33, DOT) + dot_nt(G_end[:, None] * d2, t34, DOT)
-        t35 = dot(h1, t33, DOT)  # t₃₅ = h₁ t₃₃
-        t36 = dot(h1, t34, DOT)  # t₃₆ = h₁ t₃₄
-        x101 = n_end[:, None] * t35 + G_end[:, None] * t36 + dot_tn(P2, t18, DOT)
-        t37 = x95 * gelu_slope(z1)  # t₃₇ = (n[C] · t₂₈ + G[C] · t₃₁ + P₁ᵀ t₂₆) · gelu′(z₁)
-        t38 = x101 + dot(t37, W2_start, DOT)  # t₃₈ = (n[C] · t₃₅ + G[C] · t₃₆ + P₂ᵀ t₁₈) + t₃₇ W₂[start]
-        x104 = tl.sum(tl.where((at_v < V)[None, :], t38 / V, 0.0), 1)
-        t39 = t38 - x104[:, None]  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
-        x106 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t39 * centred / V
-        t40 = -tl.sum(tl.where((at_v < V)[None, :], x106, 0.0), 1)  # t₄₀ = −Σ_v r³ · t₃₉ · f̃ / V
-        t41 = rstd[:, None] * t39 + t40[:, None] * centred  # t₄₁ = r · t₃₉ + t₄₀ · f̃
-        t42 = ln_weight[None, :] * t41  # t₄₂ = t₄₁ · w
-        t43 = 2 * t42  # t₄₃ = 2 t₄₂
-        t44 = ln_weight[None, :] * t43  # t₄₄ = t₄₃ · w
-        x112 = t39 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-        x113 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x112, 0.0), 1) + tl.sum(t44 * centred, 1)) / V
-        t45 = (
-            2 * x113[:, None] * centred
-            + rstd[:, None] * t44
-            + t40[:, None] * t2
-            - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t39 / V
-        )  # fmt: skip
-        t46 = t45 - tl.sum(tl.where((at_v < V)[None, :], t45, 0.0), 1)[:, None] / V  # t₄₆ = t₄₅ − Σ_v t₄₅ / V
-        x116 = dot_nt(t46, W2_start, DOT)
-        t47 = (
-            x95 * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
-            + (x98 + x116) * gelu_slope(z1)
-        )  # fmt: skip
-        d_W1_start_sum += dot_tn(k, t47, DOT)
+        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        x10 = m_end * d_W1_momentum + reach_end * d_W1 + s6.to(tl.float32)
 
         # the gradient of W2
-        d_W2_next = beta_end * d_W2 + dot_tn(read_h1, t22, DOT)
+        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        d_W2_next = beta_end * d_W2 + s7.to(tl.float32)
 
         # the gradient of W2_momentum
-        x119 = m_end * d_W2_momentum + reach_end * d_W2 + dot_tn(read_h1, t21, DOT)
-
-        # the gradient of W2_start
-        d_W2_start_sum += dot_tn(t37, d2, DOT) + dot_tn(h1, t46, DOT)
-
-        # the gradient of eta
-        t48 = dot_nt(t26, d1, DOT)  # t₄₈ = t₂₆ d₁ᵀ
-        t49 = t19 * t15 + t48 * t10  # t₄₉ = t₁₉ · t₁₅ + t₄₈ · t₁₀
-        t50 = tl.sum(t35 * d2, 1) + tl.sum(t28 * d1, 1)  # t₅₀ = Σ_v t₃₅ · d₂ + Σ_n t₂₈ · d₁
-        t51 = tl.sum(t36 * d2, 1) + tl.sum(t31 * d1, 1)  # t₅₁ = Σ_v t₃₆ · d₂ + Σ_n t₃₁ · d₁
-        d_eta = t50 * tl.exp(t29) + t51 * t32 + tl.sum(t49 * t9, 0)
-        store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-        # the gradient of k
-        t52 = t48 * G  # t₅₂ = t₄₈ · G
-        x126 = dot_tn(t52, q, DOT) + dot_nt(n_end[:, None] * d1, t27, DOT) + dot_nt(G_end[:, None] * d1, t30, DOT)
-        d_k = t43 + dot_nt(t47, W1_start, DOT) + x126
-        store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-
-        # the gradient of ln_bias
-        d_ln_bias_sum += 2 * tl.sum(t42, 0) + tl.sum(d_o.to(tl.float32), 0)
-
-        # the gradient of ln_weight
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        x129 = tl.sum(d_o.to(tl.float32) * read_normal, 0) + tl.sum(t41 * du, 0) + tl.sum(t43 * normal, 0)
-        d_ln_weight_sum += x129
-
-        # the gradient of log_alpha
-        t53 = eta[None, :] * t49  # t₅₃ = t₄₉ · η
-        t54 = tl.sum(t17 * t14, 1) + tl.sum(t23 * t7, 1)  # t₅₄ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₃ · t₇
-        x132 = valid[None, :] * (t54[:, None] * m[None, :] + dot_nt(t53, D_mu, DOT))
-        x133 = tl.cumsum(tl.where(causal, x132, 0.0) * t6, 0, reverse=True)
-        x134 = tl.cumsum(beta * (tl.sum(t17 * t13, 1) + tl.sum(t23 * t5, 1)), 0, reverse=True)
-        t55 = t51 * eta  # t₅₅ = t₅₁ · η
-        x136 = tl.sum(tl.sum(d_W2 * W2_momentum.to(tl.float32), 0), 0)
-        x137 = tl.sum(tl.sum(d_W1 * W1_momentum.to(tl.float32), 0), 0)
-        t56 = x136 + x137  # t₅₆ = Σ_v Σ_n d_W2 · S₂[0] + Σ_n Σ_k d_W1 · S₁[0]
-        x139 = sum_before(D_end * (t56 * m + tl.sum(t55[None, :] * D_mu, 1)), r)
-        x140 = beta_end * (tl.sum(tl.sum(d_W2 * W2.to(tl.float32), 0), 0) + tl.sum(tl.sum(d_W1 * W1.to(tl.float32), 0), 0))
-        x141 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(tl.where(strict, x133, 0.0), 1) + x134 + x139 + x140)
-        store_numbers(d_log_alpha_ptr, at_row, row, here, x141)
-
-        # the gradient of log_mu
-        x142 = tl.sum(d_W2_momentum * W2_momentum.to(tl.float32), 0)
-        x143 = tl.sum(d_W1_momentum * W1_momentum.to(tl.float32), 0)
-        x144 = tl.where(causal, t55[None, :] * D_end[:, None] + dot_tn(t1, t53, DOT), 0.0)
-        x145 = tl.where(strict, tl.cumsum(x144 * t8, 0, reverse=True), 0.0)
-        x146 = tl.cumsum((t56 * D_end + tl.sum(t54[:, None] * t1, 0)) * m, 0, reverse=True)
-        x147 = sum_before(t50 * n_end, r)
-        x148 = tl.sum(x142, 0)
-        x149 = tl.sum(x143, 0)
-        x150 = m_end * (x148 + x149)
-        x151 = tl.sum(x145, 1)
-        x152 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x147 + x150 + x151 + x146)
-        store_numbers(d_log_mu_ptr, at_row, row, here, x152)
-
-        # the gradient of q
-        x153 = d_o.to(tl.float32) + dot(t52, k, DOT) + dot_nt(t25, W1_momentum, DOT) + dot_nt(t24, W1, DOT)
-        store_rows(d_q_ptr, at_row, row, here, at_k, K, x153)
-
-        # the gradient of v
-        d_v = -t43
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+        s8 = load_tile(s8_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        x14 = m_end * d_W2_momentum + reach_end * d_W2 + s8.to(tl.float32)
         d_W1 = d_W1_next
-        d_W1_momentum = x85
-        d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
-        d_W2_momentum = tl.where((at_v < V)[None, :], x119, 0.0)
+        d_W1_momentum = x10
+        d_W2 = d_W2_next
+        d_W2_momentum = x14
 
     store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
     store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum)
     store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
     store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
-    store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start_sum)
-    store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start_sum)
-    store_row(d_ln_bias_ptr, n * H + h, at_v, V, d_ln_bias_sum)
-    store_row(d_ln_weight_ptr, n * H + h, at_v, V, d_ln_weight_sum)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post(
+    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d_W1_at_ptr,
+    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, q_ptr, read_h1_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s9_ptr, t11_ptr, t18_ptr, t26_ptr,
+    t32_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
+    d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # the gradient of W1_start
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x7 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t6 = tl.exp(x7)  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    x14 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t8 = tl.exp(x14)  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * t9  # G = t₉ · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = G * t10  # P₁ = G · t₁₀
+    t26 = load_tile(t26_ptr, index * H + h, r, at_n, C, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t27 = -d_W1_momentum_at.to(tl.float32)  # t₂₇ = −d_W1_momentum_at
+    t28 = dot(k, t27, DOT)  # t₂₈ = k t₂₇
+    t29 = sum_after(decay_mu, r)  # t₂₉ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t29)  # n[C] = η · exp(t₂₉)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t30 = -d_W1_at.to(tl.float32)  # t₃₀ = −d_W1_at
+    t31 = dot(k, t30, DOT)  # t₃₁ = k t₃₀
+    t32 = load_row(t32_ptr, index * H + h, r, C)
+    G_end = t32 * eta  # G[C] = t₃₂ · η
+    x34 = n_end[:, None] * t28 + G_end[:, None] * t31 + dot_tn(P1, t26, DOT)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
+    t19 = dot_nt(t18, d2, DOT)  # t₁₉ = t₁₈ d₂ᵀ
+    t20 = t19 * G  # t₂₀ = t₁₉ · G
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    t33 = -d_W2_momentum_at.to(tl.float32)  # t₃₃ = −d_W2_momentum_at
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t34 = -d_W2_at.to(tl.float32)  # t₃₄ = −d_W2_at
+    x59 = dot_tn(t20, read_h1, DOT) + dot_nt(n_end[:, None] * d2, t33, DOT) + dot_nt(G_end[:, None] * d2, t34, DOT)
+    t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
+    P2 = G * t15  # P₂ = G · t₁₅
+    t35 = dot(h1, t33, DOT)  # t₃₅ = h₁ t₃₃
+    t36 = dot(h1, t34, DOT)  # t₃₆ = h₁ t₃₄
+    x64 = n_end[:, None] * t35 + G_end[:, None] * t36 + dot_tn(P2, t18, DOT)
+    t37 = x34 * gelu_slope(z1)  # t₃₇ = (n[C] · t₂₈ + G[C] · t₃₁ + P₁ᵀ t₂₆) · gelu′(z₁)
+    t38 = x64 + dot(t37, W2_start, DOT)  # t₃₈ = (n[C] · t₃₅ + G[C] · t₃₆ + P₂ᵀ t₁₈) + t₃₇ W₂[start]
+    t39 = t38 - tl.sum(t38 / V, 1)[:, None]  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
+    x68 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t39 * centred / V
+    t40 = -tl.sum(tl.where((at_v < V)[None, :], x68, 0.0), 1)  # t₄₀ = −Σ_v r³ · t₃₉ · f̃ / V
+    t41 = rstd[:, None] * t39 + t40[:, None] * centred  # t₄₁ = r · t₃₉ + t₄₀ · f̃
+    t42 = ln_weight[None, :] * t41  # t₄₂ = t₄₁ · w
+    t43 = 2 * t42  # t₄₃ = 2 t₄₂
+    t44 = ln_weight[None, :] * t43  # t₄₄ = t₄₃ · w
+    x74 = t39 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
+    x75 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x74, 0.0), 1) + tl.sum(t44 * centred, 1)) / V
+    t45 = (
+        2 * x75[:, None] * centred
+        + rstd[:, None] * t44
+        + t40[:, None] * t2
+        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t39 / V
+    )  # fmt: skip
+    t46 = t45 - tl.sum(tl.where((at_v < V)[None, :], t45, 0.0), 1)[:, None] / V  # t₄₆ = t₄₅ − Σ_v t₄₅ / V
+    x78 = dot_nt(t46, W2_start, DOT)
+    t47 = (
+        x34 * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
+        + (x59 + x78) * gelu_slope(z1)
+    )  # fmt: skip
+    store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t47, DOT))
+
+    # the gradient of W2_start
+    store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t37, d2, DOT) + dot_tn(h1, t46, DOT))
+
+    # the gradient of eta
+    s9 = load_row(s9_ptr, index * H + h, r, C)
+    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+    t50 = tl.sum(t35 * d2, 1) + tl.sum(t28 * d1, 1)  # t₅₀ = Σ_v t₃₅ · d₂ + Σ_n t₂₈ · d₁
+    t51 = tl.sum(t36 * d2, 1) + tl.sum(t31 * d1, 1)  # t₅₁ = Σ_v t₃₆ · d₂ + Σ_n t₃₁ · d₁
+    d_eta = t50 * tl.exp(t29) + t51 * t32 + s9
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+    # the gradient of k
+    t48 = dot_nt(t26, d1, DOT)  # t₄₈ = t₂₆ d₁ᵀ
+    t52 = t48 * G  # t₅₂ = t₄₈ · G
+    x87 = dot_tn(t52, q, DOT) + dot_nt(n_end[:, None] * d1, t27, DOT) + dot_nt(G_end[:, None] * d1, t30, DOT)
+    d_k = t43 + dot_nt(t47, W1_start, DOT) + x87
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+
+    # the gradient of ln_bias
+    s10 = load_row(s10_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, 2 * tl.sum(t42, 0) + s10)
+
+    # the gradient of ln_weight
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s11 + tl.sum(t41 * du, 0) + tl.sum(t43 * normal, 0))
+
+    # the gradient of log_alpha
+    s12 = load_row(s12_ptr, index * H + h, r, C)
+    s13 = load_row(s13_ptr, index * H + h, r, C)
+    t55 = t51 * eta  # t₅₅ = t₅₁ · η
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    x95 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x97 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
+    t56 = tl.sum(x95, 0) + tl.sum(x97, 0)  # t₅₆ = Σ_v Σ_n d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    x101 = sum_before(D_end * (t56 * m + tl.sum(t55[None, :] * D_mu, 1)), r)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x103 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x105 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x107 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s12 + s13 + x101 + beta_end * (tl.sum(x103, 0) + tl.sum(x105, 0)))
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x107)
+
+    # the gradient of log_mu
+    x108 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x109 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x111 = m_end * (tl.sum(tl.sum(x108, 0), 0) + tl.sum(tl.sum(x109, 0), 0))
+    t49 = t19 * t15 + t48 * t10  # t₄₉ = t₁₉ · t₁₅ + t₄₈ · t₁₀
+    t53 = eta[None, :] * t49  # t₅₃ = t₄₉ · η
+    x114 = tl.where(causal, t55[None, :] * D_end[:, None] + dot_tn(t1, t53, DOT), 0.0)
+    x115 = tl.where(strict, tl.cumsum(x114 * t8, 0, reverse=True), 0.0)
+    s14 = load_row(s14_ptr, index * H + h, r, C)
+    x117 = sum_before(t50 * n_end, r)
+    x118 = tl.sum(x115, 1)
+    x119 = t56 * D_end + s14
+    x120 = tl.cumsum(x119 * m, 0, reverse=True)
+    x121 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x117 + x111 + x118 + x120)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x121)
+
+    # the gradient of v
+    d_v = -t43
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 class Sizes:
@@ -1387,6 +1734,8 @@ class Launch:
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
+        if 32 in blocks.values():
+            warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
@@ -1408,8 +1757,13 @@ launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV")
 launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
 launch_post = Launch(post, "post", walks=False, widths="KNV")
-launch_resume_forward = Launch(resume_forward, "resume_forward", walks=True, widths="KNV")
-launch_resume_backward = Launch(resume_backward, "resume_backward", walks=True, widths="KNV")
+launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV")
+launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", split="N")
+launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV")
+launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV")
+launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV")
+launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
+launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1735,10 +2089,19 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[(Tensor,) * 15]:
     """Outputs, final states, and what the backward pass reads."""
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
-    o = sizes.rows("V")
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    beta_end = sizes.per_slot("", narrow=False)
+    reach_end = sizes.per_slot("", narrow=False)
+    s1 = sizes.per_slot("KN", narrow=False)
+    s2 = sizes.per_slot("NV", narrow=False)
+    m_end = sizes.per_slot("", narrow=False)
+    s3 = sizes.per_slot("KN", narrow=False)
+    s4 = sizes.per_slot("NV", narrow=False)
+    reach = sizes.per_slot("C", narrow=False)
+    G = sizes.per_slot("CC", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
@@ -1747,11 +2110,22 @@ def resume_forward_op(
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
-    launch_resume_forward(sizes, (
-        W1, W1_momentum, W1_start, W2, W2_momentum, W2_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o, W1_next,
-        W2_next, W1_momentum_next, W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
+    o = sizes.rows("V")
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, v, beta_end, reach_end, s1, s2, m_end, s3, s4, reach,
+        G, d2,
     ))  # fmt: skip
-    return o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at
+    launch_resume_main(sizes, (
+        W1, W1_momentum, W2, W2_momentum, beta_end, m_end, reach_end, s1, s2, s3, s4, W1_next, W2_next, W1_momentum_next,
+        W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
+    ))  # fmt: skip
+    launch_resume_read(sizes, (
+        G, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d2, k, ln_bias, ln_weight, log_alpha, q, reach, o,
+    ))  # fmt: skip
+    return (
+        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at, W1_momentum_at,
+        W2_at, W2_momentum_at,
+    )  # fmt: skip
 
 
 @resume_forward_op.register_fake
@@ -1774,18 +2148,27 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+) -> tuple[(Tensor,) * 15]:
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
     W2_momentum_next = sizes.per_sequence("NV")
+    beta_end = sizes.per_slot("", narrow=False)
+    reach_end = sizes.per_slot("", narrow=False)
+    m_end = sizes.per_slot("", narrow=False)
+    reach = sizes.per_slot("C", narrow=False)
+    G = sizes.per_slot("CC", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at
+    return (
+        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at, W1_momentum_at,
+        W2_at, W2_momentum_at,
+    )  # fmt: skip
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -1800,6 +2183,12 @@ def resume_backward_op(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
+    beta_end: Tensor,
+    reach_end: Tensor,
+    m_end: Tensor,
+    reach: Tensor,
+    G: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -1815,24 +2204,58 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 14]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    rstd = sizes.per_slot("C", narrow=False)
+    t11 = sizes.per_slot("C", narrow=False)
+    t18 = sizes.per_slot("CV", narrow=True)
+    read_h1 = sizes.per_slot("CN", narrow=True)
+    read_rstd = sizes.per_slot("C", narrow=False)
+    s15 = sizes.per_slot("C", narrow=False)
+    s5 = sizes.per_slot("KN", narrow=False)
+    s6 = sizes.per_slot("KN", narrow=False)
+    s7 = sizes.per_slot("NV", narrow=False)
+    s8 = sizes.per_slot("NV", narrow=False)
+    t26 = sizes.per_slot("CN", narrow=True)
+    t32 = sizes.per_slot("C", narrow=False)
+    s9 = sizes.per_slot("C", narrow=False)
+    s10 = sizes.per_slot("V", narrow=False)
+    s11 = sizes.per_slot("V", narrow=False)
+    s12 = sizes.per_slot("C", narrow=False)
+    s13 = sizes.per_slot("C", narrow=False)
+    s14 = sizes.per_slot("C", narrow=False)
+    d_q = sizes.rows("K")
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
-    d_W1_start = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W2_momentum_next = sizes.per_sequence("NV")
-    d_W2_start = sizes.per_sequence("NV")
+    d_W1_at = sizes.per_slot("KN", narrow=True)
+    d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
+    d_W2_at = sizes.per_slot("NV", narrow=True)
+    d_W2_momentum_at = sizes.per_slot("NV", narrow=True)
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NV")
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
-    d_ln_bias = sizes.per_sequence("V")
-    d_ln_weight = sizes.per_sequence("V")
+    d_ln_bias = sizes.shares("V")
+    d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    d_q = sizes.rows("K")
     d_v = sizes.rows("V")
-    launch_resume_backward(sizes, (
-        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_o, eta, k,
-        ln_bias, ln_weight, log_alpha, log_mu, q, v, d_W1_next, d_W1_momentum_next, d_W1_start, d_W2_next, d_W2_momentum_next,
-        d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_q, d_v,
+    launch_resume_pre(sizes, (
+        G, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d_o, k, ln_bias, ln_weight, log_alpha, q, reach, v,
+        rstd, t11, t18, read_h1, read_rstd, s15,
+    ))  # fmt: skip
+    launch_resume_pre2(sizes, (
+        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q,
+        reach, read_rstd, s15, s5, s6, s7, s8, t26, t32, s9, s10, s11, s12, s13, s14, d_q,
+    ))  # fmt: skip
+    launch_resume_seq(sizes, (
+        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, m_end, reach_end, s5, s6, s7, s8, d_W1_next, d_W1_momentum_next,
+        d_W2_next, d_W2_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
+    ))  # fmt: skip
+    launch_resume_post(sizes, (
+        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
+        eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, read_h1, rstd, s10, s11, s12, s13, s14, s9, t11, t18, t26, t32, v,
+        d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,
@@ -1852,6 +2275,12 @@ def _(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
+    beta_end: Tensor,
+    reach_end: Tensor,
+    m_end: Tensor,
+    reach: Tensor,
+    G: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -1872,14 +2301,14 @@ def _(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_eta = sizes.rows("", eta.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    d_ln_weight = sizes.per_sequence("V")
-    d_ln_bias = sizes.per_sequence("V")
+    d_ln_weight = sizes.shares("V")
+    d_ln_bias = sizes.shares("V")
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_momentum_next = sizes.per_sequence("NV")
-    d_W1_start = sizes.per_sequence("KN")
-    d_W2_start = sizes.per_sequence("NV")
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NV")
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,
         d_W2_momentum_next, d_W1_start, d_W2_start,
@@ -1891,24 +2320,27 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, _W1, _W2, _W1_momentum, _W2_momentum, W1_start, W2_start, position,
         cu_seqlens, grid, _save,
     ) = inputs  # fmt: skip
-    _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at = output
+    (
+        _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at,
+    ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
-        position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
-        position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum = (x.contiguous() for x in gradients[:5])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
-        d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,
@@ -1975,13 +2407,14 @@ def triton_chunk_titans_lmm(
     state = read_state(initial_state, {**lengths, "B": members}, q.device, torch.float32)
     save = torch.is_grad_enabled()
     inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
-    W1, W2, W1_momentum, W2_momentum = (state[name].contiguous() for name in ("W1", "W2", "W1_momentum", "W2_momentum"))
-    W1_start, W2_start = (state[name].contiguous() for name in ("W1_start", "W2_start"))
+    W1, W2, W1_momentum, W2_momentum = (state[name].contiguous() for name in CARRIED)
+    W1_start, W2_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W1_momentum, W2_momentum, W1_start, W2_start)
-        o_resumed, W1, W2, W1_momentum, W2_momentum = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)[:5]
+        results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)
+        o_resumed, W1, W2, W1_momentum, W2_momentum = results[:5]
     grid = "after" if resumed else "whole"
     results = forward_op(*inputs, W1, W2, W1_momentum, W2_momentum, position, cu_seqlens, grid, save)
     o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last = results[:7]

@@ -23,14 +23,20 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 TILE = CHUNK  # tokens that are computed at once
+CARRIED = ("W",)
+STARTS = ("W_start",)
 OPTIONS = {
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
+    "resume_main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -507,186 +513,323 @@ def post(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_forward(
-    W_ptr, W_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, o_ptr, W_next_ptr, W_at_ptr, position_ptr,
-    cu_ptr, T, members,
+def resume_prep(
+    W_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s1_ptr, s2_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o, W: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """s1, s2: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
-    W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    f = dot(k, W_start, DOT)  # f = k W[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x8 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x8 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
+    s1 = dot_tn(k, eta[:, None] * d, DOT)  # s₁ = kᵀ (η · d)
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+
+    # s2
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
+    s2 = dot(P, d, DOT)  # s₂ = P d
+    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_main(
+    W_ptr, s1_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """W: one tile after another."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
+    W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in range(tiles):
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
 
-        # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        f = dot(k, W_start, DOT)  # f = k W[start]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x8 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x8 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-
-        # the memory at the queries
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
-        read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
-        x21 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x21 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x24 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
-        store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
         # the state behind the tile
-        W_next = W - dot_tn(k, eta[:, None] * d, DOT)  # W[C] = W[0] − kᵀ (η · d)
-        W = tl.where((at_v < V)[None, :], W_next, 0.0)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        W_next = W - s1.to(tl.float32)  # W[C] = W[0] − s₁
+        W = W_next
 
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_backward(
-    W_at_ptr, W_start_ptr, d_W_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, d_W_next_ptr,
-    d_W_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_q_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+def resume_read(
+    W_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s2_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_q, d_v: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    read_f = dot(q, W, DOT) - s2.to(tl.float32)  # f = q W[0] − s₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x8 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x8 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre(
+    W_at_ptr, W_start_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s3_ptr, t8_ptr, rstd_ptr,
+    t5_ptr, s4_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s3, t8, rstd, t5, s4, s5, s6, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
-    d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    d_W_start_sum = tl.zeros([BK, BV], tl.float32)
-    d_ln_bias_sum = tl.zeros([BV], tl.float32)
-    d_ln_weight_sum = tl.zeros([BV], tl.float32)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s3
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P = tl.where(causal, eta[None, :] * t4, 0.0)  # P = causal(t₄ · η)
+    f = dot(k, W_start, DOT)  # f = k W[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
+    s2 = dot(P, d, DOT)  # s₂ = P d
+    read_f = dot(q, W, DOT) - s2  # f = q W[0] − s₂
+    x26 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x26 / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x29 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x29 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x31 = t3 * read_centred
+    x32 = tl.sum(x31, 1)
+    t6 = (
+        read_rstd[:, None] * t3
+        - x32[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t7 = t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V  # t₇ = t₆ − Σ_v t₆ / V
+    s3 = dot_tn(q, t7, DOT)  # s₃ = qᵀ t₇
+    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
+
+    # t8
+    t8 = -t7  # t₈ = −t₇
+    store_tile(t8_ptr, index * H + h, r, at_v, C, V, t8)
+
+    # rstd
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # t5
+    store_row(t5_ptr, index * H + h, r, C, t5)
+
+    # s4
+    x37 = dot_nt(t8, tl.where((at_v < V)[None, :], d, 0.0), DOT)
+    t18 = tl.where(causal, x37, 0.0)  # t₁₈ = causal(t₈ dᵀ)
+    s4 = tl.sum(t18 * t4, 0)  # s₄ = Σ_c t₁₈ · t₄
+    store_row(s4_ptr, index * H + h, r, C, s4)
+
+    # s5
+    s5 = tl.sum(d_o.to(tl.float32), 0)  # s₅ = Σ_c d_o
+    store_row(s5_ptr, index * H + h, at_v, V, s5)
+
+    # s6
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s6 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₆ = Σ_c d_o · f̂
+    store_row(s6_ptr, index * H + h, at_v, V, s6)
+
+    # the gradient of q
+    t19 = eta[None, :] * t18  # t₁₉ = t₁₈ · η
+    x44 = d_o.to(tl.float32) + dot(t19, k, DOT) + dot_nt(t7, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x44)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_seq(
+    d_W_ptr, s3_ptr, d_W_next_ptr, d_W_at_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W: from the last tile to the first."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_v = tl.program_id(1) * BV + tl.arange(0, BV)
+    d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for lane in range(tiles):
         i = tiles - 1 - lane
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        if SAVE:
+            store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
 
         # the gradient of W
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-        W = load_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        P = tl.where(causal, eta[None, :] * t4, 0.0)  # P = causal(t₄ · η)
-        f = dot(k, W_start, DOT)  # f = k W[start]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x15 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-        t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-        read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
-        x26 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x26 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x29 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x29 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x31 = t3 * read_centred
-        x32 = tl.sum(x31, 1)
-        t6 = (
-            read_rstd[:, None] * t3
-            - x32[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-        )  # fmt: skip
-        t7 = t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V  # t₇ = t₆ − Σ_v t₆ / V
-        d_W_next = dot_tn(q, t7, DOT) + d_W
-
-        # the gradient of W_start
-        t8 = -t7  # t₈ = −t₇
-        t9 = -d_W  # t₉ = −d_W
-        t10 = dot(k, t9, DOT)  # t₁₀ = k t₉
-        x39 = eta[:, None] * t10 + dot_tn(P, t8, DOT)
-        x40 = tl.sum(tl.where((at_v < V)[None, :], x39 / V, 0.0), 1)
-        t11 = x39 - x40[:, None]  # t₁₁ = (η · t₁₀ + Pᵀ t₈) − Σ_v (η · t₁₀ + Pᵀ t₈) / V
-        x42 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t11 * centred / V
-        t12 = -tl.sum(tl.where((at_v < V)[None, :], x42, 0.0), 1)  # t₁₂ = −Σ_v r³ · t₁₁ · f̃ / V
-        t13 = rstd[:, None] * t11 + t12[:, None] * centred  # t₁₃ = r · t₁₁ + t₁₂ · f̃
-        t14 = ln_weight[None, :] * t13  # t₁₄ = t₁₃ · w
-        t15 = ln_weight[None, :] * t14  # t₁₅ = t₁₄ · w
-        x47 = t11 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-        x48 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x47, 0.0), 1) + tl.sum(t15 * centred, 1)) / V
-        t16 = (
-            2 * x48[:, None] * centred
-            + rstd[:, None] * t15
-            + t12[:, None] * t1
-            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t11 / V
-        )  # fmt: skip
-        t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-        d_W_start_sum += dot_tn(k, t17, DOT)
-
-        # the gradient of eta
-        x51 = dot_nt(t8, tl.where((at_v < V)[None, :], d, 0.0), DOT)
-        t18 = tl.where(causal, x51, 0.0)  # t₁₈ = causal(t₈ dᵀ)
-        d_eta = tl.sum(t18 * t4, 0) + tl.sum(t10 * d, 1)
-        store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-        # the gradient of k
-        t19 = eta[None, :] * t18  # t₁₉ = t₁₈ · η
-        x55 = dot_tn(t19, q, DOT) + dot_nt(eta[:, None] * d, t9, DOT)
-        d_k = t14 + dot_nt(t17, W_start, DOT) + x55
-        store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-
-        # the gradient of ln_bias
-        d_ln_bias_sum += tl.sum(d_o.to(tl.float32), 0) + tl.sum(t14, 0)
-
-        # the gradient of ln_weight
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        x58 = tl.sum(d_o.to(tl.float32) * read_normal, 0) + tl.sum(t13 * e, 0) + tl.sum(t14 * normal, 0)
-        d_ln_weight_sum += x58
-
-        # the gradient of q
-        x59 = d_o.to(tl.float32) + dot(t19, k, DOT) + dot_nt(t7, W, DOT)
-        store_rows(d_q_ptr, at_row, row, here, at_k, K, x59)
-
-        # the gradient of v
-        d_v = -t14
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-        d_W = tl.where((at_v < V)[None, :], d_W_next, 0.0)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        d_W_next = s3.to(tl.float32) + d_W
+        d_W = d_W_next
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
-    store_tile(d_W_start_ptr, n * H + h, at_k, at_v, K, V, d_W_start_sum)
-    store_row(d_ln_bias_ptr, n * H + h, at_v, V, d_ln_bias_sum)
-    store_row(d_ln_weight_ptr, n * H + h, at_v, V, d_ln_weight_sum)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post(
+    W_start_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s4_ptr, s5_ptr, s6_ptr, t5_ptr,
+    t8_ptr, v_ptr, d_W_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T,
+    members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # the gradient of W_start
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P = tl.where(causal, eta[None, :] * t4, 0.0)  # P = causal(t₄ · η)
+    t8 = load_tile(t8_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t9 = -d_W_at.to(tl.float32)  # t₉ = −d_W_at
+    t10 = dot(k, t9, DOT)  # t₁₀ = k t₉
+    x12 = eta[:, None] * t10 + dot_tn(P, t8, DOT)
+    t11 = x12 - tl.sum(x12 / V, 1)[:, None]  # t₁₁ = (η · t₁₀ + Pᵀ t₈) − Σ_v (η · t₁₀ + Pᵀ t₈) / V
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    t5 = load_row(t5_ptr, index * H + h, r, C)
+    f = dot(k, W_start, DOT)  # f = k W[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x19 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t11 * centred / V
+    t12 = -tl.sum(tl.where((at_v < V)[None, :], x19, 0.0), 1)  # t₁₂ = −Σ_v r³ · t₁₁ · f̃ / V
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t13 = rstd[:, None] * t11 + t12[:, None] * centred  # t₁₃ = r · t₁₁ + t₁₂ · f̃
+    t14 = ln_weight[None, :] * t13  # t₁₄ = t₁₃ · w
+    t15 = ln_weight[None, :] * t14  # t₁₅ = t₁₄ · w
+    x29 = t11 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
+    x30 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x29, 0.0), 1) + tl.sum(t15 * centred, 1)) / V
+    t16 = (
+        2 * x30[:, None] * centred
+        + rstd[:, None] * t15
+        + t12[:, None] * t1
+        - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t11 / V
+    )  # fmt: skip
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    store_tile(d_W_start_ptr, index * H + h, at_k, at_v, K, V, dot_tn(k, t17, DOT))
+
+    # the gradient of eta
+    s4 = load_row(s4_ptr, index * H + h, r, C)
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
+    d_eta = s4 + tl.sum(t10 * d, 1)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+    # the gradient of k
+    t18 = tl.where(causal, dot_nt(t8, d, DOT), 0.0)  # t₁₈ = causal(t₈ dᵀ)
+    t19 = eta[None, :] * t18  # t₁₉ = t₁₈ · η
+    x39 = dot_tn(t19, q, DOT) + dot_nt(eta[:, None] * d, t9, DOT)
+    d_k = t14 + dot_nt(t17, W_start, DOT) + x39
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+
+    # the gradient of ln_bias
+    s5 = load_row(s5_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s5 + tl.sum(t14, 0))
+
+    # the gradient of ln_weight
+    s6 = load_row(s6_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(t13 * e, 0) + tl.sum(t14 * normal, 0))
+
+    # the gradient of v
+    d_v = -t14
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 class Sizes:
@@ -740,6 +883,8 @@ class Launch:
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
+        if 32 in blocks.values():
+            warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
@@ -758,8 +903,12 @@ launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV")
 launch_post = Launch(post, "post", walks=False, widths="KV")
-launch_resume_forward = Launch(resume_forward, "resume_forward", walks=True, widths="KV")
-launch_resume_backward = Launch(resume_backward, "resume_backward", walks=True, widths="KV")
+launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KV")
+launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KV", split="V")
+launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KV")
+launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KV")
+launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KV", split="V")
+launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -945,12 +1094,20 @@ def resume_forward_op(
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
-    o = sizes.rows("V")
+    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    s1 = sizes.per_slot("KV", narrow=False)
+    s2 = sizes.per_slot("CV", narrow=False)
     W_next = sizes.per_sequence("KV")
     W_at = sizes.per_slot("KV", narrow=True)
-    launch_resume_forward(sizes, (
-        W, W_start, eta, k, ln_bias, ln_weight, q, v, o, W_next, W_at,
+    o = sizes.rows("V")
+    launch_resume_prep(sizes, (
+        W_start, eta, k, ln_bias, ln_weight, q, v, s1, s2,
+    ))  # fmt: skip
+    launch_resume_main(sizes, (
+        W, s1, W_next, W_at,
+    ))  # fmt: skip
+    launch_resume_read(sizes, (
+        W_at, ln_bias, ln_weight, q, s2, o,
     ))  # fmt: skip
     return o, W_next, W_at
 
@@ -970,7 +1127,7 @@ def _(
     grid: str,
     save: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     W_at = sizes.per_slot("KV", narrow=True)
@@ -995,17 +1152,31 @@ def resume_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    s3 = sizes.per_slot("KV", narrow=False)
+    t8 = sizes.per_slot("CV", narrow=True)
+    rstd = sizes.per_slot("C", narrow=False)
+    t5 = sizes.per_slot("C", narrow=False)
+    s4 = sizes.per_slot("C", narrow=False)
+    s5 = sizes.per_slot("V", narrow=False)
+    s6 = sizes.per_slot("V", narrow=False)
+    d_q = sizes.rows("K")
     d_W_next = sizes.per_sequence("KV")
-    d_W_start = sizes.per_sequence("KV")
+    d_W_at = sizes.per_slot("KV", narrow=True)
+    d_W_start = sizes.shares("KV")
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
-    d_ln_bias = sizes.per_sequence("V")
-    d_ln_weight = sizes.per_sequence("V")
-    d_q = sizes.rows("K")
+    d_ln_bias = sizes.shares("V")
+    d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    launch_resume_backward(sizes, (
-        W_at, W_start, d_W, d_o, eta, k, ln_bias, ln_weight, q, v, d_W_next, d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_q,
-        d_v,
+    launch_resume_pre(sizes, (
+        W_at, W_start, d_o, eta, k, ln_bias, ln_weight, q, v, s3, t8, rstd, t5, s4, s5, s6, d_q,
+    ))  # fmt: skip
+    launch_resume_seq(sizes, (
+        d_W, s3, d_W_next, d_W_at,
+    ))  # fmt: skip
+    launch_resume_post(sizes, (
+        W_start, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s4, s5, s6, t5, t8, v, d_W_start, d_eta, d_k, d_ln_bias,
+        d_ln_weight, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next, d_W_start
 
@@ -1031,10 +1202,10 @@ def _(
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
     d_eta = sizes.rows("", eta.dtype)
-    d_ln_weight = sizes.per_sequence("V")
-    d_ln_bias = sizes.per_sequence("V")
+    d_ln_weight = sizes.shares("V")
+    d_ln_bias = sizes.shares("V")
     d_W_next = sizes.per_sequence("KV")
-    d_W_start = sizes.per_sequence("KV")
+    d_W_start = sizes.shares("KV")
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next, d_W_start
 
 
@@ -1104,13 +1275,14 @@ def triton_chunk_ttt_linear(
     state = read_state(initial_state, {**lengths, "B": members}, q.device, torch.float32)
     save = torch.is_grad_enabled()
     inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
-    (W,) = (state[name].contiguous() for name in ("W",))
-    (W_start,) = (state[name].contiguous() for name in ("W_start",))
+    (W,) = (state[name].contiguous() for name in CARRIED)
+    (W_start,) = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
     if resumed:  # the chunk that the state was in the middle of
         found = (W, W_start)
-        o_resumed, W = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)[:2]
+        results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)
+        o_resumed, W = results[:2]
     grid = "after" if resumed else "whole"
     results = forward_op(*inputs, W, position, cu_seqlens, grid, save)
     o, W_next, W_last = results[:3]

@@ -23,6 +23,8 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
+CARRIED = ("W1", "W2")
+STARTS = ("W1_start", "W2_start")
 OPTIONS = {
     "main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -30,8 +32,13 @@ OPTIONS = {
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((1073741824, 8, 1, 64, 255),),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_seq": ((1073741824, 8, 1, 64, 255),),
+    "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -169,7 +176,7 @@ def square(x):
 @triton.jit
 def gelu_tanh_slope(x):
     """Derivative of gelu_tanh."""
-    return 0.3989422804014327 * x * (1 - square(tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)))) * (0.134145 * (x * x) + 1) + 0.5 * tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)) + 0.5
+    return 0.3989422804014327 * x * (1 - square(tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)))) * (0.134145 * (x * x) + 1) + 0.5 * tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)) + 0.5  # noqa: E501  # fmt: skip
 
 
 @triton.jit
@@ -534,7 +541,9 @@ def seq(
         t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
         x36 = dot_nt(t27, W2, DOT)
         t28 = (
-            x9 * t6.to(tl.float32) * (0.10703222440890037 * square(z1.to(tl.float32)) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * (0.134145 * square(z1.to(tl.float32)) + 1) - 0.6366197723675814 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))
+            x9
+            * t6.to(tl.float32)
+            * (0.10703222440890037 * square(z1.to(tl.float32)) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * (0.134145 * square(z1.to(tl.float32)) + 1) - 0.6366197723675814 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
             + (x15 + x36) * gelu_tanh_slope(z1.to(tl.float32))
         )  # fmt: skip
         d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t28, DOT)
@@ -638,90 +647,105 @@ def post(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_forward(
-    W1_ptr, W1_start_ptr, W2_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, o_ptr, W1_next_ptr,
-    W2_next_ptr, W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T, members,
+def resume_prep(
+    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, s1_ptr, s2_ptr, d2_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o, W1, W2: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """s1, s2, d2: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x11 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    d1 = dot_nt(d2, W2_start, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu_tanh′(z₁)
+    s1 = dot_tn(k, eta[:, None] * d1, DOT)  # s₁ = kᵀ (η · d₁)
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+
+    # s2
+    s2 = dot_tn(h1, eta[:, None] * d2, DOT)  # s₂ = h₁ᵀ (η · d₂)
+    store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+
+    # d2
+    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_main(
+    W1_ptr, W2_ptr, s1_ptr, s2_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """W1, W2: one tile after another."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in range(tiles):
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
 
-        # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x12 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x12 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        d1 = dot_nt(d2, W2_start, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu_tanh′(z₁)
-
-        # the memory at the queries
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        P1 = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P₁ = causal((q kᵀ) · η)
-        read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
-        read_h1 = gelu_tanh(read_z1)  # h₁ = gelu_tanh(z₁)
-        P2 = tl.where(causal, eta[None, :] * dot_nt(read_h1, h1, DOT), 0.0)  # P₂ = causal((h₁ h₁ᵀ) · η)
-        read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
-        x29 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x29 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x32 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x32 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
-        store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
         # the state behind the tile
-        W1_next = W1 - dot_tn(k, eta[:, None] * d1, DOT)  # W₁[C] = W₁[0] − kᵀ (η · d₁)
-        W2_next = W2 - dot_tn(h1, eta[:, None] * d2, DOT)  # W₂[C] = W₂[0] − h₁ᵀ (η · d₂)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        W1_next = W1 - s1.to(tl.float32)  # W₁[C] = W₁[0] − s₁
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        W2_next = W2 - s2.to(tl.float32)  # W₂[C] = W₂[0] − s₂
         W1 = W1_next
-        W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
+        W2 = W2_next
 
     store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
     store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_backward(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_ptr, d_W2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, q_ptr, v_ptr, d_W1_next_ptr, d_W1_start_ptr, d_W2_next_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr,
-    d_ln_bias_ptr, d_ln_weight_ptr, d_q_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+def resume_read(
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_start, d_W2, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_q, d_v: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -729,145 +753,342 @@ def resume_backward(
     causal = r[:, None] >= r[None, :]
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    d_W1_start_sum = tl.zeros([BK, BN], tl.float32)
-    d_W2_start_sum = tl.zeros([BN, BV], tl.float32)
-    d_ln_bias_sum = tl.zeros([BV], tl.float32)
-    d_ln_weight_sum = tl.zeros([BV], tl.float32)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P1 = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P₁ = causal((q kᵀ) · η)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    d1 = dot_nt(d2, W2_start, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu_tanh′(z₁)
+    read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
+    read_h1 = gelu_tanh(read_z1)  # h₁ = gelu_tanh(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+    P2 = tl.where(causal, eta[None, :] * dot_nt(read_h1, h1, DOT), 0.0)  # P₂ = causal((h₁ h₁ᵀ) · η)
+    read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x20 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre(
+    W1_start_ptr, W2_start_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, rstd_ptr, t5_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """rstd, t5: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # rstd
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # t5
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
+    store_row(t5_ptr, index * H + h, r, C, t5)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre2(
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, q_ptr, s3_ptr, s4_ptr,
+    t14_ptr, t10_ptr, read_h1_ptr, P2_ptr, s5_ptr, s6_ptr, t30_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T,
+    members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s3, s4, t14, t10, read_h1, P2, s5, s6, t30, s7, s8, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s3
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P1 = tl.where(causal, eta[None, :] * t4, 0.0)  # P₁ = causal(t₄ · η)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
+    read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
+    read_h1 = gelu_tanh(read_z1)  # h₁ = gelu_tanh(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+    t7 = dot_nt(read_h1, h1, DOT)  # t₇ = h₁ h₁ᵀ
+    P2 = tl.where(causal, eta[None, :] * t7, 0.0)  # P₂ = causal(t₇ · η)
+    read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x24 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x26 = t3 * read_centred
+    x27 = tl.sum(x26, 1)
+    t8 = (
+        read_rstd[:, None] * t3
+        - x27[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t9 = t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V  # t₉ = t₈ − Σ_v t₈ / V
+    t10 = -t9  # t₁₀ = −t₉
+    t11 = tl.where(causal, dot_nt(t10, d2, DOT), 0.0)  # t₁₁ = causal(t₁₀ d₂ᵀ)
+    t12 = eta[None, :] * t11  # t₁₂ = t₁₁ · η
+    t13 = (dot(t12, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)  # t₁₃ = (t₁₂ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
+    s3 = dot_tn(q, t13, DOT)  # s₃ = qᵀ t₁₃
+    store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
+
+    # s4
+    s4 = dot_tn(read_h1, t9, DOT)  # s₄ = h₁ᵀ t₉
+    store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
+
+    # t14
+    t14 = -t13  # t₁₄ = −t₁₃
+    store_tile(t14_ptr, index * H + h, r, at_n, C, N, t14)
+
+    # t10
+    store_tile(t10_ptr, index * H + h, r, at_v, C, V, t10)
+
+    # read_h1
+    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
+
+    # P2
+    store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
+
+    # s5
+    s5 = tl.sum(t11 * t7, 0)  # s₅ = Σ_c t₁₁ · t₇
+    store_row(s5_ptr, index * H + h, r, C, s5)
+
+    # s6
+    t29 = tl.where(causal, dot_nt(t14, d1, DOT), 0.0)  # t₂₉ = causal(t₁₄ d₁ᵀ)
+    s6 = tl.sum(t29 * t4, 0)  # s₆ = Σ_c t₂₉ · t₄
+    store_row(s6_ptr, index * H + h, r, C, s6)
+
+    # t30
+    t30 = eta[None, :] * t29  # t₃₀ = t₂₉ · η
+    store_tile(t30_ptr, index * H + h, r, r, C, C, t30)
+
+    # s7
+    s7 = tl.sum(d_o.to(tl.float32), 0)  # s₇ = Σ_c d_o
+    store_row(s7_ptr, index * H + h, at_v, V, s7)
+
+    # s8
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s8 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₈ = Σ_c d_o · f̂
+    store_row(s8_ptr, index * H + h, at_v, V, s8)
+
+    # the gradient of q
+    x44 = d_o.to(tl.float32) + dot(t30, k, DOT) + dot_nt(t13, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x44)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_seq(
+    d_W1_ptr, d_W2_ptr, s3_ptr, s4_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr, cu_ptr, T,
+    members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1, d_W2: from the last tile to the first."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for lane in range(tiles):
         i = tiles - 1 - lane
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        if SAVE:
+            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
 
         # the gradient of W1
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-        W1 = load_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        P1 = tl.where(causal, eta[None, :] * t4, 0.0)  # P₁ = causal(t₄ · η)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x19 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-        t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
-        d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
-        read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
-        read_h1 = gelu_tanh(read_z1)  # h₁ = gelu_tanh(z₁)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        t7 = dot_nt(read_h1, h1, DOT)  # t₇ = h₁ h₁ᵀ
-        P2 = tl.where(causal, eta[None, :] * t7, 0.0)  # P₂ = causal(t₇ · η)
-        read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
-        x37 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x37 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x40 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x40 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x42 = t3 * read_centred
-        x43 = tl.sum(x42, 1)
-        t8 = (
-            read_rstd[:, None] * t3
-            - x43[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-        )  # fmt: skip
-        t9 = t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V  # t₉ = t₈ − Σ_v t₈ / V
-        t10 = -t9  # t₁₀ = −t₉
-        x47 = dot_nt(t10, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-        t11 = tl.where(causal, x47, 0.0)  # t₁₁ = causal(t₁₀ d₂ᵀ)
-        t12 = eta[None, :] * t11  # t₁₂ = t₁₁ · η
-        t13 = (dot(t12, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)  # t₁₃ = (t₁₂ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
-        d_W1_next = dot_tn(q, t13, DOT) + d_W1
-
-        # the gradient of W1_start
-        t14 = -t13  # t₁₄ = −t₁₃
-        t15 = -d_W1  # t₁₅ = −d_W1
-        t16 = dot(k, t15, DOT)  # t₁₆ = k t₁₅
-        x55 = eta[:, None] * t16 + dot_tn(P1, t14, DOT)
-        t17 = -d_W2  # t₁₇ = −d_W2
-        x57 = dot_tn(t12, read_h1, DOT) + dot_nt(eta[:, None] * d2, t17, DOT)
-        t18 = dot(h1, t17, DOT)  # t₁₈ = h₁ t₁₇
-        t19 = x55 * gelu_tanh_slope(z1)  # t₁₉ = (η · t₁₆ + P₁ᵀ t₁₄) · gelu_tanh′(z₁)
-        t20 = (eta[:, None] * t18 + dot_tn(P2, t10, DOT)) + dot(t19, W2_start, DOT)  # t₂₀ = (η · t₁₈ + P₂ᵀ t₁₀) + t₁₉ W₂[start]
-        x61 = tl.sum(tl.where((at_v < V)[None, :], t20 / V, 0.0), 1)
-        t21 = t20 - x61[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-        x63 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred / V
-        t22 = -tl.sum(tl.where((at_v < V)[None, :], x63, 0.0), 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
-        t23 = rstd[:, None] * t21 + t22[:, None] * centred  # t₂₃ = r · t₂₁ + t₂₂ · f̃
-        t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
-        t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-        x68 = t21 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-        x69 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x68, 0.0), 1) + tl.sum(t25 * centred, 1)) / V
-        t26 = (
-            2 * x69[:, None] * centred
-            + rstd[:, None] * t25
-            + t22[:, None] * t1
-            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
-        )  # fmt: skip
-        t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
-        x72 = dot_nt(t27, W2_start, DOT)
-        t28 = (
-            x55 * t6 * (0.10703222440890037 * (z1 * z1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * (0.134145 * (z1 * z1) + 1) - 0.6366197723675814 * z1 * square(0.134145 * (z1 * z1) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))
-            + (x57 + x72) * gelu_tanh_slope(z1)
-        )  # fmt: skip
-        d_W1_start_sum += dot_tn(k, t28, DOT)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        d_W1_next = s3.to(tl.float32) + d_W1
 
         # the gradient of W2
-        d_W2_next = dot_tn(read_h1, t9, DOT) + d_W2
-
-        # the gradient of W2_start
-        d_W2_start_sum += dot_tn(t19, d2, DOT) + dot_tn(h1, t27, DOT)
-
-        # the gradient of eta
-        t29 = tl.where(causal, dot_nt(t14, d1, DOT), 0.0)  # t₂₉ = causal(t₁₄ d₁ᵀ)
-        x76 = tl.sum(t11 * t7, 0) + tl.sum(t29 * t4, 0) + tl.sum(t18 * d2, 1) + tl.sum(t16 * d1, 1)
-        store_numbers(d_eta_ptr, at_row, row, here, x76)
-
-        # the gradient of k
-        t30 = eta[None, :] * t29  # t₃₀ = t₂₉ · η
-        x78 = dot_tn(t30, q, DOT) + dot_nt(eta[:, None] * d1, t15, DOT)
-        d_k = t24 + dot_nt(t28, W1_start, DOT) + x78
-        store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-
-        # the gradient of ln_bias
-        d_ln_bias_sum += tl.sum(d_o.to(tl.float32), 0) + tl.sum(t24, 0)
-
-        # the gradient of ln_weight
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        x81 = tl.sum(d_o.to(tl.float32) * read_normal, 0) + tl.sum(t23 * e, 0) + tl.sum(t24 * normal, 0)
-        d_ln_weight_sum += x81
-
-        # the gradient of q
-        x82 = d_o.to(tl.float32) + dot(t30, k, DOT) + dot_nt(t13, W1, DOT)
-        store_rows(d_q_ptr, at_row, row, here, at_k, K, x82)
-
-        # the gradient of v
-        d_v = -t24
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        d_W2_next = s4.to(tl.float32) + d_W2
         d_W1 = d_W1_next
-        d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
+        d_W2 = d_W2_next
 
     store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
     store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-    store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start_sum)
-    store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start_sum)
-    store_row(d_ln_bias_ptr, n * H + h, at_v, V, d_ln_bias_sum)
-    store_row(d_ln_weight_ptr, n * H + h, at_v, V, d_ln_weight_sum)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post(
+    P2_ptr, W1_start_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
+    read_h1_ptr, rstd_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t10_ptr, t14_ptr, t30_ptr, t5_ptr, v_ptr, d_W1_start_ptr,
+    d_W2_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # the gradient of W1_start
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P1 = tl.where(causal, eta[None, :] * t4, 0.0)  # P₁ = causal(t₄ · η)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_n, C, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t15 = -d_W1_at.to(tl.float32)  # t₁₅ = −d_W1_at
+    t16 = dot(k, t15, DOT)  # t₁₆ = k t₁₅
+    x13 = eta[:, None] * t16 + dot_tn(P1, t14, DOT)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t5 = load_row(t5_ptr, index * H + h, r, C)
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
+    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
+    t11 = tl.where(causal, dot_nt(t10, d2, DOT), 0.0)  # t₁₁ = causal(t₁₀ d₂ᵀ)
+    t12 = eta[None, :] * t11  # t₁₂ = t₁₁ · η
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t17 = -d_W2_at.to(tl.float32)  # t₁₇ = −d_W2_at
+    x35 = dot_tn(t12, read_h1, DOT) + dot_nt(eta[:, None] * d2, t17, DOT)
+    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
+    t18 = dot(h1, t17, DOT)  # t₁₈ = h₁ t₁₇
+    t19 = x13 * gelu_tanh_slope(z1)  # t₁₉ = (η · t₁₆ + P₁ᵀ t₁₄) · gelu_tanh′(z₁)
+    t20 = (eta[:, None] * t18 + dot_tn(P2, t10, DOT)) + dot(t19, W2_start, DOT)  # t₂₀ = (η · t₁₈ + P₂ᵀ t₁₀) + t₁₉ W₂[start]
+    t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
+    x41 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred / V
+    t22 = -tl.sum(tl.where((at_v < V)[None, :], x41, 0.0), 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
+    t23 = rstd[:, None] * t21 + t22[:, None] * centred  # t₂₃ = r · t₂₁ + t₂₂ · f̃
+    t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
+    t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
+    x46 = t21 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
+    x47 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x46, 0.0), 1) + tl.sum(t25 * centred, 1)) / V
+    t26 = (
+        2 * x47[:, None] * centred
+        + rstd[:, None] * t25
+        + t22[:, None] * t1
+        - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
+    )  # fmt: skip
+    t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
+    x50 = dot_nt(t27, W2_start, DOT)
+    t28 = (
+        x13
+        * t6
+        * (0.10703222440890037 * (z1 * z1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * (0.134145 * (z1 * z1) + 1) - 0.6366197723675814 * z1 * square(0.134145 * (z1 * z1) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))  # noqa: E501
+        + (x35 + x50) * gelu_tanh_slope(z1)
+    )  # fmt: skip
+    store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t28, DOT))
+
+    # the gradient of W2_start
+    store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t19, d2, DOT) + dot_tn(h1, t27, DOT))
+
+    # the gradient of eta
+    s5 = load_row(s5_ptr, index * H + h, r, C)
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
+    d_eta = s5 + s6 + tl.sum(t18 * d2, 1) + tl.sum(t16 * d1, 1)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+    # the gradient of k
+    t30 = load_tile(t30_ptr, index * H + h, r, r, C, C)
+    x57 = dot_tn(t30, q, DOT) + dot_nt(eta[:, None] * d1, t15, DOT)
+    d_k = t24 + dot_nt(t28, W1_start, DOT) + x57
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+
+    # the gradient of ln_bias
+    s7 = load_row(s7_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s7 + tl.sum(t24, 0))
+
+    # the gradient of ln_weight
+    s8 = load_row(s8_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s8 + tl.sum(t23 * e, 0) + tl.sum(t24 * normal, 0))
+
+    # the gradient of v
+    d_v = -t24
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 class Sizes:
@@ -921,6 +1142,8 @@ class Launch:
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
+        if 32 in blocks.values():
+            warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
@@ -940,8 +1163,13 @@ launch_pre = Launch(pre, "pre", walks=False, widths="KNV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
 launch_post = Launch(post, "post", walks=False, widths="KNV")
-launch_resume_forward = Launch(resume_forward, "resume_forward", walks=True, widths="KNV")
-launch_resume_backward = Launch(resume_backward, "resume_backward", walks=True, widths="KNV")
+launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV")
+launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", split="N")
+launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV")
+launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV")
+launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV")
+launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
+launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1156,18 +1384,27 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
-    o = sizes.rows("V")
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    s1 = sizes.per_slot("KN", narrow=False)
+    s2 = sizes.per_slot("NV", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    launch_resume_forward(sizes, (
-        W1, W1_start, W2, W2_start, eta, k, ln_bias, ln_weight, q, v, o, W1_next, W2_next, W1_at, W2_at,
+    o = sizes.rows("V")
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, eta, k, ln_bias, ln_weight, v, s1, s2, d2,
     ))  # fmt: skip
-    return o, W1_next, W2_next, W1_at, W2_at
+    launch_resume_main(sizes, (
+        W1, W2, s1, s2, W1_next, W2_next, W1_at, W2_at,
+    ))  # fmt: skip
+    launch_resume_read(sizes, (
+        W1_at, W1_start, W2_at, W2_start, d2, eta, k, ln_bias, ln_weight, q, o,
+    ))  # fmt: skip
+    return o, W1_next, W2_next, d2, W1_at, W2_at
 
 
 @resume_forward_op.register_fake
@@ -1186,14 +1423,15 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, W1_at, W2_at
+    return o, W1_next, W2_next, d2, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -1206,6 +1444,7 @@ def resume_backward_op(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1217,19 +1456,43 @@ def resume_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    rstd = sizes.per_slot("C", narrow=False)
+    t5 = sizes.per_slot("C", narrow=False)
+    s3 = sizes.per_slot("KN", narrow=False)
+    s4 = sizes.per_slot("NV", narrow=False)
+    t14 = sizes.per_slot("CN", narrow=True)
+    t10 = sizes.per_slot("CV", narrow=True)
+    read_h1 = sizes.per_slot("CN", narrow=True)
+    P2 = sizes.per_slot("CC", narrow=True)
+    s5 = sizes.per_slot("C", narrow=False)
+    s6 = sizes.per_slot("C", narrow=False)
+    t30 = sizes.per_slot("CC", narrow=True)
+    s7 = sizes.per_slot("V", narrow=False)
+    s8 = sizes.per_slot("V", narrow=False)
+    d_q = sizes.rows("K")
     d_W1_next = sizes.per_sequence("KN")
-    d_W1_start = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    d_W2_start = sizes.per_sequence("NV")
+    d_W1_at = sizes.per_slot("KN", narrow=True)
+    d_W2_at = sizes.per_slot("NV", narrow=True)
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NV")
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
-    d_ln_bias = sizes.per_sequence("V")
-    d_ln_weight = sizes.per_sequence("V")
-    d_q = sizes.rows("K")
+    d_ln_bias = sizes.shares("V")
+    d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    launch_resume_backward(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d_W1, d_W2, d_o, eta, k, ln_bias, ln_weight, q, v, d_W1_next, d_W1_start, d_W2_next,
-        d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_q, d_v,
+    launch_resume_pre(sizes, (
+        W1_start, W2_start, k, ln_bias, ln_weight, v, rstd, t5,
+    ))  # fmt: skip
+    launch_resume_pre2(sizes, (
+        W1_at, W1_start, W2_at, W2_start, d2, d_o, eta, k, ln_weight, q, s3, s4, t14, t10, read_h1, P2, s5, s6, t30, s7, s8, d_q,
+    ))  # fmt: skip
+    launch_resume_seq(sizes, (
+        d_W1, d_W2, s3, s4, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
+    ))  # fmt: skip
+    launch_resume_post(sizes, (
+        P2, W1_start, W2_start, d_W1_at, d_W2_at, eta, k, ln_bias, ln_weight, q, read_h1, rstd, s5, s6, s7, s8, t10, t14, t30,
+        t5, v, d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start
 
@@ -1244,6 +1507,7 @@ def _(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1258,28 +1522,28 @@ def _(
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
     d_eta = sizes.rows("", eta.dtype)
-    d_ln_weight = sizes.per_sequence("V")
-    d_ln_bias = sizes.per_sequence("V")
+    d_ln_weight = sizes.shares("V")
+    d_ln_bias = sizes.shares("V")
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    d_W1_start = sizes.per_sequence("KN")
-    d_W2_start = sizes.per_sequence("NV")
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NV")
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start
 
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, eta, ln_weight, ln_bias, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, d2, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
     gradients_of = resume_backward_op(
-        q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
+        q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (
@@ -1337,13 +1601,14 @@ def triton_chunk_ttt_mlp(
     state = read_state(initial_state, {**lengths, "B": members}, q.device, torch.float32)
     save = torch.is_grad_enabled()
     inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
-    W1, W2 = (state[name].contiguous() for name in ("W1", "W2"))
-    W1_start, W2_start = (state[name].contiguous() for name in ("W1_start", "W2_start"))
+    W1, W2 = (state[name].contiguous() for name in CARRIED)
+    W1_start, W2_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W1_start, W2_start)
-        o_resumed, W1, W2 = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)[:3]
+        results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)
+        o_resumed, W1, W2 = results[:3]
     grid = "after" if resumed else "whole"
     results = forward_op(*inputs, W1, W2, position, cu_seqlens, grid, save)
     o, W1_next, W2_next, W1_last, W2_last = results[:5]

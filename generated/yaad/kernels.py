@@ -23,6 +23,8 @@ from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 TILE = CHUNK  # tokens that are computed at once
+CARRIED = ("W1", "W2")
+STARTS = ("W1_start", "W2_start")
 OPTIONS = {
     "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -31,8 +33,13 @@ OPTIONS = {
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((1073741824, 8, 1, 64, 255),),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_forward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_backward": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_seq": ((1073741824, 8, 1, 64, 255),),
+    "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -618,7 +625,9 @@ def seq(
         t35 = t34 - tl.sum(tl.where((at_v < V)[None, :], t34, 0.0), 1)[:, None] / V  # t₃₅ = t₃₄ − Σ_v t₃₄ / V
         x40 = dot_nt(t35, W2, DOT)
         t36 = (
-            x10 * t9.to(tl.float32) * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))
+            x10
+            * t9.to(tl.float32)
+            * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + (x16 + x40) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         x42 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t36, DOT)
@@ -749,103 +758,116 @@ def post(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_forward(
-    W1_ptr, W1_start_ptr, W2_ptr, W2_start_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
-    v_ptr, o_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T, members,
+def resume_prep(
+    W1_start_ptr, W2_start_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, beta_end_ptr,
+    s1_ptr, s2_ptr, d2_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o, W1, W2: one tile after another."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """beta_end, s1, s2, d2: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # beta_end
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+
+    # s1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x16 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 1)[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
+    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
+    s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+
+    # s2
+    s2 = dot_tn(h1, G_end[:, None] * d2, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
+    store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+
+    # d2
+    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_main(
+    W1_ptr, W2_ptr, beta_end_ptr, s1_ptr, s2_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T,
+    members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """W1, W2: one tile after another."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in range(tiles):
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
 
-        # decays, and the weights of surprises
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        x9 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        D_alpha = tl.where(causal, tl.exp(x9), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G = eta[None, :] * D_alpha  # G = Dα · η
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
-
-        # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x21 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        delta = load_numbers(delta_ptr, at_row, row, here)
-        du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 1)[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-        t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
-
-        # the memory at the queries
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
-        read_f = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
-        x39 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x39 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x42 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x42 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
-        store_rows(o_ptr, at_row, row, here, at_v, V, o)
-
         # the state behind the tile
-        W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − kᵀ (G[C] · d₁)
-        W2_next = beta_end * W2 - dot_tn(h1, G_end[:, None] * d2, DOT)  # W₂[C] = β[C] W₂[0] − h₁ᵀ (G[C] · d₂)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        W1_next = beta_end * W1 - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] − s₁
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        W2_next = beta_end * W2 - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] − s₂
         W1 = W1_next
-        W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
+        W2 = W2_next
 
     store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1)
     store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_backward(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_ptr, d_W2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr, d_W1_next_ptr, d_W1_start_ptr, d_W2_next_ptr, d_W2_start_ptr, d_delta_ptr,
-    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_q_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+def resume_read(
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_start, d_W2, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_q, …: from the last tile to the first."""
-    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -854,179 +876,422 @@ def resume_backward(
     strict = r[:, None] > r[None, :]
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    d_W1_start_sum = tl.zeros([BK, BN], tl.float32)
-    d_W2_start_sum = tl.zeros([BN, BV], tl.float32)
-    d_ln_bias_sum = tl.zeros([BV], tl.float32)
-    d_ln_weight_sum = tl.zeros([BV], tl.float32)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x9 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    D_alpha = tl.where(causal, tl.exp(x9), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
+    read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    read_f = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x26 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x26 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre(
+    W1_at_ptr, W1_start_ptr, W2_start_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
+    v_ptr, P1_ptr, rstd_ptr, t7_ptr, t8_ptr, read_h1_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """P1, rstd, t7, t8, read_h1: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # P1
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x6 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t5 = tl.exp(x6)  # t₅ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = G * t6  # P₁ = G · t₆
+    store_tile(P1_ptr, index * H + h, r, r, C, C, P1)
+
+    # rstd
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # t7
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
+    store_row(t7_ptr, index * H + h, r, C, t7)
+
+    # t8
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
+    t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
+    store_row(t8_ptr, index * H + h, r, C, t8)
+
+    # read_h1
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
+    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+    read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre2(
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
+    s3_ptr, s4_ptr, t20_ptr, t16_ptr, s5_ptr, s6_ptr, t40_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s3, s4, t20, t16, s5, s6, t40, s7, s8, s9, s10, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s3
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    x11 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t5 = tl.exp(x11)  # t₅ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = G * t6  # P₁ = G · t₆
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+    read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t10 = dot(read_h1, W2, DOT)  # t₁₀ = h₁ W₂[0]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    t11 = dot_nt(read_h1, h1, DOT)  # t₁₁ = h₁ h₁ᵀ
+    P2 = G * t11  # P₂ = G · t₁₁
+    read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x33 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x35 = t3 * read_centred
+    x36 = tl.sum(x35, 1)
+    t12 = (
+        read_rstd[:, None] * t3
+        - x36[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
+    t14 = -t13  # t₁₄ = −t₁₃
+    t15 = dot_nt(t14, d2, DOT)  # t₁₅ = t₁₄ d₂ᵀ
+    t16 = t15 * G  # t₁₆ = t₁₅ · G
+    t17 = beta[:, None] * t13  # t₁₇ = β · t₁₃
+    t18 = (dot(t16, h1, DOT) + dot_nt(t17, W2, DOT)) * gelu_slope(read_z1)  # t₁₈ = (t₁₆ h₁ + t₁₇ W₂[0]ᵀ) · gelu′(z₁)
+    t19 = beta[:, None] * t18  # t₁₉ = β · t₁₈
+    s3 = dot_tn(q, t19, DOT)  # s₃ = qᵀ t₁₉
+    store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
+
+    # s4
+    s4 = dot_tn(read_h1, t17, DOT)  # s₄ = h₁ᵀ t₁₇
+    store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
+
+    # t20
+    t20 = -t18  # t₂₀ = −t₁₈
+    store_tile(t20_ptr, index * H + h, r, at_n, C, N, t20)
+
+    # t16
+    store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
+
+    # s5
+    s5 = dot_tn(P2, t14, DOT)  # s₅ = P₂ᵀ t₁₄
+    store_tile(s5_ptr, index * H + h, r, at_v, C, V, s5)
+
+    # s6
+    t37 = dot_nt(t20, d1, DOT)  # t₃₇ = t₂₀ d₁ᵀ
+    t38 = t15 * t11 + t37 * t6  # t₃₈ = t₁₅ · t₁₁ + t₃₇ · t₆
+    s6 = tl.sum(t38 * D_alpha, 0)  # s₆ = Σ_c t₃₈ · Dα
+    store_row(s6_ptr, index * H + h, r, C, s6)
+
+    # t40
+    t40 = t37 * G  # t₄₀ = t₃₇ · G
+    store_tile(t40_ptr, index * H + h, r, r, C, C, t40)
+
+    # s7
+    s7 = tl.sum(d_o.to(tl.float32), 0)  # s₇ = Σ_c d_o
+    store_row(s7_ptr, index * H + h, at_v, V, s7)
+
+    # s8
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s8 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₈ = Σ_c d_o · f̂
+    store_row(s8_ptr, index * H + h, at_v, V, s8)
+
+    # s9
+    x56 = tl.cumsum(tl.where(causal, eta[None, :] * t38, 0.0) * t5, 0, reverse=True)
+    s9 = tl.sum(tl.where(strict, x56, 0.0), 1)  # s₉ = Σ_j strictly_causal(Σ_{l≥t} causal(t₃₈ · η) · t₅)
+    store_row(s9_ptr, index * H + h, r, C, s9)
+
+    # s10
+    s10 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t18 * t4, 1)), 0, reverse=True)
+    store_row(s10_ptr, index * H + h, r, C, s10)
+
+    # the gradient of q
+    x59 = d_o.to(tl.float32) + dot(t40, k, DOT) + dot_nt(t19, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x59)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_seq(
+    beta_end_ptr, d_W1_ptr, d_W2_ptr, s3_ptr, s4_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr,
+    cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1, d_W2: from the last tile to the first."""
+    n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    at_k = tl.arange(0, BK)
+    at_n = tl.program_id(1) * BN + tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for lane in range(tiles):
         i = tiles - 1 - lane
-        t = base + i * C
-        here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        if SAVE:
+            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
 
         # the gradient of W1
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-        t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-        W1 = load_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-        x14 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-        t5 = tl.exp(x14)  # t₅ = exp(Σ_{j<l≤t} log α)
-        D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        G = eta[None, :] * D_alpha  # G = Dα · η
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-        P1 = G * t6  # P₁ = G · t₆
-        delta = load_numbers(delta_ptr, at_row, row, here)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
-        mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-        centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x28 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x28 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
-        u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        e = u - v.to(tl.float32)  # e = u − v
-        t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
-        du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-        t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-        t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
-        t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-        d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
-        d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
-        read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        t10 = dot(read_h1, W2, DOT)  # t₁₀ = h₁ W₂[0]
-        t11 = dot_nt(read_h1, h1, DOT)  # t₁₁ = h₁ h₁ᵀ
-        P2 = G * t11  # P₂ = G · t₁₁
-        read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
-        x49 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-        read_mean = x49 / V  # mean(f) = Σ_v f / V
-        read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-        x52 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-        read_rstd = tl.rsqrt(x52 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x54 = t3 * read_centred
-        x55 = tl.sum(x54, 1)
-        t12 = (
-            read_rstd[:, None] * t3
-            - x55[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-        )  # fmt: skip
-        t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
-        t14 = -t13  # t₁₄ = −t₁₃
-        t15 = dot_nt(t14, tl.where((at_v < V)[None, :], d2, 0.0), DOT)  # t₁₅ = t₁₄ d₂ᵀ
-        t16 = t15 * G  # t₁₆ = t₁₅ · G
-        t17 = beta[:, None] * t13  # t₁₇ = β · t₁₃
-        t18 = (dot(t16, h1, DOT) + dot_nt(t17, W2, DOT)) * gelu_slope(read_z1)  # t₁₈ = (t₁₆ h₁ + t₁₇ W₂[0]ᵀ) · gelu′(z₁)
-        t19 = beta[:, None] * t18  # t₁₉ = β · t₁₈
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        d_W1_next = beta_end * d_W1 + dot_tn(q, t19, DOT)
-
-        # the gradient of W1_start
-        t20 = -t18  # t₂₀ = −t₁₈
-        t21 = -d_W1  # t₂₁ = −d_W1
-        t22 = dot(k, t21, DOT)  # t₂₂ = k t₂₁
-        t23 = sum_after(decay_alpha, r)  # t₂₃ = Σ_{l>t} log α
-        G_end = eta * tl.exp(t23)  # G[C] = η · exp(t₂₃)
-        x71 = G_end[:, None] * t22 + dot_tn(P1, t20, DOT)
-        t24 = -d_W2  # t₂₄ = −d_W2
-        x73 = dot_tn(t16, read_h1, DOT) + dot_nt(G_end[:, None] * d2, t24, DOT)
-        t25 = dot(h1, t24, DOT)  # t₂₅ = h₁ t₂₄
-        t26 = x71 * gelu_slope(z1)  # t₂₆ = (G[C] · t₂₂ + P₁ᵀ t₂₀) · gelu′(z₁)
-        t27 = (G_end[:, None] * t25 + dot_tn(P2, t14, DOT)) + dot(t26, W2_start, DOT)  # t₂₇ = (G[C] · t₂₅ + P₂ᵀ t₁₄) + t₂₆ W₂[start]
-        x77 = tl.sum(tl.where((at_v < V)[None, :], t27 / V, 0.0), 1)
-        t28 = t27 - x77[:, None]  # t₂₈ = t₂₇ − Σ_v t₂₇ / V
-        x79 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t28 * centred / V
-        t29 = -tl.sum(tl.where((at_v < V)[None, :], x79, 0.0), 1)  # t₂₉ = −Σ_v r³ · t₂₈ · f̃ / V
-        t30 = rstd[:, None] * t28 + t29[:, None] * centred  # t₃₀ = r · t₂₈ + t₂₉ · f̃
-        t31 = ln_weight[None, :] * t30  # t₃₁ = t₃₀ · w
-        t32 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t31  # t₃₂ = (0 if √(t₇) > δ else 2) · t₃₁
-        t33 = ln_weight[None, :] * t32  # t₃₃ = t₃₂ · w
-        x85 = t28 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-        x86 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x85, 0.0), 1) + tl.sum(t33 * centred, 1)) / V
-        t34 = (
-            2 * x86[:, None] * centred
-            + rstd[:, None] * t33
-            + t29[:, None] * t1
-            - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t28 / V
-        )  # fmt: skip
-        t35 = t34 - tl.sum(tl.where((at_v < V)[None, :], t34, 0.0), 1)[:, None] / V  # t₃₅ = t₃₄ − Σ_v t₃₄ / V
-        x89 = dot_nt(t35, W2_start, DOT)
-        t36 = (
-            x71 * t9 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
-            + (x73 + x89) * gelu_slope(z1)
-        )  # fmt: skip
-        d_W1_start_sum += dot_tn(k, t36, DOT)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        d_W1_next = beta_end * d_W1 + s3.to(tl.float32)
 
         # the gradient of W2
-        d_W2_next = beta_end * d_W2 + dot_tn(read_h1, t17, DOT)
-
-        # the gradient of W2_start
-        d_W2_start_sum += dot_tn(t26, d2, DOT) + dot_tn(h1, t35, DOT)
-
-        # the gradient of delta
-        x92 = t31 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-        d_delta = tl.sum(x92, 1)
-        store_numbers(d_delta_ptr, at_row, row, here, d_delta)
-
-        # the gradient of eta
-        t37 = dot_nt(t20, d1, DOT)  # t₃₇ = t₂₀ d₁ᵀ
-        t38 = t15 * t11 + t37 * t6  # t₃₈ = t₁₅ · t₁₁ + t₃₇ · t₆
-        t39 = tl.sum(t25 * d2, 1) + tl.sum(t22 * d1, 1)  # t₃₉ = Σ_v t₂₅ · d₂ + Σ_n t₂₂ · d₁
-        d_eta = t39 * tl.exp(t23) + tl.sum(t38 * D_alpha, 0)
-        store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-        # the gradient of k
-        t40 = t37 * G  # t₄₀ = t₃₇ · G
-        x99 = dot_tn(t40, q, DOT) + dot_nt(G_end[:, None] * d1, t21, DOT)
-        d_k = t32 + dot_nt(t36, W1_start, DOT) + x99
-        store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-
-        # the gradient of ln_bias
-        d_ln_bias_sum += tl.sum(d_o.to(tl.float32), 0) + tl.sum(t32, 0)
-
-        # the gradient of ln_weight
-        read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-        x102 = tl.sum(d_o.to(tl.float32) * read_normal, 0) + tl.sum(t30 * du, 0) + tl.sum(t32 * normal, 0)
-        d_ln_weight_sum += x102
-
-        # the gradient of log_alpha
-        x103 = tl.cumsum(tl.where(causal, eta[None, :] * t38, 0.0) * t5, 0, reverse=True)
-        x104 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t18 * t4, 1)), 0, reverse=True)
-        x105 = beta_end * (tl.sum(tl.sum(d_W2 * W2.to(tl.float32), 0), 0) + tl.sum(tl.sum(d_W1 * W1.to(tl.float32), 0), 0))
-        x106 = tl.where(strict, x103, 0.0)
-        x107 = tl.sum(x106, 1)
-        x108 = sum_before(t39 * G_end, r)
-        x109 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x107 + x104 + x108 + x105)
-        store_numbers(d_log_alpha_ptr, at_row, row, here, x109)
-
-        # the gradient of q
-        x110 = d_o.to(tl.float32) + dot(t40, k, DOT) + dot_nt(t19, W1, DOT)
-        store_rows(d_q_ptr, at_row, row, here, at_k, K, x110)
-
-        # the gradient of v
-        d_v = -t32
-        store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        d_W2_next = beta_end * d_W2 + s4.to(tl.float32)
         d_W1 = d_W1_next
-        d_W2 = tl.where((at_v < V)[None, :], d_W2_next, 0.0)
+        d_W2 = d_W2_next
 
     store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
     store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
-    store_tile(d_W1_start_ptr, n * H + h, at_k, at_n, K, N, d_W1_start_sum)
-    store_tile(d_W2_start_ptr, n * H + h, at_n, at_v, N, V, d_W2_start_sum)
-    store_row(d_ln_bias_ptr, n * H + h, at_v, V, d_ln_bias_sum)
-    store_row(d_ln_weight_ptr, n * H + h, at_v, V, d_ln_weight_sum)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post(
+    P1_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, eta_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, rstd_ptr, s10_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
+    t16_ptr, t20_ptr, t40_ptr, t7_ptr, t8_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr,
+    d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # the gradient of W1_start
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
+    t20 = load_tile(t20_ptr, index * H + h, r, at_n, C, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t21 = -d_W1_at.to(tl.float32)  # t₂₁ = −d_W1_at
+    t22 = dot(k, t21, DOT)  # t₂₂ = k t₂₁
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t23 = sum_after(decay_alpha, r)  # t₂₃ = Σ_{l>t} log α
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = eta * tl.exp(t23)  # G[C] = η · exp(t₂₃)
+    x15 = G_end[:, None] * t22 + dot_tn(P1, t20, DOT)
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t7 = load_row(t7_ptr, index * H + h, r, C)
+    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
+    t8 = load_row(t8_ptr, index * H + h, r, C)
+    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
+    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t24 = -d_W2_at.to(tl.float32)  # t₂₄ = −d_W2_at
+    x38 = dot_tn(t16, read_h1, DOT) + dot_nt(G_end[:, None] * d2, t24, DOT)
+    s5 = load_tile(s5_ptr, index * H + h, r, at_v, C, V)
+    t25 = dot(h1, t24, DOT)  # t₂₅ = h₁ t₂₄
+    t26 = x15 * gelu_slope(z1)  # t₂₆ = (G[C] · t₂₂ + P₁ᵀ t₂₀) · gelu′(z₁)
+    t27 = (G_end[:, None] * t25 + s5.to(tl.float32)) + dot(t26, W2_start, DOT)  # t₂₇ = (G[C] · t₂₅ + s₅) + t₂₆ W₂[start]
+    t28 = t27 - tl.sum(t27 / V, 1)[:, None]  # t₂₈ = t₂₇ − Σ_v t₂₇ / V
+    x44 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t28 * centred / V
+    t29 = -tl.sum(tl.where((at_v < V)[None, :], x44, 0.0), 1)  # t₂₉ = −Σ_v r³ · t₂₈ · f̃ / V
+    t30 = rstd[:, None] * t28 + t29[:, None] * centred  # t₃₀ = r · t₂₈ + t₂₉ · f̃
+    t31 = ln_weight[None, :] * t30  # t₃₁ = t₃₀ · w
+    t32 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t31  # t₃₂ = (0 if √(t₇) > δ else 2) · t₃₁
+    t33 = ln_weight[None, :] * t32  # t₃₃ = t₃₂ · w
+    x50 = t28 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
+    x51 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x50, 0.0), 1) + tl.sum(t33 * centred, 1)) / V
+    t34 = (
+        2 * x51[:, None] * centred
+        + rstd[:, None] * t33
+        + t29[:, None] * t1
+        - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t28 / V
+    )  # fmt: skip
+    t35 = t34 - tl.sum(tl.where((at_v < V)[None, :], t34, 0.0), 1)[:, None] / V  # t₃₅ = t₃₄ − Σ_v t₃₄ / V
+    x54 = dot_nt(t35, W2_start, DOT)
+    t36 = (
+        x15 * t9 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
+        + (x38 + x54) * gelu_slope(z1)
+    )  # fmt: skip
+    store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t36, DOT))
+
+    # the gradient of W2_start
+    store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t26, d2, DOT) + dot_tn(h1, t35, DOT))
+
+    # the gradient of delta
+    x56 = t31 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    d_delta = tl.sum(x56, 1)
+    store_numbers(d_delta_ptr, at_row, row, here, d_delta)
+
+    # the gradient of eta
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+    t39 = tl.sum(t25 * d2, 1) + tl.sum(t22 * d1, 1)  # t₃₉ = Σ_v t₂₅ · d₂ + Σ_n t₂₂ · d₁
+    d_eta = t39 * tl.exp(t23) + s6
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+    # the gradient of k
+    t40 = load_tile(t40_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x64 = dot_tn(t40, q, DOT) + dot_nt(G_end[:, None] * d1, t21, DOT)
+    d_k = t32 + dot_nt(t36, W1_start, DOT) + x64
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+
+    # the gradient of ln_bias
+    s7 = load_row(s7_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s7 + tl.sum(t32, 0))
+
+    # the gradient of ln_weight
+    s8 = load_row(s8_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s8 + tl.sum(t30 * du, 0) + tl.sum(t32 * normal, 0))
+
+    # the gradient of log_alpha
+    s9 = load_row(s9_ptr, index * H + h, r, C)
+    s10 = load_row(s10_ptr, index * H + h, r, C)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x71 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x73 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x75 = sum_before(t39 * G_end, r)
+    x76 = tl.sum(x71, 0)
+    x77 = tl.sum(x73, 0)
+    x78 = beta_end * (x76 + x77)
+    x79 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s9 + s10 + x75 + x78)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x79)
+
+    # the gradient of v
+    d_v = -t32
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 class Sizes:
@@ -1080,6 +1345,8 @@ class Launch:
         blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
+        if 32 in blocks.values():
+            warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         numbers = sizes.members if self.walks else sizes.slots
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
@@ -1100,8 +1367,13 @@ launch_pre = Launch(pre, "pre", walks=False, widths="KNV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
 launch_post = Launch(post, "post", walks=False, widths="KNV")
-launch_resume_forward = Launch(resume_forward, "resume_forward", walks=True, widths="KNV")
-launch_resume_backward = Launch(resume_backward, "resume_backward", walks=True, widths="KNV")
+launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV")
+launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", split="N")
+launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV")
+launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV")
+launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV")
+launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
+launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1346,18 +1618,28 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
-    o = sizes.rows("V")
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    beta_end = sizes.per_slot("", narrow=False)
+    s1 = sizes.per_slot("KN", narrow=False)
+    s2 = sizes.per_slot("NV", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    launch_resume_forward(sizes, (
-        W1, W1_start, W2, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, o, W1_next, W2_next, W1_at, W2_at,
+    o = sizes.rows("V")
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, v, beta_end, s1, s2, d2,
     ))  # fmt: skip
-    return o, W1_next, W2_next, W1_at, W2_at
+    launch_resume_main(sizes, (
+        W1, W2, beta_end, s1, s2, W1_next, W2_next, W1_at, W2_at,
+    ))  # fmt: skip
+    launch_resume_read(sizes, (
+        W1_at, W1_start, W2_at, W2_start, d2, eta, k, ln_bias, ln_weight, log_alpha, q, o,
+    ))  # fmt: skip
+    return o, W1_next, W2_next, beta_end, d2, W1_at, W2_at
 
 
 @resume_forward_op.register_fake
@@ -1378,14 +1660,16 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, save)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
+    beta_end = sizes.per_slot("", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, W1_at, W2_at
+    return o, W1_next, W2_next, beta_end, d2, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -1400,6 +1684,8 @@ def resume_backward_op(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
+    beta_end: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1411,21 +1697,50 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 12]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    P1 = sizes.per_slot("CC", narrow=True)
+    rstd = sizes.per_slot("C", narrow=False)
+    t7 = sizes.per_slot("C", narrow=False)
+    t8 = sizes.per_slot("C", narrow=False)
+    read_h1 = sizes.per_slot("CN", narrow=True)
+    s3 = sizes.per_slot("KN", narrow=False)
+    s4 = sizes.per_slot("NV", narrow=False)
+    t20 = sizes.per_slot("CN", narrow=True)
+    t16 = sizes.per_slot("CC", narrow=True)
+    s5 = sizes.per_slot("CV", narrow=False)
+    s6 = sizes.per_slot("C", narrow=False)
+    t40 = sizes.per_slot("CC", narrow=True)
+    s7 = sizes.per_slot("V", narrow=False)
+    s8 = sizes.per_slot("V", narrow=False)
+    s9 = sizes.per_slot("C", narrow=False)
+    s10 = sizes.per_slot("C", narrow=False)
+    d_q = sizes.rows("K")
     d_W1_next = sizes.per_sequence("KN")
-    d_W1_start = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    d_W2_start = sizes.per_sequence("NV")
+    d_W1_at = sizes.per_slot("KN", narrow=True)
+    d_W2_at = sizes.per_slot("NV", narrow=True)
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NV")
     d_delta = sizes.rows("", delta.dtype)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
-    d_ln_bias = sizes.per_sequence("V")
-    d_ln_weight = sizes.per_sequence("V")
+    d_ln_bias = sizes.shares("V")
+    d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
-    d_q = sizes.rows("K")
     d_v = sizes.rows("V")
-    launch_resume_backward(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d_W1, d_W2, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, d_W1_next,
-        d_W1_start, d_W2_next, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_q, d_v,
+    launch_resume_pre(sizes, (
+        W1_at, W1_start, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, P1, rstd, t7, t8, read_h1,
+    ))  # fmt: skip
+    launch_resume_pre2(sizes, (
+        W1_at, W1_start, W2_at, W2_start, d2, d_o, eta, k, ln_weight, log_alpha, q, s3, s4, t20, t16, s5, s6, t40, s7, s8, s9,
+        s10, d_q,
+    ))  # fmt: skip
+    launch_resume_seq(sizes, (
+        beta_end, d_W1, d_W2, s3, s4, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
+    ))  # fmt: skip
+    launch_resume_post(sizes, (
+        P1, W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, delta, eta, k, ln_bias, ln_weight, log_alpha, q, read_h1, rstd,
+        s10, s5, s6, s7, s8, s9, t16, t20, t40, t7, t8, v, d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight,
+        d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start
 
@@ -1442,6 +1757,8 @@ def _(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
+    beta_end: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1458,29 +1775,33 @@ def _(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_eta = sizes.rows("", eta.dtype)
     d_delta = sizes.rows("", delta.dtype)
-    d_ln_weight = sizes.per_sequence("V")
-    d_ln_bias = sizes.per_sequence("V")
+    d_ln_weight = sizes.shares("V")
+    d_ln_bias = sizes.shares("V")
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    d_W1_start = sizes.per_sequence("KN")
-    d_W2_start = sizes.per_sequence("NV")
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NV")
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start
 
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, beta_end, d2, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens)
+    ctx.save_for_backward(
+        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, d2, W1_at, W2_at, position, cu_seqlens,
+    )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
+    (
+        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, d2, W1_at, W2_at, position, cu_seqlens,
+    ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, W1_at, W2_at, d_o, d_W1, d_W2, position,
-        cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, d2, W1_at, W2_at, d_o, d_W1, d_W2,
+        position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (
@@ -1542,13 +1863,14 @@ def triton_chunk_yaad(
     state = read_state(initial_state, {**lengths, "B": members}, q.device, torch.float32)
     save = torch.is_grad_enabled()
     inputs = [x.contiguous() for x in (*tokens.values(), *parameters.values())]
-    W1, W2 = (state[name].contiguous() for name in ("W1", "W2"))
-    W1_start, W2_start = (state[name].contiguous() for name in ("W1_start", "W2_start"))
+    W1, W2 = (state[name].contiguous() for name in CARRIED)
+    W1_start, W2_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W1_start, W2_start)
-        o_resumed, W1, W2 = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)[:3]
+        results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)
+        o_resumed, W1, W2 = results[:3]
     grid = "after" if resumed else "whole"
     results = forward_op(*inputs, W1, W2, position, cu_seqlens, grid, save)
     o, W1_next, W2_next, W1_last, W2_last = results[:5]

@@ -20,7 +20,6 @@ from miras_compiler.ir.nodes import (
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.entered import START, enter_chunk
-from miras_compiler.schedule.fused import build_fused
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.spec import Spec
 
@@ -38,7 +37,7 @@ def build_schedules(spec: Spec, program: Program) -> dict[str, Schedule]:
     )
     schedules = {"": build_cut(enter_chunk(program), reason, starts)}
     if starts:
-        schedules["resume_"] = build_fused(program, "One tile", "resume_")
+        schedules["resume_"] = build_cut(program, "The tile that such a chunk begins with, cut likewise.", prefix="resume_")
     return schedules
 
 

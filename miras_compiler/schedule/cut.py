@@ -23,11 +23,12 @@ from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
 from miras_compiler.schedule.price import LENGTHS, Prices, narrow_tiles
 
 PRODUCTS_AT_ONCE = 12  # more in one kernel, and the tiles that live at once no longer fit into registers and shared memory
-FORWARD, BACKWARD = ("prep", "main", "read"), ("pre", "seq", "post")
 
 
-def build_cut(program: Program, reason: str, last: tuple[str, ...] = (), lengths: Mapping[str, int] = LENGTHS) -> Schedule:
-    """Up to three kernels forward and three backward; those that would do nothing are left out."""
+def build_cut(
+    program: Program, reason: str, last: tuple[str, ...] = (), prefix: str = "", lengths: Mapping[str, int] = LENGTHS
+) -> Schedule:
+    """The kernels of a chunk program, their names after `prefix`; those that would do nothing are left out."""
     forward = run_passes(invert_triangles(program))
     adjoint = run_passes(adjoint_of(program))
     prices = Prices(lengths, narrow_tiles(forward, adjoint))
@@ -36,8 +37,8 @@ def build_cut(program: Program, reason: str, last: tuple[str, ...] = (), lengths
     first = _Pass(forward, forward_roles(forward), forward_results(forward), {}, buffers, prices)
     second = _Pass(adjoint, backward_roles(adjoint), backward_results(adjoint), entered, buffers, prices)
     return Schedule(
-        first.kernels(FORWARD, "forward", last),
-        second.kernels(BACKWARD, "reverse", tuple(f"d_{name}" for name in last)),
+        first.kernels((prefix + "prep", prefix + "main", prefix + "read"), "forward", last),
+        second.kernels((prefix + "pre", prefix + "seq", prefix + "post"), "reverse", tuple(f"d_{name}" for name in last)),
         reason,
     )
 
@@ -58,7 +59,8 @@ class _Pass:
 
     @property
     def carried(self) -> list[Leaf]:
-        return [leaf for leaf in leaves_of(self.program) if isinstance(leaf, State) and leaf.name not in self.entered]
+        """The states that this direction hands on from tile to tile."""
+        return [leaf for leaf in leaves_of(self.program) if isinstance(leaf, State) and leaf.name in self.program.outputs]
 
     def kernels(self, names: tuple[str, str, str], walk: Walk, last: tuple[str, ...]) -> tuple[Kernel, ...]:
         """Early, walking and late kernel."""

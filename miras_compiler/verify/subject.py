@@ -157,13 +157,20 @@ def pull_back(run: Run, inputs: Inputs, cotangents: torch.dtype = torch.float64)
     """
     tracked = inputs.tracked()
     output, state = run(tracked)
-    generator = torch.Generator().manual_seed(0)
-    total = torch.zeros((), dtype=torch.float64)
-    for _, result in sorted({"": output, **state}.items()):
-        if result.is_floating_point():
-            cotangent = torch.randn(result.shape, generator=generator, dtype=torch.float64).to(cotangents)
-            total = total + (result.double() * cotangent).sum()
+    total = weighted((output, state), cotangents)
     leaves = tracked.leaves()
     gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
     detached = {name: tensor.detach() for name, tensor in state.items()}
     return (output.detach(), detached), dict(zip(leaves, gradients, strict=True))
+
+
+def weighted(result: Result, cotangents: torch.dtype = torch.float64) -> Tensor:
+    """⟨outputs and final state, fixed random cotangents⟩."""
+    output, state = result
+    generator = torch.Generator().manual_seed(0)
+    total = torch.zeros((), dtype=torch.float64)
+    for _, tensor in sorted({"": output, **state}.items()):
+        if tensor.is_floating_point():
+            cotangent = torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(cotangents)
+            total = total + (tensor.double() * cotangent).sum()
+    return total

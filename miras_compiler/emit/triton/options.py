@@ -26,4 +26,4 @@ H100: dict[tuple[str, str], tuple[Row, ...]] = {
 def launch_options(kernel: Kernel) -> tuple[Row, ...]:
     """The rows of a kernel, narrow widths first."""
     deep = any(axis.startswith("n") for node in nodes_of(kernel.program) for axis in node.axes)
-    return H100.get(("deep" if deep else "matrix", kernel.name), DEFAULT)
+    return H100.get(("deep" if deep else "matrix", kernel.name.removeprefix("resume_")), DEFAULT)

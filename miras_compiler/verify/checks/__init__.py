@@ -11,7 +11,8 @@ from miras_compiler.verify.checks.guards import GUARDS
 from miras_compiler.verify.checks.identities import IDENTITIES
 from miras_compiler.verify.checks.machine import MACHINE
 from miras_compiler.verify.checks.sequences import SEQUENCES
+from miras_compiler.verify.checks.triton import TRITON
 
-CHECKS: tuple[Check, ...] = (*EQUATIONS, *GRADIENTS, *SEQUENCES, *EDGE, *GUARDS, *IDENTITIES, *CONTRACT, *MACHINE)
+CHECKS: tuple[Check, ...] = (*EQUATIONS, *GRADIENTS, *SEQUENCES, *EDGE, *GUARDS, *IDENTITIES, *CONTRACT, *MACHINE, *TRITON)
 
 __all__ = ["CHECKS", "Check"]

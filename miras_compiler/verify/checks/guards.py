@@ -57,7 +57,8 @@ def many_tokens(subject: Subject, tally: Tally) -> None:
 
 
 def has_one_weight(subject: Subject) -> bool:
-    return subject.fields["memory"]["kind"] in ("matrix", "vector")
+    """f_divergence is left out: its weights sum to their total after every token, and each costs a numerical solution."""
+    return subject.fields["memory"]["kind"] in ("matrix", "vector") and subject.fields["retention"]["kind"] != "f_divergence"
 
 
 def is_linear(subject: Subject) -> bool:

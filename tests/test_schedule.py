@@ -1,0 +1,141 @@
+"""Schedules: where a chunk program is cut, and that the kernels together compute what the program and its adjoint do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from miras_compiler import compile_spec, load_spec
+from miras_compiler.ir.build import constant, entrywise, mask, rename, triangular_solve
+from miras_compiler.ir.differentiate import differentiate
+from miras_compiler.ir.interpret import interpret
+from miras_compiler.ir.nodes import Contract, Node, Program, TriangularSolve
+from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite
+from miras_compiler.schedule import Kernel, Schedule, build_schedules, describe_schedules
+from miras_compiler.schedule.cut import build_cut
+from miras_compiler.schedule.entered import enter_chunk
+from miras_compiler.schedule.inverse import TriangularInverse, invert_triangles
+from miras_compiler.symbols import letter
+
+NAMES = ("linear_attention", "gated_delta_net", "titans_lmm", "yaad")
+LENGTHS = {"c": 6, "i": 6, "j": 6, "k": 3, "n": 4, "v": 3}
+
+
+def schedule_of(name: str) -> tuple[Program, Schedule]:
+    program = enter_chunk(compile_spec(load_spec(f"specs/{name}.yaml")).program)
+    return program, build_cut(program, "")
+
+
+def products(kernel: Kernel) -> int:
+    return sum(isinstance(node, Contract) for node in nodes_of(kernel.program))
+
+
+def by_name(schedule: Schedule) -> dict[str, Kernel]:
+    return {kernel.name: kernel for kernel in schedule.kernels}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parallel_kernels_depend_on_nothing_carried(name: str) -> None:
+    _, schedule = schedule_of(name)
+    for kernel in schedule.kernels:
+        assert bool(kernel.leaves("carried")) == (kernel.walk != "each")
+
+
+def test_the_gated_delta_rule_walks_with_three_products_each_way() -> None:
+    kernels = by_name(schedule_of("gated_delta_net")[1])
+    assert products(kernels["main"]) == 3
+    assert products(kernels["seq"]) == 3
+
+
+def test_linear_attention_walks_without_any_product() -> None:
+    kernels = by_name(schedule_of("linear_attention")[1])
+    assert products(kernels["main"]) == products(kernels["seq"]) == 0
+
+
+def test_the_inverse_is_computed_once_and_loaded_by_the_walks() -> None:
+    _, schedule = schedule_of("gated_delta_net")
+    makers = [k.name for k in schedule.kernels if any(isinstance(node, TriangularInverse) for node in nodes_of(k.program))]
+    assert makers == ["prep"]
+    assert {"Inv"} <= set(by_name(schedule)["seq"].leaves("saved"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_kernel_loads_an_earlier_one_has_saved(name: str) -> None:
+    _, schedule = schedule_of(name)
+    saved: set[str] = set()
+    for kernel in schedule.kernels:
+        assert set(kernel.leaves("saved")) <= saved
+        saved |= {*kernel.outputs("saved"), *kernel.entries.values()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_kernels_compute_the_program_and_its_adjoint(name: str) -> None:
+    """On one tile, in float64: run in order, buffers filled on the way."""
+    program, schedule = schedule_of(name)
+    whole = {**dict(program.outputs), **dict(differentiate(program).outputs)}
+    leaves = leaves_of(Program("both", whole))
+    generator = np.random.default_rng(0)
+    values = {leaf.name: generator.uniform(-0.5, 0.5, [LENGTHS[axis] for axis in leaf.axes]) for leaf in leaves}
+    values |= {name: np.ones_like(x) for name, x in values.items() if name == "valid"}
+    expected = interpret(Program("both", whole), values)
+    found: dict[str, np.ndarray] = {}
+    for kernel in schedule.kernels:
+        if kernel.walk == "forward":
+            values |= {buffer: values[state] for state, buffer in kernel.entries.items()}
+        if kernel.walk == "reverse":
+            values |= {buffer: values[state] for state, buffer in kernel.entries.items()}
+        results = interpret(solved(kernel.program), values)
+        values |= {name: results[name] for name in kernel.outputs("saved")}
+        found |= {name: results[name] for name in kernel.outputs("token", "carried", "total")}
+    assert set(found) == set(expected) - {"d_valid"}
+    for output, value in found.items():
+        np.testing.assert_allclose(value, expected[output], rtol=1e-9, atol=1e-11, err_msg=output)
+
+
+def solved(program: Program) -> Program:
+    """The program with the solution of (I + L) X = I in place of inverses, which the interpreter does not know."""
+    one = constant(1, ("c", "i"))
+    identity = entrywise(letter("a") - letter("b"), {"a": mask(one, "c", "i", 0), "b": mask(one, "c", "i", 1)}, ("c", "i"))
+
+    def rule(node: Node, args: tuple[Node, ...]) -> Node:
+        if isinstance(node, TriangularInverse):
+            return rename(triangular_solve(args[0], identity), "i", "c")
+        return type(node)(node.axes, args, node.fields)
+
+    return rewrite(program, rule)
+
+
+def test_inverting_triangles_leaves_no_solve() -> None:
+    program = invert_triangles(compile_spec(load_spec("specs/gated_delta_net.yaml")).program)
+    assert not any(isinstance(node, TriangularSolve) for node in nodes_of(program))
+    assert "(I + L)⁻¹" in {label.letters for label in program.labels.values()}
+
+
+def test_a_chunk_that_begins_with_the_tile_has_no_start_of_its_own() -> None:
+    program = compile_spec(load_spec("specs/yaad.yaml")).program
+    assert any(leaf.name.endswith("_start") for leaf in leaves_of(program))
+    assert not any(leaf.name.endswith("_start") for leaf in leaves_of(enter_chunk(program)))
+
+
+@pytest.mark.parametrize(("name", "reason"), [("memora", "a tile of 3 axes"), ("huber_delta", "there is no kernel for ForwardSubstitute")])
+def test_a_program_that_cannot_be_printed_says_why(name: str, reason: str) -> None:
+    compilation = compile_spec(load_spec(f"specs/{name}.yaml"))
+    assert not compilation.schedules
+    manifest = next(file.text for file in compilation.files if file.path == "manifest.json")
+    assert reason in manifest
+    assert "kernels.py" not in {file.path for file in compilation.files}
+
+
+def test_a_schedule_is_described_kernel_by_kernel() -> None:
+    compilation = compile_spec(load_spec("specs/gated_delta_net.yaml"))
+    text = describe_schedules(build_schedules(compilation.spec, compilation.program), "")
+    assert "main: walks the tiles, 3 products; loads" in text
+    assert "no Triton kernels: why" in describe_schedules({}, "why")
+
+
+def test_the_walk_holds_all_that_the_next_state_is_made_of() -> None:
+    program, schedule = schedule_of("titans_lmm")
+    main = by_name(schedule)["main"]
+    states = [leaf for leaf in leaves_of(main.program) if leaf.name in program.outputs]
+    reached = dependents(main.program.outputs.values(), states)
+    assert all(main.program.outputs[name] in reached for name in main.outputs("carried"))

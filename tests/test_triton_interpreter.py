@@ -1,0 +1,40 @@
+"""The printed kernels in Triton's interpreter, on the CPU in float32, against the emitted PyTorch form in float64."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from miras_compiler import compile_spec, load_spec
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+CASE = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu_case.py"
+SIZES = {"linear_attention": (16, 0), "gated_delta_net": (24, 0), "yaad": (16, 24)}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_kernels_agree_with_the_float64_form(name: str, tmp_path: Path) -> None:
+    """Outputs, final states and all gradients; correlated keys with eta 1 and no decay; packed, split and odd lengths; torch.compile.
+
+    In a process of its own: whether Triton interprets is decided when it is imported.
+    """
+    compile_spec(load_spec(f"specs/{name}.yaml")).write(tmp_path)
+    key, hidden = SIZES[name]
+    command = [sys.executable, str(CASE), str(tmp_path), name, "float32", "--key", str(key), "--hidden", str(hidden), "--device", "cpu"]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([*command, "--heads", "1", "--quick", "--strict"], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_triton_is_refused_for_tensors_that_it_cannot_run_on(tmp_path: Path) -> None:
+    import torch
+
+    ops = compile_spec(load_spec("specs/linear_attention.yaml")).load()
+    x = torch.zeros(1, 3, 2, 16)
+    with pytest.raises(ValueError, match="backend: 'triton' runs on a GPU, or anywhere under TRITON_INTERPRET=1; got tensors on cpu"):
+        ops.chunk_linear_attention(x, x, x, eta=torch.ones(1, 3, 2), backend="triton")
