@@ -95,7 +95,7 @@ def not_run(subject: Subject, tally: Tally) -> None:
 
 TRITON = (
     Check("triton", "float32 kernels against float64 (RMS)", SINGLE, single_precision, can_run),
-    Check("triton", "twice the same bits", 0.0, repeatable, can_run),
+    Check("triton", "kernels: twice the same bits", 0.0, repeatable, can_run),
     Check("triton", "later tokens do not reach earlier outputs", 0.0, prefix, can_run),
     Check("triton", "kernels", 0.0, not_run, cannot_run),
 )
