@@ -10,7 +10,7 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,10 @@ from torch import Tensor
 from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
+LEAST = 64  # the narrowest that a width is padded to
 TILE = CHUNK  # tokens that are computed at once
+SHARED = 232448  # bytes of shared memory that a program may have
+ROOM = 81920  # numbers in the states of a head, when a chunk is resumed: what shared memory has room for
 CARRIED = ("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum")
 STARTS = ("W1_start", "W2_start", "W3_start")
 OPTIONS = {
@@ -36,7 +39,6 @@ OPTIONS = {
     "seq": ((1073741824, 8, 1, 64, 255),),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_prep2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -286,12 +288,13 @@ def prep(
 def main(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr,
     ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr,
-    W2_momentum_next_ptr, W3_momentum_next_ptr, d3_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr,
-    W3_at_ptr, W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T, members,
+    W2_momentum_next_ptr, W3_momentum_next_ptr, d1_ptr, d3_ptr, h2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr,
+    W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T,
+    members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W1, W2, W3, W1_momentum, W2_momentum, W3_momentum, d3: one tile after another."""
+    """W1, W2, W3, W1_momentum, W2_momentum, W3_momentum, d1, d3, h2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -333,6 +336,7 @@ def main(
         h1 = tanh(z1)  # h₁ = tanh(z₁)
         z2 = dot(h1, W2, DOT)  # z₂ = h₁ W₂[0]
         h2 = tanh(z2)  # h₂ = tanh(z₂)
+        store_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N, h2)
         f = dot(h2, W3, DOT)  # f = h₂ W₃[0]
         rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
         normal = rstd[:, None] * f  # f̂ = r · f
@@ -346,6 +350,7 @@ def main(
         store_tile(d3_ptr, (slot + i) * H + h, r, at_v, C, V, d3)
         d2 = dot_nt(d3, W3, DOT) * (1 - h2 * h2)  # d₂ = (d₃ W₃[0]ᵀ) · (1 − h₂²)
         d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[0]ᵀ) · (1 − h₁²)
+        store_tile(d1_ptr, (slot + i) * H + h, r, at_n1, C, N, d1)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
@@ -376,8 +381,9 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d3_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d1_ptr,
+    d3_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, o_ptr, position_ptr, cu_ptr,
+    T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -410,19 +416,18 @@ def read(
     G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = G_before.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G[t−1] · (q kᵀ)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    z2 = dot(h1, W2, DOT)  # z₂ = h₁ W₂[0]
-    h2 = tanh(z2)  # h₂ = tanh(z₂)
-    d2 = dot_nt(d3, W3, DOT) * (1 - h2 * h2)  # d₂ = (d₃ W₃[0]ᵀ) · (1 − h₂²)
-    d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[0]ᵀ) · (1 − h₁²)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
     read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
     read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
     P2 = G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d2 = dot_nt(d3, W3, DOT) * (1 - square(h2.to(tl.float32)))  # d₂ = (d₃ W₃[0]ᵀ) · (1 − h₂²)
     read_z2 = (
         beta_before[:, None] * dot(read_h1, W2, DOT)
         + reach_before[:, None] * dot(read_h1, W2_momentum, DOT)
@@ -444,12 +449,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, h1_ptr, h2_ptr, f_ptr, rstd_ptr, e_ptr,
-    t10_ptr, t2_ptr, t11_ptr, t12_ptr, t13_ptr, du_ptr, d1_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, h1_ptr, f_ptr, rstd_ptr, e_ptr,
+    t10_ptr, t2_ptr, t11_ptr, t12_ptr, t13_ptr, du_ptr, d2_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """h1, h2, f, rstd, e, t10, t2, t11, t12, t13, du, d1: every tile on its own."""
+    """h1, f, rstd, e, t10, t2, t11, t12, t13, du, d2: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -474,13 +479,8 @@ def pre(
     h1 = tanh(z1)  # h₁ = tanh(z₁)
     store_tile(h1_ptr, index * H + h, r, at_n1, C, N, h1)
 
-    # h2
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    z2 = dot(h1, W2, DOT)  # z₂ = h₁ W₂[0]
-    h2 = tanh(z2)  # h₂ = tanh(z₂)
-    store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
-
     # f
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     f = dot(h2, W3, DOT)  # f = h₂ W₃[0]
     store_tile(f_ptr, index * H + h, r, at_v, C, V, f)
@@ -515,27 +515,27 @@ def pre(
     store_tile(t12_ptr, index * H + h, r, at_n2, C, N, t12)
 
     # t13
-    d2 = t12 * (1 - h2 * h2)  # d₂ = t₁₂ · (1 − h₂²)
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t13 = dot_nt(d2, W2, DOT)  # t₁₃ = d₂ W₂[0]ᵀ
     store_tile(t13_ptr, index * H + h, r, at_n1, C, N, t13)
 
     # du
     store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
 
-    # d1
-    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
-    store_tile(d1_ptr, index * H + h, r, at_n1, C, N, d1)
+    # d2
+    store_tile(d2_ptr, index * H + h, r, at_n2, C, N, d2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d3_ptr, d_o_ptr, eta_ptr,
-    k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, t14_ptr, t15_ptr, t16_ptr, read_h2_ptr, t19_ptr, t17_ptr,
-    t18_ptr, read_rstd_ptr, s19_ptr, read_h1_ptr, P2_ptr, t20_ptr, position_ptr, cu_ptr, T, members,
+    h2_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, t13_ptr, t14_ptr, t15_ptr, t16_ptr, t19_ptr, t17_ptr,
+    t18_ptr, read_rstd_ptr, s19_ptr, read_h1_ptr, P2_ptr, read_h2_ptr, t20_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t14, t15, t16, read_h2, t19, t17, t18, read_rstd, s19, read_h1, P2, t20: every tile on its own."""
+    """t14, t15, t16, t19, t17, t18, read_rstd, s19, read_h1, P2, read_h2, t20: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -581,19 +581,13 @@ def pre2(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     P1 = G_before * t9  # P₁ = G[t−1] · t₉
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
+    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h1 = tanh(z1)  # h₁ = tanh(z₁)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    z2 = dot(h1, W2, DOT)  # z₂ = h₁ W₂[0]
-    h2 = tanh(z2)  # h₂ = tanh(z₂)
-    d2 = t12 * (1 - h2 * h2)  # d₂ = t₁₂ · (1 − h₂²)
-    t13 = dot_nt(d2, W2, DOT)  # t₁₃ = d₂ W₂[0]ᵀ
-    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
+    d1 = t13.to(tl.float32) * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
     read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     store_tile(t14_ptr, index * H + h, r, at_n2, C, N, t14)
 
@@ -606,13 +600,15 @@ def pre2(
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
     store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
 
-    # read_h2
+    # t19
     P2 = G_before * t16  # P₂ = G[t−1] · t₁₆
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
     read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-    store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
-
-    # t19
     t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
     store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
 
@@ -643,6 +639,9 @@ def pre2(
     # P2
     store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
 
+    # read_h2
+    store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
+
     # t20
     t20 = read_rstd[:, None] * t3 - s19[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
     store_tile(t20_ptr, index * H + h, r, at_v, C, V, t20)
@@ -650,13 +649,13 @@ def pre2(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3(
-    G_before_ptr, P2_ptr, W1_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d3_ptr, k_ptr,
+    G_before_ptr, P2_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d3_ptr, h1_ptr, h2_ptr, k_ptr,
     log_alpha_ptr, q_ptr, reach_before_ptr, read_h1_ptr, read_h2_ptr, t20_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
-    t26_ptr, t28_ptr, t32_ptr, position_ptr, cu_ptr, T, members,
+    t26_ptr, t32_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s5, t26, t28, t32: every tile on its own."""
+    """s1, s2, s3, s4, s5, t26, t32: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -680,13 +679,7 @@ def pre3(
     t22 = dot_nt(t21, d3, DOT)  # t₂₂ = t₂₁ d₃ᵀ
     G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     t23 = t22 * G_before.to(tl.float32)  # t₂₃ = t₂₂ · G[t−1]
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    z2 = dot(h1, W2, DOT)  # z₂ = h₁ W₂[0]
-    h2 = tanh(z2)  # h₂ = tanh(z₂)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     t24 = reach_before[:, None] * t20.to(tl.float32)  # t₂₄ = f[t−1] · t₂₀
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
@@ -699,12 +692,14 @@ def pre3(
     t26 = (1 - square(read_h2.to(tl.float32))) * (dot(t23, h2, DOT) + dot_nt(t24, W3_momentum, DOT) + dot_nt(t25, W3, DOT))
     t27 = -t26  # t₂₇ = −t₂₆
     t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
-    d2 = t12 * (1 - h2 * h2)  # d₂ = t₁₂ · (1 − h₂²)
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
     t28 = dot_nt(t27, d2, DOT)  # t₂₈ = t₂₇ d₂ᵀ
     t29 = t28 * G_before.to(tl.float32)  # t₂₉ = t₂₈ · G[t−1]
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     t30 = reach_before[:, None] * t26  # t₃₀ = f[t−1] · t₂₆
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t31 = beta_before[:, None] * t26  # t₃₁ = β[t−1] · t₂₆
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
     t32 = (1 - square(read_h1.to(tl.float32))) * (dot(t29, h1, DOT) + dot_nt(t30, W2_momentum, DOT) + dot_nt(t31, W2, DOT))
     t33 = beta_before[:, None] * t32  # t₃₃ = β[t−1] · t₃₂
@@ -716,6 +711,7 @@ def pre3(
     store_tile(s2_ptr, index * H + h, r, at_n1, C, N, s2)
 
     # s3
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     P1 = G_before.to(tl.float32) * t9  # P₁ = G[t−1] · t₉
     t38 = -t32  # t₃₈ = −t₃₂
@@ -734,19 +730,16 @@ def pre3(
     # t26
     store_tile(t26_ptr, index * H + h, r, at_n2, C, N, t26)
 
-    # t28
-    store_tile(t28_ptr, index * H + h, r, r, C, C, t28)
-
     # t32
     store_tile(t32_ptr, index * H + h, r, at_n1, C, N, t32)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre4(
-    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d3_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    reach_before_ptr, read_h2_ptr, read_rstd_ptr, s19_ptr, t14_ptr, t15_ptr, t16_ptr, t17_ptr, t18_ptr, t19_ptr, t26_ptr,
-    t28_ptr, t32_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, t36_ptr, t66_ptr, s13_ptr, s14_ptr, s15_ptr,
-    s16_ptr, s17_ptr, s18_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d3_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr,
+    q_ptr, reach_before_ptr, read_rstd_ptr, s19_ptr, t14_ptr, t15_ptr, t16_ptr, t17_ptr, t18_ptr, t19_ptr, t26_ptr, t32_ptr,
+    s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, t36_ptr, t66_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr,
+    s18_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -831,7 +824,13 @@ def pre4(
     store_tile(s9_ptr, index * H + h, at_n1, at_n2, N, N, s9)
 
     # s10
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
+    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
+    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
+    P2 = G_before * t16.to(tl.float32)  # P₂ = G[t−1] · t₁₆
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    read_z2 = beta_before[:, None] * t14.to(tl.float32) + reach_before[:, None] * t15.to(tl.float32) - dot(P2, d2, DOT)
+    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
     t25 = beta_before[:, None] * t20  # t₂₅ = β[t−1] · t₂₀
     s10 = dot_tn(read_h2, t25, DOT)  # s₁₀ = h₂ᵀ t₂₅
     store_tile(s10_ptr, index * H + h, at_n2, at_v, N, V, s10)
@@ -843,11 +842,11 @@ def pre4(
 
     # s12
     t22 = dot_nt(t21, d3, DOT)  # t₂₂ = t₂₁ d₃ᵀ
-    t28 = load_tile(t28_ptr, index * H + h, r, r, C, C)
-    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
+    t27 = -t26.to(tl.float32)  # t₂₇ = −t₂₆
+    t28 = dot_nt(t27, d2, DOT)  # t₂₈ = t₂₇ d₂ᵀ
     t38 = -t32.to(tl.float32)  # t₃₈ = −t₃₂
     t62 = dot_nt(t38, d1, DOT)  # t₆₂ = t₃₈ d₁ᵀ
-    t63 = t22 * t19.to(tl.float32) + t28.to(tl.float32) * t16.to(tl.float32) + t62 * t9  # t₆₃ = t₂₂ · t₁₉ + t₂₈ · t₁₆ + t₆₂ · t₉
+    t63 = t22 * t19.to(tl.float32) + t28 * t16.to(tl.float32) + t62 * t9  # t₆₃ = t₂₂ · t₁₉ + t₂₈ · t₁₆ + t₆₂ · t₉
     s12 = tl.sum(t63 * t8, 0)  # s₁₂ = Σ_c t₆₃ · t₈
     store_row(s12_ptr, index * H + h, r, C, s12)
 
@@ -871,29 +870,27 @@ def pre4(
 
     # s15
     t67 = eta[None, :] * t63  # t₆₇ = t₆₃ · η
-    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
-    x70 = t20 * t18.to(tl.float32)
-    x71 = tl.sum(x70, 1)
-    x72 = t26.to(tl.float32) * t15.to(tl.float32)
-    x73 = tl.sum(x72, 1)
-    x74 = t32.to(tl.float32) * t6
-    x75 = tl.sum(x74, 1)
-    t68 = x71 + x73 + x75  # t₆₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₆ · t₁₅ + Σ_n1 t₃₂ · t₆
+    x75 = t20 * t18.to(tl.float32)
+    x76 = tl.sum(x75, 1)
+    x77 = t26.to(tl.float32) * t15.to(tl.float32)
+    x78 = tl.sum(x77, 1)
+    x79 = t32.to(tl.float32) * t6
+    x80 = tl.sum(x79, 1)
+    t68 = x76 + x78 + x80  # t₆₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₆ · t₁₅ + Σ_n1 t₃₂ · t₆
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x78 = valid[None, :] * (t68[:, None] * m[None, :] + dot_nt(t67, D_mu, DOT))
-    x79 = tl.where(strict, sums_after(tl.where(strict, x78, 0.0) * t5, r, DOT), 0.0)
-    s15 = tl.sum(x79, 1)  # s₁₅ = Σ_i strictly_causal(Σ_{l>t} strictly_causal((t₆₈ᵀ ⊗ m + t₆₇ Dμᵀ) · valid) · t₅)
+    x83 = valid[None, :] * (t68[:, None] * m[None, :] + dot_nt(t67, D_mu, DOT))
+    x84 = tl.where(strict, sums_after(tl.where(strict, x83, 0.0) * t5, r, DOT), 0.0)
+    s15 = tl.sum(x84, 1)  # s₁₅ = Σ_i strictly_causal(Σ_{l>t} strictly_causal((t₆₈ᵀ ⊗ m + t₆₇ Dμᵀ) · valid) · t₅)
     store_row(s15_ptr, index * H + h, r, C, s15)
 
     # s16
-    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
-    x82 = t20 * t17.to(tl.float32)
-    x83 = tl.sum(x82, 1)
-    x84 = t26.to(tl.float32) * t14.to(tl.float32)
-    x85 = tl.sum(x84, 1)
-    x86 = t32.to(tl.float32) * t4
+    x86 = t20 * t17.to(tl.float32)
     x87 = tl.sum(x86, 1)
-    s16 = sum_after(beta_before * (x83 + x85 + x87), r)  # s₁₆ = Σ_{l>t} β[t−1] · (Σ_v t₂₀ · t₁₇ + Σ_n2 t₂₆ · t₁₄ + Σ_n1 t₃₂ · t₄)
+    x88 = t26.to(tl.float32) * t14.to(tl.float32)
+    x89 = tl.sum(x88, 1)
+    x90 = t32.to(tl.float32) * t4
+    x91 = tl.sum(x90, 1)
+    s16 = sum_after(beta_before * (x87 + x89 + x91), r)  # s₁₆ = Σ_{l>t} β[t−1] · (Σ_v t₂₀ · t₁₇ + Σ_n2 t₂₆ · t₁₄ + Σ_n1 t₃₂ · t₄)
     store_row(s16_ptr, index * H + h, r, C, s16)
 
     # s17
@@ -906,8 +903,8 @@ def pre4(
 
     # the gradient of q
     t33 = beta_before[:, None] * t32.to(tl.float32)  # t₃₃ = β[t−1] · t₃₂
-    x92 = d_o.to(tl.float32) + dot(t66, k, DOT) + dot_nt(t61, W1_momentum, DOT) + dot_nt(t33, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x92)
+    x96 = d_o.to(tl.float32) + dot(t66, k, DOT) + dot_nt(t61, W1_momentum, DOT) + dot_nt(t33, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x96)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1082,10 +1079,10 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d_W1_at_ptr,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d1_ptr, d_W1_at_ptr,
     d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, eta_ptr, f_ptr,
-    h2_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, rstd_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr,
-    s17_ptr, s18_ptr, t11_ptr, t13_ptr, t36_ptr, t54_ptr, t56_ptr, t60_ptr, t66_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    h1_ptr, h2_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, rstd_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr,
+    s16_ptr, s17_ptr, s18_ptr, t11_ptr, t36_ptr, t54_ptr, t56_ptr, t60_ptr, t66_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
     d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1121,22 +1118,19 @@ def post(
     t11 = load_row(t11_ptr, index * H + h, r, C)
     f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t35 = -d_W2_momentum_at.to(tl.float32)  # t₃₅ = −d_W2_momentum_at
     t45 = dot(h1, t35, DOT)  # t₄₅ = h₁ t₃₅
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
     d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     t39 = -d_W1_momentum_at.to(tl.float32)  # t₃₉ = −d_W1_momentum_at
     t40 = dot(k, t39, DOT)  # t₄₀ = k t₃₉
-    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
-    d1 = t13.to(tl.float32) * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
-    t64 = tl.sum(t49 * d3, 1) + tl.sum(t45 * d2, 1) + tl.sum(t40 * d1, 1)  # t₆₄ = Σ_v t₄₉ · d₃ + Σ_n2 t₄₅ · d₂ + Σ_n1 t₄₀ · d₁
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
+    t64 = tl.sum(t49 * d3, 1) + tl.sum(t45 * d2, 1) + tl.sum(t40 * d1.to(tl.float32), 1)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t34 = sum_after(decay_mu, r)  # t₃₄ = Σ_{l>t} log μ
@@ -1149,7 +1143,7 @@ def post(
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t41 = -d_W1_at.to(tl.float32)  # t₄₁ = −d_W1_at
     t42 = dot(k, t41, DOT)  # t₄₂ = k t₄₁
-    t65 = tl.sum(t50 * d3, 1) + tl.sum(t46 * d2, 1) + tl.sum(t42 * d1, 1)  # t₆₅ = Σ_v t₅₀ · d₃ + Σ_n2 t₄₆ · d₂ + Σ_n1 t₄₂ · d₁
+    t65 = tl.sum(t50 * d3, 1) + tl.sum(t46 * d2, 1) + tl.sum(t42 * d1.to(tl.float32), 1)
     t36 = load_row(t36_ptr, index * H + h, r, C)
     d_eta = t64 * tl.exp(t34) + t65 * t36 + s12
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
@@ -1157,14 +1151,19 @@ def post(
     # the gradient of k
     t56 = load_tile(t56_ptr, index * H + h, r, at_v, C, V)
     t60 = load_tile(t60_ptr, index * H + h, r, at_n1, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t66 = load_tile(t66_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     n_end = eta * tl.exp(t34)  # n[C] = η · exp(t₃₄)
     G_end = t36 * eta  # G[C] = t₃₆ · η
-    x50 = dot_tn(t66, q, DOT) + dot_nt(n_end[:, None] * d1, t39, DOT) + dot_nt(G_end[:, None] * d1, t41, DOT)
-    d_k = t56.to(tl.float32) + dot_nt(t60, W1, DOT) + x50
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    x48 = dot_tn(t66, q, DOT)
+    x49 = n_end[:, None] * d1.to(tl.float32)
+    x50 = dot_nt(x49, t39, DOT)
+    x51 = G_end[:, None] * d1.to(tl.float32)
+    x52 = dot_nt(x51, t41, DOT)
+    x53 = t56.to(tl.float32) + dot_nt(t60, W1, DOT) + (x48 + x50 + x52)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x53)
 
     # the gradient of ln_bias
     s13 = load_row(s13_ptr, index * H + h, at_v, V)
@@ -1174,54 +1173,54 @@ def post(
     s14 = load_row(s14_ptr, index * H + h, at_v, V)
     t54 = load_tile(t54_ptr, index * H + h, r, at_v, C, V)
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    x56 = s14 + tl.sum(t54.to(tl.float32) * du.to(tl.float32), 0) + tl.sum(t56.to(tl.float32) * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x56)
+    x58 = s14 + tl.sum(t54.to(tl.float32) * du.to(tl.float32), 0) + tl.sum(t56.to(tl.float32) * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x58)
 
     # the gradient of log_alpha
     s15 = load_row(s15_ptr, index * H + h, r, C)
     s16 = load_row(s16_ptr, index * H + h, r, C)
     t69 = t65 * eta  # t₆₉ = t₆₅ · η
-    x60 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-    t7 = tl.exp(x60)  # t₇ = exp(Σ_{j<l≤t} log μ)
+    x62 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t7 = tl.exp(x62)  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x64 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32), 0)
+    x66 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32), 0)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x66 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
+    x68 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x68 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
-    t70 = tl.sum(x64, 0) + tl.sum(x66, 0) + tl.sum(x68, 0)
+    x70 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
+    t70 = tl.sum(x66, 0) + tl.sum(x68, 0) + tl.sum(x70, 0)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x75 = sum_before(D_end * (t70 * m + tl.sum(t69[None, :] * D_mu, 1)), r)
-    x76 = tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32), 0)
+    x77 = sum_before(D_end * (t70 * m + tl.sum(t69[None, :] * D_mu, 1)), r)
+    x78 = tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32), 0)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x78 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
-    x79 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    x80 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    x81 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x81 = beta_end * (tl.sum(x76, 0) + tl.sum(x78, 0) + tl.sum(x79, 0))
-    x82 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s15 + s16 + x75 + x81)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x82)
+    x83 = beta_end * (tl.sum(x78, 0) + tl.sum(x80, 0) + tl.sum(x81, 0))
+    x84 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s15 + s16 + x77 + x83)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x84)
 
     # the gradient of log_mu
-    x83 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    x84 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    x85 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    x85 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    x86 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x87 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x87 = m_end * (tl.sum(tl.sum(x83, 0), 0) + tl.sum(tl.sum(x84, 0), 0) + tl.sum(tl.sum(x85, 0), 0))
+    x89 = m_end * (tl.sum(tl.sum(x85, 0), 0) + tl.sum(tl.sum(x86, 0), 0) + tl.sum(tl.sum(x87, 0), 0))
     s17 = load_tile(s17_ptr, index * H + h, r, r, C, C)
-    x89 = tl.where(causal, t69[None, :] * D_end[:, None] + s17.to(tl.float32), 0.0)
-    x90 = tl.where(strict, tl.cumsum(x89 * t7, 0, reverse=True), 0.0)
+    x91 = tl.where(causal, t69[None, :] * D_end[:, None] + s17.to(tl.float32), 0.0)
+    x92 = tl.where(strict, tl.cumsum(x91 * t7, 0, reverse=True), 0.0)
     s18 = load_row(s18_ptr, index * H + h, r, C)
-    x92 = sum_before(t64 * n_end, r)
-    x93 = tl.sum(x90, 1)
-    x94 = t70 * D_end + s18
-    x95 = tl.cumsum(x94 * m, 0, reverse=True)
-    x96 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x92 + x87 + x93 + x95)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x96)
+    x94 = sum_before(t64 * n_end, r)
+    x95 = tl.sum(x92, 1)
+    x96 = t70 * D_end + s18
+    x97 = tl.cumsum(x96 * m, 0, reverse=True)
+    x98 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x94 + x89 + x95 + x97)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x98)
 
     # the gradient of v
     d_v = -t56.to(tl.float32)
@@ -1230,70 +1229,13 @@ def post(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
-    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, beta_end_ptr, reach_end_ptr, h2_ptr, G_end_ptr,
-    position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """beta_end, reach_end, h2, G_end: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # beta_end
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    store_number(beta_end_ptr, index * H + h, beta_end)
-
-    # reach_end
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-    store_number(reach_end_ptr, index * H + h, reach_end)
-
-    # h2
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
-    z2 = dot(h1, W2_start, DOT)  # z₂ = h₁ W₂[start]
-    h2 = tanh(z2)  # h₂ = tanh(z₂)
-    store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
-
-    # G_end
-    x16 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-    D_mu = tl.where(causal, tl.exp(x16), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep2(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, reach_before_ptr, s7_ptr,
-    G_before_ptr, d3_ptr, position_ptr, cu_ptr, T, members,
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, v_ptr,
+    beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, reach_before_ptr, G_before_ptr,
+    d1_ptr, h1_ptr, d3_ptr, h2_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, m_end, s4, s5, s6, reach_before, s7, G_before, d3: every tile on its own."""
+    """beta_end, reach_end, s1, s2, s3, m_end, s4, s5, s6, reach_before, G_before, d1, h1, d3, h2: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1316,9 +1258,27 @@ def resume_prep2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
 
+    # beta_end
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+
+    # reach_end
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
+    store_number(reach_end_ptr, index * H + h, reach_end)
+
     # s1
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    x15 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    D_mu = tl.where(causal, tl.exp(x15), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
     h1 = tanh(z1)  # h₁ = tanh(z₁)
     z2 = dot(h1, W2_start, DOT)  # z₂ = h₁ W₂[start]
@@ -1329,8 +1289,8 @@ def resume_prep2(
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    x17 = tl.sum(e * e, 1)
-    du = tl.where(tl.sqrt(tl.maximum(x17[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(x17[:, None], 0.0)), -1), 1) * e
+    x29 = tl.sum(e * e, 1)
+    du = tl.where(tl.sqrt(tl.maximum(x29[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(x29[:, None], 0.0)), -1), 1) * e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
     d2 = dot_nt(d3, W3_start, DOT) * (1 - h2 * h2)  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
@@ -1347,13 +1307,10 @@ def resume_prep2(
     store_tile(s3_ptr, index * H + h, at_n2, at_v, N, V, s3)
 
     # m_end
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
 
     # s4
-    eta = load_numbers(eta_ptr, at_row, row, here)
     n_end = eta * tl.exp(sum_after(decay_mu, r))  # n[C] = η · exp(Σ_{l>t} log μ)
     s4 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₄ = kᵀ (n[C] · d₁)
     store_tile(s4_ptr, index * H + h, at_k, at_n1, K, N, s4)
@@ -1367,30 +1324,27 @@ def resume_prep2(
     store_tile(s6_ptr, index * H + h, at_n2, at_v, N, V, s6)
 
     # reach_before
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    x36 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    D_alpha_before = tl.where(strict, tl.exp(x36), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
-    valid = tl.where(here, 1.0, 0.0)
+    x43 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    D_alpha_before = tl.where(strict, tl.exp(x43), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
     store_row(reach_before_ptr, index * H + h, r, C, reach_before)
 
-    # s7
-    x42 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-    D_mu = tl.where(causal, tl.exp(x42), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    G_before = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G[t−1] = (t₁ Dμ) · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    P1 = G_before * dot_nt(q, k, DOT)  # P₁ = G[t−1] · (q kᵀ)
-    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
-    store_tile(s7_ptr, index * H + h, r, at_n1, C, N, s7)
-
     # G_before
+    G_before = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G[t−1] = (t₁ Dμ) · η
     store_tile(G_before_ptr, index * H + h, r, r, C, C, G_before)
+
+    # d1
+    store_tile(d1_ptr, index * H + h, r, at_n1, C, N, d1)
+
+    # h1
+    store_tile(h1_ptr, index * H + h, r, at_n1, C, N, h1)
 
     # d3
     store_tile(d3_ptr, index * H + h, r, at_v, C, V, d3)
+
+    # h2
+    store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1457,8 +1411,8 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    W3_start_ptr, d3_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, s7_ptr, o_ptr,
+    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr,
+    d1_ptr, d3_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, o_ptr,
     position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1475,7 +1429,6 @@ def resume_read(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
@@ -1491,15 +1444,15 @@ def resume_read(
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_n1, C, N)
-    read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - s7.to(tl.float32)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = G_before.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G[t−1] · (q kᵀ)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
+    read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
     read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     P2 = G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
@@ -1526,12 +1479,12 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    G_before_ptr, W3_start_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, rstd_ptr, t10_ptr, t11_ptr, P1_ptr,
-    t2_ptr, position_ptr, cu_ptr, T, members,
+    W3_start_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, rstd_ptr, t10_ptr, t11_ptr, d2_ptr, position_ptr, cu_ptr,
+    T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """rstd, t10, t11, P1, t2: every tile on its own."""
+    """rstd, t10, t11, d2: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1570,27 +1523,22 @@ def resume_pre(
     t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
     store_row(t11_ptr, index * H + h, r, C, t11)
 
-    # P1
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    P1 = G_before.to(tl.float32) * t9  # P₁ = G[t−1] · t₉
-    store_tile(P1_ptr, index * H + h, r, r, C, C, P1)
-
-    # t2
-    store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
+    # d2
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V  # d₃ = r · t₂ − r³ · t₁₁ · f / V
+    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    store_tile(d2_ptr, index * H + h, r, at_n2, C, N, d2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr,
-    W3_momentum_at_ptr, W3_start_ptr, h2_ptr, k_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, rstd_ptr, t11_ptr, t2_ptr,
-    P2_ptr, d1_ptr, t14_ptr, t15_ptr, t16_ptr, read_h2_ptr, t17_ptr, t18_ptr, t19_ptr, read_h1_ptr, P3_ptr, position_ptr,
-    cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
+    d2_ptr, eta_ptr, h2_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, t13_ptr, P2_ptr, t14_ptr, t15_ptr, t16_ptr, t17_ptr,
+    t18_ptr, t19_ptr, read_h1_ptr, read_h2_ptr, P3_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """P2, d1, t14, t15, t16, read_h2, t17, t18, t19, read_h1, P3: every tile on its own."""
+    """t13, P2, t14, t15, t16, t17, t18, t19, read_h1, read_h2, P3: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1602,48 +1550,54 @@ def resume_pre2(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
 
+    # t13
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    store_tile(t13_ptr, index * H + h, r, at_n1, C, N, t13)
+
     # P2
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x6 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x6)  # t₅ = exp(Σ_{j<l<t} log α)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    x13 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t7 = tl.exp(x13)  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
     beta_before = tl.exp(sum_before(decay_alpha, r))  # β[t−1] = exp(Σ_{l<t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    P1 = G_before.to(tl.float32) * t9  # P₁ = G[t−1] · t₉
-    t2 = load_tile(t2_ptr, index * H + h, r, at_v, C, V)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
-    d3 = rstd[:, None] * t2.to(tl.float32) - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
-    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    P1 = G_before * t9  # P₁ = G[t−1] · t₉
     z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
     h1 = tanh(z1)  # h₁ = tanh(z₁)
     d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
-    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
-    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
     read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    P2 = G_before.to(tl.float32) * t16  # P₂ = G[t−1] · t₁₆
+    P2 = G_before * t16  # P₂ = G[t−1] · t₁₆
     store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
-
-    # d1
-    store_tile(d1_ptr, index * H + h, r, at_n1, C, N, d1)
 
     # t14
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
@@ -1658,12 +1612,9 @@ def resume_pre2(
     # t16
     store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
 
-    # read_h2
+    # t17
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
     read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-    store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
-
-    # t17
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
     store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
@@ -1674,26 +1625,30 @@ def resume_pre2(
     store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
 
     # t19
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
     store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
 
     # read_h1
     store_tile(read_h1_ptr, index * H + h, r, at_n1, C, N, read_h1)
 
+    # read_h2
+    store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
+
     # P3
-    P3 = G_before.to(tl.float32) * t19  # P₃ = G[t−1] · t₁₉
+    P3 = G_before * t19  # P₃ = G[t−1] · t₁₉
     store_tile(P3_ptr, index * H + h, r, r, C, C, P3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre3(
-    G_before_ptr, P3_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr, d3_ptr,
-    d_o_ptr, h2_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, read_h1_ptr, read_h2_ptr, s8_ptr, s9_ptr,
-    s10_ptr, t27_ptr, read_rstd_ptr, s24_ptr, t26_ptr, t28_ptr, t32_ptr, position_ptr, cu_ptr, T, members,
+    G_before_ptr, P3_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr, d3_ptr, d_o_ptr,
+    h1_ptr, h2_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, read_h1_ptr, read_h2_ptr, s7_ptr, s8_ptr, s9_ptr,
+    t27_ptr, read_rstd_ptr, s23_ptr, t26_ptr, t32_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s8, s9, s10, t27, read_rstd, s24, t26, t28, t32: every tile on its own."""
+    """s7, s8, s9, t27, read_rstd, s23, t26, t32: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1705,14 +1660,13 @@ def resume_pre3(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
 
-    # s8
+    # s7
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
@@ -1729,8 +1683,8 @@ def resume_pre3(
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
     read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    s24 = tl.sum(t3 * read_f, 1)  # s₂₄ = Σ_v t₃ · f
-    t20 = read_rstd[:, None] * t3 - s24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    s23 = tl.sum(t3 * read_f, 1)  # s₂₃ = Σ_v t₃ · f
+    t20 = read_rstd[:, None] * t3 - s23[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
     t21 = -t20  # t₂₁ = −t₂₀
     t22 = dot_nt(t21, d3, DOT)  # t₂₂ = t₂₁ d₃ᵀ
     G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
@@ -1744,9 +1698,7 @@ def resume_pre3(
     d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
     t28 = dot_nt(t27, d2, DOT)  # t₂₈ = t₂₇ d₂ᵀ
     t29 = t28 * G_before.to(tl.float32)  # t₂₉ = t₂₈ · G[t−1]
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     t30 = reach_before[:, None] * t26  # t₃₀ = f[t−1] · t₂₆
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t31 = beta_before[:, None] * t26  # t₃₁ = β[t−1] · t₂₆
@@ -1754,17 +1706,17 @@ def resume_pre3(
     read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
     t32 = (1 - square(read_h1.to(tl.float32))) * (dot(t29, h1, DOT) + dot_nt(t30, W2_momentum, DOT) + dot_nt(t31, W2, DOT))
     t33 = beta_before[:, None] * t32  # t₃₃ = β[t−1] · t₃₂
-    s8 = dot_tn(q, t33, DOT)  # s₈ = qᵀ t₃₃
+    s7 = dot_tn(q, t33, DOT)  # s₇ = qᵀ t₃₃
+    store_tile(s7_ptr, index * H + h, at_k, at_n1, K, N, s7)
+
+    # s8
+    t34 = reach_before[:, None] * t32  # t₃₄ = f[t−1] · t₃₂
+    s8 = dot_tn(q, t34, DOT)  # s₈ = qᵀ t₃₄
     store_tile(s8_ptr, index * H + h, at_k, at_n1, K, N, s8)
 
     # s9
-    t34 = reach_before[:, None] * t32  # t₃₄ = f[t−1] · t₃₂
-    s9 = dot_tn(q, t34, DOT)  # s₉ = qᵀ t₃₄
-    store_tile(s9_ptr, index * H + h, at_k, at_n1, K, N, s9)
-
-    # s10
-    s10 = dot_tn(read_h1, t31, DOT)  # s₁₀ = h₁ᵀ t₃₁
-    store_tile(s10_ptr, index * H + h, at_n1, at_n2, N, N, s10)
+    s9 = dot_tn(read_h1, t31, DOT)  # s₉ = h₁ᵀ t₃₁
+    store_tile(s9_ptr, index * H + h, at_n1, at_n2, N, N, s9)
 
     # t27
     store_tile(t27_ptr, index * H + h, r, at_n2, C, N, t27)
@@ -1772,14 +1724,11 @@ def resume_pre3(
     # read_rstd
     store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
 
-    # s24
-    store_row(s24_ptr, index * H + h, r, C, s24)
+    # s23
+    store_row(s23_ptr, index * H + h, r, C, s23)
 
     # t26
     store_tile(t26_ptr, index * H + h, r, at_n2, C, N, t26)
-
-    # t28
-    store_tile(t28_ptr, index * H + h, r, r, C, C, t28)
 
     # t32
     store_tile(t32_ptr, index * H + h, r, at_n1, C, N, t32)
@@ -1787,14 +1736,14 @@ def resume_pre3(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre4(
-    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d3_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    reach_before_ptr, read_h2_ptr, read_rstd_ptr, s24_ptr, t14_ptr, t15_ptr, t16_ptr, t17_ptr, t18_ptr, t19_ptr, t26_ptr,
-    t28_ptr, t32_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, t37_ptr, t39_ptr, s15_ptr, s16_ptr, s17_ptr, t66_ptr, s18_ptr,
-    s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d3_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr,
+    q_ptr, reach_before_ptr, read_rstd_ptr, s23_ptr, t14_ptr, t15_ptr, t16_ptr, t17_ptr, t18_ptr, t19_ptr, t26_ptr, t32_ptr,
+    s10_ptr, s11_ptr, s12_ptr, s13_ptr, t37_ptr, t39_ptr, s14_ptr, s15_ptr, s16_ptr, t66_ptr, s17_ptr, s18_ptr, s19_ptr,
+    s20_ptr, s21_ptr, s22_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s11, s12, s13, s14, t37, t39, s15, s16, s17, t66, s18, s19, s20, s21, s22, s23, d_q: every tile on its own."""
+    """s10, s11, s12, s13, t37, t39, s14, s15, s16, t66, s17, s18, s19, s20, s21, s22, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1813,7 +1762,7 @@ def resume_pre4(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
 
-    # s11
+    # s10
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_before = tl.exp(sum_before(decay_alpha, r))  # β[t−1] = exp(Σ_{l<t} log α)
@@ -1840,41 +1789,47 @@ def resume_pre4(
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     P1 = G_before * t9  # P₁ = G[t−1] · t₉
     d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
-    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
-    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
     read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
     t26 = load_tile(t26_ptr, index * H + h, r, at_n2, C, N)
     t30 = reach_before[:, None] * t26.to(tl.float32)  # t₃₀ = f[t−1] · t₂₆
-    s11 = dot_tn(read_h1, t30, DOT)  # s₁₁ = h₁ᵀ t₃₀
-    store_tile(s11_ptr, index * H + h, at_n1, at_n2, N, N, s11)
+    s10 = dot_tn(read_h1, t30, DOT)  # s₁₀ = h₁ᵀ t₃₀
+    store_tile(s10_ptr, index * H + h, at_n1, at_n2, N, N, s10)
 
-    # s12
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
+    # s11
+    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
+    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
+    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
+    P2 = G_before * t16.to(tl.float32)  # P₂ = G[t−1] · t₁₆
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    read_z2 = beta_before[:, None] * t14.to(tl.float32) + reach_before[:, None] * t15.to(tl.float32) - dot(P2, d2, DOT)
+    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s24 = load_row(s24_ptr, index * H + h, r, C)
+    s23 = load_row(s23_ptr, index * H + h, r, C)
     t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
     t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
     P3 = G_before * t19.to(tl.float32)  # P₃ = G[t−1] · t₁₉
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
-    t20 = read_rstd[:, None] * t3 - s24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    t20 = read_rstd[:, None] * t3 - s23[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
     t25 = beta_before[:, None] * t20  # t₂₅ = β[t−1] · t₂₀
-    s12 = dot_tn(read_h2, t25, DOT)  # s₁₂ = h₂ᵀ t₂₅
+    s11 = dot_tn(read_h2, t25, DOT)  # s₁₁ = h₂ᵀ t₂₅
+    store_tile(s11_ptr, index * H + h, at_n2, at_v, N, V, s11)
+
+    # s12
+    t24 = reach_before[:, None] * t20  # t₂₄ = f[t−1] · t₂₀
+    s12 = dot_tn(read_h2, t24, DOT)  # s₁₂ = h₂ᵀ t₂₄
     store_tile(s12_ptr, index * H + h, at_n2, at_v, N, V, s12)
 
     # s13
-    t24 = reach_before[:, None] * t20  # t₂₄ = f[t−1] · t₂₀
-    s13 = dot_tn(read_h2, t24, DOT)  # s₁₃ = h₂ᵀ t₂₄
-    store_tile(s13_ptr, index * H + h, at_n2, at_v, N, V, s13)
-
-    # s14
-    t28 = load_tile(t28_ptr, index * H + h, r, r, C, C)
-    t29 = t28.to(tl.float32) * G_before  # t₂₉ = t₂₈ · G[t−1]
-    s14 = dot_tn(t29, read_h1, DOT)  # s₁₄ = t₂₉ᵀ h₁
-    store_tile(s14_ptr, index * H + h, r, at_n1, C, N, s14)
+    t27 = -t26.to(tl.float32)  # t₂₇ = −t₂₆
+    t28 = dot_nt(t27, d2, DOT)  # t₂₈ = t₂₇ d₂ᵀ
+    t29 = t28 * G_before  # t₂₉ = t₂₈ · G[t−1]
+    s13 = dot_tn(t29, read_h1, DOT)  # s₁₃ = t₂₉ᵀ h₁
+    store_tile(s13_ptr, index * H + h, r, at_n1, C, N, s13)
 
     # t37
     D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
@@ -1886,83 +1841,80 @@ def resume_pre4(
     t39 = -t32.to(tl.float32)  # t₃₉ = −t₃₂
     store_tile(t39_ptr, index * H + h, r, at_n1, C, N, t39)
 
-    # s15
+    # s14
     t21 = -t20  # t₂₁ = −t₂₀
     t22 = dot_nt(t21, d3, DOT)  # t₂₂ = t₂₁ d₃ᵀ
     t23 = t22 * G_before  # t₂₃ = t₂₂ · G[t−1]
-    s15 = dot_tn(t23, read_h2, DOT)  # s₁₅ = t₂₃ᵀ h₂
-    store_tile(s15_ptr, index * H + h, r, at_n2, C, N, s15)
+    s14 = dot_tn(t23, read_h2, DOT)  # s₁₄ = t₂₃ᵀ h₂
+    store_tile(s14_ptr, index * H + h, r, at_n2, C, N, s14)
+
+    # s15
+    s15 = dot_tn(P3, t21, DOT)  # s₁₅ = P₃ᵀ t₂₁
+    store_tile(s15_ptr, index * H + h, r, at_v, C, V, s15)
 
     # s16
-    s16 = dot_tn(P3, t21, DOT)  # s₁₆ = P₃ᵀ t₂₁
-    store_tile(s16_ptr, index * H + h, r, at_v, C, V, s16)
-
-    # s17
-    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
     t62 = dot_nt(t39, d1, DOT)  # t₆₂ = t₃₉ d₁ᵀ
-    t63 = t22 * t19.to(tl.float32) + t28.to(tl.float32) * t16.to(tl.float32) + t62 * t9  # t₆₃ = t₂₂ · t₁₉ + t₂₈ · t₁₆ + t₆₂ · t₉
-    s17 = tl.sum(t63 * t8, 0)  # s₁₇ = Σ_c t₆₃ · t₈
-    store_row(s17_ptr, index * H + h, r, C, s17)
+    t63 = t22 * t19.to(tl.float32) + t28 * t16.to(tl.float32) + t62 * t9  # t₆₃ = t₂₂ · t₁₉ + t₂₈ · t₁₆ + t₆₂ · t₉
+    s16 = tl.sum(t63 * t8, 0)  # s₁₆ = Σ_c t₆₃ · t₈
+    store_row(s16_ptr, index * H + h, r, C, s16)
 
     # t66
     t66 = t62 * G_before  # t₆₆ = t₆₂ · G[t−1]
     store_tile(t66_ptr, index * H + h, r, r, C, C, t66)
 
+    # s17
+    s17 = tl.sum(d_o.to(tl.float32), 0)  # s₁₇ = Σ_c d_o
+    store_row(s17_ptr, index * H + h, at_v, V, s17)
+
     # s18
-    s18 = tl.sum(d_o.to(tl.float32), 0)  # s₁₈ = Σ_c d_o
+    read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
+    s18 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₈ = Σ_c d_o · f̂
     store_row(s18_ptr, index * H + h, at_v, V, s18)
 
     # s19
-    read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
-    s19 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₉ = Σ_c d_o · f̂
-    store_row(s19_ptr, index * H + h, at_v, V, s19)
+    t67 = eta[None, :] * t63  # t₆₇ = t₆₃ · η
+    x75 = t20 * t18.to(tl.float32)
+    x76 = tl.sum(x75, 1)
+    x77 = t26.to(tl.float32) * t15.to(tl.float32)
+    x78 = tl.sum(x77, 1)
+    x79 = t32.to(tl.float32) * t6
+    x80 = tl.sum(x79, 1)
+    t68 = x76 + x78 + x80  # t₆₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₆ · t₁₅ + Σ_n1 t₃₂ · t₆
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x83 = valid[None, :] * (t68[:, None] * m[None, :] + dot_nt(t67, D_mu, DOT))
+    x84 = tl.where(strict, sums_after(tl.where(strict, x83, 0.0) * t5, r, DOT), 0.0)
+    s19 = tl.sum(x84, 1)  # s₁₉ = Σ_i strictly_causal(Σ_{l>t} strictly_causal((t₆₈ᵀ ⊗ m + t₆₇ Dμᵀ) · valid) · t₅)
+    store_row(s19_ptr, index * H + h, r, C, s19)
 
     # s20
-    t67 = eta[None, :] * t63  # t₆₇ = t₆₃ · η
-    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
-    x71 = t20 * t18.to(tl.float32)
-    x72 = tl.sum(x71, 1)
-    x73 = t26.to(tl.float32) * t15.to(tl.float32)
-    x74 = tl.sum(x73, 1)
-    x75 = t32.to(tl.float32) * t6
-    x76 = tl.sum(x75, 1)
-    t68 = x72 + x74 + x76  # t₆₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₆ · t₁₅ + Σ_n1 t₃₂ · t₆
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x79 = valid[None, :] * (t68[:, None] * m[None, :] + dot_nt(t67, D_mu, DOT))
-    x80 = tl.where(strict, sums_after(tl.where(strict, x79, 0.0) * t5, r, DOT), 0.0)
-    s20 = tl.sum(x80, 1)  # s₂₀ = Σ_i strictly_causal(Σ_{l>t} strictly_causal((t₆₈ᵀ ⊗ m + t₆₇ Dμᵀ) · valid) · t₅)
+    x86 = t20 * t17.to(tl.float32)
+    x87 = tl.sum(x86, 1)
+    x88 = t26.to(tl.float32) * t14.to(tl.float32)
+    x89 = tl.sum(x88, 1)
+    x90 = t32.to(tl.float32) * t4
+    x91 = tl.sum(x90, 1)
+    s20 = sum_after(beta_before * (x87 + x89 + x91), r)  # s₂₀ = Σ_{l>t} β[t−1] · (Σ_v t₂₀ · t₁₇ + Σ_n2 t₂₆ · t₁₄ + Σ_n1 t₃₂ · t₄)
     store_row(s20_ptr, index * H + h, r, C, s20)
 
     # s21
-    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
-    x83 = t20 * t17.to(tl.float32)
-    x84 = tl.sum(x83, 1)
-    x85 = t26.to(tl.float32) * t14.to(tl.float32)
-    x86 = tl.sum(x85, 1)
-    x87 = t32.to(tl.float32) * t4
-    x88 = tl.sum(x87, 1)
-    s21 = sum_after(beta_before * (x84 + x86 + x88), r)  # s₂₁ = Σ_{l>t} β[t−1] · (Σ_v t₂₀ · t₁₇ + Σ_n2 t₂₆ · t₁₄ + Σ_n1 t₃₂ · t₄)
-    store_row(s21_ptr, index * H + h, r, C, s21)
+    s21 = dot_tn(t1, t67, DOT)  # s₂₁ = t₁ᵀ t₆₇
+    store_tile(s21_ptr, index * H + h, r, r, C, C, s21)
 
     # s22
-    s22 = dot_tn(t1, t67, DOT)  # s₂₂ = t₁ᵀ t₆₇
-    store_tile(s22_ptr, index * H + h, r, r, C, C, s22)
-
-    # s23
-    s23 = tl.sum(t68[:, None] * t1, 0)  # s₂₃ = Σ_c t₆₈ · t₁
-    store_row(s23_ptr, index * H + h, r, C, s23)
+    s22 = tl.sum(t68[:, None] * t1, 0)  # s₂₂ = Σ_c t₆₈ · t₁
+    store_row(s22_ptr, index * H + h, r, C, s22)
 
     # the gradient of q
     t34 = reach_before[:, None] * t32.to(tl.float32)  # t₃₄ = f[t−1] · t₃₂
     t33 = beta_before[:, None] * t32.to(tl.float32)  # t₃₃ = β[t−1] · t₃₂
-    x94 = d_o.to(tl.float32) + dot(t66, k, DOT) + dot_nt(t34, W1_momentum, DOT) + dot_nt(t33, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x94)
+    x97 = d_o.to(tl.float32) + dot(t66, k, DOT) + dot_nt(t34, W1_momentum, DOT) + dot_nt(t33, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x97)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_seq(
     beta_end_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W3_ptr, d_W3_momentum_ptr, m_end_ptr,
-    reach_end_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s8_ptr, s9_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
+    reach_end_ptr, s10_ptr, s11_ptr, s12_ptr, s7_ptr, s8_ptr, s9_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
     d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
     d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -1992,31 +1944,31 @@ def resume_seq(
             store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3_momentum)
 
         # the gradient of W1
-        s8 = load_tile(s8_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        d_W1_next = beta_end * d_W1 + s8.to(tl.float32)
+        d_W1_next = beta_end * d_W1 + s7.to(tl.float32)
 
         # the gradient of W1_momentum
-        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        s8 = load_tile(s8_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
         m_end = load_number(m_end_ptr, (slot + i) * H + h)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        x12 = m_end * d_W1_momentum + reach_end * d_W1 + s9.to(tl.float32)
+        x12 = m_end * d_W1_momentum + reach_end * d_W1 + s8.to(tl.float32)
 
         # the gradient of W2
-        s10 = load_tile(s10_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        d_W2_next = beta_end * d_W2 + s10.to(tl.float32)
+        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        d_W2_next = beta_end * d_W2 + s9.to(tl.float32)
 
         # the gradient of W2_momentum
-        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        x16 = m_end * d_W2_momentum + reach_end * d_W2 + s11.to(tl.float32)
+        s10 = load_tile(s10_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        x16 = m_end * d_W2_momentum + reach_end * d_W2 + s10.to(tl.float32)
 
         # the gradient of W3
-        s12 = load_tile(s12_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        d_W3_next = beta_end * d_W3 + s12.to(tl.float32)
+        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        d_W3_next = beta_end * d_W3 + s11.to(tl.float32)
 
         # the gradient of W3_momentum
-        s13 = load_tile(s13_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        x20 = m_end * d_W3_momentum + reach_end * d_W3 + s13.to(tl.float32)
+        s12 = load_tile(s12_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        x20 = m_end * d_W3_momentum + reach_end * d_W3 + s12.to(tl.float32)
         d_W1 = d_W1_next
         d_W1_momentum = x12
         d_W2 = d_W2_next
@@ -2034,12 +1986,12 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    P1_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr,
-    W3_momentum_at_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
-    d_W3_momentum_at_ptr, eta_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, rstd_ptr,
-    s14_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, t10_ptr, t11_ptr, t27_ptr,
-    t37_ptr, t39_ptr, t66_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    G_before_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr,
+    W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
+    d_W3_at_ptr, d_W3_momentum_at_ptr, eta_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr,
+    q_ptr, rstd_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, t10_ptr,
+    t11_ptr, t13_ptr, t27_ptr, t37_ptr, t39_ptr, t66_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr,
+    d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -2068,7 +2020,7 @@ def resume_post(
 
     # the gradient of W1_start
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s14 = load_tile(s14_ptr, index * H + h, r, at_n1, C, N)
+    s13 = load_tile(s13_ptr, index * H + h, r, at_n1, C, N)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t35 = sum_after(decay_mu, r)  # t₃₅ = Σ_{l>t} log μ
@@ -2094,8 +2046,11 @@ def resume_post(
     G_end = t37 * eta  # G[C] = t₃₇ · η
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t38 = -d_W2_at.to(tl.float32)  # t₃₈ = −d_W2_at
-    x32 = s14.to(tl.float32) + dot_nt(n_end[:, None] * d2, t36, DOT) + dot_nt(G_end[:, None] * d2, t38, DOT)
-    P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
+    x32 = s13.to(tl.float32) + dot_nt(n_end[:, None] * d2, t36, DOT) + dot_nt(G_end[:, None] * d2, t38, DOT)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    P1 = G_before.to(tl.float32) * t9  # P₁ = G[t−1] · t₉
     t39 = load_tile(t39_ptr, index * H + h, r, at_n1, C, N)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     t40 = -d_W1_momentum_at.to(tl.float32)  # t₄₀ = −d_W1_momentum_at
@@ -2103,54 +2058,55 @@ def resume_post(
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t42 = -d_W1_at.to(tl.float32)  # t₄₂ = −d_W1_at
     t43 = dot(k, t42, DOT)  # t₄₃ = k t₄₂
-    x41 = n_end[:, None] * t41 + G_end[:, None] * t43 + dot_tn(P1, t39, DOT)
-    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
-    s15 = load_tile(s15_ptr, index * H + h, r, at_n2, C, N)
+    x44 = n_end[:, None] * t41 + G_end[:, None] * t43 + dot_tn(P1, t39, DOT)
+    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    s14 = load_tile(s14_ptr, index * H + h, r, at_n2, C, N)
     d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     t44 = -d_W3_momentum_at.to(tl.float32)  # t₄₄ = −d_W3_momentum_at
     d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     t45 = -d_W3_at.to(tl.float32)  # t₄₅ = −d_W3_at
-    x50 = s15.to(tl.float32) + dot_nt(n_end[:, None] * d3, t44, DOT) + dot_nt(G_end[:, None] * d3, t45, DOT)
+    x52 = s14.to(tl.float32) + dot_nt(n_end[:, None] * d3, t44, DOT) + dot_nt(G_end[:, None] * d3, t45, DOT)
     P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
     t27 = load_tile(t27_ptr, index * H + h, r, at_n2, C, N)
     t46 = dot(h1, t36, DOT)  # t₄₆ = h₁ t₃₆
     t47 = dot(h1, t38, DOT)  # t₄₇ = h₁ t₃₈
-    x55 = n_end[:, None] * t46 + G_end[:, None] * t47 + dot_tn(P2, t27, DOT)
-    t48 = x41 * (1 - h1 * h1)  # t₄₈ = (n[C] · t₄₁ + G[C] · t₄₃ + P₁ᵀ t₃₉) · (1 − h₁²)
-    t49 = x55 + dot(t48, W2_start, DOT)  # t₄₉ = (n[C] · t₄₆ + G[C] · t₄₇ + P₂ᵀ t₂₇) + t₄₈ W₂[start]
-    s16 = load_tile(s16_ptr, index * H + h, r, at_v, C, V)
+    x57 = n_end[:, None] * t46 + G_end[:, None] * t47 + dot_tn(P2, t27, DOT)
+    t48 = x44 * (1 - square(h1.to(tl.float32)))  # t₄₈ = (n[C] · t₄₁ + G[C] · t₄₃ + P₁ᵀ t₃₉) · (1 − h₁²)
+    t49 = x57 + dot(t48, W2_start, DOT)  # t₄₉ = (n[C] · t₄₆ + G[C] · t₄₇ + P₂ᵀ t₂₇) + t₄₈ W₂[start]
+    s15 = load_tile(s15_ptr, index * H + h, r, at_v, C, V)
     t50 = dot(h2, t44, DOT)  # t₅₀ = h₂ t₄₄
     t51 = dot(h2, t45, DOT)  # t₅₁ = h₂ t₄₅
-    x61 = n_end[:, None] * t50 + G_end[:, None] * t51 + s16.to(tl.float32)
+    x63 = n_end[:, None] * t50 + G_end[:, None] * t51 + s15.to(tl.float32)
     t52 = t49 * (1 - square(h2.to(tl.float32)))  # t₅₂ = t₄₉ · (1 − h₂²)
-    t53 = x61 + dot(t52, W3_start, DOT)  # t₅₃ = (n[C] · t₅₀ + G[C] · t₅₁ + s₁₆) + t₅₂ W₃[start]
-    x64 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t53 * f / V
-    t54 = -tl.sum(x64, 1)  # t₅₄ = −Σ_v r³ · t₅₃ · f / V
+    t53 = x63 + dot(t52, W3_start, DOT)  # t₅₃ = (n[C] · t₅₀ + G[C] · t₅₁ + s₁₅) + t₅₂ W₃[start]
+    x66 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t53 * f / V
+    t54 = -tl.sum(x66, 1)  # t₅₄ = −Σ_v r³ · t₅₃ · f / V
     t55 = rstd[:, None] * t53 + t54[:, None] * f  # t₅₅ = r · t₅₃ + t₅₄ · f
     t56 = ln_weight[None, :] * t55  # t₅₆ = t₅₅ · w
-    x68 = (
+    x70 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
         * t56
         * e
     )  # fmt: skip
-    x69 = tl.sum(x68, 1)
+    x71 = tl.sum(x70, 1)
     t57 = (
-        2 * x69[:, None] * e
+        2 * x71[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t56
     )  # fmt: skip
     t58 = ln_weight[None, :] * t57  # t₅₈ = t₅₇ · w
-    x72 = t53 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f / V)
-    x73 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x72, 1) + tl.sum(t58 * f, 1)) / V
+    x74 = t53 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f / V)
+    x75 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x74, 1) + tl.sum(t58 * f, 1)) / V
     t59 = (
-        2 * x73[:, None] * f
+        2 * x75[:, None] * f
         + rstd[:, None] * t58
         + t54[:, None] * t2
         - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t53 / V
     )  # fmt: skip
-    t60 = (1 - square(h2.to(tl.float32))) * (x50 + dot_nt(t59, W3_start, DOT) - 2 * t49 * t12 * h2.to(tl.float32))
-    t61 = (1 - h1 * h1) * (x32 + dot_nt(t60, W2_start, DOT) - 2 * x41 * t13 * h1)
+    t60 = (1 - square(h2.to(tl.float32))) * (x52 + dot_nt(t59, W3_start, DOT) - 2 * t49 * t12 * h2.to(tl.float32))
+    t61 = (
+        (1 - square(h1.to(tl.float32))) * (x32 + dot_nt(t60, W2_start, DOT) - 2 * x44 * t13.to(tl.float32) * h1.to(tl.float32))
+    )  # fmt: skip
     store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, t61, DOT))
 
     # the gradient of W2_start
@@ -2160,75 +2116,74 @@ def resume_post(
     store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t52, d3, DOT) + dot_tn(h2, t59, DOT))
 
     # the gradient of eta
-    s17 = load_row(s17_ptr, index * H + h, r, C)
-    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
+    s16 = load_row(s16_ptr, index * H + h, r, C)
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
     t64 = tl.sum(t50 * d3, 1) + tl.sum(t46 * d2, 1) + tl.sum(t41 * d1, 1)  # t₆₄ = Σ_v t₅₀ · d₃ + Σ_n2 t₄₆ · d₂ + Σ_n1 t₄₁ · d₁
     t65 = tl.sum(t51 * d3, 1) + tl.sum(t47 * d2, 1) + tl.sum(t43 * d1, 1)  # t₆₅ = Σ_v t₅₁ · d₃ + Σ_n2 t₄₇ · d₂ + Σ_n1 t₄₃ · d₁
-    d_eta = t64 * tl.exp(t35) + t65 * t37 + s17
+    d_eta = t64 * tl.exp(t35) + t65 * t37 + s16
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
     # the gradient of k
     t66 = load_tile(t66_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x84 = dot_tn(t66, q, DOT) + dot_nt(n_end[:, None] * d1, t40, DOT) + dot_nt(G_end[:, None] * d1, t42, DOT)
-    d_k = t57 + dot_nt(t61, W1_start, DOT) + x84
+    x85 = dot_tn(t66, q, DOT) + dot_nt(n_end[:, None] * d1, t40, DOT) + dot_nt(G_end[:, None] * d1, t42, DOT)
+    d_k = t57 + dot_nt(t61, W1_start, DOT) + x85
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of ln_bias
-    s18 = load_row(s18_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s18 + tl.sum(t57, 0))
+    s17 = load_row(s17_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s17 + tl.sum(t57, 0))
 
     # the gradient of ln_weight
-    s19 = load_row(s19_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s19 + tl.sum(t55 * du, 0) + tl.sum(t57 * normal, 0))
+    s18 = load_row(s18_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s18 + tl.sum(t55 * du, 0) + tl.sum(t57 * normal, 0))
 
     # the gradient of log_alpha
+    s19 = load_row(s19_ptr, index * H + h, r, C)
     s20 = load_row(s20_ptr, index * H + h, r, C)
-    s21 = load_row(s21_ptr, index * H + h, r, C)
     t69 = t65 * eta  # t₆₉ = t₆₅ · η
-    x91 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-    t7 = tl.exp(x91)  # t₇ = exp(Σ_{j<l≤t} log μ)
+    x92 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t7 = tl.exp(x92)  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x95 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32), 0)
+    x96 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32), 0)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x97 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
+    x98 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x99 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
-    t70 = tl.sum(x95, 0) + tl.sum(x97, 0) + tl.sum(x99, 0)
+    x100 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
+    t70 = tl.sum(x96, 0) + tl.sum(x98, 0) + tl.sum(x100, 0)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x106 = sum_before(D_end * (t70 * m + tl.sum(t69[None, :] * D_mu, 1)), r)
+    x107 = sum_before(D_end * (t70 * m + tl.sum(t69[None, :] * D_mu, 1)), r)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x108 = tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32), 0)
+    x109 = tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32), 0)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x110 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    x111 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x112 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    x113 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x114 = beta_end * (tl.sum(x108, 0) + tl.sum(x110, 0) + tl.sum(x112, 0))
-    x115 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s20 + s21 + x106 + x114)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x115)
+    x115 = beta_end * (tl.sum(x109, 0) + tl.sum(x111, 0) + tl.sum(x113, 0))
+    x116 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s19 + s20 + x107 + x115)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x116)
 
     # the gradient of log_mu
-    x116 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    x117 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    x118 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    x117 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    x118 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x119 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x120 = m_end * (tl.sum(tl.sum(x116, 0), 0) + tl.sum(tl.sum(x117, 0), 0) + tl.sum(tl.sum(x118, 0), 0))
-    s22 = load_tile(s22_ptr, index * H + h, r, r, C, C)
-    x122 = tl.where(causal, t69[None, :] * D_end[:, None] + s22.to(tl.float32), 0.0)
-    x123 = tl.where(strict, tl.cumsum(x122 * t7, 0, reverse=True), 0.0)
-    s23 = load_row(s23_ptr, index * H + h, r, C)
-    x125 = sum_before(t64 * n_end, r)
-    x126 = tl.sum(x123, 1)
-    x127 = t70 * D_end + s23
-    x128 = tl.cumsum(x127 * m, 0, reverse=True)
-    x129 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x125 + x120 + x126 + x128)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x129)
+    x121 = m_end * (tl.sum(tl.sum(x117, 0), 0) + tl.sum(tl.sum(x118, 0), 0) + tl.sum(tl.sum(x119, 0), 0))
+    s21 = load_tile(s21_ptr, index * H + h, r, r, C, C)
+    x123 = tl.where(causal, t69[None, :] * D_end[:, None] + s21.to(tl.float32), 0.0)
+    x124 = tl.where(strict, tl.cumsum(x123 * t7, 0, reverse=True), 0.0)
+    s22 = load_row(s22_ptr, index * H + h, r, C)
+    x126 = sum_before(t64 * n_end, r)
+    x127 = tl.sum(x124, 1)
+    x128 = t70 * D_end + s22
+    x129 = tl.cumsum(x128 * m, 0, reverse=True)
+    x130 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x126 + x121 + x127 + x129)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x130)
 
     # the gradient of v
     d_v = -t57
@@ -2283,7 +2238,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -2310,8 +2266,7 @@ launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV")
 launch_pre4 = Launch(pre4, "pre4", walks=False, widths="KNV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
 launch_post = Launch(post, "post", walks=False, widths="KNV")
-launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KN")
-launch_resume_prep2 = Launch(resume_prep2, "resume_prep2", walks=False, widths="KNV")
+launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV")
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV")
@@ -2342,7 +2297,7 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 24]:
+) -> tuple[(Tensor,) * 26]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -2351,14 +2306,16 @@ def forward_op(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
-    G_before = sizes.per_slot("CC", narrow=False)
+    G_before = sizes.per_slot("CC", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
     W3_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
     W2_momentum_next = sizes.per_sequence("NN")
     W3_momentum_next = sizes.per_sequence("NV")
-    d3 = sizes.per_slot("CV", narrow=False)
+    d1 = sizes.per_slot("CN", narrow=True)
+    d3 = sizes.per_slot("CV", narrow=True)
+    h2 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NN", narrow=True)
@@ -2374,16 +2331,16 @@ def forward_op(
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, k, ln_bias, ln_weight, m_end, n_end, reach_end, v,
-        W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, d3, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at, W1_last, W2_last, W3_last,
+        W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, d1, d3, h2, W1_at, W1_momentum_at,
+        W2_at, W2_momentum_at, W3_at, W3_momentum_at, W1_last, W2_last, W3_last,
     ))  # fmt: skip
     launch_read(sizes, (
-        G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d3, k, ln_bias, ln_weight, log_alpha, q,
-        reach_before, o,
+        G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d1, d3, h2, k, ln_bias, ln_weight,
+        log_alpha, q, reach_before, o,
     ))  # fmt: skip
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
-        reach_end, G_end, m_end, n_end, reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        reach_end, G_end, m_end, n_end, reach_before, G_before, d1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     )  # fmt: skip
 
@@ -2408,7 +2365,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 24]:
+) -> tuple[(Tensor,) * 26]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2426,8 +2383,10 @@ def _(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
-    G_before = sizes.per_slot("CC", narrow=False)
-    d3 = sizes.per_slot("CV", narrow=False)
+    G_before = sizes.per_slot("CC", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    d3 = sizes.per_slot("CV", narrow=True)
+    h2 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NN", narrow=True)
@@ -2436,7 +2395,7 @@ def _(
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
-        reach_end, G_end, m_end, n_end, reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        reach_end, G_end, m_end, n_end, reach_before, G_before, d1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     )  # fmt: skip
 
@@ -2458,7 +2417,9 @@ def backward_op(
     n_end: Tensor,
     reach_before: Tensor,
     G_before: Tensor,
+    d1: Tensor,
     d3: Tensor,
+    h2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2480,23 +2441,21 @@ def backward_op(
     grid: str,
 ) -> tuple[(Tensor,) * 14]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    h1 = sizes.per_slot("CN", narrow=False)
-    h2 = sizes.per_slot("CN", narrow=False)
+    sizes = Sizes(q, {"K": q.shape[-1], "N": d1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    h1 = sizes.per_slot("CN", narrow=True)
     f = sizes.per_slot("CV", narrow=False)
     rstd = sizes.per_slot("C", narrow=False)
     e = sizes.per_slot("CV", narrow=False)
     t10 = sizes.per_slot("C", narrow=False)
     t2 = sizes.per_slot("CV", narrow=False)
     t11 = sizes.per_slot("C", narrow=False)
-    t12 = sizes.per_slot("CN", narrow=False)
-    t13 = sizes.per_slot("CN", narrow=False)
+    t12 = sizes.per_slot("CN", narrow=True)
+    t13 = sizes.per_slot("CN", narrow=True)
     du = sizes.per_slot("CV", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=False)
+    d2 = sizes.per_slot("CN", narrow=True)
     t14 = sizes.per_slot("CN", narrow=False)
     t15 = sizes.per_slot("CN", narrow=False)
     t16 = sizes.per_slot("CC", narrow=False)
-    read_h2 = sizes.per_slot("CN", narrow=False)
     t19 = sizes.per_slot("CC", narrow=False)
     t17 = sizes.per_slot("CV", narrow=False)
     t18 = sizes.per_slot("CV", narrow=False)
@@ -2504,15 +2463,15 @@ def backward_op(
     s19 = sizes.per_slot("C", narrow=False)
     read_h1 = sizes.per_slot("CN", narrow=False)
     P2 = sizes.per_slot("CC", narrow=True)
-    t20 = sizes.per_slot("CV", narrow=False)
+    read_h2 = sizes.per_slot("CN", narrow=False)
+    t20 = sizes.per_slot("CV", narrow=True)
     s1 = sizes.per_slot("KN", narrow=False)
     s2 = sizes.per_slot("CN", narrow=False)
     s3 = sizes.per_slot("CN", narrow=False)
     s4 = sizes.per_slot("CN", narrow=False)
     s5 = sizes.per_slot("CN", narrow=False)
-    t26 = sizes.per_slot("CN", narrow=False)
-    t28 = sizes.per_slot("CC", narrow=False)
-    t32 = sizes.per_slot("CN", narrow=False)
+    t26 = sizes.per_slot("CN", narrow=True)
+    t32 = sizes.per_slot("CN", narrow=True)
     s6 = sizes.per_slot("CV", narrow=False)
     s7 = sizes.per_slot("KN", narrow=False)
     s8 = sizes.per_slot("NN", narrow=False)
@@ -2552,19 +2511,19 @@ def backward_op(
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        W1_at, W2_at, W3_at, k, ln_bias, ln_weight, v, h1, h2, f, rstd, e, t10, t2, t11, t12, t13, du, d1,
+        W1_at, W2_at, W3_at, h2, k, ln_bias, ln_weight, v, h1, f, rstd, e, t10, t2, t11, t12, t13, du, d2,
     ))  # fmt: skip
     launch_pre2(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d3, d_o, eta, k, ln_weight, log_alpha, log_mu, q,
-        t14, t15, t16, read_h2, t19, t17, t18, read_rstd, s19, read_h1, P2, t20,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d3, d_o, eta, h2, k, ln_weight, log_alpha, log_mu,
+        q, t13, t14, t15, t16, t19, t17, t18, read_rstd, s19, read_h1, P2, read_h2, t20,
     ))  # fmt: skip
     launch_pre3(sizes, (
-        G_before, P2, W1_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d3, k, log_alpha, q, reach_before, read_h1, read_h2,
-        t20, s1, s2, s3, s4, s5, t26, t28, t32,
+        G_before, P2, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d3, h1, h2, k, log_alpha, q, reach_before, read_h1, read_h2,
+        t20, s1, s2, s3, s4, s5, t26, t32,
     ))  # fmt: skip
     launch_pre4(sizes, (
-        W1_at, W1_momentum_at, d1, d3, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach_before, read_h2, read_rstd, s19, t14,
-        t15, t16, t17, t18, t19, t26, t28, t32, s6, s7, s8, s9, s10, s11, s12, t36, t66, s13, s14, s15, s16, s17, s18, d_q,
+        W1_at, W1_momentum_at, d1, d2, d3, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach_before, read_rstd, s19, t14, t15,
+        t16, t17, t18, t19, t26, t32, s6, s7, s8, s9, s10, s11, s12, t36, t66, s13, s14, s15, s16, s17, s18, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
         G_end, W2_at, W3_at, beta_end, d3, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, e, f, h1, h2, k,
@@ -2573,9 +2532,9 @@ def backward_op(
         d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
     ))  # fmt: skip
     launch_post(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_W1_at, d_W1_momentum_at, d_W2_at,
-        d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, eta, f, h2, k, ln_weight, log_alpha, log_mu, q, rstd, s12, s13, s14,
-        s15, s16, s17, s18, t11, t13, t36, t54, t56, t60, t66, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d1, d_W1_at, d_W1_momentum_at, d_W2_at,
+        d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, eta, f, h1, h2, k, ln_weight, log_alpha, log_mu, q, rstd, s12, s13, s14,
+        s15, s16, s17, s18, t11, t36, t54, t56, t60, t66, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -2600,7 +2559,9 @@ def _(
     n_end: Tensor,
     reach_before: Tensor,
     G_before: Tensor,
+    d1: Tensor,
     d3: Tensor,
+    h2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2621,7 +2582,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[(Tensor,) * 14]:
-    sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "N": d1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -2649,13 +2610,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     ) = inputs  # fmt: skip
     (
         _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, _W1_last, _W2_last, _W3_last,
-        beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
-        W3_at, W3_momentum_at,
+        beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before, d1, d3, h2, W1_at, W1_momentum_at, W2_at,
+        W2_momentum_at, W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
-        d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        d1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
@@ -2663,14 +2624,14 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
-        d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        d1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     (
         d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last,
     ) = (x.contiguous() for x in gradients[:10])  # fmt: skip
     gradients_of = backward_op(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
-        d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum,
+        d1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum,
         d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
@@ -2725,13 +2686,11 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 20]:
+) -> tuple[(Tensor,) * 22]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
-    h2 = sizes.per_slot("CN", narrow=False)
-    G_end = sizes.per_slot("C", narrow=False)
     s1 = sizes.per_slot("KN", narrow=False)
     s2 = sizes.per_slot("NN", narrow=False)
     s3 = sizes.per_slot("NV", narrow=False)
@@ -2740,9 +2699,11 @@ def resume_forward_op(
     s5 = sizes.per_slot("NN", narrow=False)
     s6 = sizes.per_slot("NV", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
-    s7 = sizes.per_slot("CN", narrow=False)
-    G_before = sizes.per_slot("CC", narrow=False)
-    d3 = sizes.per_slot("CV", narrow=False)
+    G_before = sizes.per_slot("CC", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
+    d3 = sizes.per_slot("CV", narrow=True)
+    h2 = sizes.per_slot("CN", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
     W3_next = sizes.per_sequence("NV")
@@ -2757,11 +2718,8 @@ def resume_forward_op(
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     o = sizes.rows("V")
     launch_resume_prep(sizes, (
-        W1_start, W2_start, eta, k, log_alpha, log_mu, beta_end, reach_end, h2, G_end,
-    ))  # fmt: skip
-    launch_resume_prep2(sizes, (
-        G_end, W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, s1, s2, s3, m_end, s4, s5, s6,
-        reach_before, s7, G_before, d3,
+        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, v, beta_end, reach_end, s1, s2, s3, m_end,
+        s4, s5, s6, reach_before, G_before, d1, h1, d3, h2,
     ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, m_end, reach_end, s1, s2, s3, s4, s5, s6, W1_next, W2_next,
@@ -2769,12 +2727,12 @@ def resume_forward_op(
         W3_momentum_at,
     ))  # fmt: skip
     launch_resume_read(sizes, (
-        G_before, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W3_at, W3_momentum_at, W3_start, d3, h2, k, ln_bias,
-        ln_weight, log_alpha, q, reach_before, s7, o,
+        G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, W3_start, d1, d3, h1, h2, k, ln_bias,
+        ln_weight, log_alpha, q, reach_before, o,
     ))  # fmt: skip
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, h2, m_end,
-        reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end,
+        reach_before, G_before, d1, h1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2801,7 +2759,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 20]:
+) -> tuple[(Tensor,) * 22]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2812,11 +2770,13 @@ def _(
     W3_momentum_next = sizes.per_sequence("NV")
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
-    h2 = sizes.per_slot("CN", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
-    G_before = sizes.per_slot("CC", narrow=False)
-    d3 = sizes.per_slot("CV", narrow=False)
+    G_before = sizes.per_slot("CC", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
+    d3 = sizes.per_slot("CV", narrow=True)
+    h2 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NN", narrow=True)
@@ -2824,8 +2784,8 @@ def _(
     W3_at = sizes.per_slot("NV", narrow=True)
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, h2, m_end,
-        reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end,
+        reach_before, G_before, d1, h1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2844,11 +2804,13 @@ def resume_backward_op(
     W3_start: Tensor,
     beta_end: Tensor,
     reach_end: Tensor,
-    h2: Tensor,
     m_end: Tensor,
     reach_before: Tensor,
     G_before: Tensor,
+    d1: Tensor,
+    h1: Tensor,
     d3: Tensor,
+    h2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2871,44 +2833,42 @@ def resume_backward_op(
     rstd = sizes.per_slot("C", narrow=False)
     t10 = sizes.per_slot("C", narrow=False)
     t11 = sizes.per_slot("C", narrow=False)
-    P1 = sizes.per_slot("CC", narrow=True)
-    t2 = sizes.per_slot("CV", narrow=False)
+    d2 = sizes.per_slot("CN", narrow=True)
+    t13 = sizes.per_slot("CN", narrow=True)
     P2 = sizes.per_slot("CC", narrow=True)
-    d1 = sizes.per_slot("CN", narrow=False)
     t14 = sizes.per_slot("CN", narrow=False)
     t15 = sizes.per_slot("CN", narrow=False)
     t16 = sizes.per_slot("CC", narrow=False)
-    read_h2 = sizes.per_slot("CN", narrow=False)
     t17 = sizes.per_slot("CV", narrow=False)
     t18 = sizes.per_slot("CV", narrow=False)
     t19 = sizes.per_slot("CC", narrow=False)
     read_h1 = sizes.per_slot("CN", narrow=False)
+    read_h2 = sizes.per_slot("CN", narrow=False)
     P3 = sizes.per_slot("CC", narrow=True)
+    s7 = sizes.per_slot("KN", narrow=False)
     s8 = sizes.per_slot("KN", narrow=False)
-    s9 = sizes.per_slot("KN", narrow=False)
-    s10 = sizes.per_slot("NN", narrow=False)
+    s9 = sizes.per_slot("NN", narrow=False)
     t27 = sizes.per_slot("CN", narrow=True)
     read_rstd = sizes.per_slot("C", narrow=False)
-    s24 = sizes.per_slot("C", narrow=False)
-    t26 = sizes.per_slot("CN", narrow=False)
-    t28 = sizes.per_slot("CC", narrow=False)
-    t32 = sizes.per_slot("CN", narrow=False)
-    s11 = sizes.per_slot("NN", narrow=False)
+    s23 = sizes.per_slot("C", narrow=False)
+    t26 = sizes.per_slot("CN", narrow=True)
+    t32 = sizes.per_slot("CN", narrow=True)
+    s10 = sizes.per_slot("NN", narrow=False)
+    s11 = sizes.per_slot("NV", narrow=False)
     s12 = sizes.per_slot("NV", narrow=False)
-    s13 = sizes.per_slot("NV", narrow=False)
-    s14 = sizes.per_slot("CN", narrow=False)
+    s13 = sizes.per_slot("CN", narrow=False)
     t37 = sizes.per_slot("C", narrow=False)
     t39 = sizes.per_slot("CN", narrow=True)
-    s15 = sizes.per_slot("CN", narrow=False)
-    s16 = sizes.per_slot("CV", narrow=False)
-    s17 = sizes.per_slot("C", narrow=False)
+    s14 = sizes.per_slot("CN", narrow=False)
+    s15 = sizes.per_slot("CV", narrow=False)
+    s16 = sizes.per_slot("C", narrow=False)
     t66 = sizes.per_slot("CC", narrow=True)
+    s17 = sizes.per_slot("V", narrow=False)
     s18 = sizes.per_slot("V", narrow=False)
-    s19 = sizes.per_slot("V", narrow=False)
+    s19 = sizes.per_slot("C", narrow=False)
     s20 = sizes.per_slot("C", narrow=False)
-    s21 = sizes.per_slot("C", narrow=False)
-    s22 = sizes.per_slot("CC", narrow=False)
-    s23 = sizes.per_slot("C", narrow=False)
+    s21 = sizes.per_slot("CC", narrow=False)
+    s22 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
@@ -2933,30 +2893,29 @@ def resume_backward_op(
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
     launch_resume_pre(sizes, (
-        G_before, W3_start, h2, k, ln_bias, ln_weight, q, v, rstd, t10, t11, P1, t2,
+        W3_start, h2, k, ln_bias, ln_weight, v, rstd, t10, t11, d2,
     ))  # fmt: skip
     launch_resume_pre2(sizes, (
-        G_before, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, h2, k,
-        log_alpha, q, reach_before, rstd, t11, t2, P2, d1, t14, t15, t16, read_h2, t17, t18, t19, read_h1, P3,
+        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, d2, eta, h2, k, log_alpha,
+        log_mu, q, t13, P2, t14, t15, t16, t17, t18, t19, read_h1, read_h2, P3,
     ))  # fmt: skip
     launch_resume_pre3(sizes, (
-        G_before, P3, W1_start, W2_at, W2_momentum_at, W3_at, W3_momentum_at, W3_start, d3, d_o, h2, k, ln_weight, log_alpha, q,
-        reach_before, read_h1, read_h2, s8, s9, s10, t27, read_rstd, s24, t26, t28, t32,
+        G_before, P3, W2_at, W2_momentum_at, W3_at, W3_momentum_at, W3_start, d3, d_o, h1, h2, ln_weight, log_alpha, q,
+        reach_before, read_h1, read_h2, s7, s8, s9, t27, read_rstd, s23, t26, t32,
     ))  # fmt: skip
     launch_resume_pre4(sizes, (
-        W1_at, W1_momentum_at, d1, d3, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach_before, read_h2, read_rstd, s24, t14,
-        t15, t16, t17, t18, t19, t26, t28, t32, s11, s12, s13, s14, t37, t39, s15, s16, s17, t66, s18, s19, s20, s21, s22, s23,
-        d_q,
+        W1_at, W1_momentum_at, d1, d2, d3, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach_before, read_rstd, s23, t14, t15,
+        t16, t17, t18, t19, t26, t32, s10, s11, s12, s13, t37, t39, s14, s15, s16, t66, s17, s18, s19, s20, s21, s22, d_q,
     ))  # fmt: skip
     launch_resume_seq(sizes, (
-        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, s10, s11, s12, s13, s8, s9,
+        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, s10, s11, s12, s7, s8, s9,
         d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at,
         d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at,
     ))  # fmt: skip
     launch_resume_post(sizes, (
-        P1, P2, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1_at,
-        d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h2, k, ln_bias, ln_weight, log_alpha,
-        log_mu, q, rstd, s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, t10, t11, t27, t37, t39, t66, v, d_W1_start,
+        G_before, P2, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1_at,
+        d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h1, h2, k, ln_bias, ln_weight, log_alpha,
+        log_mu, q, rstd, s13, s14, s15, s16, s17, s18, s19, s20, s21, s22, t10, t11, t13, t27, t37, t39, t66, v, d_W1_start,
         d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
     return (
@@ -2980,11 +2939,13 @@ def _(
     W3_start: Tensor,
     beta_end: Tensor,
     reach_end: Tensor,
-    h2: Tensor,
     m_end: Tensor,
     reach_before: Tensor,
     G_before: Tensor,
+    d1: Tensor,
+    h1: Tensor,
     d3: Tensor,
+    h2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -3032,27 +2993,29 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
         W2_start, W3_start, position, cu_seqlens, grid, _save,
     ) = inputs  # fmt: skip
     (
-        _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, beta_end, reach_end, h2,
-        m_end, reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, beta_end, reach_end, m_end,
+        reach_before, G_before, d1, h1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, h2, m_end,
-        reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
+        reach_before, G_before, d1, h1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
+        cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, h2, m_end,
-        reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
+        reach_before, G_before, d1, h1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
+        cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, h2, m_end,
-        reach_before, G_before, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3,
-        d_W1_momentum, d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
+        reach_before, G_before, d1, h1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1,
+        d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -3084,6 +3047,16 @@ def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor 
 
 
 resume_forward_op.register_autograd(_differentiate_resume_forward, setup_context=_save_resume_forward)
+
+
+def fits(q: Tensor, state: Mapping[str, Tensor] | None) -> bool:
+    """Whether the kernels have room for a state; one within a chunk is as large again by its start."""
+    if state is None or any(name not in state and name.removesuffix("_momentum") not in state for name in CARRIED):
+        return True  # zero, or refused elsewhere
+    sizes = [state.get(name, state.get(name.removesuffix("_momentum"))).shape for name in CARRIED]
+    numbers = sum(shape[-2] * shape[-1] for shape in sizes)
+    started = sum(x.shape[-2] * x.shape[-1] for name, x in state.items() if name.endswith("_start"))
+    return numbers * q.element_size() <= SHARED and ("position" not in state or numbers + started <= ROOM)
 
 
 def triton_chunk_deep_rms_memory(
@@ -3126,6 +3099,8 @@ def triton_chunk_deep_rms_memory(
     W1_start, W2_start, W3_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
+    if not fits(q, initial_state):
+        raise ValueError(f"initial_state: expected {SHARED} bytes a head at most, or {ROOM} numbers within a chunk; use backend='torch'")
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W3, W1_momentum, W2_momentum, W3_momentum, W1_start, W2_start, W3_start)
         results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)

@@ -22,6 +22,7 @@ from torch import Tensor
 from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
+LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
@@ -207,11 +208,11 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    Inv_ptr, W_ptr, eta_ptr, k_ptr, v_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
+    Inv_ptr, W_ptr, eta_ptr, k_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W: one tile after another."""
+    """W, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -232,6 +233,7 @@ def main(
         R = seen - v.to(tl.float32)  # R = u[0] − v
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
         eta = load_numbers(eta_ptr, at_row, row, here)
@@ -243,7 +245,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    Inv_ptr, W_at_ptr, eta_ptr, k_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, eta_ptr, k_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -268,19 +270,14 @@ def read(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    seen = dot(k, W, DOT)  # u[0] = k W[0]
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = seen - v.to(tl.float32)  # R = u[0] − v
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = dot(q, W, DOT) - dot(P, U, DOT)  # y = q W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    Inv_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, d_q_ptr, position_ptr, cu_ptr, T,
-    members,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -315,18 +312,14 @@ def pre(
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
 
     # s3
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    seen = dot(k, W, DOT)  # u[0] = k W[0]
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = seen - v.to(tl.float32)  # R = u[0] − v
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t6 = tl.where(causal, dot_nt(t2, U, DOT), 0.0)  # t₆ = causal(t₂ Uᵀ)
     s3 = tl.sum(t6 * t1, 0)  # s₃ = Σ_c t₆ · t₁
     store_row(s3_ptr, index * H + h, r, C, s3)
 
     # the gradient of q
     t9 = eta[None, :] * t6  # t₉ = t₆ · η
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_q = dot(t9, k, DOT) + dot_nt(d_o, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -372,8 +365,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    Inv_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, s3_ptr, t5_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, s3_ptr, t5_ptr, d_eta_ptr, d_k_ptr, d_v_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -399,19 +392,15 @@ def post(
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t3 = -d_W_at.to(tl.float32)  # t₃ = −d_W_at
     t4 = dot(k, t3, DOT)  # t₄ = k t₃
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    seen = dot(k, W, DOT)  # u[0] = k W[0]
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = seen - v.to(tl.float32)  # R = u[0] − v
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t5 = load_tile(t5_ptr, index * H + h, r, at_v, C, V)
     t7 = tl.where(strict, -tl.where(strict, dot_nt(t5, U, DOT), 0.0), 0.0)  # t₇ = strictly_causal(−strictly_causal(t₅ Uᵀ))
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    d_eta = s3 + tl.sum(t4 * U, 1) + tl.sum(t7 * kk, 0)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    x9 = s3 + tl.sum(t4 * U.to(tl.float32), 1) + tl.sum(t7 * kk, 0)
+    store_numbers(d_eta_ptr, at_row, row, here, x9)
 
     # the gradient of k
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
     t8 = eta[None, :] * t7  # t₈ = t₇ · η
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
@@ -419,8 +408,8 @@ def post(
     t6 = tl.where(causal, dot_nt(t2, U, DOT), 0.0)  # t₆ = causal(t₂ Uᵀ)
     t9 = eta[None, :] * t6  # t₉ = t₆ · η
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x22 = dot_tn(t9, q, DOT) + dot_nt(eta[:, None] * U, t3, DOT) + dot_tn(t8, k, DOT)
-    d_k = dot_nt(t5, W, DOT) + dot(t8, k, DOT) + x22
+    x18 = dot_tn(t9, q, DOT) + dot_nt(eta[:, None] * U.to(tl.float32), t3, DOT) + dot_tn(t8, k, DOT)
+    d_k = dot_nt(t5, W, DOT) + dot(t8, k, DOT) + x18
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of v
@@ -476,7 +465,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -513,23 +503,24 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     Inv = sizes.per_slot("CC", narrow=True)
     W_next = sizes.per_sequence("KV")
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, Inv,
     ))  # fmt: skip
     launch_main(sizes, (
-        Inv, W, eta, k, v, W_next, W_at,
+        Inv, W, eta, k, v, W_next, U, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        Inv, W_at, eta, k, q, v, o,
+        U, W_at, eta, k, q, o,
     ))  # fmt: skip
-    return o, W_next, Inv, W_at
+    return o, W_next, Inv, U, W_at
 
 
 @forward_op.register_fake
@@ -543,22 +534,23 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     Inv = sizes.per_slot("CC", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, Inv, W_at
+    return o, W_next, Inv, U, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
 def backward_op(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     eta: Tensor,
     Inv: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -567,7 +559,7 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     s1 = sizes.per_slot("KV", narrow=False)
     s2 = sizes.per_slot("CV", narrow=False)
     s3 = sizes.per_slot("C", narrow=False)
@@ -579,13 +571,13 @@ def backward_op(
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        Inv, W_at, d_o, eta, k, q, v, s1, s2, s3, d_q,
+        U, W_at, d_o, eta, k, q, s1, s2, s3, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
         Inv, d_W, eta, k, s1, s2, d_W_next, t5, d_W_at,
     ))  # fmt: skip
     launch_post(sizes, (
-        Inv, W_at, d_W_at, d_o, eta, k, q, s3, t5, v, d_eta, d_k, d_v,
+        U, W_at, d_W_at, d_o, eta, k, q, s3, t5, d_eta, d_k, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_W_next
 
@@ -594,9 +586,9 @@ def backward_op(
 def _(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     eta: Tensor,
     Inv: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -604,7 +596,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -614,17 +606,17 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, eta, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, Inv, W_at = output
+    q, k, _v, eta, _W, position, cu_seqlens, grid, _save = inputs
+    _o, _W_next, Inv, U, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, eta, Inv, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, eta, Inv, U, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, eta, Inv, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, eta, Inv, U, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    gradients_of = backward_op(q, k, v, eta, Inv, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, eta, Inv, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_W_next = gradients_of
     return (
         d_q,

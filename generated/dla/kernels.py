@@ -10,7 +10,7 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,10 @@ from torch import Tensor
 from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
+LEAST = 64  # the narrowest that a width is padded to
 TILE = CHUNK  # tokens that are computed at once
+SHARED = 232448  # bytes of shared memory that a program may have
+ROOM = 81920  # numbers in the states of a head, when a chunk is resumed: what shared memory has room for
 CARRIED = ("W1", "W2")
 STARTS = ("W1_start", "W2_start")
 OPTIONS = {
@@ -199,11 +202,11 @@ def sum_before(x, r):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, position_ptr, cu_ptr, T, members,
+    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, G_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, G_end: every tile on its own."""
+    """beta_end, G_end, G: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -211,6 +214,8 @@ def prep(
     if i >= tiles:
         return
     r = tl.arange(0, BC)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -225,6 +230,12 @@ def prep(
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
+
+    # G
+    x5 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    D_alpha = tl.where(causal, tl.exp(x5), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -279,7 +290,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W1_at_ptr, W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    G_ptr, W1_at_ptr, W2_at_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -294,8 +305,6 @@ def read(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -306,12 +315,9 @@ def read(
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x5 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    D_alpha = tl.where(causal, tl.exp(x5), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
+    P1 = G.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -320,7 +326,7 @@ def read(
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    P2 = G.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
     o = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -613,12 +619,12 @@ def post(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
-    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, v_ptr, beta_end_ptr, s1_ptr, s2_ptr, position_ptr, cu_ptr, T,
-    members,
+    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, v_ptr, beta_end_ptr, s1_ptr, s2_ptr, G_ptr, d1_ptr, h1_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, s1, s2: every tile on its own."""
+    """beta_end, s1, s2, G, d1, h1: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -629,6 +635,8 @@ def resume_prep(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     t = base + i * C
@@ -656,6 +664,18 @@ def resume_prep(
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     s2 = dot_tn(h1, G_end[:, None] * du, DOT)  # s₂ = h₁ᵀ (G[C] · ∂ℓ/∂u)
     store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+
+    # G
+    x15 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    D_alpha = tl.where(causal, tl.exp(x15), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
+
+    # d1
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+
+    # h1
+    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -693,8 +713,7 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr,
-    cu_ptr, T, members,
+    G_ptr, W1_at_ptr, W2_at_ptr, d1_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -709,10 +728,6 @@ def resume_read(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -723,21 +738,17 @@ def resume_read(
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x7 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    D_alpha = tl.where(causal, tl.exp(x7), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    d1 = dot_nt(du, W2_start, DOT) * gelu_slope(z1)  # d₁ = (∂ℓ/∂u W₂[start]ᵀ) · gelu′(z₁)
+    P1 = G.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
-    P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+    P2 = G.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     o = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -881,7 +892,7 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    P2_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, d_o_ptr, eta_ptr, k_ptr,
+    G_ptr, P2_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, d_o_ptr, eta_ptr, k_ptr,
     log_alpha_ptr, q_ptr, read_h1_ptr, s5_ptr, s6_ptr, s7_ptr, t13_ptr, t23_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr,
     d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -898,8 +909,6 @@ def resume_post(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     t = base + i * C
@@ -913,38 +922,35 @@ def resume_post(
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t2 = dot_nt(t1, du, DOT)  # t₂ = t₁ ∂ℓ/∂uᵀ
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t4 = t2 * G.to(tl.float32)  # t₄ = t₂ · G
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    x10 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    t3 = tl.exp(x10)  # t₃ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t3, 0.0)  # Dα = causal(t₃)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    t4 = t2 * G  # t₄ = t₂ · G
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
     t11 = sum_after(decay_alpha, r)  # t₁₁ = Σ_{l>t} log α
+    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(t11)  # G[C] = η · exp(t₁₁)
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
     t12 = -d_W2_at.to(tl.float32)  # t₁₂ = −d_W2_at
-    x21 = dot_tn(t4, read_h1, DOT) + dot_nt(G_end[:, None] * du, t12, DOT)
+    x18 = dot_tn(t4, read_h1, DOT) + dot_nt(G_end[:, None] * du, t12, DOT)
     z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t7 = dot_nt(q, k, DOT)  # t₇ = q kᵀ
-    P1 = G * t7  # P₁ = G · t₇
+    P1 = G.to(tl.float32) * t7  # P₁ = G · t₇
     t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t14 = -d_W1_at.to(tl.float32)  # t₁₄ = −d_W1_at
     t15 = dot(k, t14, DOT)  # t₁₅ = k t₁₄
-    x30 = G_end[:, None] * t15 + dot_tn(P1, t13, DOT)
+    x27 = G_end[:, None] * t15 + dot_tn(P1, t13, DOT)
     t8 = dot_nt(du, W2_start, DOT)  # t₈ = ∂ℓ/∂u W₂[start]ᵀ
     t16 = (
-        x30 * t8 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
-        + x21 * gelu_slope(z1)
+        x27 * t8 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
+        + x18 * gelu_slope(z1)
     )  # fmt: skip
     store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t16, DOT))
 
     # the gradient of W2_start
-    t17 = x30 * gelu_slope(z1)  # t₁₇ = (G[C] · t₁₅ + P₁ᵀ t₁₃) · gelu′(z₁)
+    t17 = x27 * gelu_slope(z1)  # t₁₇ = (G[C] · t₁₅ + P₁ᵀ t₁₃) · gelu′(z₁)
     store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t17, du, DOT))
 
     # the gradient of eta
@@ -958,29 +964,29 @@ def resume_post(
 
     # the gradient of k
     t23 = load_tile(t23_ptr, index * H + h, r, r, C, C)
-    x41 = dot_tn(t23, q, DOT) + dot_nt(G_end[:, None] * d1, t14, DOT)
-    d_k = dot_nt(t16, W1_start, DOT) + x41
+    x38 = dot_tn(t23, q, DOT) + dot_nt(G_end[:, None] * d1, t14, DOT)
+    d_k = dot_nt(t16, W1_start, DOT) + x38
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of log_alpha
     s6 = load_row(s6_ptr, index * H + h, r, C)
     s7 = load_row(s7_ptr, index * H + h, r, C)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    x46 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    x43 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x48 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    x45 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x50 = sum_before(t22 * G_end, r)
-    x51 = tl.sum(x46, 0)
-    x52 = tl.sum(x48, 0)
-    x53 = beta_end * (x51 + x52)
-    x54 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s6 + s7 + x50 + x53)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x54)
+    x47 = sum_before(t22 * G_end, r)
+    x48 = tl.sum(x43, 0)
+    x49 = tl.sum(x45, 0)
+    x50 = beta_end * (x48 + x49)
+    x51 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s6 + s7 + x47 + x50)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x51)
 
     # the gradient of v
     P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
-    x56 = -(G_end[:, None] * t21 + dot_tn(P2, t1, DOT)) - dot(t17, W2_start, DOT)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, x56)
+    x53 = -(G_end[:, None] * t21 + dot_tn(P2, t1, DOT)) - dot(t17, W2_start, DOT)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, x53)
 
 
 class Sizes:
@@ -1031,7 +1037,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -1082,6 +1089,7 @@ def forward_op(
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
@@ -1090,13 +1098,13 @@ def forward_op(
     W2_last = sizes.per_sequence("NV")
     o = sizes.rows("V")
     launch_prep(sizes, (
-        eta, log_alpha, beta_end, G_end,
+        eta, log_alpha, beta_end, G_end, G,
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W2, beta_end, k, v, W1_next, W2_next, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
     launch_read(sizes, (
-        W1_at, W2_at, eta, k, log_alpha, q, v, o,
+        G, W1_at, W2_at, k, log_alpha, q, v, o,
     ))  # fmt: skip
     return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, W1_at, W2_at
 
@@ -1269,27 +1277,30 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     s1 = sizes.per_slot("KN", narrow=False)
     s2 = sizes.per_slot("NV", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     o = sizes.rows("V")
     launch_resume_prep(sizes, (
-        W1_start, W2_start, eta, k, log_alpha, v, beta_end, s1, s2,
+        W1_start, W2_start, eta, k, log_alpha, v, beta_end, s1, s2, G, d1, h1,
     ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W2, beta_end, s1, s2, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
     launch_resume_read(sizes, (
-        W1_at, W1_start, W2_at, W2_start, eta, k, log_alpha, q, v, o,
+        G, W1_at, W2_at, d1, h1, k, log_alpha, q, v, o,
     ))  # fmt: skip
-    return o, W1_next, W2_next, beta_end, W1_at, W2_at
+    return o, W1_next, W2_next, beta_end, G, W1_at, W2_at
 
 
 @resume_forward_op.register_fake
@@ -1307,15 +1318,16 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     beta_end = sizes.per_slot("", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, beta_end, W1_at, W2_at
+    return o, W1_next, W2_next, beta_end, G, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -1328,6 +1340,7 @@ def resume_backward_op(
     W1_start: Tensor,
     W2_start: Tensor,
     beta_end: Tensor,
+    G: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1366,7 +1379,7 @@ def resume_backward_op(
         beta_end, d_W1, d_W2, s3, s4, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
     ))  # fmt: skip
     launch_resume_post(sizes, (
-        P2, W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, d_o, eta, k, log_alpha, q, read_h1, s5, s6, s7, t13, t23, v,
+        G, P2, W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, d_o, eta, k, log_alpha, q, read_h1, s5, s6, s7, t13, t23, v,
         d_W1_start, d_W2_start, d_eta, d_k, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start
@@ -1382,6 +1395,7 @@ def _(
     W1_start: Tensor,
     W2_start: Tensor,
     beta_end: Tensor,
+    G: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1406,17 +1420,17 @@ def _(
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, log_alpha, eta, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, beta_end, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, beta_end, G, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, W1_at, W2_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, G, W1_at, W2_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, G, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, G, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (
@@ -1437,6 +1451,16 @@ def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor 
 
 
 resume_forward_op.register_autograd(_differentiate_resume_forward, setup_context=_save_resume_forward)
+
+
+def fits(q: Tensor, state: Mapping[str, Tensor] | None) -> bool:
+    """Whether the kernels have room for a state; one within a chunk is as large again by its start."""
+    if state is None or any(name not in state and name.removesuffix("_momentum") not in state for name in CARRIED):
+        return True  # zero, or refused elsewhere
+    sizes = [state.get(name, state.get(name.removesuffix("_momentum"))).shape for name in CARRIED]
+    numbers = sum(shape[-2] * shape[-1] for shape in sizes)
+    started = sum(x.shape[-2] * x.shape[-1] for name, x in state.items() if name.endswith("_start"))
+    return numbers * q.element_size() <= SHARED and ("position" not in state or numbers + started <= ROOM)
 
 
 def triton_chunk_dla(
@@ -1476,6 +1500,8 @@ def triton_chunk_dla(
     W1_start, W2_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
+    if not fits(q, initial_state):
+        raise ValueError(f"initial_state: expected {SHARED} bytes a head at most, or {ROOM} numbers within a chunk; use backend='torch'")
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W1_start, W2_start)
         results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)

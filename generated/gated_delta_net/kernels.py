@@ -22,6 +22,7 @@ from torch import Tensor
 from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
+LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
@@ -246,12 +247,12 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    G_end_ptr, Inv_ptr, W_ptr, beta_ptr, beta_end_ptr, k_ptr, v_ptr, W_next_ptr, R_ptr, W_at_ptr, position_ptr, cu_ptr, T,
+    G_end_ptr, Inv_ptr, W_ptr, beta_ptr, beta_end_ptr, k_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr, T,
     members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W, R: one tile after another."""
+    """W, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -271,9 +272,9 @@ def main(
         seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         R = seen - v.to(tl.float32)  # R = u[0] − v
-        store_tile(R_ptr, (slot + i) * H + h, r, at_v, C, V, R)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
@@ -286,7 +287,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    Inv_ptr, P_ptr, R_ptr, W_at_ptr, beta_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    P_ptr, U_ptr, W_at_ptr, beta_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -309,17 +310,15 @@ def read(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = beta[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β · (q W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    Inv_ptr, R_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, d_q_ptr,
-    position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -363,9 +362,7 @@ def pre(
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
 
     # s3
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t11 = dot_nt(t4, U, DOT)  # t₁₁ = t₄ Uᵀ
     t12 = t11 * t3  # t₁₂ = t₁₁ · t₃
     s3 = tl.sum(t12 * D_alpha, 0)  # s₃ = Σ_c t₁₂ · Dα
@@ -384,12 +381,12 @@ def pre(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_ptr, s1_ptr, s2_ptr, d_W_next_ptr, d_W_at_ptr, position_ptr,
-    cu_ptr, T, members,
+    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_ptr, s1_ptr, s2_ptr, d_W_next_ptr, t8_ptr, d_W_at_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W: from the last tile to the first."""
+    """d_W, t8: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -417,6 +414,9 @@ def seq(
         beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
         t9 = beta[:, None] * t8  # t₉ = β · t₈
         x12 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t9, DOT)
+
+        # t8
+        store_tile(t8_ptr, (slot + i) * H + h, r, at_v, C, V, t8)
         d_W = x12
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -424,7 +424,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    Inv_ptr, R_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s3_ptr, s4_ptr, d_eta_ptr, d_k_ptr,
+    U_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s3_ptr, s4_ptr, t8_ptr, d_eta_ptr, d_k_ptr,
     d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -451,59 +451,55 @@ def post(
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t5 = -d_W_at.to(tl.float32)  # t₅ = −d_W_at
     t6 = dot(k, t5, DOT)  # t₆ = k t₅
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-    t13 = tl.sum(t6 * U, 1)  # t₁₃ = Σ_v t₆ · U
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t13 = tl.sum(t6 * U.to(tl.float32), 1)  # t₁₃ = Σ_v t₆ · U
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t7 = sum_after(decay_alpha, r)  # t₇ = Σ_{l>t} log α
-    x12 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    t1 = tl.exp(x12)  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
-    P = G * t3  # P = G · t₃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t4 = -d_o.to(tl.float32)  # t₄ = −d_o
-    s2 = dot_tn(P, t4, DOT)  # s₂ = Pᵀ t₄
-    G_end = eta * tl.exp(t7)  # G[C] = η · exp(t₇)
-    t8 = dot_tn(Inv, G_end[:, None] * t6 + s2, DOT)  # t₈ = (I + L)⁻¹ᵀ (G[C] · t₆ + s₂)
+    t8 = load_tile(t8_ptr, index * H + h, r, at_v, C, V)
     t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
+    x14 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t1 = tl.exp(x14)  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    x29 = t13 * tl.exp(t7) + s3 + tl.sum(t15 * D_alpha_decayed, 0)
-    store_numbers(d_eta_ptr, at_row, row, here, x29)
+    x17 = t13 * tl.exp(t7) + s3 + tl.sum(t15 * D_alpha_decayed, 0)
+    store_numbers(d_eta_ptr, at_row, row, here, x17)
 
     # the gradient of k
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t9 = beta[:, None] * t8  # t₉ = β · t₈
+    t9 = beta[:, None] * t8.to(tl.float32)  # t₉ = β · t₈
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     t16 = t14 * G_decayed  # t₁₆ = t₁₄ · G[decayed]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = -d_o.to(tl.float32)  # t₄ = −d_o
     t11 = dot_nt(t4, U, DOT)  # t₁₁ = t₄ Uᵀ
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    G = eta[None, :] * D_alpha  # G = Dα · η
     t17 = t11 * G  # t₁₇ = t₁₁ · G
-    x37 = dot_tn(t17, q, DOT) + dot_nt(G_end[:, None] * U, t5, DOT) + dot_tn(t16, k, DOT)
-    d_k = dot_nt(t9, W, DOT) + dot(t16, k, DOT) + x37
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    G_end = eta * tl.exp(t7)  # G[C] = η · exp(t₇)
+    x32 = dot_tn(t17, q, DOT) + dot_nt(G_end[:, None] * U.to(tl.float32), t5, DOT) + dot_tn(t16, k, DOT)
+    d_k = dot_nt(t9, W, DOT) + dot(t16, k, DOT) + x32
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of log_alpha
-    x39 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
+    x34 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
     t12 = t11 * t3  # t₁₂ = t₁₁ · t₃
-    x42 = t1 * (tl.where(causal, eta[None, :] * t12, 0.0) + tl.where(strict, eta[None, :] * t15, 0.0))
-    x43 = tl.where(strict, tl.cumsum(x42, 0, reverse=True), 0.0)
+    x38 = t1 * (tl.where(causal, eta[None, :] * t12, 0.0) + tl.where(strict, eta[None, :] * t15, 0.0))
+    x39 = tl.where(strict, tl.cumsum(x38, 0, reverse=True), 0.0)
     s4 = load_row(s4_ptr, index * H + h, r, C)
     t10 = dot(k, W, DOT)  # t₁₀ = k W[0]
-    x46 = tl.cumsum(beta * (s4 + tl.sum(t8 * t10, 1)), 0, reverse=True)
-    x47 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x39 * beta_end + sum_before(t13 * G_end, r) + tl.sum(x43, 1) + x46)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x47)
+    x42 = tl.cumsum(beta * (s4 + tl.sum(t8.to(tl.float32) * t10, 1)), 0, reverse=True)
+    x43 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x34 * beta_end + sum_before(t13 * G_end, r) + tl.sum(x39, 1) + x42)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x43)
 
     # the gradient of v
-    d_v = -t8
+    d_v = -t8.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
@@ -555,7 +551,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -602,19 +599,19 @@ def forward_op(
     beta = sizes.per_slot("C", narrow=False)
     P = sizes.per_slot("CC", narrow=True)
     W_next = sizes.per_sequence("KV")
-    R = sizes.per_slot("CV", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, log_alpha, q, beta_end, G_end, Inv, beta, P,
     ))  # fmt: skip
     launch_main(sizes, (
-        G_end, Inv, W, beta, beta_end, k, v, W_next, R, W_at,
+        G_end, Inv, W, beta, beta_end, k, v, W_next, U, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        Inv, P, R, W_at, beta, q, o,
+        P, U, W_at, beta, q, o,
     ))  # fmt: skip
-    return o, W_next, beta_end, G_end, Inv, beta, R, W_at
+    return o, W_next, beta_end, G_end, Inv, beta, U, W_at
 
 
 @forward_op.register_fake
@@ -637,9 +634,9 @@ def _(
     G_end = sizes.per_slot("C", narrow=False)
     Inv = sizes.per_slot("CC", narrow=True)
     beta = sizes.per_slot("C", narrow=False)
-    R = sizes.per_slot("CV", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, beta_end, G_end, Inv, beta, R, W_at
+    return o, W_next, beta_end, G_end, Inv, beta, U, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -652,7 +649,7 @@ def backward_op(
     G_end: Tensor,
     Inv: Tensor,
     beta: Tensor,
-    R: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -661,26 +658,27 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": R.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     s1 = sizes.per_slot("KV", narrow=False)
     s2 = sizes.per_slot("CV", narrow=False)
     s3 = sizes.per_slot("C", narrow=False)
     s4 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
     d_W_next = sizes.per_sequence("KV")
+    t8 = sizes.per_slot("CV", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        Inv, R, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, d_q,
+        U, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
-        G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, d_W_at,
+        G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, t8, d_W_at,
     ))  # fmt: skip
     launch_post(sizes, (
-        Inv, R, W_at, d_W_at, d_o, eta, k, log_alpha, q, s3, s4, d_eta, d_k, d_log_alpha, d_v,
+        U, W_at, d_W_at, d_o, eta, k, log_alpha, q, s3, s4, t8, d_eta, d_k, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next
 
@@ -695,7 +693,7 @@ def _(
     G_end: Tensor,
     Inv: Tensor,
     beta: Tensor,
-    R: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -703,7 +701,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": R.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -715,16 +713,16 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, log_alpha, eta, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, beta_end, G_end, Inv, beta, R, W_at = output
+    _o, _W_next, beta_end, G_end, Inv, beta, U, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, R, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, log_alpha, eta, beta_end, G_end, Inv, beta, R, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    gradients_of = backward_op(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, R, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = gradients_of
     return (
         d_q,

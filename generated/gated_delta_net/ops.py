@@ -110,7 +110,8 @@ def choose(backend: str, q: Tensor) -> str:
     if chosen not in ("auto", "torch", "triton"):
         raise ValueError(f"backend: expected auto, torch or triton, got {chosen!r}")
     if chosen == "auto":
-        return "triton" if HAS_TRITON and isinstance(q, Tensor) and q.is_cuda and q.dtype != torch.float64 else "torch"
+        runs = HAS_TRITON and isinstance(q, Tensor) and q.is_cuda and q.dtype != torch.float64
+        return "triton" if runs else "torch"
     if chosen == "triton" and not HAS_TRITON:
         raise ValueError("backend: expected auto or torch, got 'triton': Triton is not installed")
     if chosen == "triton" and not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":

@@ -22,6 +22,7 @@ from torch import Tensor
 from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
+LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
@@ -216,11 +217,11 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    Inv_ptr, W_ptr, k_ptr, step_size_ptr, v_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
+    Inv_ptr, W_ptr, k_ptr, step_size_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W: one tile after another."""
+    """W, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -241,6 +242,7 @@ def main(
         R = seen - v.to(tl.float32)  # R = u[0] − v
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
         step_size = load_row(step_size_ptr, (slot + i) * H + h, r, C)
@@ -252,7 +254,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    Inv_ptr, W_at_ptr, k_ptr, q_ptr, step_size_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, k_ptr, q_ptr, step_size_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -277,19 +279,15 @@ def read(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     step_size = load_row(step_size_ptr, index * H + h, r, C)
     P = tl.where(causal, step_size[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η̃)
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    seen = dot(k, W, DOT)  # u[0] = k W[0]
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = seen - v.to(tl.float32)  # R = u[0] − v
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = dot(q, W, DOT) - dot(P, U, DOT)  # y = q W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    Inv_ptr, W_at_ptr, d_o_ptr, k_ptr, q_ptr, step_size_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, t1_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members,
+    U_ptr, W_at_ptr, d_o_ptr, k_ptr, q_ptr, step_size_ptr, s1_ptr, s2_ptr, s3_ptr, t1_ptr, d_q_ptr, position_ptr, cu_ptr, T,
+    members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -324,12 +322,7 @@ def pre(
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
 
     # s3
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    seen = dot(k, W, DOT)  # u[0] = k W[0]
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = seen - v.to(tl.float32)  # R = u[0] − v
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t7 = tl.where(causal, dot_nt(t3, U, DOT), 0.0)  # t₇ = causal(t₃ Uᵀ)
     s3 = tl.sum(t7 * t2, 0)  # s₃ = Σ_c t₇ · t₂
     store_row(s3_ptr, index * H + h, r, C, s3)
@@ -340,6 +333,7 @@ def pre(
 
     # the gradient of q
     t10 = step_size[None, :] * t7  # t₁₀ = t₇ · η̃
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_q = dot(t10, k, DOT) + dot_nt(d_o, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -386,8 +380,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    Inv_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, s3_ptr, t1_ptr, t6_ptr, v_ptr, d_eta_ptr, d_k_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, s3_ptr, t1_ptr, t6_ptr, d_eta_ptr, d_k_ptr, d_v_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -413,22 +407,18 @@ def post(
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t4 = -d_W_at.to(tl.float32)  # t₄ = −d_W_at
     t5 = dot(k, t4, DOT)  # t₅ = k t₄
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    seen = dot(k, W, DOT)  # u[0] = k W[0]
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = seen - v.to(tl.float32)  # R = u[0] − v
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
     t8 = tl.where(strict, -tl.where(strict, dot_nt(t6, U, DOT), 0.0), 0.0)  # t₈ = strictly_causal(−strictly_causal(t₆ Uᵀ))
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    x14 = s3 + tl.sum(t5 * U, 1) + tl.sum(t8 * kk, 0)
+    x9 = s3 + tl.sum(t5 * U.to(tl.float32), 1) + tl.sum(t8 * kk, 0)
     eta = load_numbers(eta_ptr, at_row, row, here)
     t1 = load_row(t1_ptr, index * H + h, r, C)
-    x17 = x14 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
-    store_numbers(d_eta_ptr, at_row, row, here, x17)
+    x12 = x9 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
+    store_numbers(d_eta_ptr, at_row, row, here, x12)
 
     # the gradient of k
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     step_size = eta / (eta * t1 + 1)  # η̃ = η / (η · t₁ + 1)
     t9 = step_size[None, :] * t8  # t₉ = t₈ · η̃
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
@@ -436,14 +426,15 @@ def post(
     t7 = tl.where(causal, dot_nt(t3, U, DOT), 0.0)  # t₇ = causal(t₃ Uᵀ)
     t10 = step_size[None, :] * t7  # t₁₀ = t₇ · η̃
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x25 = dot_tn(t10, q, DOT) + dot_nt(step_size[:, None] * U, t4, DOT) + dot_tn(t9, k, DOT)
-    x26 = (
-        2 * (-x14 * (eta * eta) / square(eta * t1 + 1))[:, None] * k.to(tl.float32)
-        + dot_nt(t6, W, DOT)
-        + dot(t9, k, DOT)
-        + x25
-    )  # fmt: skip
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x26)
+    x21 = dot_nt(step_size[:, None] * U.to(tl.float32), t4, DOT)
+    x22 = dot_nt(t6, W, DOT)
+    x23 = dot(t9, k, DOT)
+    x24 = -x9 * (eta * eta) / square(eta * t1 + 1)
+    x25 = dot_tn(t10, q, DOT)
+    x26 = dot_tn(t9, k, DOT)
+    x27 = x25 + x21 + x26
+    x28 = 2 * x24[:, None] * k.to(tl.float32) + x22 + x23 + x27
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x28)
 
     # the gradient of v
     d_v = -t6.to(tl.float32)
@@ -498,7 +489,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -535,24 +527,25 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     step_size = sizes.per_slot("C", narrow=False)
     Inv = sizes.per_slot("CC", narrow=True)
     W_next = sizes.per_sequence("KV")
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, step_size, Inv,
     ))  # fmt: skip
     launch_main(sizes, (
-        Inv, W, k, step_size, v, W_next, W_at,
+        Inv, W, k, step_size, v, W_next, U, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        Inv, W_at, k, q, step_size, v, o,
+        U, W_at, k, q, step_size, o,
     ))  # fmt: skip
-    return o, W_next, step_size, Inv, W_at
+    return o, W_next, step_size, Inv, U, W_at
 
 
 @forward_op.register_fake
@@ -566,24 +559,25 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     step_size = sizes.per_slot("C", narrow=False)
     Inv = sizes.per_slot("CC", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, step_size, Inv, W_at
+    return o, W_next, step_size, Inv, U, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
 def backward_op(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     eta: Tensor,
     step_size: Tensor,
     Inv: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -592,7 +586,7 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     s1 = sizes.per_slot("KV", narrow=False)
     s2 = sizes.per_slot("CV", narrow=False)
     s3 = sizes.per_slot("C", narrow=False)
@@ -605,13 +599,13 @@ def backward_op(
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        Inv, W_at, d_o, k, q, step_size, v, s1, s2, s3, t1, d_q,
+        U, W_at, d_o, k, q, step_size, s1, s2, s3, t1, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
         Inv, d_W, k, s1, s2, step_size, d_W_next, t6, d_W_at,
     ))  # fmt: skip
     launch_post(sizes, (
-        Inv, W_at, d_W_at, d_o, eta, k, q, s3, t1, t6, v, d_eta, d_k, d_v,
+        U, W_at, d_W_at, d_o, eta, k, q, s3, t1, t6, d_eta, d_k, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_W_next
 
@@ -620,10 +614,10 @@ def backward_op(
 def _(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     eta: Tensor,
     step_size: Tensor,
     Inv: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -631,7 +625,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -641,17 +635,17 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, eta, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, step_size, Inv, W_at = output
+    q, k, _v, eta, _W, position, cu_seqlens, grid, _save = inputs
+    _o, _W_next, step_size, Inv, U, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, eta, step_size, Inv, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, eta, step_size, Inv, U, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, eta, step_size, Inv, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, eta, step_size, Inv, U, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    gradients_of = backward_op(q, k, v, eta, step_size, Inv, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, eta, step_size, Inv, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_W_next = gradients_of
     return (
         d_q,

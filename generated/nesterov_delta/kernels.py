@@ -22,6 +22,7 @@ from torch import Tensor
 from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
+LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W", "W_momentum")
 OPTIONS = {
@@ -278,12 +279,12 @@ def prep(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
     G_end_ptr, Inv_ptr, W_ptr, W_momentum_ptr, beta_ptr, beta_end_ptr, k_ptr, m_end_ptr, n_end_ptr, reach_decayed_ptr,
-    reach_end_ptr, v_ptr, W_next_ptr, W_momentum_next_ptr, R_ptr, W_at_ptr, W_momentum_at_ptr, position_ptr, cu_ptr, T,
+    reach_end_ptr, v_ptr, W_next_ptr, W_momentum_next_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, position_ptr, cu_ptr, T,
     members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W, W_momentum, R: one tile after another."""
+    """W, W_momentum, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -306,9 +307,9 @@ def main(
         seen = beta[:, None] * dot(k, W, DOT) + reach_decayed[:, None] * dot(k, W_momentum, DOT)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         R = seen - v.to(tl.float32)  # R = u[0] − v
-        store_tile(R_ptr, (slot + i) * H + h, r, at_v, C, V, R)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
@@ -327,7 +328,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    Inv_ptr, P_ptr, R_ptr, W_at_ptr, W_momentum_at_ptr, beta_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    P_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, beta_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -352,17 +353,15 @@ def read(
     reach = load_row(reach_ptr, index * H + h, r, C)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = beta[:, None] * dot(q, W, DOT) + reach[:, None] * dot(q, W_momentum, DOT) - dot(P, U, DOT)
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    Inv_ptr, R_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
-    s1_ptr, s2_ptr, s3_ptr, s4_ptr, t16_ptr, t34_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, s2_ptr,
+    s3_ptr, s4_ptr, t16_ptr, t34_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -420,9 +419,7 @@ def pre(
     store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
 
     # s4
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t23 = dot_nt(t10, U, DOT)  # t₂₃ = t₁₀ Uᵀ
     t24 = t23 * t9  # t₂₄ = t₂₃ · t₉
     s4 = tl.sum(t24 * t8, 0)  # s₄ = Σ_c t₂₄ · t₈
@@ -449,19 +446,19 @@ def pre(
 
     # the gradient of q
     t30 = t23 * G  # t₃₀ = t₂₃ · G
-    x42 = dot(t30, k, DOT) + dot_nt(t19, W_momentum, DOT) + dot_nt(t4, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x42)
+    x40 = dot(t30, k, DOT) + dot_nt(t19, W_momentum, DOT) + dot_nt(t4, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x40)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, d_W_momentum_ptr, k_ptr, m_end_ptr, n_end_ptr, reach_decayed_ptr,
-    reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, d_W_next_ptr, d_W_momentum_next_ptr, d_W_at_ptr, d_W_momentum_at_ptr,
+    reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, d_W_next_ptr, d_W_momentum_next_ptr, t17_ptr, d_W_at_ptr, d_W_momentum_at_ptr,
     position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, d_W_momentum: from the last tile to the first."""
+    """d_W, d_W_momentum, t17: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -503,6 +500,9 @@ def seq(
         reach_decayed = load_row(reach_decayed_ptr, (slot + i) * H + h, r, C)
         t20 = reach_decayed[:, None] * t17  # t₂₀ = f[decayed] · t₁₇
         x23 = m_end * d_W_momentum + reach_end * d_W + s3.to(tl.float32) + dot_tn(k, t20, DOT)
+
+        # t17
+        store_tile(t17_ptr, (slot + i) * H + h, r, at_v, C, V, t17)
         d_W = x17
         d_W_momentum = x23
 
@@ -512,8 +512,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    Inv_ptr, R_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_decayed_ptr, s4_ptr, s5_ptr, s6_ptr, t16_ptr, t34_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr,
+    q_ptr, reach_decayed_ptr, s4_ptr, s5_ptr, s6_ptr, t16_ptr, t17_ptr, t34_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr,
     d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -540,70 +540,65 @@ def post(
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     t11 = -d_W_momentum_at.to(tl.float32)  # t₁₁ = −d_W_momentum_at
     t12 = dot(k, t11, DOT)  # t₁₂ = k t₁₁
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-    t25 = tl.sum(t12 * U, 1)  # t₂₅ = Σ_v t₁₂ · U
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t25 = tl.sum(t12 * U.to(tl.float32), 1)  # t₂₅ = Σ_v t₁₂ · U
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t13 = sum_after(decay_mu, r)  # t₁₃ = Σ_{l>t} log μ
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t14 = -d_W_at.to(tl.float32)  # t₁₄ = −d_W_at
     t15 = dot(k, t14, DOT)  # t₁₅ = k t₁₄
-    t26 = tl.sum(t15 * U, 1)  # t₂₆ = Σ_v t₁₅ · U
+    t26 = tl.sum(t15 * U.to(tl.float32), 1)  # t₂₆ = Σ_v t₁₅ · U
     t16 = load_row(t16_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    x19 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    t1 = tl.exp(x19)  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    valid = tl.where(here, 1.0, 0.0)
-    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    x24 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-    t5 = tl.exp(x24)  # t₅ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
-    t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * t8  # G = t₈ · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    P = G * t9  # P = G · t₉
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t10 = -d_o.to(tl.float32)  # t₁₀ = −d_o
-    s2 = dot_tn(P, t10, DOT)  # s₂ = Pᵀ t₁₀
-    n_end = eta * tl.exp(t13)  # n[C] = η · exp(t₁₃)
-    G_end = t16 * eta  # G[C] = t₁₆ · η
-    t17 = dot_tn(Inv, n_end[:, None] * t12 + G_end[:, None] * t15 + s2, DOT)  # t₁₇ = (I + L)⁻¹ᵀ (n[C] · t₁₂ + G[C] · t₁₅ + s₂)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     t27 = -tl.where(strict, dot_nt(t17, U, DOT), 0.0)  # t₂₇ = −strictly_causal(t₁₇ Uᵀ)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t28 = t27 * kk  # t₂₈ = t₂₇ · K Kᵀ
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x21 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t1 = tl.exp(x21)  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
+    valid = tl.where(here, 1.0, 0.0)
     t3 = valid[None, :] * D_alpha_decayed  # t₃ = Dα[decayed] · valid
+    x26 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t5 = tl.exp(x26)  # t₅ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
     t6 = exact_dot(t3, D_mu, DOT)  # t₆ = t₃ Dμ
-    x45 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-    t7 = tl.exp(x45)  # t₇ = exp(Σ_{j<l≤t} log μ)
+    x30 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t7 = tl.exp(x30)  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu_decayed = tl.where(strict, t7, 0.0)  # Dμ[decayed] = strictly_causal(t₇)
-    x48 = t25 * tl.exp(t13) + t26 * t16 + s4 + tl.sum(t28 * (t6 + D_mu_decayed), 0)
-    store_numbers(d_eta_ptr, at_row, row, here, x48)
+    x33 = t25 * tl.exp(t13) + t26 * t16 + s4 + tl.sum(t28 * (t6 + D_mu_decayed), 0)
+    store_numbers(d_eta_ptr, at_row, row, here, x33)
 
     # the gradient of k
     reach_decayed = load_row(reach_decayed_ptr, index * H + h, r, C)
-    t20 = reach_decayed[:, None] * t17  # t₂₀ = f[decayed] · t₁₇
+    t20 = reach_decayed[:, None] * t17.to(tl.float32)  # t₂₀ = f[decayed] · t₁₇
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t18 = beta[:, None] * t17  # t₁₈ = β · t₁₇
+    t18 = beta[:, None] * t17.to(tl.float32)  # t₁₈ = β · t₁₇
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     G_decayed = eta[None, :] * (t6 + D_mu_decayed)  # G[decayed] = (t₆ + Dμ[decayed]) · η
     t29 = t27 * G_decayed  # t₂₉ = t₂₇ · G[decayed]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t10 = -d_o.to(tl.float32)  # t₁₀ = −d_o
     t23 = dot_nt(t10, U, DOT)  # t₂₃ = t₁₀ Uᵀ
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
+    G = eta[None, :] * t8  # G = t₈ · η
     t30 = t23 * G  # t₃₀ = t₂₃ · G
-    x59 = (
-        dot_tn(t30, q, DOT)
-        + dot_nt(n_end[:, None] * U, t11, DOT)
-        + dot_nt(G_end[:, None] * U, t14, DOT)
-        + dot_tn(t29, k, DOT)
-    )  # fmt: skip
-    x60 = dot_nt(t20, W_momentum, DOT) + dot_nt(t18, W, DOT) + dot(t29, k, DOT) + x59
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    n_end = eta * tl.exp(t13)  # n[C] = η · exp(t₁₃)
+    G_end = t16 * eta  # G[C] = t₁₆ · η
+    x54 = dot_tn(t30, q, DOT)
+    x55 = n_end[:, None] * U.to(tl.float32)
+    x56 = dot_nt(x55, t11, DOT)
+    x57 = G_end[:, None] * U.to(tl.float32)
+    x58 = dot_nt(x57, t14, DOT)
+    x59 = dot_tn(t29, k, DOT)
+    x60 = dot_nt(t20, W_momentum, DOT) + dot_nt(t18, W, DOT) + dot(t29, k, DOT) + (x54 + x56 + x58 + x59)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x60)
 
     # the gradient of log_alpha
@@ -615,43 +610,44 @@ def post(
     x66 = sum_before(D_end * (t32 * m + tl.sum(t31[None, :] * D_mu, 1)), r)
     x67 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     t24 = t23 * t9  # t₂₄ = t₂₃ · t₉
     t33 = eta[None, :] * t24  # t₃₃ = t₂₄ · η
     t34 = load_row(t34_ptr, index * H + h, r, C)
-    x72 = valid[None, :] * (t34[:, None] * m[None, :] + dot_nt(t33, D_mu, DOT))
+    x73 = valid[None, :] * (t34[:, None] * m[None, :] + dot_nt(t33, D_mu, DOT))
     t22 = dot(k, W_momentum, DOT)  # t₂₂ = k S[0]
-    t35 = tl.sum(t17 * t22, 1)  # t₃₅ = Σ_v t₁₇ · t₂₂
+    t35 = tl.sum(t17.to(tl.float32) * t22, 1)  # t₃₅ = Σ_v t₁₇ · t₂₂
     t36 = eta[None, :] * t28  # t₃₆ = t₂₈ · η
-    x76 = valid[None, :] * (t35[:, None] * m[None, :] + dot_nt(t36, D_mu, DOT))
-    x77 = t1 * (tl.where(causal, x72, 0.0) + tl.where(strict, x76, 0.0))
-    x78 = tl.where(strict, tl.cumsum(x77, 0, reverse=True), 0.0)
+    x77 = valid[None, :] * (t35[:, None] * m[None, :] + dot_nt(t36, D_mu, DOT))
+    x78 = t1 * (tl.where(causal, x73, 0.0) + tl.where(strict, x77, 0.0))
+    x79 = tl.where(strict, tl.cumsum(x78, 0, reverse=True), 0.0)
     s5 = load_row(s5_ptr, index * H + h, r, C)
     t21 = dot(k, W, DOT)  # t₂₁ = k W[0]
-    x81 = tl.cumsum(beta * (s5 + tl.sum(t17 * t21, 1)), 0, reverse=True)
-    x82 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x67 * beta_end + x66 + tl.sum(x78, 1) + x81)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x82)
+    x82 = tl.cumsum(beta * (s5 + tl.sum(t17.to(tl.float32) * t21, 1)), 0, reverse=True)
+    x83 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x67 * beta_end + x66 + tl.sum(x79, 1) + x82)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x83)
 
     # the gradient of log_mu
-    x83 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
+    x84 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x85 = tl.cumsum(tl.where(strict, t36, 0.0) * t7, 0, reverse=True)
-    x86 = t31[None, :] * D_end[:, None] + dot_tn(t2, t33, DOT) + dot_tn(t3, t36, DOT)
-    x87 = tl.cumsum(tl.where(causal, x86, 0.0) * t5, 0, reverse=True)
+    x86 = tl.cumsum(tl.where(strict, t36, 0.0) * t7, 0, reverse=True)
+    x87 = t31[None, :] * D_end[:, None] + dot_tn(t2, t33, DOT) + dot_tn(t3, t36, DOT)
+    x88 = tl.cumsum(tl.where(causal, x87, 0.0) * t5, 0, reverse=True)
     s6 = load_row(s6_ptr, index * H + h, r, C)
-    x89 = m * (t35 + (t32 * D_end + s6 + tl.sum(t35[:, None] * t3, 0)))
-    x90 = sum_before(t25 * n_end, r)
-    x91 = tl.sum(x83, 0)
-    x92 = tl.sum(x91, 0)
-    x93 = tl.where(strict, x85, 0.0)
-    x94 = tl.sum(x93, 1)
-    x95 = tl.where(strict, x87, 0.0)
-    x96 = tl.sum(x95, 1)
-    x97 = tl.cumsum(x89, 0, reverse=True)
-    x98 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x92 * m_end + x90 + x94 + x96 + x97)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x98)
+    x90 = m * (t35 + (t32 * D_end + s6 + tl.sum(t35[:, None] * t3, 0)))
+    x91 = sum_before(t25 * n_end, r)
+    x92 = tl.sum(x84, 0)
+    x93 = tl.sum(x92, 0)
+    x94 = tl.where(strict, x86, 0.0)
+    x95 = tl.sum(x94, 1)
+    x96 = tl.where(strict, x88, 0.0)
+    x97 = tl.sum(x96, 1)
+    x98 = tl.cumsum(x90, 0, reverse=True)
+    x99 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x93 * m_end + x91 + x95 + x97 + x98)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x99)
 
     # the gradient of v
-    d_v = -t17
+    d_v = -t17.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
@@ -703,7 +699,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -758,7 +755,7 @@ def forward_op(
     P = sizes.per_slot("CC", narrow=True)
     W_next = sizes.per_sequence("KV")
     W_momentum_next = sizes.per_sequence("KV")
-    R = sizes.per_slot("CV", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
@@ -766,13 +763,13 @@ def forward_op(
         eta, k, log_alpha, log_mu, q, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, P,
     ))  # fmt: skip
     launch_main(sizes, (
-        G_end, Inv, W, W_momentum, beta, beta_end, k, m_end, n_end, reach_decayed, reach_end, v, W_next, W_momentum_next, R,
+        G_end, Inv, W, W_momentum, beta, beta_end, k, m_end, n_end, reach_decayed, reach_end, v, W_next, W_momentum_next, U,
         W_at, W_momentum_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        Inv, P, R, W_at, W_momentum_at, beta, q, reach, o,
+        P, U, W_at, W_momentum_at, beta, q, reach, o,
     ))  # fmt: skip
-    return o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, R, W_at, W_momentum_at
+    return o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, U, W_at, W_momentum_at
 
 
 @forward_op.register_fake
@@ -803,10 +800,10 @@ def _(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
-    R = sizes.per_slot("CV", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, R, W_at, W_momentum_at
+    return o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, U, W_at, W_momentum_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -825,7 +822,7 @@ def backward_op(
     m_end: Tensor,
     n_end: Tensor,
     reach: Tensor,
-    R: Tensor,
+    U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
     d_o: Tensor,
@@ -836,7 +833,7 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": R.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     s1 = sizes.per_slot("KV", narrow=False)
     s2 = sizes.per_slot("CV", narrow=False)
     s3 = sizes.per_slot("KV", narrow=False)
@@ -848,6 +845,7 @@ def backward_op(
     d_q = sizes.rows("K")
     d_W_next = sizes.per_sequence("KV")
     d_W_momentum_next = sizes.per_sequence("KV")
+    t17 = sizes.per_slot("CV", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
     d_W_momentum_at = sizes.per_slot("KV", narrow=True)
     d_eta = sizes.rows("", eta.dtype)
@@ -856,14 +854,14 @@ def backward_op(
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        Inv, R, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s1, s2, s3, s4, t16, t34, s5, s6, d_q,
+        U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s1, s2, s3, s4, t16, t34, s5, s6, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
         G_end, Inv, beta, beta_end, d_W, d_W_momentum, k, m_end, n_end, reach_decayed, reach_end, s1, s2, s3, d_W_next,
-        d_W_momentum_next, d_W_at, d_W_momentum_at,
+        d_W_momentum_next, t17, d_W_at, d_W_momentum_at,
     ))  # fmt: skip
     launch_post(sizes, (
-        Inv, R, W_at, W_momentum_at, d_W_at, d_W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach_decayed, s4, s5, s6, t16,
+        U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach_decayed, s4, s5, s6, t16, t17,
         t34, d_eta, d_k, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next
@@ -885,7 +883,7 @@ def _(
     m_end: Tensor,
     n_end: Tensor,
     reach: Tensor,
-    R: Tensor,
+    U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
     d_o: Tensor,
@@ -895,7 +893,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": R.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -910,12 +908,12 @@ def _(
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, log_alpha, eta, log_mu, _W, _W_momentum, position, cu_seqlens, grid, _save = inputs
     (
-        _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, R, W_at,
+        _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, U, W_at,
         W_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, R, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, U, W_at,
         W_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
@@ -923,12 +921,12 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, R, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, U, W_at,
         W_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W, d_W_momentum = (x.contiguous() for x in gradients[:3])
     gradients_of = backward_op(
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, R, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed, m_end, n_end, reach, U, W_at,
         W_momentum_at, d_o, d_W, d_W_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next = gradients_of

@@ -22,6 +22,7 @@ from torch import Tensor
 from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
+LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W", "preconditioner")
 OPTIONS = {
@@ -201,11 +202,11 @@ def sum_before(x, r):
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
     eta_ptr, eta_d_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, beta_end_ptr, beta_d_ptr, s1_ptr, G_end_ptr, G_decayed_ptr,
-    beta_ptr, s2_ptr, s3_ptr, position_ptr, cu_ptr, T, members,
+    beta_ptr, s2_ptr, s3_ptr, G_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3: every tile on its own."""
+    """beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3, G: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -264,6 +265,11 @@ def prep(
     # s3
     s3 = tl.sum(tl.exp(sum_after(decay_alpha_d, r))[:, None] * x10, 0)  # s₃ = Σ_j exp(Σ_{l>t} log α_d) · (η_d · k²)
     store_row(s3_ptr, index * H + h, at_k, K, s3)
+
+    # G
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -326,7 +332,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    U_ptr, W_at_ptr, eta_ptr, log_alpha_ptr, q_ptr, written_key_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    G_ptr, U_ptr, W_at_ptr, beta_ptr, q_ptr, written_key_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -340,25 +346,17 @@ def read(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
 
     # o
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = load_row(beta_ptr, index * H + h, r, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x5 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    t1 = tl.exp(x5)  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
-    P = G * dot_nt(q, written_key, DOT)  # P = G · (q m(D) · kᵀ)
+    P = G.to(tl.float32) * dot_nt(q, written_key, DOT)  # P = G · (q m(D) · kᵀ)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = beta[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β · (q W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -453,12 +451,12 @@ def pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_decayed_ptr, G_end_ptr, Inv_ptr, U_ptr, beta_ptr, beta_d_ptr, beta_end_ptr, d_W_ptr, d_preconditioner_ptr, gain_ptr,
-    k_ptr, preconditioner_at_ptr, s1_ptr, s2_ptr, s4_ptr, s5_ptr, s6_ptr, d_W_next_ptr, d_preconditioner_next_ptr, t20_ptr,
-    d_W_at_ptr, d_preconditioner_at_ptr, position_ptr, cu_ptr, T, members,
+    k_ptr, preconditioner_at_ptr, s1_ptr, s2_ptr, s4_ptr, s5_ptr, s6_ptr, d_W_next_ptr, d_preconditioner_next_ptr, t9_ptr,
+    t20_ptr, d_W_at_ptr, d_preconditioner_at_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, d_preconditioner, t20: from the last tile to the first."""
+    """d_W, d_preconditioner, t9, t20: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -512,6 +510,9 @@ def seq(
         )  # fmt: skip
         x28 = s2 * d_preconditioner + tl.sum(beta_d[:, None] * t20, 0)
 
+        # t9
+        store_tile(t9_ptr, (slot + i) * H + h, r, at_v, C, V, t9)
+
         # t20
         store_tile(t20_ptr, (slot + i) * H + h, r, at_k, C, K, t20)
         d_W = x15
@@ -523,8 +524,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    Inv_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, d_preconditioner_at_ptr, eta_ptr, eta_d_ptr, gain_ptr, k_ptr, log_alpha_ptr,
-    log_alpha_d_ptr, preconditioner_at_ptr, q_ptr, s7_ptr, s8_ptr, t20_ptr, v_ptr, d_eta_ptr, d_eta_d_ptr, d_k_ptr,
+    U_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, d_preconditioner_at_ptr, eta_ptr, eta_d_ptr, gain_ptr, k_ptr, log_alpha_ptr,
+    log_alpha_d_ptr, preconditioner_at_ptr, q_ptr, s7_ptr, s8_ptr, t20_ptr, t9_ptr, d_eta_ptr, d_eta_d_ptr, d_k_ptr,
     d_log_alpha_ptr, d_log_alpha_d_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -553,94 +554,88 @@ def post(
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t6 = -d_W_at.to(tl.float32)  # t₆ = −d_W_at
     t7 = dot(written_key, t6, DOT)  # t₇ = m(D) · k t₆
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t14 = tl.sum(t7 * U.to(tl.float32), 1)  # t₁₄ = Σ_v t₇ · U
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t11 = dot(k, W, DOT)  # t₁₁ = k W[0]
-    seen = beta[:, None] * t11  # u[0] = β · t₁₁
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = seen - v.to(tl.float32)  # R = u[0] − v
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-    t14 = tl.sum(t7 * U, 1)  # t₁₄ = Σ_v t₇ · U
     t8 = sum_after(decay_alpha, r)  # t₈ = Σ_{l>t} log α
-    x19 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    t1 = tl.exp(x19)  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
-    P = G * t4  # P = G · t₄
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t5 = -d_o.to(tl.float32)  # t₅ = −d_o
-    s5 = dot_tn(P, t5, DOT)  # s₅ = Pᵀ t₅
-    G_end = eta * tl.exp(t8)  # G[C] = η · exp(t₈)
-    t9 = dot_tn(Inv, G_end[:, None] * t7 + s5, DOT)  # t₉ = (I + L)⁻¹ᵀ (G[C] · t₇ + s₅)
+    t9 = load_tile(t9_ptr, index * H + h, r, at_v, C, V)
     t15 = -tl.where(strict, dot_nt(t9, U, DOT), 0.0)  # t₁₅ = −strictly_causal(t₉ Uᵀ)
     kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
     t16 = t15 * kk  # t₁₆ = t₁₅ · K Kᵀ
+    x16 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t1 = tl.exp(x16)  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    x36 = t14 * tl.exp(t8) + s7 + tl.sum(t16 * D_alpha_decayed, 0)
-    store_numbers(d_eta_ptr, at_row, row, here, x36)
+    x19 = t14 * tl.exp(t8) + s7 + tl.sum(t16 * D_alpha_decayed, 0)
+    store_numbers(d_eta_ptr, at_row, row, here, x19)
 
     # the gradient of eta_d
     d_preconditioner_at = load_row(d_preconditioner_at_ptr, index * H + h, at_k, K)
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
     t17 = tl.exp(sum_after(decay_alpha_d, r))  # t₁₇ = exp(Σ_{l>t} log α_d)
-    x41 = tl.cumsum(tl.where(strict, decay_alpha_d[:, None], 0.0), 0)
-    t3 = tl.exp(x41)  # t₃ = exp(Σ_{j<l≤t} log α_d)
+    x24 = tl.cumsum(tl.where(strict, decay_alpha_d[:, None], 0.0), 0)
+    t3 = tl.exp(x24)  # t₃ = exp(Σ_{j<l≤t} log α_d)
     D_alpha_d = tl.where(causal, t3, 0.0)  # Dα_d = causal(t₃)
     t20 = load_tile(t20_ptr, index * H + h, r, at_k, C, K)
-    x45 = d_preconditioner_at[None, :] * t17[:, None] + dot_tn(D_alpha_d, t20, DOT)
-    d_eta_d = tl.sum(x45 * square(k.to(tl.float32)), 1)
+    x28 = d_preconditioner_at[None, :] * t17[:, None] + dot_tn(D_alpha_d, t20, DOT)
+    d_eta_d = tl.sum(x28 * square(k.to(tl.float32)), 1)
     store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
 
     # the gradient of k
-    t10 = beta[:, None] * t9  # t₁₀ = β · t₉
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t10 = beta[:, None] * t9.to(tl.float32)  # t₁₀ = β · t₉
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     t19 = t15 * G_decayed  # t₁₉ = t₁₅ · G[decayed]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t5 = -d_o.to(tl.float32)  # t₅ = −d_o
     t12 = dot_nt(t5, U, DOT)  # t₁₂ = t₅ Uᵀ
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    G = eta[None, :] * D_alpha  # G = Dα · η
     t18 = t12 * G  # t₁₈ = t₁₂ · G
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s6 = dot_tn(t18, q, DOT)  # s₆ = t₁₈ᵀ q
-    x53 = s6 + dot_nt(G_end[:, None] * U, t6, DOT) + dot_tn(t19, k, DOT)
+    G_end = eta * tl.exp(t8)  # G[C] = η · exp(t₈)
+    x45 = s6 + dot_nt(G_end[:, None] * U.to(tl.float32), t6, DOT) + dot_tn(t19, k, DOT)
     eta_d = load_numbers(eta_d_ptr, at_row, row, here)
-    x55 = dot_nt(t10, W, DOT)
-    x56 = dot(t19, written_key, DOT)
-    x57 = 2 * eta_d[:, None] * x45 * k.to(tl.float32) + x53 * gain.to(tl.float32) + x55 + x56
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x57)
+    x47 = dot_nt(t10, W, DOT)
+    x48 = dot(t19, written_key, DOT)
+    x49 = 2 * eta_d[:, None] * x28 * k.to(tl.float32) + x45 * gain.to(tl.float32) + x47 + x48
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x49)
 
     # the gradient of log_alpha
-    x58 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
+    x50 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
     t13 = t12 * t4  # t₁₃ = t₁₂ · t₄
-    x61 = t1 * (tl.where(causal, eta[None, :] * t13, 0.0) + tl.where(strict, eta[None, :] * t16, 0.0))
-    x62 = tl.where(strict, tl.cumsum(x61, 0, reverse=True), 0.0)
+    x54 = t1 * (tl.where(causal, eta[None, :] * t13, 0.0) + tl.where(strict, eta[None, :] * t16, 0.0))
+    x55 = tl.where(strict, tl.cumsum(x54, 0, reverse=True), 0.0)
     s8 = load_row(s8_ptr, index * H + h, r, C)
-    x64 = tl.cumsum(beta * (s8 + tl.sum(t9 * t11, 1)), 0, reverse=True)
-    x65 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x58 * beta_end + sum_before(t14 * G_end, r) + tl.sum(x62, 1) + x64)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x65)
+    t11 = dot(k, W, DOT)  # t₁₁ = k W[0]
+    x58 = tl.cumsum(beta * (s8 + tl.sum(t9.to(tl.float32) * t11, 1)), 0, reverse=True)
+    x59 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x50 * beta_end + sum_before(t14 * G_end, r) + tl.sum(x55, 1) + x58)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x59)
 
     # the gradient of log_alpha_d
-    x66 = eta_d[:, None] * square(k.to(tl.float32))
-    x67 = sum_before(tl.sum(d_preconditioner_at[None, :] * x66, 1) * t17, r)
+    x60 = eta_d[:, None] * square(k.to(tl.float32))
+    x61 = sum_before(tl.sum(d_preconditioner_at[None, :] * x60, 1) * t17, r)
     preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
     s2 = tl.exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
-    x70 = tl.cumsum(tl.where(causal, dot_nt(t20, x66, DOT), 0.0) * t3, 0, reverse=True)
-    x71 = tl.sum(preconditioner[None, :] * t20.to(tl.float32), 1)
+    x64 = tl.cumsum(tl.where(causal, dot_nt(t20, x60, DOT), 0.0) * t3, 0, reverse=True)
+    x65 = tl.sum(preconditioner[None, :] * t20.to(tl.float32), 1)
     beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
-    x73 = d_preconditioner_at * preconditioner
-    x74 = tl.sum(x73, 0)
-    x75 = tl.where(strict, x70, 0.0)
-    x76 = tl.sum(x75, 1)
-    x77 = tl.cumsum(x71 * beta_d, 0, reverse=True)
-    x78 = (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (x74 * s2 + x67 + x76 + x77)
-    store_numbers(d_log_alpha_d_ptr, at_row, row, here, x78)
+    x67 = d_preconditioner_at * preconditioner
+    x68 = tl.sum(x67, 0)
+    x69 = tl.where(strict, x64, 0.0)
+    x70 = tl.sum(x69, 1)
+    x71 = tl.cumsum(x65 * beta_d, 0, reverse=True)
+    x72 = (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (x68 * s2 + x61 + x70 + x71)
+    store_numbers(d_log_alpha_d_ptr, at_row, row, here, x72)
 
     # the gradient of v
-    d_v = -t9
+    d_v = -t9.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
@@ -692,7 +687,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -744,22 +740,23 @@ def forward_op(
     beta = sizes.per_slot("C", narrow=False)
     s2 = sizes.per_slot("", narrow=False)
     s3 = sizes.per_slot("K", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     W_next = sizes.per_sequence("KV")
     preconditioner_next = sizes.per_sequence("K")
     written_key = sizes.per_slot("CK", narrow=True)
-    U = sizes.per_slot("CV", narrow=False)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     preconditioner_at = sizes.per_slot("K", narrow=True)
     o = sizes.rows("V")
     launch_prep(sizes, (
-        eta, eta_d, k, log_alpha, log_alpha_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3,
+        eta, eta_d, k, log_alpha, log_alpha_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3, G,
     ))  # fmt: skip
     launch_main(sizes, (
         G_decayed, G_end, W, beta, beta_d, beta_end, k, preconditioner, s1, s2, s3, v, W_next, preconditioner_next, written_key,
         U, W_at, preconditioner_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        U, W_at, eta, log_alpha, q, written_key, o,
+        G, U, W_at, beta, q, written_key, o,
     ))  # fmt: skip
     return o, W_next, preconditioner_next, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at
 
@@ -791,7 +788,7 @@ def _(
     G_decayed = sizes.per_slot("CC", narrow=False)
     beta = sizes.per_slot("C", narrow=False)
     s2 = sizes.per_slot("", narrow=False)
-    U = sizes.per_slot("CV", narrow=False)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     preconditioner_at = sizes.per_slot("K", narrow=True)
     return o, W_next, preconditioner_next, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at
@@ -801,7 +798,6 @@ def _(
 def backward_op(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
     log_alpha_d: Tensor,
@@ -824,7 +820,7 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     s4 = sizes.per_slot("KV", narrow=False)
     gain = sizes.per_slot("CK", narrow=False)
     Inv = sizes.per_slot("CC", narrow=True)
@@ -835,6 +831,7 @@ def backward_op(
     d_q = sizes.rows("K")
     d_W_next = sizes.per_sequence("KV")
     d_preconditioner_next = sizes.per_sequence("K")
+    t9 = sizes.per_slot("CV", narrow=True)
     t20 = sizes.per_slot("CK", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
     d_preconditioner_at = sizes.per_slot("K", narrow=True)
@@ -849,11 +846,11 @@ def backward_op(
     ))  # fmt: skip
     launch_seq(sizes, (
         G_decayed, G_end, Inv, U, beta, beta_d, beta_end, d_W, d_preconditioner, gain, k, preconditioner_at, s1, s2, s4, s5, s6,
-        d_W_next, d_preconditioner_next, t20, d_W_at, d_preconditioner_at,
+        d_W_next, d_preconditioner_next, t9, t20, d_W_at, d_preconditioner_at,
     ))  # fmt: skip
     launch_post(sizes, (
-        Inv, W_at, d_W_at, d_o, d_preconditioner_at, eta, eta_d, gain, k, log_alpha, log_alpha_d, preconditioner_at, q, s7, s8,
-        t20, v, d_eta, d_eta_d, d_k, d_log_alpha, d_log_alpha_d, d_v,
+        U, W_at, d_W_at, d_o, d_preconditioner_at, eta, eta_d, gain, k, log_alpha, log_alpha_d, preconditioner_at, q, s7, s8,
+        t20, t9, d_eta, d_eta_d, d_k, d_log_alpha, d_log_alpha_d, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_alpha_d, d_eta_d, d_W_next, d_preconditioner_next
 
@@ -862,7 +859,6 @@ def backward_op(
 def _(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
     log_alpha_d: Tensor,
@@ -884,7 +880,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -898,25 +894,25 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, log_alpha_d, eta_d, _W, _preconditioner, position, cu_seqlens, grid, _save = inputs
+    q, k, _v, log_alpha, eta, log_alpha_d, eta_d, _W, _preconditioner, position, cu_seqlens, grid, _save = inputs
     _o, _W_next, _preconditioner_next, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at = output
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at,
-        preconditioner_at, position, cu_seqlens,
+        q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at,
+        position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at,
-        preconditioner_at, position, cu_seqlens,
+        q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at,
+        position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W, d_preconditioner = (x.contiguous() for x in gradients[:3])
     gradients_of = backward_op(
-        q, k, v, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at,
-        preconditioner_at, d_o, d_W, d_preconditioner, position, cu_seqlens, ctx.grid,
+        q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at,
+        d_o, d_W, d_preconditioner, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_log_alpha_d, d_eta_d, d_W_next, d_preconditioner_next = gradients_of
     return (

@@ -22,6 +22,7 @@ from torch import Tensor
 from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
+LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
@@ -256,12 +257,12 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    G_end_ptr, Inv_ptr, W_ptr, beta_ptr, beta_end_ptr, k_ptr, v_ptr, W_next_ptr, R_ptr, W_at_ptr, position_ptr, cu_ptr, T,
+    G_end_ptr, Inv_ptr, W_ptr, beta_ptr, beta_end_ptr, k_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr, T,
     members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W, R: one tile after another."""
+    """W, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -281,9 +282,9 @@ def main(
         seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         R = seen - v.to(tl.float32)  # R = u[0] − v
-        store_tile(R_ptr, (slot + i) * H + h, r, at_v, C, V, R)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
@@ -296,7 +297,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    Inv_ptr, P_ptr, R_ptr, W_at_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    P_ptr, U_ptr, W_at_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -321,17 +322,15 @@ def read(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = beta_before[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β[t−1] · (q W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    Inv_ptr, R_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, d_q_ptr,
-    position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -374,9 +373,7 @@ def pre(
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
 
     # s3
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t13 = dot_nt(t6, U, DOT)  # t₁₃ = t₆ Uᵀ
     t14 = t13 * t5  # t₁₄ = t₁₃ · t₅
     s3 = tl.sum(t14 * D_alpha_before, 0)  # s₃ = Σ_c t₁₄ · Dα[t−1]
@@ -384,8 +381,8 @@ def pre(
 
     # s4
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x24 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta_before
-    s4 = sum_after(x24, r)  # s₄ = Σ_{l>t} (Σ_v d_o · (q W[0])) · β[t−1]
+    x22 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta_before
+    s4 = sum_after(x22, r)  # s₄ = Σ_{l>t} (Σ_v d_o · (q W[0])) · β[t−1]
     store_row(s4_ptr, index * H + h, r, C, s4)
 
     # the gradient of q
@@ -396,12 +393,12 @@ def pre(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_ptr, s1_ptr, s2_ptr, d_W_next_ptr, d_W_at_ptr, position_ptr,
-    cu_ptr, T, members,
+    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_ptr, s1_ptr, s2_ptr, d_W_next_ptr, t10_ptr, d_W_at_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W: from the last tile to the first."""
+    """d_W, t10: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -429,6 +426,9 @@ def seq(
         beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
         t11 = beta[:, None] * t10  # t₁₁ = β · t₁₀
         x12 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t11, DOT)
+
+        # t10
+        store_tile(t10_ptr, (slot + i) * H + h, r, at_v, C, V, t10)
         d_W = x12
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -436,7 +436,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    Inv_ptr, R_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s3_ptr, s4_ptr, d_eta_ptr, d_k_ptr,
+    U_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s3_ptr, s4_ptr, t10_ptr, d_eta_ptr, d_k_ptr,
     d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -462,63 +462,59 @@ def post(
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t7 = -d_W_at.to(tl.float32)  # t₇ = −d_W_at
     t8 = dot(k, t7, DOT)  # t₈ = k t₇
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-    t15 = tl.sum(t8 * U, 1)  # t₁₅ = Σ_v t₈ · U
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t15 = tl.sum(t8 * U.to(tl.float32), 1)  # t₁₅ = Σ_v t₈ · U
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t9 = sum_after(decay_alpha, r)  # t₉ = Σ_{l>t} log α
-    t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
-    t4 = tl.exp(sums_before(t1, r, DOT))  # t₄ = exp(Σ_{j<l<t} log α)
-    D_alpha_before = tl.where(strict, t4, 0.0)  # Dα[t−1] = strictly_causal(t₄)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
-    P = G_before * t5  # P = G[t−1] · t₅
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t6 = -d_o.to(tl.float32)  # t₆ = −d_o
-    s2 = dot_tn(P, t6, DOT)  # s₂ = Pᵀ t₆
-    G_end = eta * tl.exp(t9)  # G[C] = η · exp(t₉)
-    t10 = dot_tn(Inv, G_end[:, None] * t8 + s2, DOT)  # t₁₀ = (I + L)⁻¹ᵀ (G[C] · t₈ + s₂)
+    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
     t16 = -tl.where(strict, dot_nt(t10, U, DOT), 0.0)  # t₁₆ = −strictly_causal(t₁₀ Uᵀ)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t17 = t16 * kk  # t₁₇ = t₁₆ · K Kᵀ
+    t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
     t3 = tl.exp(tl.cumsum(t1, 0))  # t₃ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t3, 0.0)  # Dα[decayed] = strictly_causal(t₃)
-    x30 = t15 * tl.exp(t9) + s3 + tl.sum(t17 * D_alpha_decayed, 0)
-    store_numbers(d_eta_ptr, at_row, row, here, x30)
+    x17 = t15 * tl.exp(t9) + s3 + tl.sum(t17 * D_alpha_decayed, 0)
+    store_numbers(d_eta_ptr, at_row, row, here, x17)
 
     # the gradient of k
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t11 = beta[:, None] * t10  # t₁₁ = β · t₁₀
+    t11 = beta[:, None] * t10.to(tl.float32)  # t₁₁ = β · t₁₀
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     t18 = t16 * G_decayed  # t₁₈ = t₁₆ · G[decayed]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t6 = -d_o.to(tl.float32)  # t₆ = −d_o
     t13 = dot_nt(t6, U, DOT)  # t₁₃ = t₆ Uᵀ
+    t4 = tl.exp(sums_before(t1, r, DOT))  # t₄ = exp(Σ_{j<l<t} log α)
+    D_alpha_before = tl.where(strict, t4, 0.0)  # Dα[t−1] = strictly_causal(t₄)
+    G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
     t19 = t13 * G_before  # t₁₉ = t₁₃ · G[t−1]
-    x38 = dot_tn(t19, q, DOT) + dot_nt(G_end[:, None] * U, t7, DOT) + dot_tn(t18, k, DOT)
-    d_k = dot_nt(t11, W, DOT) + dot(t18, k, DOT) + x38
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    G_end = eta * tl.exp(t9)  # G[C] = η · exp(t₉)
+    x33 = dot_tn(t19, q, DOT) + dot_nt(G_end[:, None] * U.to(tl.float32), t7, DOT) + dot_tn(t18, k, DOT)
+    d_k = dot_nt(t11, W, DOT) + dot(t18, k, DOT) + x33
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of log_alpha
     s4 = load_row(s4_ptr, index * H + h, r, C)
-    x41 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
+    x36 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     t12 = dot(k, W, DOT)  # t₁₂ = k W[0]
-    x44 = tl.cumsum(tl.sum(t10 * t12, 1) * beta, 0, reverse=True)
+    x39 = tl.cumsum(tl.sum(t10.to(tl.float32) * t12, 1) * beta, 0, reverse=True)
+    t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
     t14 = t13 * t5  # t₁₄ = t₁₃ · t₅
-    x46 = sums_after(tl.where(strict, eta[None, :] * t14, 0.0) * t4, r, DOT)
-    x47 = tl.cumsum(tl.where(strict, eta[None, :] * t17, 0.0) * t3, 0, reverse=True)
-    x48 = sum_before(t15 * G_end, r)
-    x49 = tl.where(strict, x46 + x47, 0.0)
-    x50 = tl.sum(x49, 1)
-    x51 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x41 * beta_end + s4 + x48 + x44 + x50)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x51)
+    x42 = sums_after(tl.where(strict, eta[None, :] * t14, 0.0) * t4, r, DOT)
+    x43 = tl.cumsum(tl.where(strict, eta[None, :] * t17, 0.0) * t3, 0, reverse=True)
+    x44 = sum_before(t15 * G_end, r)
+    x45 = tl.where(strict, x42 + x43, 0.0)
+    x46 = tl.sum(x45, 1)
+    x47 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 * beta_end + s4 + x44 + x39 + x46)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x47)
 
     # the gradient of v
-    d_v = -t10
+    d_v = -t10.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
@@ -570,7 +566,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -617,19 +614,19 @@ def forward_op(
     beta = sizes.per_slot("C", narrow=False)
     P = sizes.per_slot("CC", narrow=True)
     W_next = sizes.per_sequence("KV")
-    R = sizes.per_slot("CV", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, log_alpha, q, beta_end, G_end, Inv, beta, P,
     ))  # fmt: skip
     launch_main(sizes, (
-        G_end, Inv, W, beta, beta_end, k, v, W_next, R, W_at,
+        G_end, Inv, W, beta, beta_end, k, v, W_next, U, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        Inv, P, R, W_at, log_alpha, q, o,
+        P, U, W_at, log_alpha, q, o,
     ))  # fmt: skip
-    return o, W_next, beta_end, G_end, Inv, beta, R, W_at
+    return o, W_next, beta_end, G_end, Inv, beta, U, W_at
 
 
 @forward_op.register_fake
@@ -652,9 +649,9 @@ def _(
     G_end = sizes.per_slot("C", narrow=False)
     Inv = sizes.per_slot("CC", narrow=True)
     beta = sizes.per_slot("C", narrow=False)
-    R = sizes.per_slot("CV", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, beta_end, G_end, Inv, beta, R, W_at
+    return o, W_next, beta_end, G_end, Inv, beta, U, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -667,7 +664,7 @@ def backward_op(
     G_end: Tensor,
     Inv: Tensor,
     beta: Tensor,
-    R: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -676,26 +673,27 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": R.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     s1 = sizes.per_slot("KV", narrow=False)
     s2 = sizes.per_slot("CV", narrow=False)
     s3 = sizes.per_slot("C", narrow=False)
     s4 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
     d_W_next = sizes.per_sequence("KV")
+    t10 = sizes.per_slot("CV", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        Inv, R, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, d_q,
+        U, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
-        G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, d_W_at,
+        G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, t10, d_W_at,
     ))  # fmt: skip
     launch_post(sizes, (
-        Inv, R, W_at, d_W_at, d_o, eta, k, log_alpha, q, s3, s4, d_eta, d_k, d_log_alpha, d_v,
+        U, W_at, d_W_at, d_o, eta, k, log_alpha, q, s3, s4, t10, d_eta, d_k, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next
 
@@ -710,7 +708,7 @@ def _(
     G_end: Tensor,
     Inv: Tensor,
     beta: Tensor,
-    R: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -718,7 +716,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": R.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -730,16 +728,16 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, log_alpha, eta, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, beta_end, G_end, Inv, beta, R, W_at = output
+    _o, _W_next, beta_end, G_end, Inv, beta, U, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, R, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, log_alpha, eta, beta_end, G_end, Inv, beta, R, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    gradients_of = backward_op(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, R, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = gradients_of
     return (
         d_q,

@@ -22,6 +22,7 @@ from torch import Tensor
 from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
+LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
@@ -220,11 +221,11 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    Inv_ptr, W_ptr, eta_ptr, k_phi_ptr, v_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
+    Inv_ptr, W_ptr, eta_ptr, k_phi_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W: one tile after another."""
+    """W, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -245,6 +246,7 @@ def main(
         R = seen - v.to(tl.float32)  # R = u[0] − v
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
         eta = load_numbers(eta_ptr, at_row, row, here)
@@ -256,7 +258,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    Inv_ptr, W_at_ptr, eta_ptr, k_phi_ptr, q_phi_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, eta_ptr, k_phi_ptr, q_phi_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -281,19 +283,14 @@ def read(
     k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     P = tl.where(causal, eta[None, :] * dot_nt(q_phi, k_phi, DOT), 0.0)  # P = causal((φ(q) φ(k)ᵀ) · η)
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    seen = dot(k_phi, W, DOT)  # u[0] = φ(k) W[0]
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = seen - v.to(tl.float32)  # R = u[0] − v
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = dot(q_phi, W, DOT) - dot(P, U, DOT)  # y = φ(q) W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    Inv_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_phi_ptr, q_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, d_q_ptr, position_ptr, cu_ptr, T,
-    members,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_phi_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -332,24 +329,20 @@ def pre(
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
 
     # s3
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    seen = dot(k_phi, W, DOT)  # u[0] = φ(k) W[0]
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = seen - v.to(tl.float32)  # R = u[0] − v
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t12 = tl.where(causal, dot_nt(t8, U, DOT), 0.0)  # t₁₂ = causal(t₈ Uᵀ)
     s3 = tl.sum(t12 * t7, 0)  # s₃ = Σ_c t₁₂ · t₇
     store_row(s3_ptr, index * H + h, r, C, s3)
 
     # the gradient of q
     t15 = eta[None, :] * t12  # t₁₅ = t₁₂ · η
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t19 = dot(t15, k_phi, DOT) + dot_nt(d_o, W, DOT)  # t₁₉ = t₁₅ φ(k) + d_o W[0]ᵀ
     t20 = t1 * (t19 / t4[:, None] - tl.sum(t19 * t1 / (t4[:, None] * t4[:, None]), 1)[:, None])
     t21 = 1 - tl.where(t3[:, None] > q.to(tl.float32), 1.0, 0.0)  # t₂₁ = 1 − 1[t₃ > q]
-    x25 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
-    x26 = tl.sum(tl.where((at_k < K)[None, :], t21, 0.0), 1)
-    d_q = t20 - x25[:, None] * t21 / x26[:, None]
+    x21 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
+    x22 = tl.sum(tl.where((at_k < K)[None, :], t21, 0.0), 1)
+    d_q = t20 - x21[:, None] * t21 / x22[:, None]
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -395,7 +388,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    Inv_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_phi_ptr, s3_ptr, t11_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_v_ptr,
+    U_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_phi_ptr, s3_ptr, t11_ptr, d_eta_ptr, d_k_ptr, d_v_ptr,
     position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -426,19 +419,15 @@ def post(
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t9 = -d_W_at.to(tl.float32)  # t₉ = −d_W_at
     t10 = dot(k_phi, t9, DOT)  # t₁₀ = φ(k) t₉
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    seen = dot(k_phi, W, DOT)  # u[0] = φ(k) W[0]
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = seen - v.to(tl.float32)  # R = u[0] − v
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t11 = load_tile(t11_ptr, index * H + h, r, at_v, C, V)
     t13 = tl.where(strict, -tl.where(strict, dot_nt(t11, U, DOT), 0.0), 0.0)  # t₁₃ = strictly_causal(−strictly_causal(t₁₁ Uᵀ))
     kk = dot_nt(k_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
-    d_eta = s3 + tl.sum(t10 * U, 1) + tl.sum(t13 * kk, 0)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    x13 = s3 + tl.sum(t10 * U.to(tl.float32), 1) + tl.sum(t13 * kk, 0)
+    store_numbers(d_eta_ptr, at_row, row, here, x13)
 
     # the gradient of k
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
     t14 = eta[None, :] * t13  # t₁₄ = t₁₃ · η
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
@@ -446,14 +435,14 @@ def post(
     t12 = tl.where(causal, dot_nt(t8, U, DOT), 0.0)  # t₁₂ = causal(t₈ Uᵀ)
     t15 = eta[None, :] * t12  # t₁₅ = t₁₂ · η
     q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
-    x26 = dot_tn(t15, q_phi, DOT) + dot_nt(eta[:, None] * U, t9, DOT) + dot_tn(t14, k_phi, DOT)
-    t16 = dot_nt(t11, W, DOT) + dot(t14, k_phi, DOT) + x26  # t₁₆ = t₁₁ W[0]ᵀ + t₁₄ φ(k) + (t₁₅ᵀ φ(q) + (η · U) t₉ᵀ + t₁₄ᵀ φ(k))
-    x28 = tl.sum(tl.where((at_k < K)[None, :], t16 * t2 / (t6[:, None] * t6[:, None]), 0.0), 1)
-    t17 = t2 * (t16 / t6[:, None] - x28[:, None])  # t₁₇ = t₂ · (t₁₆ / t₆ − Σ_k t₁₆ · t₂ / t₆²)
+    x22 = dot_tn(t15, q_phi, DOT) + dot_nt(eta[:, None] * U.to(tl.float32), t9, DOT) + dot_tn(t14, k_phi, DOT)
+    t16 = dot_nt(t11, W, DOT) + dot(t14, k_phi, DOT) + x22  # t₁₆ = t₁₁ W[0]ᵀ + t₁₄ φ(k) + (t₁₅ᵀ φ(q) + (η · U) t₉ᵀ + t₁₄ᵀ φ(k))
+    x24 = tl.sum(tl.where((at_k < K)[None, :], t16 * t2 / (t6[:, None] * t6[:, None]), 0.0), 1)
+    t17 = t2 * (t16 / t6[:, None] - x24[:, None])  # t₁₇ = t₂ · (t₁₆ / t₆ − Σ_k t₁₆ · t₂ / t₆²)
     t18 = 1 - tl.where(t5[:, None] > k.to(tl.float32), 1.0, 0.0)  # t₁₈ = 1 − 1[t₅ > k]
-    x31 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)
-    x32 = tl.sum(tl.where((at_k < K)[None, :], t18, 0.0), 1)
-    d_k = t17 - x31[:, None] * t18 / x32[:, None]
+    x27 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)
+    x28 = tl.sum(tl.where((at_k < K)[None, :], t18, 0.0), 1)
+    d_k = t17 - x27[:, None] * t18 / x28[:, None]
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of v
@@ -509,7 +498,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -546,25 +536,26 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     k_phi = sizes.per_slot("CK", narrow=True)
     Inv = sizes.per_slot("CC", narrow=True)
     q_phi = sizes.per_slot("CK", narrow=True)
     W_next = sizes.per_sequence("KV")
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, q, k_phi, Inv, q_phi,
     ))  # fmt: skip
     launch_main(sizes, (
-        Inv, W, eta, k_phi, v, W_next, W_at,
+        Inv, W, eta, k_phi, v, W_next, U, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        Inv, W_at, eta, k_phi, q_phi, v, o,
+        U, W_at, eta, k_phi, q_phi, o,
     ))  # fmt: skip
-    return o, W_next, k_phi, Inv, q_phi, W_at
+    return o, W_next, k_phi, Inv, q_phi, U, W_at
 
 
 @forward_op.register_fake
@@ -578,26 +569,27 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     k_phi = sizes.per_slot("CK", narrow=True)
     Inv = sizes.per_slot("CC", narrow=True)
     q_phi = sizes.per_slot("CK", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, k_phi, Inv, q_phi, W_at
+    return o, W_next, k_phi, Inv, q_phi, U, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
 def backward_op(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     eta: Tensor,
     k_phi: Tensor,
     Inv: Tensor,
     q_phi: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -606,7 +598,7 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     s1 = sizes.per_slot("KV", narrow=False)
     s2 = sizes.per_slot("CV", narrow=False)
     s3 = sizes.per_slot("C", narrow=False)
@@ -618,13 +610,13 @@ def backward_op(
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        Inv, W_at, d_o, eta, k_phi, q, v, s1, s2, s3, d_q,
+        U, W_at, d_o, eta, k_phi, q, s1, s2, s3, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
         Inv, d_W, eta, k_phi, s1, s2, d_W_next, t11, d_W_at,
     ))  # fmt: skip
     launch_post(sizes, (
-        Inv, W_at, d_W_at, d_o, eta, k, q_phi, s3, t11, v, d_eta, d_k, d_v,
+        U, W_at, d_W_at, d_o, eta, k, q_phi, s3, t11, d_eta, d_k, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_W_next
 
@@ -633,11 +625,11 @@ def backward_op(
 def _(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     eta: Tensor,
     k_phi: Tensor,
     Inv: Tensor,
     q_phi: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -645,7 +637,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -655,17 +647,17 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, eta, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, k_phi, Inv, q_phi, W_at = output
+    q, k, _v, eta, _W, position, cu_seqlens, grid, _save = inputs
+    _o, _W_next, k_phi, Inv, q_phi, U, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, eta, k_phi, Inv, q_phi, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, eta, k_phi, Inv, q_phi, U, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, eta, k_phi, Inv, q_phi, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, eta, k_phi, Inv, q_phi, U, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    gradients_of = backward_op(q, k, v, eta, k_phi, Inv, q_phi, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, eta, k_phi, Inv, q_phi, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_W_next = gradients_of
     return (
         d_q,

@@ -22,6 +22,7 @@ from torch import Tensor
 from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
+LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
@@ -282,12 +283,12 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    G_end_ptr, Inv_ptr, W_ptr, beta_ptr, beta_end_ptr, k_phi_ptr, v_ptr, W_next_ptr, R_ptr, W_at_ptr, position_ptr, cu_ptr,
+    G_end_ptr, Inv_ptr, W_ptr, beta_ptr, beta_end_ptr, k_phi_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr,
     T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W, R: one tile after another."""
+    """W, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -307,9 +308,9 @@ def main(
         seen = beta[:, None] * dot(k_phi, W, DOT)  # u[0] = β · (φ(k) W[0])
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         R = seen - v.to(tl.float32)  # R = u[0] − v
-        store_tile(R_ptr, (slot + i) * H + h, r, at_v, C, V, R)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
@@ -322,7 +323,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    Inv_ptr, P_ptr, R_ptr, W_at_ptr, beta_ptr, q_phi_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    P_ptr, U_ptr, W_at_ptr, beta_ptr, q_phi_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -345,17 +346,15 @@ def read(
     q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = beta[:, None] * dot(q_phi, W, DOT) - dot(P, U, DOT)  # y = β · (φ(q) W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    Inv_ptr, R_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, q_ptr, q_phi_ptr, s1_ptr, s2_ptr, s3_ptr,
-    t4_ptr, s4_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, q_ptr, q_phi_ptr, s1_ptr, s2_ptr, s3_ptr, t4_ptr,
+    s4_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -399,9 +398,7 @@ def pre(
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
 
     # s3
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t13 = dot_nt(t6, U, DOT)  # t₁₃ = t₆ Uᵀ
     t14 = t13 * t5  # t₁₄ = t₁₃ · t₅
     s3 = tl.sum(t14 * D_alpha, 0)  # s₃ = Σ_c t₁₄ · Dα
@@ -422,32 +419,32 @@ def pre(
     t21 = dot(t19, k_phi, DOT) + dot_nt(t3, W, DOT)  # t₂₁ = t₁₉ φ(k) + t₃ W[0]ᵀ
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t2 = tl.sum(tl.where((at_k < K)[None, :], fourth(tl.maximum(q.to(tl.float32), 0.0)), 0.0), 1)  # t₂ = Σ_k max(q, 0)^4
-    x31 = (
+    x29 = (
         power0(t2[:, None], -0.5)
         * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -2)
         * t21
         * square(tl.maximum(q.to(tl.float32), 0.0))
     )  # fmt: skip
-    x32 = tl.sum(x31, 1)
-    x33 = (
+    x30 = tl.sum(x29, 1)
+    x31 = (
         2
         * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -1)
         * t21
         * tl.maximum(q.to(tl.float32), 0.0)
         * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
-        - 2 * x32[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
+        - 2 * x30[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x33)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x31)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_phi_ptr, s1_ptr, s2_ptr, d_W_next_ptr, d_W_at_ptr, position_ptr,
-    cu_ptr, T, members,
+    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_phi_ptr, s1_ptr, s2_ptr, d_W_next_ptr, t10_ptr, d_W_at_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W: from the last tile to the first."""
+    """d_W, t10: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -472,6 +469,9 @@ def seq(
         beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
         t11 = beta[:, None] * t10  # t₁₁ = β · t₁₀
         x12 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k_phi, t11, DOT)
+
+        # t10
+        store_tile(t10_ptr, (slot + i) * H + h, r, at_v, C, V, t10)
         d_W = x12
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -479,7 +479,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    Inv_ptr, R_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, q_phi_ptr, s3_ptr, s4_ptr,
+    U_ptr, W_at_ptr, d_W_at_ptr, d_o_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, q_phi_ptr, s3_ptr, s4_ptr, t10_ptr,
     t4_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -506,76 +506,72 @@ def post(
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t7 = -d_W_at.to(tl.float32)  # t₇ = −d_W_at
     t8 = dot(k_phi, t7, DOT)  # t₈ = φ(k) t₇
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-    t15 = tl.sum(t8 * U, 1)  # t₁₅ = Σ_v t₈ · U
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t15 = tl.sum(t8 * U.to(tl.float32), 1)  # t₁₅ = Σ_v t₈ · U
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t9 = sum_after(decay_alpha, r)  # t₉ = Σ_{l>t} log α
-    x12 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    t1 = tl.exp(x12)  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
-    t5 = dot_nt(q_phi, k_phi, DOT)  # t₅ = φ(q) φ(k)ᵀ
-    P = G * t5  # P = G · t₅
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t6 = -d_o.to(tl.float32)  # t₆ = −d_o
-    s2 = dot_tn(P, t6, DOT)  # s₂ = Pᵀ t₆
-    G_end = eta * tl.exp(t9)  # G[C] = η · exp(t₉)
-    t10 = dot_tn(Inv, G_end[:, None] * t8 + s2, DOT)  # t₁₀ = (I + L)⁻¹ᵀ (G[C] · t₈ + s₂)
+    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
     t16 = -tl.where(strict, dot_nt(t10, U, DOT), 0.0)  # t₁₆ = −strictly_causal(t₁₀ Uᵀ)
     kk = dot_nt(k_phi, k_phi, DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
     t17 = t16 * kk  # t₁₇ = t₁₆ · K Kᵀ
+    x14 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t1 = tl.exp(x14)  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    x29 = t15 * tl.exp(t9) + s3 + tl.sum(t17 * D_alpha_decayed, 0)
-    store_numbers(d_eta_ptr, at_row, row, here, x29)
+    x17 = t15 * tl.exp(t9) + s3 + tl.sum(t17 * D_alpha_decayed, 0)
+    store_numbers(d_eta_ptr, at_row, row, here, x17)
 
     # the gradient of k
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t11 = beta[:, None] * t10  # t₁₁ = β · t₁₀
+    t11 = beta[:, None] * t10.to(tl.float32)  # t₁₁ = β · t₁₀
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     t18 = t16 * G_decayed  # t₁₈ = t₁₆ · G[decayed]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t6 = -d_o.to(tl.float32)  # t₆ = −d_o
     t13 = dot_nt(t6, U, DOT)  # t₁₃ = t₆ Uᵀ
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    G = eta[None, :] * D_alpha  # G = Dα · η
     t19 = t13 * G  # t₁₉ = t₁₃ · G
-    x37 = dot_tn(t19, q_phi, DOT) + dot_nt(G_end[:, None] * U, t7, DOT) + dot_tn(t18, k_phi, DOT)
-    t20 = dot_nt(t11, W, DOT) + dot(t18, k_phi, DOT) + x37  # t₂₀ = t₁₁ W[0]ᵀ + t₁₈ φ(k) + (t₁₉ᵀ φ(q) + (G[C] · U) t₇ᵀ + t₁₈ᵀ φ(k))
+    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
+    G_end = eta * tl.exp(t9)  # G[C] = η · exp(t₉)
+    x32 = dot_tn(t19, q_phi, DOT) + dot_nt(G_end[:, None] * U.to(tl.float32), t7, DOT) + dot_tn(t18, k_phi, DOT)
+    t20 = dot_nt(t11, W, DOT) + dot(t18, k_phi, DOT) + x32  # t₂₀ = t₁₁ W[0]ᵀ + t₁₈ φ(k) + (t₁₉ᵀ φ(q) + (G[C] · U) t₇ᵀ + t₁₈ᵀ φ(k))
     t4 = load_row(t4_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x41 = (
+    x36 = (
         power0(t4[:, None], -0.5)
         * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -2)
         * t20
         * square(tl.maximum(k.to(tl.float32), 0.0))
     )  # fmt: skip
-    x42 = tl.sum(x41, 1)
-    x43 = (
+    x37 = tl.sum(x36, 1)
+    x38 = (
         2
         * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -1)
         * t20
         * tl.maximum(k.to(tl.float32), 0.0)
         * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
-        - 2 * x42[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
+        - 2 * x37[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x43)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x38)
 
     # the gradient of log_alpha
-    x44 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
+    x39 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    t5 = dot_nt(q_phi, k_phi, DOT)  # t₅ = φ(q) φ(k)ᵀ
     t14 = t13 * t5  # t₁₄ = t₁₃ · t₅
-    x47 = t1 * (tl.where(causal, eta[None, :] * t14, 0.0) + tl.where(strict, eta[None, :] * t17, 0.0))
-    x48 = tl.where(strict, tl.cumsum(x47, 0, reverse=True), 0.0)
+    x43 = t1 * (tl.where(causal, eta[None, :] * t14, 0.0) + tl.where(strict, eta[None, :] * t17, 0.0))
+    x44 = tl.where(strict, tl.cumsum(x43, 0, reverse=True), 0.0)
     s4 = load_row(s4_ptr, index * H + h, r, C)
     t12 = dot(k_phi, W, DOT)  # t₁₂ = φ(k) W[0]
-    x51 = tl.cumsum(beta * (s4 + tl.sum(t10 * t12, 1)), 0, reverse=True)
-    x52 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x44 * beta_end + sum_before(t15 * G_end, r) + tl.sum(x48, 1) + x51)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x52)
+    x47 = tl.cumsum(beta * (s4 + tl.sum(t10.to(tl.float32) * t12, 1)), 0, reverse=True)
+    x48 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x39 * beta_end + sum_before(t15 * G_end, r) + tl.sum(x44, 1) + x47)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x48)
 
     # the gradient of v
-    d_v = -t10
+    d_v = -t10.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
@@ -627,7 +623,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -676,19 +673,19 @@ def forward_op(
     q_phi = sizes.per_slot("CK", narrow=True)
     P = sizes.per_slot("CC", narrow=True)
     W_next = sizes.per_sequence("KV")
-    R = sizes.per_slot("CV", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, log_alpha, q, beta_end, k_phi, G_end, Inv, beta, q_phi, P,
     ))  # fmt: skip
     launch_main(sizes, (
-        G_end, Inv, W, beta, beta_end, k_phi, v, W_next, R, W_at,
+        G_end, Inv, W, beta, beta_end, k_phi, v, W_next, U, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        Inv, P, R, W_at, beta, q_phi, o,
+        P, U, W_at, beta, q_phi, o,
     ))  # fmt: skip
-    return o, W_next, beta_end, k_phi, G_end, Inv, beta, q_phi, R, W_at
+    return o, W_next, beta_end, k_phi, G_end, Inv, beta, q_phi, U, W_at
 
 
 @forward_op.register_fake
@@ -713,9 +710,9 @@ def _(
     Inv = sizes.per_slot("CC", narrow=True)
     beta = sizes.per_slot("C", narrow=False)
     q_phi = sizes.per_slot("CK", narrow=True)
-    R = sizes.per_slot("CV", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, beta_end, k_phi, G_end, Inv, beta, q_phi, R, W_at
+    return o, W_next, beta_end, k_phi, G_end, Inv, beta, q_phi, U, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -730,7 +727,7 @@ def backward_op(
     Inv: Tensor,
     beta: Tensor,
     q_phi: Tensor,
-    R: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -739,7 +736,7 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": R.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     s1 = sizes.per_slot("KV", narrow=False)
     s2 = sizes.per_slot("CV", narrow=False)
     s3 = sizes.per_slot("C", narrow=False)
@@ -747,19 +744,20 @@ def backward_op(
     s4 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
     d_W_next = sizes.per_sequence("KV")
+    t10 = sizes.per_slot("CV", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        Inv, R, W_at, d_o, eta, k, k_phi, log_alpha, q, q_phi, s1, s2, s3, t4, s4, d_q,
+        U, W_at, d_o, eta, k, k_phi, log_alpha, q, q_phi, s1, s2, s3, t4, s4, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
-        G_end, Inv, beta, beta_end, d_W, k_phi, s1, s2, d_W_next, d_W_at,
+        G_end, Inv, beta, beta_end, d_W, k_phi, s1, s2, d_W_next, t10, d_W_at,
     ))  # fmt: skip
     launch_post(sizes, (
-        Inv, R, W_at, d_W_at, d_o, eta, k, k_phi, log_alpha, q_phi, s3, s4, t4, d_eta, d_k, d_log_alpha, d_v,
+        U, W_at, d_W_at, d_o, eta, k, k_phi, log_alpha, q_phi, s3, s4, t10, t4, d_eta, d_k, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next
 
@@ -776,7 +774,7 @@ def _(
     Inv: Tensor,
     beta: Tensor,
     q_phi: Tensor,
-    R: Tensor,
+    U: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -784,7 +782,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": R.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -796,17 +794,17 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, log_alpha, eta, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, beta_end, k_phi, G_end, Inv, beta, q_phi, R, W_at = output
+    _o, _W_next, beta_end, k_phi, G_end, Inv, beta, q_phi, U, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, k_phi, G_end, Inv, beta, q_phi, R, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, k_phi, G_end, Inv, beta, q_phi, U, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, log_alpha, eta, beta_end, k_phi, G_end, Inv, beta, q_phi, R, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, log_alpha, eta, beta_end, k_phi, G_end, Inv, beta, q_phi, U, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
     gradients_of = backward_op(
-        q, k, log_alpha, eta, beta_end, k_phi, G_end, Inv, beta, q_phi, R, W_at, d_o, d_W, position, cu_seqlens, ctx.grid,
+        q, k, log_alpha, eta, beta_end, k_phi, G_end, Inv, beta, q_phi, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = gradients_of
     return (

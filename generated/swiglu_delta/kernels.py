@@ -10,7 +10,7 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,10 @@ from torch import Tensor
 from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
+LEAST = 64  # the narrowest that a width is padded to
 TILE = CHUNK  # tokens that are computed at once
+SHARED = 232448  # bytes of shared memory that a program may have
+ROOM = 81920  # numbers in the states of a head, when a chunk is resumed: what shared memory has room for
 CARRIED = ("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum")
 STARTS = ("W1_start", "W2_start", "W3_start")
 OPTIONS = {
@@ -1404,7 +1407,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -1590,7 +1594,7 @@ def backward_op(
     rstd = sizes.per_slot("C", narrow=False)
     t1 = sizes.per_slot("CV", narrow=False)
     t16 = sizes.per_slot("C", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
     t3 = sizes.per_slot("CN", narrow=False)
     s2 = sizes.per_slot("NV", narrow=False)
     s3 = sizes.per_slot("KN", narrow=False)
@@ -2070,6 +2074,16 @@ def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor 
 resume_forward_op.register_autograd(_differentiate_resume_forward, setup_context=_save_resume_forward)
 
 
+def fits(q: Tensor, state: Mapping[str, Tensor] | None) -> bool:
+    """Whether the kernels have room for a state; one within a chunk is as large again by its start."""
+    if state is None or any(name not in state and name.removesuffix("_momentum") not in state for name in CARRIED):
+        return True  # zero, or refused elsewhere
+    sizes = [state.get(name, state.get(name.removesuffix("_momentum"))).shape for name in CARRIED]
+    numbers = sum(shape[-2] * shape[-1] for shape in sizes)
+    started = sum(x.shape[-2] * x.shape[-1] for name, x in state.items() if name.endswith("_start"))
+    return numbers * q.element_size() <= SHARED and ("position" not in state or numbers + started <= ROOM)
+
+
 def triton_chunk_swiglu_delta(
     q: Tensor,
     k: Tensor,
@@ -2110,6 +2124,8 @@ def triton_chunk_swiglu_delta(
     W1_start, W2_start, W3_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
+    if not fits(q, initial_state):
+        raise ValueError(f"initial_state: expected {SHARED} bytes a head at most, or {ROOM} numbers within a chunk; use backend='torch'")
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W3, W1_momentum, W2_momentum, W3_momentum, W1_start, W2_start, W3_start)
         results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)

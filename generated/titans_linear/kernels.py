@@ -22,6 +22,7 @@ from torch import Tensor
 from .contract import PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
+LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W", "W_momentum")
 OPTIONS = {
@@ -287,12 +288,12 @@ def prep(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
     G_end_ptr, Inv_ptr, W_ptr, W_momentum_ptr, beta_before_ptr, beta_end_ptr, k_ptr, m_end_ptr, n_end_ptr, reach_before_ptr,
-    reach_end_ptr, v_ptr, W_next_ptr, W_momentum_next_ptr, R_ptr, W_at_ptr, W_momentum_at_ptr, position_ptr, cu_ptr, T,
+    reach_end_ptr, v_ptr, W_next_ptr, W_momentum_next_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, position_ptr, cu_ptr, T,
     members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W, W_momentum, R: one tile after another."""
+    """W, W_momentum, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -315,9 +316,9 @@ def main(
         seen = beta_before[:, None] * dot(k, W, DOT) + reach_before[:, None] * dot(k, W_momentum, DOT)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         R = 2 * seen - 2 * v.to(tl.float32)  # R = 2 u[0] − 2 v
-        store_tile(R_ptr, (slot + i) * H + h, r, at_v, C, V, R)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
@@ -336,8 +337,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    Inv_ptr, P_ptr, R_ptr, W_at_ptr, W_momentum_at_ptr, log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T,
-    members,
+    P_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -364,17 +364,15 @@ def read(
     reach = load_row(reach_ptr, index * H + h, r, C)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = beta[:, None] * dot(q, W, DOT) + reach[:, None] * dot(q, W_momentum, DOT) - dot(P, U, DOT)
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    Inv_ptr, R_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
-    s1_ptr, s2_ptr, s3_ptr, s4_ptr, t17_ptr, s5_ptr, t36_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, s2_ptr,
+    s3_ptr, s4_ptr, t17_ptr, s5_ptr, t36_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -432,9 +430,7 @@ def pre(
     store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
 
     # s4
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t25 = dot_nt(t11, U, DOT)  # t₂₅ = t₁₁ Uᵀ
     t26 = t25 * t10  # t₂₆ = t₂₅ · t₁₀
     s4 = tl.sum(t26 * t9, 0)  # s₄ = Σ_c t₂₆ · t₉
@@ -447,8 +443,8 @@ def pre(
 
     # s5
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x37 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    s5 = tl.cumsum(x37, 0, reverse=True)  # s₅ = Σ_{l≥t} (Σ_v d_o · (q W[0])) · β
+    x35 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    s5 = tl.cumsum(x35, 0, reverse=True)  # s₅ = Σ_{l≥t} (Σ_v d_o · (q W[0])) · β
     store_row(s5_ptr, index * H + h, r, C, s5)
 
     # t36
@@ -462,8 +458,8 @@ def pre(
 
     # the gradient of q
     t32 = t25 * G  # t₃₂ = t₂₅ · G
-    x43 = dot(t32, k, DOT) + dot_nt(t21, W_momentum, DOT) + dot_nt(t4, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x43)
+    x41 = dot(t32, k, DOT) + dot_nt(t21, W_momentum, DOT) + dot_nt(t4, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x41)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -526,7 +522,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    Inv_ptr, R_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr,
+    Inv_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr,
     log_mu_ptr, q_ptr, reach_before_ptr, s4_ptr, s5_ptr, s6_ptr, t17_ptr, t36_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr,
     d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
@@ -554,18 +550,17 @@ def post(
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     t12 = -d_W_momentum_at.to(tl.float32)  # t₁₂ = −d_W_momentum_at
     t13 = dot(k, t12, DOT)  # t₁₃ = k t₁₂
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    R = load_tile(R_ptr, index * H + h, r, at_v, C, V)
-    U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-    t27 = tl.sum(t13 * U, 1)  # t₂₇ = Σ_v t₁₃ · U
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t27 = tl.sum(t13 * U.to(tl.float32), 1)  # t₂₇ = Σ_v t₁₃ · U
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t14 = sum_after(decay_mu, r)  # t₁₄ = Σ_{l>t} log μ
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t15 = -d_W_at.to(tl.float32)  # t₁₅ = −d_W_at
     t16 = dot(k, t15, DOT)  # t₁₆ = k t₁₅
-    t28 = tl.sum(t16 * U, 1)  # t₂₈ = Σ_v t₁₆ · U
+    t28 = tl.sum(t16 * U.to(tl.float32), 1)  # t₂₈ = Σ_v t₁₆ · U
     t17 = load_row(t17_ptr, index * H + h, r, C)
+    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
@@ -573,8 +568,8 @@ def post(
     D_alpha = tl.where(causal, t8, 0.0)  # Dα = causal(t₈)
     valid = tl.where(here, 1.0, 0.0)
     t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    x24 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-    t6 = tl.exp(x24)  # t₆ = exp(Σ_{j<l≤t} log μ)
+    x23 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t6 = tl.exp(x23)  # t₆ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
     t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
     eta = load_numbers(eta_ptr, at_row, row, here)
@@ -595,8 +590,8 @@ def post(
     D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
     t3 = valid[None, :] * D_alpha_before  # t₃ = Dα[t−1] · valid
     t7 = exact_dot(t3, D_mu, DOT)  # t₇ = t₃ Dμ
-    x46 = t27 * tl.exp(t14) + t28 * t17 + s4 + tl.sum(t30 * t7, 0)
-    store_numbers(d_eta_ptr, at_row, row, here, x46)
+    x45 = t27 * tl.exp(t14) + t28 * t17 + s4 + tl.sum(t30 * t7, 0)
+    store_numbers(d_eta_ptr, at_row, row, here, x45)
 
     # the gradient of k
     t19 = 2 * t18  # t₁₉ = 2 t₁₈
@@ -610,59 +605,59 @@ def post(
     t31 = 2 * t29 * G_before  # t₃₁ = 2 t₂₉ · G[t−1]
     t25 = dot_nt(t11, U, DOT)  # t₂₅ = t₁₁ Uᵀ
     t32 = t25 * G  # t₃₂ = t₂₅ · G
-    x58 = (
-        dot_tn(t32, q, DOT)
-        + dot_nt(n_end[:, None] * U, t12, DOT)
-        + dot_nt(G_end[:, None] * U, t15, DOT)
-        + dot_tn(t31, k, DOT)
-    )  # fmt: skip
-    x59 = dot_nt(t22, W_momentum, DOT) + dot_nt(t20, W, DOT) + dot(t31, k, DOT) + x58
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x59)
+    x57 = dot_tn(t32, q, DOT)
+    x58 = n_end[:, None] * U.to(tl.float32)
+    x59 = dot_nt(x58, t12, DOT)
+    x60 = G_end[:, None] * U.to(tl.float32)
+    x61 = dot_nt(x60, t15, DOT)
+    x62 = dot_tn(t31, k, DOT)
+    x63 = dot_nt(t22, W_momentum, DOT) + dot_nt(t20, W, DOT) + dot(t31, k, DOT) + (x57 + x59 + x61 + x62)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x63)
 
     # the gradient of log_alpha
     s5 = load_row(s5_ptr, index * H + h, r, C)
     t33 = t28 * eta  # t₃₃ = t₂₈ · η
-    x62 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32), 0)
-    t34 = tl.sum(x62, 0)  # t₃₄ = Σ_v Σ_k d_W_at · S[0]
+    x66 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32), 0)
+    t34 = tl.sum(x66, 0)  # t₃₄ = Σ_v Σ_k d_W_at · S[0]
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x66 = sum_before(D_end * (t34 * m + tl.sum(t33[None, :] * D_mu, 1)), r)
-    x67 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
+    x70 = sum_before(D_end * (t34 * m + tl.sum(t33[None, :] * D_mu, 1)), r)
+    x71 = tl.sum(tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32), 0), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     t23 = dot(k, W, DOT)  # t₂₃ = k W[0]
     t26 = t25 * t10  # t₂₆ = t₂₅ · t₁₀
     t35 = eta[None, :] * t26  # t₃₅ = t₂₆ · η
     t36 = load_row(t36_ptr, index * H + h, r, C)
-    x73 = valid[None, :] * (t36[:, None] * m[None, :] + dot_nt(t35, D_mu, DOT))
-    x74 = tl.cumsum(tl.where(causal, x73, 0.0) * t8, 0, reverse=True)
+    x77 = valid[None, :] * (t36[:, None] * m[None, :] + dot_nt(t35, D_mu, DOT))
+    x78 = tl.cumsum(tl.where(causal, x77, 0.0) * t8, 0, reverse=True)
     t24 = dot(k, W_momentum, DOT)  # t₂₄ = k S[0]
     t37 = tl.sum(t19 * t24, 1)  # t₃₇ = Σ_v t₁₉ · t₂₄
     t38 = eta[None, :] * t30  # t₃₈ = t₃₀ · η
-    x78 = valid[None, :] * (t37[:, None] * m[None, :] + dot_nt(t38, D_mu, DOT))
-    x79 = x74 + sums_after(tl.where(strict, x78, 0.0) * t5, r, DOT)
-    x80 = tl.sum(t19 * t23, 1)
-    x81 = x80 * beta_before
-    x82 = sum_after(x81, r)
-    x83 = tl.where(strict, x79, 0.0)
-    x84 = tl.sum(x83, 1)
-    x85 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x67 * beta_end + s5 + x66 + x82 + x84)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x85)
+    x82 = valid[None, :] * (t37[:, None] * m[None, :] + dot_nt(t38, D_mu, DOT))
+    x83 = x78 + sums_after(tl.where(strict, x82, 0.0) * t5, r, DOT)
+    x84 = tl.sum(t19 * t23, 1)
+    x85 = x84 * beta_before
+    x86 = sum_after(x85, r)
+    x87 = tl.where(strict, x83, 0.0)
+    x88 = tl.sum(x87, 1)
+    x89 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x71 * beta_end + s5 + x70 + x86 + x88)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x89)
 
     # the gradient of log_mu
-    x86 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
+    x90 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x88 = t33[None, :] * D_end[:, None] + dot_tn(t2, t35, DOT) + dot_tn(t3, t38, DOT)
-    x89 = tl.cumsum(tl.where(causal, x88, 0.0) * t6, 0, reverse=True)
+    x92 = t33[None, :] * D_end[:, None] + dot_tn(t2, t35, DOT) + dot_tn(t3, t38, DOT)
+    x93 = tl.cumsum(tl.where(causal, x92, 0.0) * t6, 0, reverse=True)
     s6 = load_row(s6_ptr, index * H + h, r, C)
-    x91 = (t34 * D_end + s6 + tl.sum(t37[:, None] * t3, 0)) * m
-    x92 = sum_before(t27 * n_end, r)
-    x93 = tl.sum(x86, 0)
-    x94 = tl.sum(x93, 0)
-    x95 = tl.where(strict, x89, 0.0)
-    x96 = tl.sum(x95, 1)
-    x97 = tl.cumsum(x91, 0, reverse=True)
-    x98 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x94 * m_end + x92 + x96 + x97)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x98)
+    x95 = (t34 * D_end + s6 + tl.sum(t37[:, None] * t3, 0)) * m
+    x96 = sum_before(t27 * n_end, r)
+    x97 = tl.sum(x90, 0)
+    x98 = tl.sum(x97, 0)
+    x99 = tl.where(strict, x93, 0.0)
+    x100 = tl.sum(x99, 1)
+    x101 = tl.cumsum(x95, 0, reverse=True)
+    x102 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x98 * m_end + x96 + x100 + x101)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x102)
 
     # the gradient of v
     d_v = -2 * t18
@@ -717,7 +712,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -772,7 +768,7 @@ def forward_op(
     P = sizes.per_slot("CC", narrow=True)
     W_next = sizes.per_sequence("KV")
     W_momentum_next = sizes.per_sequence("KV")
-    R = sizes.per_slot("CV", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
@@ -781,13 +777,13 @@ def forward_op(
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, Inv, W, W_momentum, beta_before, beta_end, k, m_end, n_end, reach_before, reach_end, v, W_next, W_momentum_next,
-        R, W_at, W_momentum_at,
+        U, W_at, W_momentum_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        Inv, P, R, W_at, W_momentum_at, log_alpha, q, reach, o,
+        P, U, W_at, W_momentum_at, log_alpha, q, reach, o,
     ))  # fmt: skip
     return (
-        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, R, W_at,
+        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
         W_momentum_at,
     )  # fmt: skip
 
@@ -820,11 +816,11 @@ def _(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
-    R = sizes.per_slot("CV", narrow=True)
+    U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
     return (
-        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, R, W_at,
+        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
         W_momentum_at,
     )  # fmt: skip
 
@@ -845,7 +841,7 @@ def backward_op(
     m_end: Tensor,
     n_end: Tensor,
     reach: Tensor,
-    R: Tensor,
+    U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
     d_o: Tensor,
@@ -856,7 +852,7 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": R.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     s1 = sizes.per_slot("KV", narrow=False)
     s2 = sizes.per_slot("CV", narrow=False)
     s3 = sizes.per_slot("KV", narrow=False)
@@ -876,14 +872,14 @@ def backward_op(
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        Inv, R, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s1, s2, s3, s4, t17, s5, t36, s6, d_q,
+        U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s1, s2, s3, s4, t17, s5, t36, s6, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
         G_end, Inv, beta_before, beta_end, d_W, d_W_momentum, k, m_end, n_end, reach_before, reach_end, s1, s2, s3, d_W_next,
         d_W_momentum_next, d_W_at, d_W_momentum_at,
     ))  # fmt: skip
     launch_post(sizes, (
-        Inv, R, W_at, W_momentum_at, d_W_at, d_W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach_before, s4, s5, s6, t17,
+        Inv, U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach_before, s4, s5, s6, t17,
         t36, d_eta, d_k, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next
@@ -905,7 +901,7 @@ def _(
     m_end: Tensor,
     n_end: Tensor,
     reach: Tensor,
-    R: Tensor,
+    U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
     d_o: Tensor,
@@ -915,7 +911,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": R.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -930,12 +926,12 @@ def _(
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, log_alpha, eta, log_mu, _W, _W_momentum, position, cu_seqlens, grid, _save = inputs
     (
-        _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, R, W_at,
+        _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
         W_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, R, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
         W_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
@@ -943,12 +939,12 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, R, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
         W_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W, d_W_momentum = (x.contiguous() for x in gradients[:3])
     gradients_of = backward_op(
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, R, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
         W_momentum_at, d_o, d_W, d_W_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next = gradients_of

@@ -10,7 +10,7 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,10 @@ from torch import Tensor
 from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
+LEAST = 64  # the narrowest that a width is padded to
 TILE = CHUNK  # tokens that are computed at once
+SHARED = 232448  # bytes of shared memory that a program may have
+ROOM = 81920  # numbers in the states of a head, when a chunk is resumed: what shared memory has room for
 CARRIED = ("W1", "W2", "W1_momentum", "W2_momentum")
 STARTS = ("W1_start", "W2_start")
 OPTIONS = {
@@ -469,11 +472,12 @@ def pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, read_rstd_ptr, s15_ptr, position_ptr, cu_ptr, T, members,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, d1_ptr, t13_ptr, t14_ptr, t15_ptr, read_rstd_ptr, s15_ptr, t23_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, read_rstd, s15: every tile on its own."""
+    """s1, d1, t13, t14, t15, read_rstd, s15, t23: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -553,17 +557,32 @@ def pre2(
     s1 = dot_tn(q, t24, DOT)  # s₁ = qᵀ t₂₄
     store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
 
+    # d1
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+
+    # t13
+    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
+
+    # t14
+    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
+
+    # t15
+    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
+
     # read_rstd
     store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
 
     # s15
     store_row(s15_ptr, index * H + h, r, C, s15)
 
+    # t23
+    store_tile(t23_ptr, index * H + h, r, at_n, C, N, t23)
+
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_rstd_ptr, s15_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr,
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    reach_ptr, read_rstd_ptr, s15_ptr, t13_ptr, t14_ptr, t15_ptr, t23_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr,
     s8_ptr, t31_ptr, t52_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -606,30 +625,24 @@ def pre3(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = G * t10  # P₁ = G · t₁₀
+    t23 = load_tile(t23_ptr, index * H + h, r, at_n, C, N)
+    t25 = -t23.to(tl.float32)  # t₂₅ = −t₂₃
+    s2 = dot_tn(P1, t25, DOT)  # s₂ = P₁ᵀ t₂₅
+    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+
+    # s3
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
     s15 = load_row(s15_ptr, index * H + h, r, C)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
+    P2 = G * t15.to(tl.float32)  # P₂ = G · t₁₅
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-    read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-    t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
-    t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
-    P2 = G * t15  # P₂ = G · t₁₅
-    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
+    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t16 = (
@@ -640,14 +653,13 @@ def pre3(
     t18 = -t17  # t₁₈ = −t₁₇
     t19 = dot_nt(t18, d2, DOT)  # t₁₉ = t₁₈ d₂ᵀ
     t20 = t19 * G  # t₂₀ = t₁₉ · G
-    t21 = reach[:, None] * t17  # t₂₁ = f · t₁₇
-    t22 = beta[:, None] * t17  # t₂₂ = β · t₁₇
-    t23 = (dot(t20, h1, DOT) + dot_nt(t21, W2_momentum, DOT) + dot_nt(t22, W2, DOT)) * gelu_slope(read_z1)
-    t25 = -t23  # t₂₅ = −t₂₃
-    s2 = dot_tn(P1, t25, DOT)  # s₂ = P₁ᵀ t₂₅
-    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-
-    # s3
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     s3 = dot_tn(t20, read_h1, DOT)  # s₃ = t₂₀ᵀ h₁
     store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
 
@@ -656,21 +668,23 @@ def pre3(
     store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
 
     # s5
-    t47 = reach[:, None] * t23  # t₄₇ = f · t₂₃
+    t47 = reach[:, None] * t23.to(tl.float32)  # t₄₇ = f · t₂₃
     s5 = dot_tn(q, t47, DOT)  # s₅ = qᵀ t₄₇
     store_tile(s5_ptr, index * H + h, at_k, at_n, K, N, s5)
 
     # s6
+    t22 = beta[:, None] * t17  # t₂₂ = β · t₁₇
     s6 = dot_tn(read_h1, t22, DOT)  # s₆ = h₁ᵀ t₂₂
     store_tile(s6_ptr, index * H + h, at_n, at_v, N, V, s6)
 
     # s7
+    t21 = reach[:, None] * t17  # t₂₁ = f · t₁₇
     s7 = dot_tn(read_h1, t21, DOT)  # s₇ = h₁ᵀ t₂₁
     store_tile(s7_ptr, index * H + h, at_n, at_v, N, V, s7)
 
     # s8
     t48 = dot_nt(t25, d1, DOT)  # t₄₈ = t₂₅ d₁ᵀ
-    t49 = t19 * t15 + t48 * t10  # t₄₉ = t₁₉ · t₁₅ + t₄₈ · t₁₀
+    t49 = t19 * t15.to(tl.float32) + t48 * t10  # t₄₉ = t₁₉ · t₁₅ + t₄₈ · t₁₀
     s8 = tl.sum(t49 * t9, 0)  # s₈ = Σ_c t₄₉ · t₉
     store_row(s8_ptr, index * H + h, r, C, s8)
 
@@ -694,15 +708,16 @@ def pre3(
 
     # s11
     t53 = eta[None, :] * t49  # t₅₃ = t₄₉ · η
-    t54 = tl.sum(t17 * t14, 1) + tl.sum(t23 * t7, 1)  # t₅₄ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₃ · t₇
+    t54 = tl.sum(t17 * t14.to(tl.float32), 1) + tl.sum(t23.to(tl.float32) * t7, 1)  # t₅₄ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₃ · t₇
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x74 = valid[None, :] * (t54[:, None] * m[None, :] + dot_nt(t53, D_mu, DOT))
-    x75 = tl.cumsum(tl.where(causal, x74, 0.0) * t6, 0, reverse=True)
-    s11 = tl.sum(tl.where(strict, x75, 0.0), 1)  # s₁₁ = Σ_i strictly_causal(Σ_{l≥t} causal((t₅₄ᵀ ⊗ m + t₅₃ Dμᵀ) · valid) · t₆)
+    x69 = valid[None, :] * (t54[:, None] * m[None, :] + dot_nt(t53, D_mu, DOT))
+    x70 = tl.cumsum(tl.where(causal, x69, 0.0) * t6, 0, reverse=True)
+    s11 = tl.sum(tl.where(strict, x70, 0.0), 1)  # s₁₁ = Σ_i strictly_causal(Σ_{l≥t} causal((t₅₄ᵀ ⊗ m + t₅₃ Dμᵀ) · valid) · t₆)
     store_row(s11_ptr, index * H + h, r, C, s11)
 
     # s12
-    s12 = tl.cumsum(beta * (tl.sum(t17 * t13, 1) + tl.sum(t23 * t5, 1)), 0, reverse=True)
+    x72 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t23.to(tl.float32) * t5, 1))
+    s12 = tl.cumsum(x72, 0, reverse=True)  # s₁₂ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₃ · t₅)
     store_row(s12_ptr, index * H + h, r, C, s12)
 
     # s13
@@ -714,9 +729,9 @@ def pre3(
     store_row(s14_ptr, index * H + h, r, C, s14)
 
     # the gradient of q
-    t24 = beta[:, None] * t23  # t₂₄ = β · t₂₃
-    x81 = d_o.to(tl.float32) + dot(t52, k, DOT) + dot_nt(t47, W1_momentum, DOT) + dot_nt(t24, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x81)
+    t24 = beta[:, None] * t23.to(tl.float32)  # t₂₄ = β · t₂₃
+    x77 = d_o.to(tl.float32) + dot(t52, k, DOT) + dot_nt(t47, W1_momentum, DOT) + dot_nt(t24, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x77)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -856,7 +871,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
     d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
     rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s8_ptr, s9_ptr, t11_ptr, t31_ptr, t34_ptr, t35_ptr, t40_ptr,
     t46_ptr, t52_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr,
@@ -901,12 +916,8 @@ def post(
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     t26 = -d_W1_momentum_at.to(tl.float32)  # t₂₆ = −d_W1_momentum_at
     t27 = dot(k, t26, DOT)  # t₂₇ = k t₂₆
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-    t50 = tl.sum(t34.to(tl.float32) * d2, 1) + tl.sum(t27 * d1, 1)  # t₅₀ = Σ_v t₃₄ · d₂ + Σ_n t₂₇ · d₁
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    t50 = tl.sum(t34.to(tl.float32) * d2, 1) + tl.sum(t27 * d1.to(tl.float32), 1)  # t₅₀ = Σ_v t₃₄ · d₂ + Σ_n t₂₇ · d₁
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t28 = sum_after(decay_mu, r)  # t₂₈ = Σ_{l>t} log μ
@@ -914,7 +925,7 @@ def post(
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t29 = -d_W1_at.to(tl.float32)  # t₂₉ = −d_W1_at
     t30 = dot(k, t29, DOT)  # t₃₀ = k t₂₉
-    t51 = tl.sum(t35.to(tl.float32) * d2, 1) + tl.sum(t30 * d1, 1)  # t₅₁ = Σ_v t₃₅ · d₂ + Σ_n t₃₀ · d₁
+    t51 = tl.sum(t35.to(tl.float32) * d2, 1) + tl.sum(t30 * d1.to(tl.float32), 1)  # t₅₁ = Σ_v t₃₅ · d₂ + Σ_n t₃₀ · d₁
     t31 = load_row(t31_ptr, index * H + h, r, C)
     d_eta = t50 * tl.exp(t28) + t51 * t31 + s8
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
@@ -924,13 +935,18 @@ def post(
     t41 = ln_weight[None, :] * t40.to(tl.float32)  # t₄₁ = t₄₀ · w
     t42 = 2 * t41  # t₄₂ = 2 t₄₁
     t46 = load_tile(t46_ptr, index * H + h, r, at_n, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t52 = load_tile(t52_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     n_end = eta * tl.exp(t28)  # n[C] = η · exp(t₂₈)
     G_end = t31 * eta  # G[C] = t₃₁ · η
-    x44 = dot_tn(t52, q, DOT) + dot_nt(n_end[:, None] * d1, t26, DOT) + dot_nt(G_end[:, None] * d1, t29, DOT)
-    d_k = t42 + dot_nt(t46, W1, DOT) + x44
+    x41 = dot_tn(t52, q, DOT)
+    x42 = n_end[:, None] * d1.to(tl.float32)
+    x43 = dot_nt(x42, t26, DOT)
+    x44 = G_end[:, None] * d1.to(tl.float32)
+    x45 = dot_nt(x44, t29, DOT)
+    d_k = t42 + dot_nt(t46, W1, DOT) + (x41 + x43 + x45)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of ln_bias
@@ -939,50 +955,51 @@ def post(
 
     # the gradient of ln_weight
     s10 = load_row(s10_ptr, index * H + h, at_v, V)
-    x48 = s10 + tl.sum(t40.to(tl.float32) * du, 0) + tl.sum(t42 * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x48)
+    x49 = s10 + tl.sum(t40.to(tl.float32) * du, 0) + tl.sum(t42 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x49)
 
     # the gradient of log_alpha
     s11 = load_row(s11_ptr, index * H + h, r, C)
     s12 = load_row(s12_ptr, index * H + h, r, C)
     t55 = t51 * eta  # t₅₅ = t₅₁ · η
-    x52 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-    t8 = tl.exp(x52)  # t₈ = exp(Σ_{j<l≤t} log μ)
+    x53 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t8 = tl.exp(x53)  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    x57 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
+    x58 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32), 0)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    x59 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
-    t56 = tl.sum(x57, 0) + tl.sum(x59, 0)  # t₅₆ = Σ_v Σ_n d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    x60 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32), 0)
+    t56 = tl.sum(x58, 0) + tl.sum(x60, 0)  # t₅₆ = Σ_v Σ_n d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x66 = sum_before(D_end * (t56 * m + tl.sum(t55[None, :] * D_mu, 1)), r)
-    x67 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
-    x68 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    x67 = sum_before(D_end * (t56 * m + tl.sum(t55[None, :] * D_mu, 1)), r)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x69 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    x70 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x70 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s11 + s12 + x66 + beta_end * (tl.sum(x67, 0) + tl.sum(x68, 0)))
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x70)
+    x72 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s11 + s12 + x67 + beta_end * (tl.sum(x69, 0) + tl.sum(x70, 0)))
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x72)
 
     # the gradient of log_mu
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    x72 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    x73 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    x74 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x75 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x75 = m_end * (tl.sum(tl.sum(x72, 0), 0) + tl.sum(tl.sum(x73, 0), 0))
+    x77 = m_end * (tl.sum(tl.sum(x74, 0), 0) + tl.sum(tl.sum(x75, 0), 0))
     s13 = load_tile(s13_ptr, index * H + h, r, r, C, C)
-    x77 = tl.where(causal, t55[None, :] * D_end[:, None] + s13.to(tl.float32), 0.0)
-    x78 = tl.where(strict, tl.cumsum(x77 * t8, 0, reverse=True), 0.0)
+    x79 = tl.where(causal, t55[None, :] * D_end[:, None] + s13.to(tl.float32), 0.0)
+    x80 = tl.where(strict, tl.cumsum(x79 * t8, 0, reverse=True), 0.0)
     s14 = load_row(s14_ptr, index * H + h, r, C)
-    x80 = sum_before(t50 * n_end, r)
-    x81 = tl.sum(x78, 1)
-    x82 = t56 * D_end + s14
-    x83 = tl.cumsum(x82 * m, 0, reverse=True)
-    x84 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x80 + x75 + x81 + x83)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x84)
+    x82 = sum_before(t50 * n_end, r)
+    x83 = tl.sum(x80, 1)
+    x84 = t56 * D_end + s14
+    x85 = tl.cumsum(x84 * m, 0, reverse=True)
+    x86 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x82 + x77 + x83 + x85)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x86)
 
     # the gradient of v
     d_v = -t42
@@ -992,11 +1009,12 @@ def post(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, v_ptr, beta_end_ptr,
-    reach_end_ptr, s1_ptr, s2_ptr, m_end_ptr, s3_ptr, s4_ptr, reach_ptr, G_ptr, d2_ptr, position_ptr, cu_ptr, T, members,
+    reach_end_ptr, s1_ptr, s2_ptr, m_end_ptr, s3_ptr, s4_ptr, reach_ptr, G_ptr, d1_ptr, h1_ptr, d2_ptr, position_ptr, cu_ptr,
+    T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, reach_end, s1, s2, m_end, s3, s4, reach, G, d2: every tile on its own."""
+    """beta_end, reach_end, s1, s2, m_end, s3, s4, reach, G, d1, h1, d2: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1085,6 +1103,12 @@ def resume_prep(
     G = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G = (t₁ Dμ) · η
     store_tile(G_ptr, index * H + h, r, r, C, C, G)
 
+    # d1
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+
+    # h1
+    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+
     # d2
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
 
@@ -1139,8 +1163,8 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d1_ptr, d2_ptr, h1_ptr, k_ptr, ln_bias_ptr,
+    ln_weight_ptr, log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1155,8 +1179,6 @@ def resume_read(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -1174,20 +1196,19 @@ def resume_read(
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = G.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
     P2 = G.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     read_f = beta[:, None] * dot(read_h1, W2, DOT) + reach[:, None] * dot(read_h1, W2_momentum, DOT) - dot(P2, d2, DOT)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x26 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x26 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x23 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x23 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -1195,7 +1216,7 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d_o_ptr, k_ptr,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d1_ptr, d_o_ptr, h1_ptr, k_ptr,
     ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_ptr, v_ptr, rstd_ptr, t11_ptr, t18_ptr, read_h1_ptr,
     read_rstd_ptr, s15_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -1212,7 +1233,6 @@ def resume_pre(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
@@ -1221,18 +1241,17 @@ def resume_pre(
     at_row, row = t * H + h, r * H
 
     # rstd
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
     f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
 
     # t11
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
@@ -1256,10 +1275,7 @@ def resume_pre(
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = G.to(tl.float32) * t10  # P₁ = G · t₁₀
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-    t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -1268,12 +1284,14 @@ def resume_pre(
     t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
     t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
     P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
     read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
-    x46 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x46 / V  # mean(f) = Σ_v f / V
+    x43 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x43 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x49 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x49 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x46 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x46 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     s15 = tl.sum(t4 * read_centred, 1)  # s₁₅ = Σ_v t₄ · f̃
     t16 = (
         read_rstd[:, None] * t4
@@ -1295,9 +1313,9 @@ def resume_pre(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, eta_ptr,
-    k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_rstd_ptr, s15_ptr, s5_ptr, s6_ptr, s7_ptr,
-    s8_ptr, t26_ptr, t32_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr,
+    ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_rstd_ptr, s15_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr,
+    t26_ptr, t32_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1314,8 +1332,6 @@ def resume_pre2(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -1335,15 +1351,15 @@ def resume_pre2(
     reach = load_row(reach_ptr, index * H + h, r, C)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-    x16 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    t6 = tl.exp(x16)  # t₆ = exp(Σ_{j<l≤t} log α)
+    x14 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t6 = tl.exp(x14)  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    x23 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
-    t8 = tl.exp(x23)  # t₈ = exp(Σ_{j<l≤t} log μ)
+    x21 = tl.cumsum(tl.where(strict, decay_mu[:, None], 0.0), 0)
+    t8 = tl.exp(x21)  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
     eta = load_numbers(eta_ptr, at_row, row, here)
@@ -1351,19 +1367,17 @@ def resume_pre2(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = G * t10  # P₁ = G · t₁₀
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
     t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
     P2 = G * t15  # P₂ = G · t₁₅
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
@@ -1423,9 +1437,9 @@ def resume_pre2(
     t53 = eta[None, :] * t49  # t₅₃ = t₄₉ · η
     t54 = tl.sum(t17 * t14, 1) + tl.sum(t23 * t7, 1)  # t₅₄ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₃ · t₇
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x74 = valid[None, :] * (t54[:, None] * m[None, :] + dot_nt(t53, D_mu, DOT))
-    x75 = tl.cumsum(tl.where(causal, x74, 0.0) * t6, 0, reverse=True)
-    s12 = tl.sum(tl.where(strict, x75, 0.0), 1)  # s₁₂ = Σ_i strictly_causal(Σ_{l≥t} causal((t₅₄ᵀ ⊗ m + t₅₃ Dμᵀ) · valid) · t₆)
+    x70 = valid[None, :] * (t54[:, None] * m[None, :] + dot_nt(t53, D_mu, DOT))
+    x71 = tl.cumsum(tl.where(causal, x70, 0.0) * t6, 0, reverse=True)
+    s12 = tl.sum(tl.where(strict, x71, 0.0), 1)  # s₁₂ = Σ_i strictly_causal(Σ_{l≥t} causal((t₅₄ᵀ ⊗ m + t₅₃ Dμᵀ) · valid) · t₆)
     store_row(s12_ptr, index * H + h, r, C, s12)
 
     # s13
@@ -1438,8 +1452,8 @@ def resume_pre2(
 
     # the gradient of q
     t52 = t48 * G  # t₅₂ = t₄₈ · G
-    x80 = d_o.to(tl.float32) + dot(t52, k, DOT) + dot_nt(t25, W1_momentum, DOT) + dot_nt(t24, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x80)
+    x76 = d_o.to(tl.float32) + dot(t52, k, DOT) + dot_nt(t25, W1_momentum, DOT) + dot_nt(t24, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x76)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1731,7 +1745,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -1793,12 +1808,12 @@ def forward_op(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
-    G = sizes.per_slot("CC", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
     W2_momentum_next = sizes.per_sequence("NV")
-    d2 = sizes.per_slot("CV", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
@@ -1855,7 +1870,7 @@ def _(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
@@ -1908,8 +1923,13 @@ def backward_op(
     t11 = sizes.per_slot("C", narrow=False)
     t12 = sizes.per_slot("CN", narrow=False)
     s1 = sizes.per_slot("KN", narrow=False)
+    d1 = sizes.per_slot("CN", narrow=True)
+    t13 = sizes.per_slot("CV", narrow=False)
+    t14 = sizes.per_slot("CV", narrow=False)
+    t15 = sizes.per_slot("CC", narrow=False)
     read_rstd = sizes.per_slot("C", narrow=False)
     s15 = sizes.per_slot("C", narrow=False)
+    t23 = sizes.per_slot("CN", narrow=True)
     s2 = sizes.per_slot("CN", narrow=False)
     s3 = sizes.per_slot("CN", narrow=False)
     s4 = sizes.per_slot("CV", narrow=False)
@@ -1949,11 +1969,11 @@ def backward_op(
         W1_at, W2_at, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t2, t11, t12,
     ))  # fmt: skip
     launch_pre2(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach, s1, read_rstd,
-        s15,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach, s1, d1, t13, t14,
+        t15, read_rstd, s15, t23,
     ))  # fmt: skip
     launch_pre3(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach, read_rstd, s15,
+        W1_at, W1_momentum_at, d1, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q, reach, read_rstd, s15, t13, t14, t15, t23,
         s2, s3, s4, s5, s6, s7, s8, t31, t52, s9, s10, s11, s12, s13, s14, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
@@ -1962,7 +1982,7 @@ def backward_op(
         t35, t40, t46, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W1_last, d_W2_last,
     ))  # fmt: skip
     launch_post(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k,
         ln_bias, ln_weight, log_alpha, log_mu, q, rstd, s10, s11, s12, s13, s14, s8, s9, t11, t31, t34, t35, t40, t46, t52, v,
         d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
@@ -2089,7 +2109,7 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 15]:
+) -> tuple[(Tensor,) * 17]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -2100,8 +2120,10 @@ def resume_forward_op(
     s3 = sizes.per_slot("KN", narrow=False)
     s4 = sizes.per_slot("NV", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
-    G = sizes.per_slot("CC", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
@@ -2113,18 +2135,18 @@ def resume_forward_op(
     o = sizes.rows("V")
     launch_resume_prep(sizes, (
         W1_start, W2_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, v, beta_end, reach_end, s1, s2, m_end, s3, s4, reach,
-        G, d2,
+        G, d1, h1, d2,
     ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, beta_end, m_end, reach_end, s1, s2, s3, s4, W1_next, W2_next, W1_momentum_next,
         W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
     ))  # fmt: skip
     launch_resume_read(sizes, (
-        G, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d2, k, ln_bias, ln_weight, log_alpha, q, reach, o,
+        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d1, d2, h1, k, ln_bias, ln_weight, log_alpha, q, reach, o,
     ))  # fmt: skip
     return (
-        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at, W1_momentum_at,
-        W2_at, W2_momentum_at,
+        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, G, d1, h1, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at,
     )  # fmt: skip
 
 
@@ -2148,7 +2170,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 15]:
+) -> tuple[(Tensor,) * 17]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2159,15 +2181,17 @@ def _(
     reach_end = sizes.per_slot("", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
-    G = sizes.per_slot("CC", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
-        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at, W1_momentum_at,
-        W2_at, W2_momentum_at,
+        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, G, d1, h1, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at,
     )  # fmt: skip
 
 
@@ -2188,6 +2212,8 @@ def resume_backward_op(
     m_end: Tensor,
     reach: Tensor,
     G: Tensor,
+    d1: Tensor,
+    h1: Tensor,
     d2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
@@ -2241,12 +2267,12 @@ def resume_backward_op(
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
     launch_resume_pre(sizes, (
-        G, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d_o, k, ln_bias, ln_weight, log_alpha, q, reach, v,
+        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, d1, d_o, h1, k, ln_bias, ln_weight, log_alpha, q, reach, v,
         rstd, t11, t18, read_h1, read_rstd, s15,
     ))  # fmt: skip
     launch_resume_pre2(sizes, (
-        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q,
-        reach, read_rstd, s15, s5, s6, s7, s8, t26, t32, s9, s10, s11, s12, s13, s14, d_q,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, d1, d2, d_o, eta, h1, k, ln_weight, log_alpha, log_mu, q, reach, read_rstd,
+        s15, s5, s6, s7, s8, t26, t32, s9, s10, s11, s12, s13, s14, d_q,
     ))  # fmt: skip
     launch_resume_seq(sizes, (
         beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, m_end, reach_end, s5, s6, s7, s8, d_W1_next, d_W1_momentum_next,
@@ -2280,6 +2306,8 @@ def _(
     m_end: Tensor,
     reach: Tensor,
     G: Tensor,
+    d1: Tensor,
+    h1: Tensor,
     d2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
@@ -2321,26 +2349,27 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
         cu_seqlens, grid, _save,
     ) = inputs  # fmt: skip
     (
-        _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at,
+        _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, beta_end, reach_end, m_end, reach, G, d1, h1, d2, W1_at,
         W1_momentum_at, W2_at, W2_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d1, h1,
+        d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d1, h1,
+        d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum = (x.contiguous() for x in gradients[:5])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at, d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d1, h1,
+        d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, position, cu_seqlens,
+        ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,
@@ -2369,6 +2398,16 @@ def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor 
 
 
 resume_forward_op.register_autograd(_differentiate_resume_forward, setup_context=_save_resume_forward)
+
+
+def fits(q: Tensor, state: Mapping[str, Tensor] | None) -> bool:
+    """Whether the kernels have room for a state; one within a chunk is as large again by its start."""
+    if state is None or any(name not in state and name.removesuffix("_momentum") not in state for name in CARRIED):
+        return True  # zero, or refused elsewhere
+    sizes = [state.get(name, state.get(name.removesuffix("_momentum"))).shape for name in CARRIED]
+    numbers = sum(shape[-2] * shape[-1] for shape in sizes)
+    started = sum(x.shape[-2] * x.shape[-1] for name, x in state.items() if name.endswith("_start"))
+    return numbers * q.element_size() <= SHARED and ("position" not in state or numbers + started <= ROOM)
 
 
 def triton_chunk_titans_lmm(
@@ -2411,6 +2450,8 @@ def triton_chunk_titans_lmm(
     W1_start, W2_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
+    if not fits(q, initial_state):
+        raise ValueError(f"initial_state: expected {SHARED} bytes a head at most, or {ROOM} numbers within a chunk; use backend='torch'")
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W1_momentum, W2_momentum, W1_start, W2_start)
         results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)

@@ -10,7 +10,7 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,10 @@ from torch import Tensor
 from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
+LEAST = 16  # the narrowest that a width is padded to
 TILE = CHUNK  # tokens that are computed at once
+SHARED = 232448  # bytes of shared memory that a program may have
+ROOM = 81920  # numbers in the states of a head, when a chunk is resumed: what shared memory has room for
 CARRIED = ("W",)
 STARTS = ("W_start",)
 OPTIONS = {
@@ -162,12 +165,12 @@ def dot_nt(a, b, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    W_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W_next_ptr, rstd_ptr, s1_ptr, W_at_ptr, W_last_ptr,
-    position_ptr, cu_ptr, T, members,
+    W_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W_next_ptr, d_ptr, W_at_ptr, W_last_ptr, position_ptr, cu_ptr,
+    T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W, rstd, s1: one tile after another."""
+    """W, d: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -186,6 +189,8 @@ def main(
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
         if i == tiles - 1:
             store_tile(W_last_ptr, n * H + h, at_k, at_v, K, V, W)
+
+        # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         f = dot(k, W, DOT)  # f = k W[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
@@ -197,11 +202,9 @@ def main(
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
-        s1 = tl.sum(t1 * centred, 1)  # s₁ = Σ_v t₁ · f̃
-        store_row(s1_ptr, (slot + i) * H + h, r, C, s1)
-        store_row(rstd_ptr, (slot + i) * H + h, r, C, rstd)
-        t2 = rstd[:, None] * t1 - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
+        store_tile(d_ptr, (slot + i) * H + h, r, at_v, C, V, d)
 
         # the state behind the tile
         eta = load_numbers(eta_ptr, at_row, row, here)
@@ -213,8 +216,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s1_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T,
-    members,
+    W_at_ptr, d_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -241,24 +243,12 @@ def read(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    f = dot(k, W, DOT)  # f = k W[0]
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    s1 = load_row(s1_ptr, index * H + h, r, C)
-    t2 = rstd[:, None] * t1 - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
+    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
     read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
-    x20 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x20 / V  # mean(f) = Σ_v f / V
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x23 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x23 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x11 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -266,12 +256,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s1_ptr, v_ptr, centred_ptr, t1_ptr,
-    s2_ptr, s3_ptr, s4_ptr, t19_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, centred_ptr, rstd_ptr, t1_ptr, t5_ptr,
+    s1_ptr, s2_ptr, s3_ptr, t19_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """centred, t1, s2, s3, s4, t19, s7, s8, d_q: every tile on its own."""
+    """centred, rstd, t1, t5, s1, s2, s3, t19, s6, s7, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -296,8 +286,12 @@ def pre(
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
 
+    # rstd
+    x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
     # t1
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -305,69 +299,72 @@ def pre(
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
 
-    # s2
+    # t5
+    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
+    store_row(t5_ptr, index * H + h, r, C, t5)
+
+    # s1
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     eta = load_numbers(eta_ptr, at_row, row, here)
     P = tl.where(causal, eta[None, :] * t4, 0.0)  # P = causal(t₄ · η)
-    s1 = load_row(s1_ptr, index * H + h, r, C)
-    t2 = rstd[:, None] * t1 - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
     read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
-    x23 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x23 / V  # mean(f) = Σ_v f / V
+    x24 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x24 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x26 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x26 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x28 = t3 * read_centred
-    x29 = tl.sum(x28, 1)
+    x27 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x27 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x29 = t3 * read_centred
+    x30 = tl.sum(x29, 1)
     t6 = (
         read_rstd[:, None] * t3
-        - x29[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x30[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     t7 = t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V  # t₇ = t₆ − Σ_v t₆ / V
-    s2 = dot_tn(q, t7, DOT)  # s₂ = qᵀ t₇
-    store_tile(s2_ptr, index * H + h, at_k, at_v, K, V, s2)
+    s1 = dot_tn(q, t7, DOT)  # s₁ = qᵀ t₇
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+
+    # s2
+    t8 = -t7  # t₈ = −t₇
+    s2 = dot_tn(P, t8, DOT)  # s₂ = Pᵀ t₈
+    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
 
     # s3
-    t8 = -t7  # t₈ = −t₇
-    s3 = dot_tn(P, t8, DOT)  # s₃ = Pᵀ t₈
-    store_tile(s3_ptr, index * H + h, r, at_v, C, V, s3)
-
-    # s4
-    x35 = dot_nt(t8, tl.where((at_v < V)[None, :], d, 0.0), DOT)
-    t18 = tl.where(causal, x35, 0.0)  # t₁₈ = causal(t₈ dᵀ)
-    s4 = tl.sum(t18 * t4, 0)  # s₄ = Σ_c t₁₈ · t₄
-    store_row(s4_ptr, index * H + h, r, C, s4)
+    x36 = dot_nt(t8, tl.where((at_v < V)[None, :], d, 0.0), DOT)
+    t18 = tl.where(causal, x36, 0.0)  # t₁₈ = causal(t₈ dᵀ)
+    s3 = tl.sum(t18 * t4, 0)  # s₃ = Σ_c t₁₈ · t₄
+    store_row(s3_ptr, index * H + h, r, C, s3)
 
     # t19
     t19 = eta[None, :] * t18  # t₁₉ = t₁₈ · η
     store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
 
+    # s6
+    s6 = tl.sum(d_o.to(tl.float32), 0)  # s₆ = Σ_c d_o
+    store_row(s6_ptr, index * H + h, at_v, V, s6)
+
     # s7
-    s7 = tl.sum(d_o.to(tl.float32), 0)  # s₇ = Σ_c d_o
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s7 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₇ = Σ_c d_o · f̂
     store_row(s7_ptr, index * H + h, at_v, V, s7)
 
-    # s8
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    s8 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₈ = Σ_c d_o · f̂
-    store_row(s8_ptr, index * H + h, at_v, V, s8)
-
     # the gradient of q
-    x42 = d_o.to(tl.float32) + dot(t19, k, DOT) + dot_nt(t7, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x42)
+    x43 = d_o.to(tl.float32) + dot(t19, k, DOT) + dot_nt(t7, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x43)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    centred_ptr, d_W_ptr, eta_ptr, k_ptr, ln_weight_ptr, rstd_ptr, s1_ptr, s2_ptr, s3_ptr, t1_ptr, d_W_next_ptr, s5_ptr,
-    t12_ptr, s6_ptr, d_W_at_ptr, d_W_last_ptr, position_ptr, cu_ptr, T, members,
+    centred_ptr, d_W_ptr, eta_ptr, k_ptr, ln_weight_ptr, rstd_ptr, s1_ptr, s2_ptr, t1_ptr, t5_ptr, d_W_next_ptr, s4_ptr,
+    t12_ptr, s5_ptr, d_W_at_ptr, d_W_last_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, s5, t12, s6: from the last tile to the first."""
+    """d_W, s4, t12, s5: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -386,17 +383,17 @@ def seq(
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
 
         # the gradient of W
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_v, C, V)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
         t9 = -d_W  # t₉ = −d_W
         t10 = dot(k, t9, DOT)  # t₁₀ = k t₉
         eta = load_numbers(eta_ptr, at_row, row, here)
-        x8 = eta[:, None] * t10 + s3.to(tl.float32)
-        s5 = tl.sum(x8 / V, 1)  # s₅ = Σ_v (η · t₁₀ + s₃) / V
-        t11 = x8 - s5[:, None]  # t₁₁ = (η · t₁₀ + s₃) − s₅
+        x8 = eta[:, None] * t10 + s2.to(tl.float32)
+        s4 = tl.sum(x8 / V, 1)  # s₄ = Σ_v (η · t₁₀ + s₂) / V
+        t11 = x8 - s4[:, None]  # t₁₁ = (η · t₁₀ + s₂) − s₄
         rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        s1 = load_row(s1_ptr, (slot + i) * H + h, r, C)
+        t5 = load_row(t5_ptr, (slot + i) * H + h, r, C)
         centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         x14 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t11 * centred.to(tl.float32) / V
         t12 = -tl.sum(x14, 1)  # t₁₂ = −Σ_v r³ · t₁₁ · f̃ / V
@@ -404,25 +401,25 @@ def seq(
         t13 = rstd[:, None] * t11 + t12[:, None] * centred.to(tl.float32)  # t₁₃ = r · t₁₁ + t₁₂ · f̃
         t14 = ln_weight[None, :] * t13  # t₁₄ = t₁₃ · w
         t15 = ln_weight[None, :] * t14  # t₁₅ = t₁₄ · w
-        x20 = t11 * (t1.to(tl.float32) - 3 * s1[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        s6 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x20, 1) + tl.sum(t15 * centred.to(tl.float32), 1)) / V
+        x20 = t11 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        s5 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x20, 1) + tl.sum(t15 * centred.to(tl.float32), 1)) / V
         t16 = (
-            2 * s6[:, None] * centred.to(tl.float32)
+            2 * s5[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t15
             + t12[:, None] * t1.to(tl.float32)
-            - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t11 / V
+            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t11 / V
         )  # fmt: skip
         t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-        d_W_next = s2.to(tl.float32) + d_W + dot_tn(k, t17, DOT)
+        d_W_next = s1.to(tl.float32) + d_W + dot_tn(k, t17, DOT)
 
-        # s5
-        store_row(s5_ptr, (slot + i) * H + h, r, C, s5)
+        # s4
+        store_row(s4_ptr, (slot + i) * H + h, r, C, s4)
 
         # t12
         store_row(t12_ptr, (slot + i) * H + h, r, C, t12)
 
-        # s6
-        store_row(s6_ptr, (slot + i) * H + h, r, C, s6)
+        # s5
+        store_row(s5_ptr, (slot + i) * H + h, r, C, s5)
         d_W = tl.where((at_v < V)[None, :], d_W_next, 0.0)
         if lane == 0:
             d_W += load_tile(d_W_last_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
@@ -432,8 +429,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s1_ptr, s3_ptr, s4_ptr, s5_ptr,
-    s6_ptr, s7_ptr, s8_ptr, t12_ptr, t19_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
+    W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
+    s6_ptr, s7_ptr, t12_ptr, t19_ptr, t5_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
     position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -455,7 +452,7 @@ def post(
     at_row, row = t * H + h, r * H
 
     # the gradient of eta
-    s4 = load_row(s4_ptr, index * H + h, r, C)
+    s3 = load_row(s3_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t9 = -d_W_at.to(tl.float32)  # t₉ = −d_W_at
@@ -470,27 +467,27 @@ def post(
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    s1 = load_row(s1_ptr, index * H + h, r, C)
-    t2 = rstd[:, None] * t1 - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    t5 = load_row(t5_ptr, index * H + h, r, C)
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-    d_eta = s4 + tl.sum(t10 * d, 1)
+    d_eta = s3 + tl.sum(t10 * d, 1)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
     # the gradient of k
-    s3 = load_tile(s3_ptr, index * H + h, r, at_v, C, V)
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    s5 = load_row(s5_ptr, index * H + h, r, C)
-    t11 = (eta[:, None] * t10 + s3.to(tl.float32)) - s5[:, None]  # t₁₁ = (η · t₁₀ + s₃) − s₅
+    s4 = load_row(s4_ptr, index * H + h, r, C)
+    t11 = (eta[:, None] * t10 + s2.to(tl.float32)) - s4[:, None]  # t₁₁ = (η · t₁₀ + s₂) − s₄
     t12 = load_row(t12_ptr, index * H + h, r, C)
     t13 = rstd[:, None] * t11 + t12[:, None] * centred  # t₁₃ = r · t₁₁ + t₁₂ · f̃
     t14 = ln_weight[None, :] * t13  # t₁₄ = t₁₃ · w
     t15 = ln_weight[None, :] * t14  # t₁₅ = t₁₄ · w
-    s6 = load_row(s6_ptr, index * H + h, r, C)
+    s5 = load_row(s5_ptr, index * H + h, r, C)
     t16 = (
-        2 * s6[:, None] * centred
+        2 * s5[:, None] * centred
         + rstd[:, None] * t15
         + t12[:, None] * t1
-        - s1[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t11 / V
+        - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t11 / V
     )  # fmt: skip
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
     t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
@@ -500,12 +497,12 @@ def post(
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of ln_bias
-    s7 = load_row(s7_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s7 + tl.sum(t14, 0))
+    s6 = load_row(s6_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s6 + tl.sum(t14, 0))
 
     # the gradient of ln_weight
-    s8 = load_row(s8_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s8 + tl.sum(t13 * e, 0) + tl.sum(t14 * normal, 0))
+    s7 = load_row(s7_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s7 + tl.sum(t13 * e, 0) + tl.sum(t14 * normal, 0))
 
     # the gradient of v
     d_v = -t14
@@ -880,7 +877,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -924,22 +922,21 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     W_next = sizes.per_sequence("KV")
-    rstd = sizes.per_slot("C", narrow=False)
-    s1 = sizes.per_slot("C", narrow=False)
+    d = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_last = sizes.per_sequence("KV")
     o = sizes.rows("V")
     launch_main(sizes, (
-        W, eta, k, ln_bias, ln_weight, v, W_next, rstd, s1, W_at, W_last,
+        W, eta, k, ln_bias, ln_weight, v, W_next, d, W_at, W_last,
     ))  # fmt: skip
     launch_read(sizes, (
-        W_at, eta, k, ln_bias, ln_weight, q, rstd, s1, v, o,
+        W_at, d, eta, k, ln_bias, ln_weight, q, o,
     ))  # fmt: skip
-    return o, W_next, W_last, rstd, s1, W_at
+    return o, W_next, W_last, W_at
 
 
 @forward_op.register_fake
@@ -955,15 +952,13 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     W_last = sizes.per_sequence("KV")
-    rstd = sizes.per_slot("C", narrow=False)
-    s1 = sizes.per_slot("C", narrow=False)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, W_last, rstd, s1, W_at
+    return o, W_next, W_last, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -974,8 +969,6 @@ def backward_op(
     eta: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
-    rstd: Tensor,
-    s1: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -987,18 +980,20 @@ def backward_op(
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     centred = sizes.per_slot("CV", narrow=False)
+    rstd = sizes.per_slot("C", narrow=False)
     t1 = sizes.per_slot("CV", narrow=False)
-    s2 = sizes.per_slot("KV", narrow=False)
-    s3 = sizes.per_slot("CV", narrow=False)
-    s4 = sizes.per_slot("C", narrow=False)
+    t5 = sizes.per_slot("C", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=False)
+    s2 = sizes.per_slot("CV", narrow=False)
+    s3 = sizes.per_slot("C", narrow=False)
     t19 = sizes.per_slot("CC", narrow=True)
+    s6 = sizes.per_slot("V", narrow=False)
     s7 = sizes.per_slot("V", narrow=False)
-    s8 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
     d_W_next = sizes.per_sequence("KV")
-    s5 = sizes.per_slot("C", narrow=False)
+    s4 = sizes.per_slot("C", narrow=False)
     t12 = sizes.per_slot("C", narrow=False)
-    s6 = sizes.per_slot("C", narrow=False)
+    s5 = sizes.per_slot("C", narrow=False)
     d_W_at = sizes.per_slot("KV", narrow=True)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
@@ -1006,13 +1001,13 @@ def backward_op(
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        W_at, d_o, eta, k, ln_bias, ln_weight, q, rstd, s1, v, centred, t1, s2, s3, s4, t19, s7, s8, d_q,
+        W_at, d_o, eta, k, ln_bias, ln_weight, q, v, centred, rstd, t1, t5, s1, s2, s3, t19, s6, s7, d_q,
     ))  # fmt: skip
     launch_seq(sizes, (
-        centred, d_W, eta, k, ln_weight, rstd, s1, s2, s3, t1, d_W_next, s5, t12, s6, d_W_at, d_W_last,
+        centred, d_W, eta, k, ln_weight, rstd, s1, s2, t1, t5, d_W_next, s4, t12, s5, d_W_at, d_W_last,
     ))  # fmt: skip
     launch_post(sizes, (
-        W_at, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s1, s3, s4, s5, s6, s7, s8, t12, t19, v, d_eta, d_k, d_ln_bias,
+        W_at, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s2, s3, s4, s5, s6, s7, t12, t19, t5, v, d_eta, d_k, d_ln_bias,
         d_ln_weight, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next
@@ -1026,8 +1021,6 @@ def _(
     eta: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
-    rstd: Tensor,
-    s1: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -1049,16 +1042,16 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, eta, ln_weight, ln_bias, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, _W_last, rstd, s1, W_at = output
+    _o, _W_next, _W_last, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, rstd, s1, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, eta, ln_weight, ln_bias, rstd, s1, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, eta, ln_weight, ln_bias, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W, d_W_last = (x.contiguous() for x in gradients[:3])
-    gradients_of = backward_op(q, k, v, eta, ln_weight, ln_bias, rstd, s1, W_at, d_o, d_W, d_W_last, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, v, eta, ln_weight, ln_bias, W_at, d_o, d_W, d_W_last, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next = gradients_of
     return (
         d_q,
@@ -1241,6 +1234,16 @@ def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor 
 resume_forward_op.register_autograd(_differentiate_resume_forward, setup_context=_save_resume_forward)
 
 
+def fits(q: Tensor, state: Mapping[str, Tensor] | None) -> bool:
+    """Whether the kernels have room for a state; one within a chunk is as large again by its start."""
+    if state is None or any(name not in state and name.removesuffix("_momentum") not in state for name in CARRIED):
+        return True  # zero, or refused elsewhere
+    sizes = [state.get(name, state.get(name.removesuffix("_momentum"))).shape for name in CARRIED]
+    numbers = sum(shape[-2] * shape[-1] for shape in sizes)
+    started = sum(x.shape[-2] * x.shape[-1] for name, x in state.items() if name.endswith("_start"))
+    return numbers * q.element_size() <= SHARED and ("position" not in state or numbers + started <= ROOM)
+
+
 def triton_chunk_ttt_linear(
     q: Tensor,
     k: Tensor,
@@ -1279,6 +1282,8 @@ def triton_chunk_ttt_linear(
     (W_start,) = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
+    if not fits(q, initial_state):
+        raise ValueError(f"initial_state: expected {SHARED} bytes a head at most, or {ROOM} numbers within a chunk; use backend='torch'")
     if resumed:  # the chunk that the state was in the middle of
         found = (W, W_start)
         results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)

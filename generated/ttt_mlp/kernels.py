@@ -10,7 +10,7 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,10 @@ from torch import Tensor
 from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
+LEAST = 64  # the narrowest that a width is padded to
 TILE = CHUNK  # tokens that are computed at once
+SHARED = 232448  # bytes of shared memory that a program may have
+ROOM = 81920  # numbers in the states of a head, when a chunk is resumed: what shared memory has room for
 CARRIED = ("W1", "W2")
 STARTS = ("W1_start", "W2_start")
 OPTIONS = {
@@ -303,11 +306,11 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W1_at_ptr, W2_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t1_ptr, t5_ptr,
-    t6_ptr, position_ptr, cu_ptr, T, members,
+    t6_ptr, d1_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t1, t5, t6: every tile on its own."""
+    """z1, h1, centred, rstd, t1, t5, t6, d1: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -363,6 +366,10 @@ def pre(
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
     store_tile(t6_ptr, index * H + h, r, at_n, C, N, t6)
+
+    # d1
+    d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -572,9 +579,9 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, W2_at_ptr, centred_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s6_ptr,
-    s7_ptr, s8_ptr, s9_ptr, t18_ptr, t23_ptr, t28_ptr, t30_ptr, t5_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s6_ptr, s7_ptr,
+    s8_ptr, s9_ptr, t18_ptr, t23_ptr, t28_ptr, t30_ptr, t5_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -613,23 +620,20 @@ def post(
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t15 = -d_W1_at.to(tl.float32)  # t₁₅ = −d_W1_at
     t16 = dot(k, t15, DOT)  # t₁₆ = k t₁₅
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
-    x24 = s6 + s7 + tl.sum(t18.to(tl.float32) * d2, 1) + tl.sum(t16 * d1, 1)
-    store_numbers(d_eta_ptr, at_row, row, here, x24)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    x20 = s6 + s7 + tl.sum(t18.to(tl.float32) * d2, 1) + tl.sum(t16 * d1.to(tl.float32), 1)
+    store_numbers(d_eta_ptr, at_row, row, here, x20)
 
     # the gradient of k
     t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
     t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
     t28 = load_tile(t28_ptr, index * H + h, r, at_n, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t30 = load_tile(t30_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    x31 = dot_tn(t30, q, DOT) + dot_nt(eta[:, None] * d1, t15, DOT)
-    d_k = t24 + dot_nt(t28, W1, DOT) + x31
+    x28 = dot_tn(t30, q, DOT) + dot_nt(eta[:, None] * d1.to(tl.float32), t15, DOT)
+    d_k = t24 + dot_nt(t28, W1, DOT) + x28
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of ln_bias
@@ -638,8 +642,8 @@ def post(
 
     # the gradient of ln_weight
     s9 = load_row(s9_ptr, index * H + h, at_v, V)
-    x35 = s9 + tl.sum(t23.to(tl.float32) * e, 0) + tl.sum(t24 * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x35)
+    x32 = s9 + tl.sum(t23.to(tl.float32) * e, 0) + tl.sum(t24 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x32)
 
     # the gradient of v
     d_v = -t24
@@ -648,12 +652,12 @@ def post(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
-    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, s1_ptr, s2_ptr, d2_ptr, position_ptr,
-    cu_ptr, T, members,
+    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, s1_ptr, s2_ptr, d1_ptr, h1_ptr, d2_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, d2: every tile on its own."""
+    """s1, s2, d1, h1, d2: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -697,6 +701,12 @@ def resume_prep(
     s2 = dot_tn(h1, eta[:, None] * d2, DOT)  # s₂ = h₁ᵀ (η · d₂)
     store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
 
+    # d1
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+
+    # h1
+    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+
     # d2
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
 
@@ -734,8 +744,8 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr,
-    position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, d1_ptr, d2_ptr, eta_ptr, h1_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -751,8 +761,6 @@ def resume_read(
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -765,19 +773,18 @@ def resume_read(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     P1 = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P₁ = causal((q kᵀ) · η)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    d1 = dot_nt(d2, W2_start, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu_tanh′(z₁)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
     read_h1 = gelu_tanh(read_z1)  # h₁ = gelu_tanh(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
     P2 = tl.where(causal, eta[None, :] * dot_nt(read_h1, h1, DOT), 0.0)  # P₂ = causal((h₁ h₁ᵀ) · η)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x20 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -785,11 +792,11 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_start_ptr, W2_start_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, rstd_ptr, t5_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+    W1_at_ptr, d1_ptr, eta_ptr, k_ptr, q_ptr, read_h1_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """rstd, t5: every tile on its own."""
+    """read_h1: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -799,45 +806,33 @@ def resume_pre(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    causal = r[:, None] >= r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
 
-    # rstd
+    # read_h1
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-
-    # t5
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    store_row(t5_ptr, index * H + h, r, C, t5)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P1 = tl.where(causal, eta[None, :] * t4, 0.0)  # P₁ = causal(t₄ · η)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
+    read_h1 = gelu_tanh(read_z1)  # h₁ = gelu_tanh(z₁)
+    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, q_ptr, s3_ptr, s4_ptr,
-    t14_ptr, t10_ptr, read_h1_ptr, P2_ptr, s5_ptr, s6_ptr, t30_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T,
-    members,
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d1_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
+    v_ptr, s3_ptr, s4_ptr, t14_ptr, rstd_ptr, t5_ptr, t10_ptr, P2_ptr, s5_ptr, s6_ptr, t30_ptr, s7_ptr, s8_ptr, d_q_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3, s4, t14, t10, read_h1, P2, s5, s6, t30, s7, s8, d_q: every tile on its own."""
+    """s3, s4, t14, rstd, t5, t10, P2, s5, s6, t30, s7, s8, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -851,6 +846,7 @@ def resume_pre2(
     causal = r[:, None] >= r[None, :]
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -865,30 +861,43 @@ def resume_pre2(
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     eta = load_numbers(eta_ptr, at_row, row, here)
     P1 = tl.where(causal, eta[None, :] * t4, 0.0)  # P₁ = causal(t₄ · η)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
     read_h1 = gelu_tanh(read_z1)  # h₁ = gelu_tanh(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
     h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
     t7 = dot_nt(read_h1, h1, DOT)  # t₇ = h₁ h₁ᵀ
     P2 = tl.where(causal, eta[None, :] * t7, 0.0)  # P₂ = causal(t₇ · η)
+    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x23 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x23 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    x34 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x34 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x24 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x26 = t3 * read_centred
-    x27 = tl.sum(x26, 1)
+    x37 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x37 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x39 = t3 * read_centred
+    x40 = tl.sum(x39, 1)
     t8 = (
         read_rstd[:, None] * t3
-        - x27[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x40[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     t9 = t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V  # t₉ = t₈ − Σ_v t₈ / V
     t10 = -t9  # t₁₀ = −t₉
-    t11 = tl.where(causal, dot_nt(t10, d2, DOT), 0.0)  # t₁₁ = causal(t₁₀ d₂ᵀ)
+    x44 = dot_nt(t10, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    t11 = tl.where(causal, x44, 0.0)  # t₁₁ = causal(t₁₀ d₂ᵀ)
     t12 = eta[None, :] * t11  # t₁₂ = t₁₁ · η
     t13 = (dot(t12, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)  # t₁₃ = (t₁₂ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
     s3 = dot_tn(q, t13, DOT)  # s₃ = qᵀ t₁₃
@@ -902,11 +911,14 @@ def resume_pre2(
     t14 = -t13  # t₁₄ = −t₁₃
     store_tile(t14_ptr, index * H + h, r, at_n, C, N, t14)
 
+    # rstd
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # t5
+    store_row(t5_ptr, index * H + h, r, C, t5)
+
     # t10
     store_tile(t10_ptr, index * H + h, r, at_v, C, V, t10)
-
-    # read_h1
-    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
 
     # P2
     store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
@@ -934,8 +946,8 @@ def resume_pre2(
     store_row(s8_ptr, index * H + h, at_v, V, s8)
 
     # the gradient of q
-    x44 = d_o.to(tl.float32) + dot(t30, k, DOT) + dot_nt(t13, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x44)
+    x58 = d_o.to(tl.float32) + dot(t30, k, DOT) + dot_nt(t13, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x58)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1139,7 +1151,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -1166,7 +1179,7 @@ launch_post = Launch(post, "post", walks=False, widths="KNV")
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", split="N")
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV")
-launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV")
+launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KN")
 launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
@@ -1191,7 +1204,7 @@ def forward_op(
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
-    d2 = sizes.per_slot("CV", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
@@ -1227,7 +1240,7 @@ def _(
     W2_next = sizes.per_sequence("NV")
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
-    d2 = sizes.per_slot("CV", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     return o, W1_next, W2_next, W1_last, W2_last, d2, W1_at, W2_at
@@ -1262,6 +1275,7 @@ def backward_op(
     t1 = sizes.per_slot("CV", narrow=False)
     t5 = sizes.per_slot("C", narrow=False)
     t6 = sizes.per_slot("CN", narrow=False)
+    d1 = sizes.per_slot("CN", narrow=True)
     s1 = sizes.per_slot("KN", narrow=False)
     s2 = sizes.per_slot("CN", narrow=False)
     s3 = sizes.per_slot("CN", narrow=False)
@@ -1285,7 +1299,7 @@ def backward_op(
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        W1_at, W2_at, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t1, t5, t6,
+        W1_at, W2_at, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t1, t5, t6, d1,
     ))  # fmt: skip
     launch_pre2(sizes, (
         W1_at, W2_at, d2, d_o, eta, k, ln_weight, q, s1, s2, s3, s4, s5, s6, s7, t30, s8, s9, d_q,
@@ -1295,8 +1309,8 @@ def backward_op(
         t18, t23, t28, d_W1_at, d_W1_last, d_W2_last,
     ))  # fmt: skip
     launch_post(sizes, (
-        W1_at, W2_at, centred, d_W1_at, eta, k, ln_bias, ln_weight, q, rstd, s6, s7, s8, s9, t18, t23, t28, t30, t5, v, d_eta,
-        d_k, d_ln_bias, d_ln_weight, d_v,
+        W1_at, centred, d1, d_W1_at, eta, k, ln_bias, ln_weight, q, rstd, s6, s7, s8, s9, t18, t23, t28, t30, t5, v, d_eta, d_k,
+        d_ln_bias, d_ln_weight, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
 
@@ -1389,22 +1403,24 @@ def resume_forward_op(
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     s1 = sizes.per_slot("KN", narrow=False)
     s2 = sizes.per_slot("NV", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=False)
+    d1 = sizes.per_slot("CN", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     o = sizes.rows("V")
     launch_resume_prep(sizes, (
-        W1_start, W2_start, eta, k, ln_bias, ln_weight, v, s1, s2, d2,
+        W1_start, W2_start, eta, k, ln_bias, ln_weight, v, s1, s2, d1, h1, d2,
     ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W2, s1, s2, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
     launch_resume_read(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d2, eta, k, ln_bias, ln_weight, q, o,
+        W1_at, W2_at, d1, d2, eta, h1, k, ln_bias, ln_weight, q, o,
     ))  # fmt: skip
-    return o, W1_next, W2_next, d2, W1_at, W2_at
+    return o, W1_next, W2_next, d1, W1_at, W2_at
 
 
 @resume_forward_op.register_fake
@@ -1428,10 +1444,10 @@ def _(
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
-    d2 = sizes.per_slot("CV", narrow=False)
+    d1 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, d2, W1_at, W2_at
+    return o, W1_next, W2_next, d1, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -1444,7 +1460,7 @@ def resume_backward_op(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
-    d2: Tensor,
+    d1: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1456,13 +1472,13 @@ def resume_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    rstd = sizes.per_slot("C", narrow=False)
-    t5 = sizes.per_slot("C", narrow=False)
+    read_h1 = sizes.per_slot("CN", narrow=True)
     s3 = sizes.per_slot("KN", narrow=False)
     s4 = sizes.per_slot("NV", narrow=False)
     t14 = sizes.per_slot("CN", narrow=True)
+    rstd = sizes.per_slot("C", narrow=False)
+    t5 = sizes.per_slot("C", narrow=False)
     t10 = sizes.per_slot("CV", narrow=True)
-    read_h1 = sizes.per_slot("CN", narrow=True)
     P2 = sizes.per_slot("CC", narrow=True)
     s5 = sizes.per_slot("C", narrow=False)
     s6 = sizes.per_slot("C", narrow=False)
@@ -1482,10 +1498,11 @@ def resume_backward_op(
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
     launch_resume_pre(sizes, (
-        W1_start, W2_start, k, ln_bias, ln_weight, v, rstd, t5,
+        W1_at, d1, eta, k, q, read_h1,
     ))  # fmt: skip
     launch_resume_pre2(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d2, d_o, eta, k, ln_weight, q, s3, s4, t14, t10, read_h1, P2, s5, s6, t30, s7, s8, d_q,
+        W1_at, W1_start, W2_at, W2_start, d1, d_o, eta, k, ln_bias, ln_weight, q, v, s3, s4, t14, rstd, t5, t10, P2, s5, s6, t30,
+        s7, s8, d_q,
     ))  # fmt: skip
     launch_resume_seq(sizes, (
         d_W1, d_W2, s3, s4, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
@@ -1507,7 +1524,7 @@ def _(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
-    d2: Tensor,
+    d1: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1533,17 +1550,17 @@ def _(
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, eta, ln_weight, ln_bias, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, d2, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, d1, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d1, W1_at, W2_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d1, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
     gradients_of = resume_backward_op(
-        q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
+        q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d1, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (
@@ -1565,6 +1582,16 @@ def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor 
 
 
 resume_forward_op.register_autograd(_differentiate_resume_forward, setup_context=_save_resume_forward)
+
+
+def fits(q: Tensor, state: Mapping[str, Tensor] | None) -> bool:
+    """Whether the kernels have room for a state; one within a chunk is as large again by its start."""
+    if state is None or any(name not in state and name.removesuffix("_momentum") not in state for name in CARRIED):
+        return True  # zero, or refused elsewhere
+    sizes = [state.get(name, state.get(name.removesuffix("_momentum"))).shape for name in CARRIED]
+    numbers = sum(shape[-2] * shape[-1] for shape in sizes)
+    started = sum(x.shape[-2] * x.shape[-1] for name, x in state.items() if name.endswith("_start"))
+    return numbers * q.element_size() <= SHARED and ("position" not in state or numbers + started <= ROOM)
 
 
 def triton_chunk_ttt_mlp(
@@ -1605,6 +1632,8 @@ def triton_chunk_ttt_mlp(
     W1_start, W2_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
+    if not fits(q, initial_state):
+        raise ValueError(f"initial_state: expected {SHARED} bytes a head at most, or {ROOM} numbers within a chunk; use backend='torch'")
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W1_start, W2_start)
         results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)

@@ -18,7 +18,7 @@ from .recurrent import naive_recurrent_ttt_mlp
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 if HAS_TRITON:
-    from .kernels import triton_chunk_ttt_mlp
+    from .kernels import fits, triton_chunk_ttt_mlp
 
 __all__ = ["chunk_ttt_mlp", "fused_recurrent_ttt_mlp", "naive_recurrent_ttt_mlp"]
 
@@ -47,7 +47,7 @@ def chunk_ttt_mlp(
     State: W1 [B, H, K, N], W2 [B, H, N, V], W1_start [B, H, K, N], W2_start [B, H, N, V], position [B].
     Returns the outputs [B, T, H, V] and, if asked for, the final state.
     """
-    if choose(backend, q) == "triton":
+    if choose(backend, q, initial_state) == "triton":
         return triton_chunk_ttt_mlp(
             q,
             k,
@@ -86,7 +86,7 @@ def fused_recurrent_ttt_mlp(
     backend: str = "auto",
 ) -> tuple[Tensor, dict[str, Tensor] | None]:
     """Token by token, for decoding; arguments and results are those of chunk_ttt_mlp."""
-    if choose(backend, q) == "triton":
+    if choose(backend, q, initial_state) == "triton":
         return triton_chunk_ttt_mlp(
             q,
             k,
@@ -111,13 +111,14 @@ def fused_recurrent_ttt_mlp(
     )
 
 
-def choose(backend: str, q: Tensor) -> str:
+def choose(backend: str, q: Tensor, initial_state: dict[str, Tensor] | None) -> str:
     """`torch` or `triton`; raises ValueError for a backend that is unknown, or that cannot run here."""
     chosen = os.environ.get("MIRAS_BACKEND", "auto") if backend == "auto" else backend
     if chosen not in ("auto", "torch", "triton"):
         raise ValueError(f"backend: expected auto, torch or triton, got {chosen!r}")
     if chosen == "auto":
-        return "triton" if HAS_TRITON and isinstance(q, Tensor) and q.is_cuda and q.dtype != torch.float64 else "torch"
+        runs = HAS_TRITON and isinstance(q, Tensor) and q.is_cuda and q.dtype != torch.float64
+        return "triton" if runs and fits(q, initial_state) else "torch"
     if chosen == "triton" and not HAS_TRITON:
         raise ValueError("backend: expected auto or torch, got 'triton': Triton is not installed")
     if chosen == "triton" and not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":

@@ -10,7 +10,7 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,10 @@ from torch import Tensor
 from .contract import CHUNK, PARAMETERS, TOKENS, check, read_state
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
+LEAST = 64  # the narrowest that a width is padded to
 TILE = CHUNK  # tokens that are computed at once
+SHARED = 232448  # bytes of shared memory that a program may have
+ROOM = 81920  # numbers in the states of a head, when a chunk is resumed: what shared memory has room for
 CARRIED = ("W1", "W2")
 STARTS = ("W1_start", "W2_start")
 OPTIONS = {
@@ -206,11 +209,11 @@ def sum_before(x, r):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, position_ptr, cu_ptr, T, members,
+    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, G_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, G_end: every tile on its own."""
+    """beta_end, G_end, G: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -218,6 +221,8 @@ def prep(
     if i >= tiles:
         return
     r = tl.arange(0, BC)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -232,6 +237,12 @@ def prep(
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
+
+    # G
+    x5 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    D_alpha = tl.where(causal, tl.exp(x5), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -301,7 +312,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
+    G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
     cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -317,8 +328,6 @@ def read(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -331,12 +340,9 @@ def read(
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x7 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    D_alpha = tl.where(causal, tl.exp(x7), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
+    P1 = G.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
@@ -344,12 +350,12 @@ def read(
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    P2 = G.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
     read_f = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x24 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -358,11 +364,11 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W1_at_ptr, W2_at_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t7_ptr,
-    t1_ptr, t8_ptr, t9_ptr, position_ptr, cu_ptr, T, members,
+    t1_ptr, t8_ptr, t9_ptr, d1_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t7, t1, t8, t9: every tile on its own."""
+    """z1, h1, centred, rstd, t7, t1, t8, t9, d1: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -424,6 +430,10 @@ def pre(
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
     store_tile(t9_ptr, index * H + h, r, at_n, C, N, t9)
+
+    # d1
+    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -656,10 +666,10 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t25_ptr, t30_ptr, t36_ptr, t40_ptr, t7_ptr,
-    t8_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr,
-    cu_ptr, T, members,
+    G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, k_ptr, ln_bias_ptr,
+    ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t25_ptr, t30_ptr, t36_ptr,
+    t40_ptr, t7_ptr, t8_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -707,12 +717,8 @@ def post(
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t21 = -d_W1_at.to(tl.float32)  # t₂₁ = −d_W1_at
     t22 = dot(k, t21, DOT)  # t₂₂ = k t₂₁
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
-    t39 = tl.sum(t25.to(tl.float32) * d2, 1) + tl.sum(t22 * d1, 1)  # t₃₉ = Σ_v t₂₅ · d₂ + Σ_n t₂₂ · d₁
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    t39 = tl.sum(t25.to(tl.float32) * d2, 1) + tl.sum(t22 * d1.to(tl.float32), 1)  # t₃₉ = Σ_v t₂₅ · d₂ + Σ_n t₂₂ · d₁
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t23 = sum_after(decay_alpha, r)  # t₂₃ = Σ_{l>t} log α
@@ -722,11 +728,12 @@ def post(
     # the gradient of k
     t32 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t31  # t₃₂ = (0 if √(t₇) > δ else 2) · t₃₁
     t36 = load_tile(t36_ptr, index * H + h, r, at_n, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t40 = load_tile(t40_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
-    x40 = dot_tn(t40, q, DOT) + dot_nt(G_end[:, None] * d1, t21, DOT)
-    d_k = t32 + dot_nt(t36, W1, DOT) + x40
+    x37 = dot_tn(t40, q, DOT) + dot_nt(G_end[:, None] * d1.to(tl.float32), t21, DOT)
+    d_k = t32 + dot_nt(t36, W1, DOT) + x37
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of ln_bias
@@ -735,22 +742,23 @@ def post(
 
     # the gradient of ln_weight
     s8 = load_row(s8_ptr, index * H + h, at_v, V)
-    x44 = s8 + tl.sum(t30.to(tl.float32) * du, 0) + tl.sum(t32 * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x44)
+    x41 = s8 + tl.sum(t30.to(tl.float32) * du, 0) + tl.sum(t32 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x41)
 
     # the gradient of log_alpha
     s9 = load_row(s9_ptr, index * H + h, r, C)
     s10 = load_row(s10_ptr, index * H + h, r, C)
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    x48 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
-    x49 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x46 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    x47 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x51 = sum_before(t39 * G_end, r)
-    x52 = tl.sum(x48, 0)
-    x53 = tl.sum(x49, 0)
-    x54 = beta_end * (x52 + x53)
-    x55 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s9 + s10 + x51 + x54)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x55)
+    x49 = sum_before(t39 * G_end, r)
+    x50 = tl.sum(x46, 0)
+    x51 = tl.sum(x47, 0)
+    x52 = beta_end * (x50 + x51)
+    x53 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s9 + s10 + x49 + x52)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x53)
 
     # the gradient of v
     d_v = -t32
@@ -760,11 +768,11 @@ def post(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, beta_end_ptr,
-    s1_ptr, s2_ptr, d2_ptr, position_ptr, cu_ptr, T, members,
+    s1_ptr, s2_ptr, G_ptr, d1_ptr, h1_ptr, d2_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, s1, s2, d2: every tile on its own."""
+    """beta_end, s1, s2, G, d1, h1, d2: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -775,6 +783,8 @@ def resume_prep(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
@@ -817,6 +827,18 @@ def resume_prep(
     s2 = dot_tn(h1, G_end[:, None] * d2, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
     store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
 
+    # G
+    x29 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    D_alpha = tl.where(causal, tl.exp(x29), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
+
+    # d1
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+
+    # h1
+    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+
     # d2
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
 
@@ -856,8 +878,8 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    G_ptr, W1_at_ptr, W2_at_ptr, d1_ptr, d2_ptr, h1_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -872,10 +894,6 @@ def resume_read(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -888,25 +906,21 @@ def resume_read(
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x9 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    D_alpha = tl.where(causal, tl.exp(x9), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = G * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
+    P1 = G.to(tl.float32) * dot_nt(q, k, DOT)  # P₁ = G · (q kᵀ)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
-    P2 = G * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+    P2 = G.to(tl.float32) * dot_nt(read_h1, h1, DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     read_f = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x26 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x26 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x20 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -914,12 +928,50 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_at_ptr, W1_start_ptr, W2_start_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
-    v_ptr, P1_ptr, rstd_ptr, t7_ptr, t8_ptr, read_h1_ptr, position_ptr, cu_ptr, T, members,
+    G_ptr, W1_at_ptr, d1_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """read_h1: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # read_h1
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = G.to(tl.float32) * t6  # P₁ = G · t₆
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre2(
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d1_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, q_ptr, v_ptr, s3_ptr, s4_ptr, t20_ptr, rstd_ptr, t7_ptr, t8_ptr, t14_ptr, P2_ptr, s5_ptr, t40_ptr, s6_ptr,
+    s7_ptr, s8_ptr, s9_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """P1, rstd, t7, t8, read_h1: every tile on its own."""
+    """s3, s4, t20, rstd, t7, t8, t14, P2, s5, t40, s6, s7, s8, s9, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -935,86 +987,6 @@ def resume_pre(
     W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # P1
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    x6 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    t5 = tl.exp(x6)  # t₅ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = G * t6  # P₁ = G · t₆
-    store_tile(P1_ptr, index * H + h, r, r, C, C, P1)
-
-    # rstd
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
-    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-
-    # t7
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
-    store_row(t7_ptr, index * H + h, r, C, t7)
-
-    # t8
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-    t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
-    store_row(t8_ptr, index * H + h, r, C, t8)
-
-    # read_h1
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
-    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
-    read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
-    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
-    s3_ptr, s4_ptr, t20_ptr, t16_ptr, s5_ptr, s6_ptr, t40_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s3, s4, t20, t16, s5, s6, t40, s7, s8, s9, s10, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -1029,39 +1001,54 @@ def resume_pre2(
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    x11 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
-    t5 = tl.exp(x11)  # t₅ = exp(Σ_{j<l≤t} log α)
+    x12 = tl.cumsum(tl.where(strict, decay_alpha[:, None], 0.0), 0)
+    t5 = tl.exp(x12)  # t₅ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
     eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = G * t6  # P₁ = G · t₆
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
-    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     t10 = dot(read_h1, W2, DOT)  # t₁₀ = h₁ W₂[0]
+    z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     t11 = dot_nt(read_h1, h1, DOT)  # t₁₁ = h₁ h₁ᵀ
     P2 = G * t11  # P₂ = G · t₁₁
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    f = dot(h1, W2_start, DOT)  # f = h₁ W₂[start]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x33 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
+    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
+    t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    x46 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x46 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x33 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x35 = t3 * read_centred
-    x36 = tl.sum(x35, 1)
+    x49 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x49 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x51 = t3 * read_centred
+    x52 = tl.sum(x51, 1)
     t12 = (
         read_rstd[:, None] * t3
-        - x36[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x52[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
     t14 = -t13  # t₁₄ = −t₁₃
-    t15 = dot_nt(t14, d2, DOT)  # t₁₅ = t₁₄ d₂ᵀ
+    t15 = dot_nt(t14, tl.where((at_v < V)[None, :], d2, 0.0), DOT)  # t₁₅ = t₁₄ d₂ᵀ
     t16 = t15 * G  # t₁₆ = t₁₅ · G
     t17 = beta[:, None] * t13  # t₁₇ = β · t₁₃
     t18 = (dot(t16, h1, DOT) + dot_nt(t17, W2, DOT)) * gelu_slope(read_z1)  # t₁₈ = (t₁₆ h₁ + t₁₇ W₂[0]ᵀ) · gelu′(z₁)
@@ -1077,44 +1064,52 @@ def resume_pre2(
     t20 = -t18  # t₂₀ = −t₁₈
     store_tile(t20_ptr, index * H + h, r, at_n, C, N, t20)
 
-    # t16
-    store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
+    # rstd
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # t7
+    store_row(t7_ptr, index * H + h, r, C, t7)
+
+    # t8
+    store_row(t8_ptr, index * H + h, r, C, t8)
+
+    # t14
+    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
+
+    # P2
+    store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
 
     # s5
-    s5 = dot_tn(P2, t14, DOT)  # s₅ = P₂ᵀ t₁₄
-    store_tile(s5_ptr, index * H + h, r, at_v, C, V, s5)
-
-    # s6
     t37 = dot_nt(t20, d1, DOT)  # t₃₇ = t₂₀ d₁ᵀ
     t38 = t15 * t11 + t37 * t6  # t₃₈ = t₁₅ · t₁₁ + t₃₇ · t₆
-    s6 = tl.sum(t38 * D_alpha, 0)  # s₆ = Σ_c t₃₈ · Dα
-    store_row(s6_ptr, index * H + h, r, C, s6)
+    s5 = tl.sum(t38 * D_alpha, 0)  # s₅ = Σ_c t₃₈ · Dα
+    store_row(s5_ptr, index * H + h, r, C, s5)
 
     # t40
     t40 = t37 * G  # t₄₀ = t₃₇ · G
     store_tile(t40_ptr, index * H + h, r, r, C, C, t40)
 
+    # s6
+    s6 = tl.sum(d_o.to(tl.float32), 0)  # s₆ = Σ_c d_o
+    store_row(s6_ptr, index * H + h, at_v, V, s6)
+
     # s7
-    s7 = tl.sum(d_o.to(tl.float32), 0)  # s₇ = Σ_c d_o
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s7 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₇ = Σ_c d_o · f̂
     store_row(s7_ptr, index * H + h, at_v, V, s7)
 
     # s8
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    s8 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₈ = Σ_c d_o · f̂
-    store_row(s8_ptr, index * H + h, at_v, V, s8)
+    x71 = tl.cumsum(tl.where(causal, eta[None, :] * t38, 0.0) * t5, 0, reverse=True)
+    s8 = tl.sum(tl.where(strict, x71, 0.0), 1)  # s₈ = Σ_j strictly_causal(Σ_{l≥t} causal(t₃₈ · η) · t₅)
+    store_row(s8_ptr, index * H + h, r, C, s8)
 
     # s9
-    x56 = tl.cumsum(tl.where(causal, eta[None, :] * t38, 0.0) * t5, 0, reverse=True)
-    s9 = tl.sum(tl.where(strict, x56, 0.0), 1)  # s₉ = Σ_j strictly_causal(Σ_{l≥t} causal(t₃₈ · η) · t₅)
+    s9 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t18 * t4, 1)), 0, reverse=True)
     store_row(s9_ptr, index * H + h, r, C, s9)
 
-    # s10
-    s10 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t18 * t4, 1)), 0, reverse=True)
-    store_row(s10_ptr, index * H + h, r, C, s10)
-
     # the gradient of q
-    x59 = d_o.to(tl.float32) + dot(t40, k, DOT) + dot_nt(t19, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x59)
+    x74 = d_o.to(tl.float32) + dot(t40, k, DOT) + dot_nt(t19, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x74)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1155,10 +1150,10 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    P1_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, eta_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, rstd_ptr, s10_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
-    t16_ptr, t20_ptr, t40_ptr, t7_ptr, t8_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr,
-    d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    G_ptr, P2_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, eta_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, rstd_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t14_ptr,
+    t20_ptr, t40_ptr, t7_ptr, t8_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1183,7 +1178,10 @@ def resume_post(
 
     # the gradient of W1_start
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = G.to(tl.float32) * t6  # P₁ = G · t₆
     t20 = load_tile(t20_ptr, index * H + h, r, at_n, C, N)
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t21 = -d_W1_at.to(tl.float32)  # t₂₁ = −d_W1_at
@@ -1193,7 +1191,7 @@ def resume_post(
     t23 = sum_after(decay_alpha, r)  # t₂₃ = Σ_{l>t} log α
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(t23)  # G[C] = η · exp(t₂₃)
-    x15 = G_end[:, None] * t22 + dot_tn(P1, t20, DOT)
+    x18 = G_end[:, None] * t22 + dot_tn(P1, t20, DOT)
     delta = load_numbers(delta_ptr, at_row, row, here)
     rstd = load_row(rstd_ptr, index * H + h, r, C)
     z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
@@ -1212,35 +1210,37 @@ def resume_post(
     t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
-    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    t15 = dot_nt(t14, d2, DOT)  # t₁₅ = t₁₄ d₂ᵀ
+    t16 = t15 * G.to(tl.float32)  # t₁₆ = t₁₅ · G
     read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
     t24 = -d_W2_at.to(tl.float32)  # t₂₄ = −d_W2_at
-    x38 = dot_tn(t16, read_h1, DOT) + dot_nt(G_end[:, None] * d2, t24, DOT)
-    s5 = load_tile(s5_ptr, index * H + h, r, at_v, C, V)
+    x43 = dot_tn(t16, read_h1, DOT) + dot_nt(G_end[:, None] * d2, t24, DOT)
+    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
     t25 = dot(h1, t24, DOT)  # t₂₅ = h₁ t₂₄
-    t26 = x15 * gelu_slope(z1)  # t₂₆ = (G[C] · t₂₂ + P₁ᵀ t₂₀) · gelu′(z₁)
-    t27 = (G_end[:, None] * t25 + s5.to(tl.float32)) + dot(t26, W2_start, DOT)  # t₂₇ = (G[C] · t₂₅ + s₅) + t₂₆ W₂[start]
+    t26 = x18 * gelu_slope(z1)  # t₂₆ = (G[C] · t₂₂ + P₁ᵀ t₂₀) · gelu′(z₁)
+    t27 = (G_end[:, None] * t25 + dot_tn(P2, t14, DOT)) + dot(t26, W2_start, DOT)  # t₂₇ = (G[C] · t₂₅ + P₂ᵀ t₁₄) + t₂₆ W₂[start]
     t28 = t27 - tl.sum(t27 / V, 1)[:, None]  # t₂₈ = t₂₇ − Σ_v t₂₇ / V
-    x44 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t28 * centred / V
-    t29 = -tl.sum(tl.where((at_v < V)[None, :], x44, 0.0), 1)  # t₂₉ = −Σ_v r³ · t₂₈ · f̃ / V
+    x49 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t28 * centred / V
+    t29 = -tl.sum(tl.where((at_v < V)[None, :], x49, 0.0), 1)  # t₂₉ = −Σ_v r³ · t₂₈ · f̃ / V
     t30 = rstd[:, None] * t28 + t29[:, None] * centred  # t₃₀ = r · t₂₈ + t₂₉ · f̃
     t31 = ln_weight[None, :] * t30  # t₃₁ = t₃₀ · w
     t32 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t31  # t₃₂ = (0 if √(t₇) > δ else 2) · t₃₁
     t33 = ln_weight[None, :] * t32  # t₃₃ = t₃₂ · w
-    x50 = t28 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-    x51 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x50, 0.0), 1) + tl.sum(t33 * centred, 1)) / V
+    x55 = t28 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
+    x56 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x55, 0.0), 1) + tl.sum(t33 * centred, 1)) / V
     t34 = (
-        2 * x51[:, None] * centred
+        2 * x56[:, None] * centred
         + rstd[:, None] * t33
         + t29[:, None] * t1
         - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t28 / V
     )  # fmt: skip
     t35 = t34 - tl.sum(tl.where((at_v < V)[None, :], t34, 0.0), 1)[:, None] / V  # t₃₅ = t₃₄ − Σ_v t₃₄ / V
-    x54 = dot_nt(t35, W2_start, DOT)
+    x59 = dot_nt(t35, W2_start, DOT)
     t36 = (
-        x15 * t9 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
-        + (x38 + x54) * gelu_slope(z1)
+        x18 * t9 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
+        + (x43 + x59) * gelu_slope(z1)
     )  # fmt: skip
     store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t36, DOT))
 
@@ -1248,46 +1248,45 @@ def resume_post(
     store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t26, d2, DOT) + dot_tn(h1, t35, DOT))
 
     # the gradient of delta
-    x56 = t31 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    d_delta = tl.sum(x56, 1)
+    x61 = t31 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    d_delta = tl.sum(x61, 1)
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
 
     # the gradient of eta
-    s6 = load_row(s6_ptr, index * H + h, r, C)
+    s5 = load_row(s5_ptr, index * H + h, r, C)
     d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
     t39 = tl.sum(t25 * d2, 1) + tl.sum(t22 * d1, 1)  # t₃₉ = Σ_v t₂₅ · d₂ + Σ_n t₂₂ · d₁
-    d_eta = t39 * tl.exp(t23) + s6
+    d_eta = t39 * tl.exp(t23) + s5
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
     # the gradient of k
     t40 = load_tile(t40_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x64 = dot_tn(t40, q, DOT) + dot_nt(G_end[:, None] * d1, t21, DOT)
-    d_k = t32 + dot_nt(t36, W1_start, DOT) + x64
+    x68 = dot_tn(t40, q, DOT) + dot_nt(G_end[:, None] * d1, t21, DOT)
+    d_k = t32 + dot_nt(t36, W1_start, DOT) + x68
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
     # the gradient of ln_bias
-    s7 = load_row(s7_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s7 + tl.sum(t32, 0))
+    s6 = load_row(s6_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s6 + tl.sum(t32, 0))
 
     # the gradient of ln_weight
-    s8 = load_row(s8_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s8 + tl.sum(t30 * du, 0) + tl.sum(t32 * normal, 0))
+    s7 = load_row(s7_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s7 + tl.sum(t30 * du, 0) + tl.sum(t32 * normal, 0))
 
     # the gradient of log_alpha
+    s8 = load_row(s8_ptr, index * H + h, r, C)
     s9 = load_row(s9_ptr, index * H + h, r, C)
-    s10 = load_row(s10_ptr, index * H + h, r, C)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    x71 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
+    x75 = tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32), 0)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x73 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
+    x77 = tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32), 0)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x75 = sum_before(t39 * G_end, r)
-    x76 = tl.sum(x71, 0)
-    x77 = tl.sum(x73, 0)
-    x78 = beta_end * (x76 + x77)
-    x79 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s9 + s10 + x75 + x78)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x79)
+    x79 = sum_before(t39 * G_end, r)
+    x80 = tl.sum(x75, 0)
+    x81 = tl.sum(x77, 0)
+    x82 = beta_end * (x80 + x81)
+    x83 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + s9 + x79 + x82)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x83)
 
     # the gradient of v
     d_v = -t32
@@ -1342,7 +1341,8 @@ class Launch:
 
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(16, length)) for width, length in {**lengths, "C": TILE}.items()}
+        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
         largest = max((length for width, length in blocks.items() if width != "BC"), default=0)
         warps, stages, part, registers = next(row for limit, *row in OPTIONS[self.name] if largest <= limit)
         if 32 in blocks.values():
@@ -1370,7 +1370,7 @@ launch_post = Launch(post, "post", walks=False, widths="KNV")
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", split="N")
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV")
-launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV")
+launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KN")
 launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
@@ -1397,22 +1397,23 @@ def forward_op(
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
-    d2 = sizes.per_slot("CV", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
     o = sizes.rows("V")
     launch_prep(sizes, (
-        eta, log_alpha, beta_end, G_end,
+        eta, log_alpha, beta_end, G_end, G,
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W2, beta_end, delta, k, ln_bias, ln_weight, v, W1_next, W2_next, d2, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
     launch_read(sizes, (
-        W1_at, W2_at, d2, eta, k, ln_bias, ln_weight, log_alpha, q, o,
+        G, W1_at, W2_at, d2, k, ln_bias, ln_weight, log_alpha, q, o,
     ))  # fmt: skip
     return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, d2, W1_at, W2_at
 
@@ -1442,7 +1443,7 @@ def _(
     W2_last = sizes.per_sequence("NV")
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, d2, W1_at, W2_at
@@ -1482,6 +1483,7 @@ def backward_op(
     t1 = sizes.per_slot("CV", narrow=False)
     t8 = sizes.per_slot("C", narrow=False)
     t9 = sizes.per_slot("CN", narrow=False)
+    d1 = sizes.per_slot("CN", narrow=True)
     s1 = sizes.per_slot("KN", narrow=False)
     s2 = sizes.per_slot("CN", narrow=False)
     s3 = sizes.per_slot("CN", narrow=False)
@@ -1509,7 +1511,7 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
     launch_pre(sizes, (
-        W1_at, W2_at, delta, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t7, t1, t8, t9,
+        W1_at, W2_at, delta, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t7, t1, t8, t9, d1,
     ))  # fmt: skip
     launch_pre2(sizes, (
         W1_at, W2_at, d2, d_o, eta, k, ln_weight, log_alpha, q, s1, s2, s3, s4, s5, s6, t40, s7, s8, s9, s10, d_q,
@@ -1519,8 +1521,8 @@ def backward_op(
         d_W1_next, d_W2_next, t30, t25, t36, d_W1_at, d_W2_at, d_W1_last, d_W2_last,
     ))  # fmt: skip
     launch_post(sizes, (
-        G_end, W1_at, W2_at, centred, d_W1_at, d_W2_at, delta, k, ln_bias, ln_weight, log_alpha, q, rstd, s10, s6, s7, s8, s9,
-        t25, t30, t36, t40, t7, t8, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
+        G_end, W1_at, W2_at, centred, d1, d_W1_at, d_W2_at, delta, k, ln_bias, ln_weight, log_alpha, q, rstd, s10, s6, s7, s8,
+        s9, t25, t30, t36, t40, t7, t8, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
 
@@ -1618,28 +1620,31 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     s1 = sizes.per_slot("KN", narrow=False)
     s2 = sizes.per_slot("NV", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     o = sizes.rows("V")
     launch_resume_prep(sizes, (
-        W1_start, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, v, beta_end, s1, s2, d2,
+        W1_start, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, v, beta_end, s1, s2, G, d1, h1, d2,
     ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W2, beta_end, s1, s2, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
     launch_resume_read(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d2, eta, k, ln_bias, ln_weight, log_alpha, q, o,
+        G, W1_at, W2_at, d1, d2, h1, k, ln_bias, ln_weight, log_alpha, q, o,
     ))  # fmt: skip
-    return o, W1_next, W2_next, beta_end, d2, W1_at, W2_at
+    return o, W1_next, W2_next, beta_end, G, d1, W1_at, W2_at
 
 
 @resume_forward_op.register_fake
@@ -1660,16 +1665,17 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     beta_end = sizes.per_slot("", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, beta_end, d2, W1_at, W2_at
+    return o, W1_next, W2_next, beta_end, G, d1, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -1685,7 +1691,8 @@ def resume_backward_op(
     W1_start: Tensor,
     W2_start: Tensor,
     beta_end: Tensor,
-    d2: Tensor,
+    G: Tensor,
+    d1: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1697,22 +1704,21 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 12]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    P1 = sizes.per_slot("CC", narrow=True)
-    rstd = sizes.per_slot("C", narrow=False)
-    t7 = sizes.per_slot("C", narrow=False)
-    t8 = sizes.per_slot("C", narrow=False)
     read_h1 = sizes.per_slot("CN", narrow=True)
     s3 = sizes.per_slot("KN", narrow=False)
     s4 = sizes.per_slot("NV", narrow=False)
     t20 = sizes.per_slot("CN", narrow=True)
-    t16 = sizes.per_slot("CC", narrow=True)
-    s5 = sizes.per_slot("CV", narrow=False)
-    s6 = sizes.per_slot("C", narrow=False)
+    rstd = sizes.per_slot("C", narrow=False)
+    t7 = sizes.per_slot("C", narrow=False)
+    t8 = sizes.per_slot("C", narrow=False)
+    t14 = sizes.per_slot("CV", narrow=True)
+    P2 = sizes.per_slot("CC", narrow=True)
+    s5 = sizes.per_slot("C", narrow=False)
     t40 = sizes.per_slot("CC", narrow=True)
+    s6 = sizes.per_slot("V", narrow=False)
     s7 = sizes.per_slot("V", narrow=False)
-    s8 = sizes.per_slot("V", narrow=False)
+    s8 = sizes.per_slot("C", narrow=False)
     s9 = sizes.per_slot("C", narrow=False)
-    s10 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
@@ -1728,18 +1734,18 @@ def resume_backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
     launch_resume_pre(sizes, (
-        W1_at, W1_start, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, P1, rstd, t7, t8, read_h1,
+        G, W1_at, d1, k, log_alpha, q, read_h1,
     ))  # fmt: skip
     launch_resume_pre2(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d2, d_o, eta, k, ln_weight, log_alpha, q, s3, s4, t20, t16, s5, s6, t40, s7, s8, s9,
-        s10, d_q,
+        W1_at, W1_start, W2_at, W2_start, d1, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s3, s4, t20, rstd, t7, t8,
+        t14, P2, s5, t40, s6, s7, s8, s9, d_q,
     ))  # fmt: skip
     launch_resume_seq(sizes, (
         beta_end, d_W1, d_W2, s3, s4, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
     ))  # fmt: skip
     launch_resume_post(sizes, (
-        P1, W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, delta, eta, k, ln_bias, ln_weight, log_alpha, q, read_h1, rstd,
-        s10, s5, s6, s7, s8, s9, t16, t20, t40, t7, t8, v, d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight,
+        G, P2, W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, delta, eta, k, ln_bias, ln_weight, log_alpha, q, read_h1,
+        rstd, s5, s6, s7, s8, s9, t14, t20, t40, t7, t8, v, d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight,
         d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start
@@ -1758,7 +1764,8 @@ def _(
     W1_start: Tensor,
     W2_start: Tensor,
     beta_end: Tensor,
-    d2: Tensor,
+    G: Tensor,
+    d1: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1786,21 +1793,23 @@ def _(
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, beta_end, d2, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, beta_end, G, d1, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, d2, W1_at, W2_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, G, d1, W1_at, W2_at, position,
+        cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, d2, W1_at, W2_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, G, d1, W1_at, W2_at, position,
+        cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, d2, W1_at, W2_at, d_o, d_W1, d_W2,
+        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, G, d1, W1_at, W2_at, d_o, d_W1, d_W2,
         position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
@@ -1825,6 +1834,16 @@ def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor 
 
 
 resume_forward_op.register_autograd(_differentiate_resume_forward, setup_context=_save_resume_forward)
+
+
+def fits(q: Tensor, state: Mapping[str, Tensor] | None) -> bool:
+    """Whether the kernels have room for a state; one within a chunk is as large again by its start."""
+    if state is None or any(name not in state and name.removesuffix("_momentum") not in state for name in CARRIED):
+        return True  # zero, or refused elsewhere
+    sizes = [state.get(name, state.get(name.removesuffix("_momentum"))).shape for name in CARRIED]
+    numbers = sum(shape[-2] * shape[-1] for shape in sizes)
+    started = sum(x.shape[-2] * x.shape[-1] for name, x in state.items() if name.endswith("_start"))
+    return numbers * q.element_size() <= SHARED and ("position" not in state or numbers + started <= ROOM)
 
 
 def triton_chunk_yaad(
@@ -1867,6 +1886,8 @@ def triton_chunk_yaad(
     W1_start, W2_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
+    if not fits(q, initial_state):
+        raise ValueError(f"initial_state: expected {SHARED} bytes a head at most, or {ROOM} numbers within a chunk; use backend='torch'")
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W1_start, W2_start)
         results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)

@@ -122,6 +122,7 @@ def emit_ops(spec: Spec, interface: Interface, kernels: bool) -> str:
     return fill("ops.py", {
         "header": header(spec), "name": spec.name, "signature": signature(interface), "pass_on": pass_on(interface), "docs": docs,
         "kernels": kernels,
+        "resumes": spec.frozen_gradient,
     })  # fmt: skip
 
 

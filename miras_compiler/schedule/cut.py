@@ -17,10 +17,10 @@ from miras_compiler.ir.traverse import dependents, labels_in_use, leaves_of, top
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule.buffers import Buffers
 from miras_compiler.schedule.frontier import find_frontier, price_loads
-from miras_compiler.schedule.fused import AT, adjoint_of, backward_results, backward_roles, carried_states, forward_results, forward_roles
 from miras_compiler.schedule.inverse import invert_triangles
 from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
 from miras_compiler.schedule.price import LENGTHS, Prices, narrow_tiles
+from miras_compiler.schedule.roles import AT, adjoint_of, backward_results, backward_roles, carried_states, forward_results, forward_roles
 
 PRODUCTS_AT_ONCE = 12  # more in one kernel, and the tiles that live at once no longer fit into registers and shared memory
 

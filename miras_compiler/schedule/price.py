@@ -77,8 +77,12 @@ def narrow_tiles(*programs: Program) -> set[Node]:
             readers.setdefault(arg, set()).add(node)
 
     def is_factor(reader: Node) -> bool:
-        """A product that is only summed."""
-        return isinstance(reader, Map) and isinstance(reader.expr, sp.Mul) and all(isinstance(r, Reduce) for r in readers.get(reader, ()))
+        """A product of tiles that only products and sums read."""
+        return (
+            isinstance(reader, Map)
+            and isinstance(reader.expr, sp.Mul)
+            and all(isinstance(r, Contract | Reduce) or (isinstance(r, Rename) and is_rounded(r)) for r in readers.get(reader, ()))
+        )
 
     def is_rounded(node: Node) -> bool:
         return all(

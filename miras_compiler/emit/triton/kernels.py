@@ -36,6 +36,7 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "legend": legend(interface),
         "frozen": frozen,
         "tile": spec.chunk.size if frozen else TILE,
+        "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
         "options": options(printed),
         "kernels": texts,
         "helpers": "".join(f"\n\n\n{helper.strip()}" for helper in printer.helpers.values()),
