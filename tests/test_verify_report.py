@@ -136,6 +136,13 @@ def test_a_report_is_json_also_with_infinite_errors() -> None:
     assert not Report("x", "abc", ()).passed
 
 
+def test_a_claim_that_this_machine_cannot_try_neither_passes_nor_fails() -> None:
+    tried, untried = Row("a", "b", None, None, True, "", 0.1), Row("a", "c", None, None, False, "no GPU", 0.1, ran=False)
+    report = Report("x", "abc", (tried, untried))
+    assert (untried.result, report.tried, report.passed) == ("not run", (tried,), True)
+    assert not Report("x", "abc", (untried,)).passed
+
+
 LITERAL = """
 from literal_package import LiteralOperator, fields_of
 operator = LiteralOperator(fields_of("linear_attention"))

@@ -51,7 +51,7 @@ def verify(
             _show(report)
     if as_json:
         show_json([report.as_dict() for report in reports])
-    failed = [f"{report.name} ({row.check}, {row.subject})" for report in reports for row in report.rows if not row.passed]
+    failed = [f"{report.name} ({row.check}, {row.subject})" for report in reports for row in report.tried if not row.passed]
     if not all(report.passed for report in reports):
         raise CheckFailed(f"verification failed: {', '.join(failed)}")
 
@@ -63,17 +63,16 @@ def _tell(say: Callable[[str], None], name: str, row: verification.Row) -> None:
 def _show(report: verification.Report) -> None:
     rows = [
         Row((
-            "passed" if row.passed else "FAILED",
+            row.result,
             row.check,
             row.subject,
             "" if row.error is None else f"{row.error:.1e}",
             "" if row.limit is None else f"{row.limit:.1e}",
             f"{row.seconds:.1f}",
             row.note,
-        ), row.passed)
+        ), row.passed or not row.ran)
         for row in report.rows
     ]  # fmt: skip
-    passed = sum(row.passed for row in report.rows)
-    show_table(
-        f"{report.name}: {passed} of {len(rows)} checks passed", ("result", "check", "subject", "error", "limit", "seconds", "note"), rows
-    )
+    passed = sum(row.passed for row in report.tried)
+    columns = ("result", "check", "subject", "error", "limit", "seconds", "note")
+    show_table(f"{report.name}: {passed} of {len(report.tried)} checks passed", columns, rows)

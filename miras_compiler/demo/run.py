@@ -32,7 +32,7 @@ def run(console: Console, root: Path = ROOT) -> int:
     console.print("[bold]1. Six specs, compiled to PyTorch and verified against independent oracles[/bold]\n")
     outcomes = build_packages(console, root)
     console.print(outcome_table(outcomes))
-    failed = [(outcome, row) for outcome in outcomes for row in outcome.report.rows if not row.passed]
+    failed = [(outcome, row) for outcome in outcomes for row in outcome.report.tried if not row.passed]
     for outcome, row in failed:
         console.print(f"[red]{outcome.compilation.spec.name}: {escape(f'{row.check}, {row.subject}: {row.note}')}[/red]")
     if failed:
@@ -78,7 +78,7 @@ def outcome_table(outcomes: list[Outcome]) -> Table:
     for title in ("model", "parallel form", "package", "checks passed", "seconds"):
         table.add_column(title, justify="right" if title in ("checks passed", "seconds") else "left")
     for outcome in outcomes:
-        rows = outcome.report.rows
+        rows = outcome.report.tried
         name = outcome.compilation.spec.name
         package = "current" if outcome.was_current else "written"
         passed = sum(row.passed for row in rows)

@@ -42,6 +42,7 @@ class Tally:
         self.worst = ""
         self.count = 0
         self.remarks: list[str] = []
+        self.not_run = ""  # why nothing could be tried here
 
     def add(self, label: str, error: float) -> None:
         self.count += 1

@@ -49,6 +49,8 @@ def _row(check: Check, subject: Subject) -> Row:
         with torch.random.fork_rng(devices=[]):  # gradcheck draws from the global generator
             torch.manual_seed(subject.seed)
             check.run(subject, tally)
+        if tally.not_run:
+            return Row(check.check, check.subject, None, None, False, tally.not_run, time.perf_counter() - began, ran=False)
         passed = tally.count > 0 and tally.error <= check.limit
         note = ", ".join(tally.remarks) if passed else f"worst: {tally.worst}"
     except Exception as problem:  # a broken package may raise anything, and the other rows still have something to say

@@ -89,8 +89,7 @@ def prefix(subject: Subject, tally: Tally) -> None:
 
 
 def not_run(subject: Subject, tally: Tally) -> None:
-    tally.require("", True)
-    tally.remarks.append("not run: they need a GPU, or TRITON_INTERPRET=1 with Triton installed")
+    tally.not_run = "they need a GPU, or TRITON_INTERPRET=1 with Triton installed"
 
 
 TRITON = (
