@@ -14,6 +14,7 @@ from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.nodes import Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.schedule.inverse import TriangularInverse
+from miras_compiler.schedule.segments import segments_of
 
 LENGTHS = {"c": 64, "i": 64, "j": 64, "k": 64, "v": 64} | {f"n{i}": 256 for i in ("", *range(1, 17))}
 BYTES = 2.0e12  # bytes a second between memory and chip
@@ -21,6 +22,7 @@ PRODUCTS = {"walk": 20e12, "each": 200e12}  # operations of tensor cores a secon
 OTHERS = {"walk": 1.5e12, "each": 12e12}
 LATENCY = {"walk": 2e-10, "each": 5e-11}  # of one load, shared between programs
 SCAN = 12  # operations per entry of a cumulative sum
+SEGMENTS = 4  # of sums over segments
 FUNCTION = 8  # and of exp, erf, …
 
 
@@ -49,7 +51,7 @@ class Prices:
             case TriangularInverse():
                 return 4 * math.log2(self.lengths["c"]) * size * self.lengths["c"] / PRODUCTS[way] * 2
             case Cumulate():
-                return SCAN * size / OTHERS[way]
+                return (SEGMENTS if segments_of(node) else SCAN) * size / OTHERS[way]
             case Reduce(args=(inside,)):
                 return self.size(inside) / OTHERS[way]
             case Map():
@@ -75,6 +77,16 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     for node in nodes:
         for arg in node.args:
             readers.setdefault(arg, set()).add(node)
+    outputs = {node for program in programs for node in program.outputs.values()}
+
+    def is_rounded(node: Node) -> bool:
+        """Whether products round everything that the tile goes into."""
+        return all(is_rounding(reader, node) for reader in readers.get(node, ()))
+
+    def is_rounding(reader: Node, node: Node) -> bool:
+        if isinstance(reader, Contract) or is_factor(reader):
+            return True
+        return (isinstance(reader, Rename) or is_term(reader, node)) and (reader in outputs or is_rounded(reader))
 
     def is_factor(reader: Node) -> bool:
         """A product of tiles that only products and sums read."""
@@ -84,14 +96,16 @@ def narrow_tiles(*programs: Program) -> set[Node]:
             and all(isinstance(r, Contract | Reduce) or (isinstance(r, Rename) and is_rounded(r)) for r in readers.get(reader, ()))
         )
 
-    def is_rounded(node: Node) -> bool:
-        return all(
-            isinstance(reader, Contract) or is_factor(reader) or (isinstance(reader, Rename) and is_rounded(reader))
-            for reader in readers.get(node, ())
-        )
-
-    outputs = {node for program in programs for node in program.outputs.values()}
     return {node for node in nodes if len(node.axes) == 2 and (isinstance(node, Leaf) or (node not in outputs and is_rounded(node)))}
+
+
+def is_term(reader: Node, node: Node) -> bool:
+    """Whether the reader adds up tiles, this one among them."""
+    if not isinstance(reader, Map):
+        return False
+    x = placeholder(reader.args.index(node))
+    terms = [term for term in sp.Add.make_args(reader.expr) if x in term.free_symbols]
+    return len(terms) == 1 and terms[0] in (x, -x)
 
 
 def is_free(node: Node) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 from miras_compiler.derive.notation import equation
 from miras_compiler.emit.triton.expression import Code, TritonPrinter
+from miras_compiler.emit.triton.order import Statement
 from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_product, spans
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.nodes import Axes, Contract, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
+from miras_compiler.schedule.price import LENGTHS
 
 WIDTH = 140
 INLINE = 52  # longer code gets a name, so that lines fit
@@ -18,24 +21,26 @@ LONG = 120
 
 
 class BodyPrinter:
-    """Collects `lines`. `load` gives the expression that loads a leaf, or "" for one that is at hand under its own name."""
+    """Collects `statements`. `load` gives the expression that loads a leaf, or "" for one that is at hand under its own name."""
 
     def __init__(
         self, program: Program, printer: TritonPrinter, load: Callable[[Leaf], str], narrow: Callable[[Leaf], bool], taken: set[str]
     ) -> None:
         self.program = program
         self.load = load
-        self.lines: list[str] = []
+        self.statements: list[Statement] = []
         self.taken = set(taken)
         self.names: dict[tuple[Node, Axes], str] = {}
         self.uses = effective_uses(program)
         data = [leaf for leaf in leaves_of(program) if len(leaf.axes) > 1 or leaf.axes not in (("c",), ())]
         self.data = dependents(program.outputs.values(), data)
         self.tiles = TilePrinter(printer, self.operand, self.held, lambda node: node not in self.data, narrow)
+        self.rounded = {node for node in self.data if len(node.axes) == 2 and is_rounded(program, node)}
+        self.narrow = narrow
         self.limit = INLINE
 
     def result(self, node: Node) -> Code:
-        """The code of an output, in its natural orientation; what it needs is in `lines` then."""
+        """The code of an output, in its natural orientation; what it needs is in `statements` then."""
         return self.operand(node, node.axes)
 
     def named_result(self, node: Node, name: str) -> str:
@@ -90,7 +95,7 @@ class BodyPrinter:
         load = self.load(leaf)
         name = self.fresh(self.program.label(leaf))
         if load:
-            self.lines.append(f"{name} = {load}")
+            self.statements.append(Statement((f"{name} = {load}",), name, bytes_of(leaf, self.narrow(leaf))))
         self.names[leaf, leaf.axes] = name
         return Code(name if order == leaf.axes else f"tl.trans({name})", size=len(order))
 
@@ -110,12 +115,16 @@ class BodyPrinter:
     def assign(self, node: Node, order: Axes, name: str, code: str) -> str:
         name = self.fresh(name)
         self.names[node, order] = name
+        rounded = node in self.rounded
+        if rounded:
+            code = f"({code}).to(DOT)"
+        size = bytes_of(node, rounded)
         if len(name) + len(code) > LONG:
-            self.lines += folded(name, code)
+            self.statements.append(Statement(tuple(folded(name, code)), name, size))
             return name
         line = f"{name} = {code}"
         comment = self.comment(node)
-        self.lines.append(line + comment if len(line + comment) + 8 <= WIDTH else line)
+        self.statements.append(Statement((line + comment if len(line + comment) + 8 <= WIDTH else line,), name, size))
         return name
 
     def comment(self, node: Node) -> str:
@@ -134,6 +143,17 @@ class BodyPrinter:
             name = f"{base}_{number}"
         self.taken.add(name)
         return name
+
+
+def bytes_of(node: Node, narrow: bool) -> int:
+    """What a tile takes, by the lengths that schedules are made for."""
+    return math.prod(LENGTHS[axis] for axis in node.axes) * (2 if narrow else 4)
+
+
+def is_rounded(program: Program, node: Node) -> bool:
+    """Whether nothing but products reads a tile, which round it to the type of the tokens."""
+    readers = [reader for reader in nodes_of(program) if node in reader.args]
+    return bool(readers) and node not in program.outputs.values() and all(isinstance(r, Contract) for r in readers)
 
 
 def folded(name: str, code: str) -> list[str]:

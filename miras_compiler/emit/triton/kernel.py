@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from miras_compiler.emit.triton.body import BodyPrinter
+from miras_compiler.emit.triton.body import BodyPrinter, bytes_of
 from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS
 from miras_compiler.emit.triton.expression import HELPERS, TritonPrinter
+from miras_compiler.emit.triton.order import Statement, arrange
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import TOKEN_AXES, Axes, Contract, Leaf, Node, Program, Reduce, Rename
 from miras_compiler.ir.traverse import leaves_of, nodes_of
@@ -143,7 +144,7 @@ class KernelPrinter:
         """The statements of a tile, in a loop where the kernel walks."""
         depth = 1 if self.walks else 0
         if self.walks:
-            self.emit("for lane in range(tiles):" if self.kernel.walk == "reverse" else "for i in range(tiles):")
+            self.emit("for lane in tl.range(tiles, disable_licm=True):" if self.kernel.walk == "reverse" else "for i in tl.range(tiles, disable_licm=True):")
             if self.kernel.walk == "reverse":
                 self.emit("i = tiles - 1 - lane", depth=1)
         if {"token", "valid"} & {*self.kernel.roles.values(), *self.kernel.results.values()}:
@@ -175,52 +176,45 @@ class KernelPrinter:
             self.emit(f"{self.body.names[leaf, leaf.axes]} += {self.load(last_name(name), leaf, 'n * H + h')}", depth=depth)
 
     def statements(self, depth: int) -> list[tuple[str, str]]:
-        body, carried = self.body, []
+        """Emits what computes a tile; the assignments that carry tiles on to the next."""
+        body, carried, heading = self.body, [], ""
 
-        def flush() -> None:
-            self.emit(*body.lines, depth=depth)
-            body.lines.clear()
+        def store(text: str, name: str = "") -> None:
+            body.statements.append(Statement((text,), name))
 
-        for heading, node, name in ordered(self.program, self.kernel.walk == "forward"):
-            if node is None:
-                output = self.program.outputs[name]
-                if heading:
-                    self.emit("", f"# {heading}", depth=depth)
-                result = self.kernel.results[name]
-                if result == "carried":
-                    code = body.named_result(output, self.next_name(name)) if name in self.found else body.result(output).text
-                    code = self.masked(output, code)
-                    flush()
-                    if name in self.found:
-                        leaf = self.found[name]
-                        carried.append((body.names[leaf, leaf.axes], code))
-                    continue
-                if result == "total" and self.walks:
-                    code = body.tiles.full(output, output.axes).text
-                    flush()
-                    self.emit(f"{self.sum_name(name)} += {code}", depth=depth)
-                    continue
-                code = body.result(output).text
-                flush()
-                if result == "saved" and not code.isidentifier():
-                    code = body.assign(output, output.axes, name, code)
-                    flush()
-                if result == "total":
-                    self.emit(self.store(result_name(name, self.kernel), output.axes, code, "index * H + h"), depth=depth)
-                elif result == "token":
-                    if not code.isidentifier():
+        for title, node, name in ordered(self.program, self.kernel.walk == "forward"):
+            before = len(body.statements)
+            if node is not None:
+                body.operand(node, node.axes)
+            else:
+                output, result = self.program.outputs[name], self.kernel.results[name]
+                if result == "carried" and name in self.found:
+                    code = self.masked(output, body.named_result(output, self.next_name(name)))
+                    carried.append((body.names[self.found[name], self.found[name].axes], code))
+                elif result == "total" and self.walks:
+                    store(f"{self.sum_name(name)} += {body.tiles.full(output, output.axes).text}")
+                elif result != "carried":
+                    code = body.result(output).text
+                    if result != "total" and not code.isidentifier():
                         code = body.assign(output, output.axes, name, code)
-                        flush()
-                    self.emit(self.store_token(name, output, code), depth=depth)
-                else:
-                    self.emit(self.store(result_name(name, self.kernel), output.axes, code, self.at_tile), depth=depth)
-                continue
-            before = len(self.lines)
-            body.operand(node, node.axes)
-            if body.lines and heading:
-                self.lines[before:before] = ["", f"{INDENT * depth}# {heading}"]
-            flush()
+                    store(self.stored(name, output, code))
+            heading = title or heading
+            if title and len(body.statements) > before:
+                body.statements[before] = replace(body.statements[before], heading=title)
+        held = {body.names[leaf, leaf.axes]: bytes_of(leaf, False) for leaf in self.found.values() if self.kernel.roles[leaf.name] == "carried"}
+        kept = {word for _, code in carried for word in re.findall(r"\w+", code)}
+        for statement in arrange(body.statements, held, kept):
+            if statement.heading:
+                self.emit("", f"# {statement.heading}", depth=depth)
+            self.emit(*statement.text, depth=depth)
         return carried
+
+    def stored(self, name: str, output: Node, code: str) -> str:
+        """The call that stores an output."""
+        result = self.kernel.results[name]
+        if result == "token":
+            return self.store_token(name, output, code)
+        return self.store(result_name(name, self.kernel), output.axes, code, "index * H + h" if result == "total" else self.at_tile)
 
     def epilogue(self) -> None:
         """What is stored once, behind the last tile."""

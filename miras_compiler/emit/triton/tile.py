@@ -17,6 +17,7 @@ from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import length, placeholder
 from miras_compiler.ir.nodes import AXIS_ORDER, TOKEN_AXES, Axes, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename
 from miras_compiler.schedule.inverse import TriangularInverse
+from miras_compiler.schedule.segments import gathered_of, segments_of
 
 Operand = Callable[[Node, Axes], Code]
 
@@ -156,17 +157,24 @@ class TilePrinter:
         return (held if held is not None else natural) != order
 
     def reduce(self, node: Reduce, inside: Node) -> Code:
+        gathered = gathered_of(node)
+        if gathered is not None:
+            order = (node.axes[0], node.axis)
+            return Code(f"{self.printer.need('segment_gradient')}({self.full(gathered, order).text}, strict, DOT)", ATOM, 1)
         order = self.held(inside) or inside.axes
         filler = 'float("-inf")' if node.kind == "max" else "0.0"
         code = self.inside(inside, node.axis, order, filler)
         return Code(f"tl.{node.kind}({code.text}, {order.index(node.axis)})", ATOM, len(node.axes))
 
     def cumulate(self, node: Cumulate, inside: Node, order: Axes) -> str:
+        x = segments_of(node)
+        if x is not None and order == node.axes:
+            return f"{self.printer.need('segment_sums')}({self.full(x, x.axes).text}, strict)"
         code, dim = self.full(inside, order), order.index(node.axis)
         if not node.exclusive:
             return f"tl.cumsum({code.text}, {dim}{', reverse=True' if node.reverse else ''})"
         if len(order) == 1:
-            return f"{self.printer.need('sum_after' if node.reverse else 'sum_before')}({code.text}, r)"
+            return f"{self.printer.need('sum_after' if node.reverse else 'sum_before')}({code.text}, r, DOT)"
         if dim != 0:
             return f"tl.trans({self.cumulate(node, inside, order[::-1])})"
         return f"{self.printer.need('sums_after' if node.reverse else 'sums_before')}({code.text}, r, DOT)"

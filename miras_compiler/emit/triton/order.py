@@ -1,0 +1,111 @@
+"""The order of the statements of a tile: as they are derived, or, where too many tiles would live at once, one that needs fewer.
+
+A GPU keeps the tiles of a program in registers; what does not fit goes to memory and back. Reordered statements start from a beam search
+over the orders that their names allow, by the most bytes that live at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+BEAM = 6
+BUDGET = 112 * 1024  # bytes that may live at once before statements are reordered: the compiler needs about twice that
+
+TILE = 2048  # fewer bytes are rows or numbers
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Lines of code that define `name`, a tile of so many bytes, or store something."""
+
+    text: tuple[str, ...]
+    name: str = ""
+    bytes: int = 0
+    heading: str = ""
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The identifiers on the right."""
+        code = " ".join(line.split("  # ")[0] for line in self.text)
+        return frozenset(re.findall(r"\b[A-Za-z_]\w*", code.removeprefix(f"{self.name} = ")))
+
+
+def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Collection[str]) -> list[Statement]:
+    """The statements, reordered if they need to be; `held` are carried tiles with their bytes, `kept` the names that are read at the end."""
+    search = _Search(statements, held, kept)
+    if search.peak(range(len(statements))) <= BUDGET:
+        return list(statements)
+    order = search.best()
+    if search.peak(order) >= search.peak(range(len(statements))):
+        return list(statements)
+    return [Statement(statements[i].text, statements[i].name, statements[i].bytes) for i in order]
+
+
+class _Search:
+    """Orders of statements as tuples of their numbers."""
+
+    def __init__(self, statements: Sequence[Statement], held: Mapping[str, int], kept: Collection[str]) -> None:
+        self.bytes = [s.bytes for s in statements] + list(held.values())
+        number = {s.name: i for i, s in enumerate(statements) if s.name}
+        number |= {name: len(statements) + i for i, name in enumerate(held)}
+        self.reads = [tuple(sorted(number[w] for w in s.words if w in number and number[w] != i)) for i, s in enumerate(statements)]
+        self.readers = [0] * len(self.bytes)
+        for i, read in enumerate(self.reads):
+            for j in read:
+                self.readers[j] |= 1 << i
+        self.kept = {number[name] for name in kept if name in number}
+        self.count = len(statements)
+        self.held = sum(held.values())
+        self.lazy: list[bool] = []  # what is loaded, or made of such rows, stands right before what reads it first
+        for i, read in enumerate(self.reads):
+            self.lazy.append(bool(self.readers[i]) and all(j < i and self.lazy[j] and self.bytes[j] < TILE for j in read))
+
+    def step(self, i: int, done: int, live: int, peak: int) -> tuple[int, int, int]:
+        """After statement `i`: what is done, the bytes that live, the most so far."""
+        done |= 1 << i
+        live += self.bytes[i]
+        peak = max(peak, live)
+        for j in self.reads[i]:
+            if j not in self.kept and self.readers[j] & ~done == 0:
+                live -= self.bytes[j]
+        if self.readers[i] == 0 and i not in self.kept:
+            live -= self.bytes[i]
+        return done, live, peak
+
+    def peak(self, order: Sequence[int]) -> int:
+        done, live, peak = 0, self.held, self.held
+        for i in order:
+            done, live, peak = self.step(i, done, live, peak)
+        return peak
+
+    def with_loads(self, i: int, done: int) -> list[int]:
+        """Statement `i` behind the lazy ones that it needs."""
+        order: list[int] = []
+        for j in self.reads[i]:
+            if j < self.count and not done >> j & 1 and j not in order:
+                order += [k for k in self.with_loads(j, done) if k not in order]
+        return [*order, i]
+
+    def best(self) -> tuple[int, ...]:
+        eager = [i for i in range(self.count) if not self.lazy[i]]
+        beam: list[tuple[int, int, int, tuple[int, ...]]] = [(self.held, self.held, 0, ())]
+        for _ in eager:
+            found: dict[int, tuple[int, int, int, tuple[int, ...]]] = {}
+            for peak, live, done, order in beam:
+                ready = [
+                    i
+                    for i in eager
+                    if not done >> i & 1 and all(j >= self.count or self.lazy[j] or done >> j & 1 for j in self.reads[i])
+                ]
+                for i in ready:
+                    new = (done, live, peak)
+                    steps = self.with_loads(i, done)
+                    for j in steps:
+                        new = self.step(j, *new)
+                    candidate = (new[2], new[1], new[0], (*order, *steps))
+                    if new[0] not in found or candidate[:2] < found[new[0]][:2]:
+                        found[new[0]] = candidate
+            beam = sorted(found.values())[:BEAM]
+        return beam[0][3]

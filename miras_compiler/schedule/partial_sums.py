@@ -1,0 +1,78 @@
+"""Sums in two parts: what does not depend on the carried tiles is summed up before the walk, so that little of it has to be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import sympy as sp
+
+from miras_compiler.ir.build import add, cumulate, entrywise, mask, placeholder, rename, total
+from miras_compiler.ir.nodes import Contract, Cumulate, Map, Mask, Node, Program, Reduce, Rename, State
+from miras_compiler.ir.traverse import leaves_of, topological
+from miras_compiler.symbols import letter
+
+Parts = tuple[Node, Node]
+
+
+def part_sums(program: Program) -> Program:
+    """The program with every output but the carried tiles as two sums, where one of products that depend on nothing carried is among them."""
+    carried = [leaf for leaf in leaves_of(program) if isinstance(leaf, State) and leaf.name in program.outputs]
+    splitter = _Splitter(carried)
+    names = {leaf.name for leaf in carried}
+    parts = {name: splitter.parts(node) for name, node in program.outputs.items() if name not in names}
+    return replace(program, outputs=dict(program.outputs) | {name: add(*pair) for name, pair in parts.items() if pair})
+
+
+class _Splitter:
+    """Splits tiles that are linear in what depends on the `carried` tiles."""
+
+    def __init__(self, carried: Collection[Node]) -> None:
+        self.carried = set(carried)
+        self.known: dict[Node, Parts | None] = {}
+        self.late: dict[Node, bool] = {}
+
+    def is_late(self, node: Node) -> bool:
+        if node not in self.late:
+            for each in topological([node]):
+                self.late[each] = each in self.carried or any(self.late[arg] for arg in each.args)
+        return self.late[node]
+
+    def parts(self, node: Node) -> Parts | None:
+        """What is early and what is late of a late tile; None where it is no such sum, or the early part holds no product."""
+        if node not in self.known:
+            self.known[node] = self._parts(node)
+        return self.known[node]
+
+    def _parts(self, node: Node) -> Parts | None:
+        match node:
+            case Map():
+                return self._sum(node)
+            case Reduce(args=(inside,)) if node.kind == "sum" and (parts := self.parts(inside)):
+                return total(parts[0], node.axis), total(parts[1], node.axis)
+            case Cumulate(args=(inside,)) if parts := self.parts(inside):
+                early, late = (cumulate(part, node.axis, reverse=node.reverse, exclusive=node.exclusive) for part in parts)
+                return early, late
+            case Mask(args=(inside,)) if parts := self.parts(inside):
+                return mask(parts[0], node.row, node.column, node.low), mask(parts[1], node.row, node.column, node.low)
+            case Rename(args=(inside,)) if parts := self.parts(inside):
+                return rename(parts[0], node.old, node.new), rename(parts[1], node.old, node.new)
+        return None
+
+    def _sum(self, node: Map) -> Parts | None:
+        late = {placeholder(i): arg for i, arg in enumerate(node.args) if self.is_late(arg)}
+        slopes = {x: sp.diff(node.expr, x) for x in late}
+        if not late or any(slope.free_symbols & late.keys() for slope in slopes.values()):
+            return None
+        names = {f"x{i}": arg for i, arg in enumerate(node.args)}
+        split = {x: parts for x, arg in late.items() if (parts := self.parts(arg))}
+        renamed = {x: letter(f"early_{x.name}") for x in split}
+        early = entrywise(
+            node.expr.xreplace({x: renamed.get(x, sp.Integer(0)) for x in late}),
+            names | {renamed[x].name: parts[0] for x, parts in split.items()},
+            node.axes,
+        )
+        if not any(isinstance(each, Contract) for each in topological([early])):
+            return None
+        rest = sum((slope * x for x, slope in slopes.items()), sp.Integer(0))
+        return early, entrywise(rest, names | {x.name: parts[1] for x, parts in split.items()}, node.axes)

@@ -1,0 +1,45 @@
+"""Factors of whole rows or columns are taken out of products: what is multiplied is then what was loaded, not a scaled copy of it."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from miras_compiler.ir.build import contract, entrywise, placeholder
+from miras_compiler.ir.nodes import Contract, Map, Node, Program
+from miras_compiler.ir.traverse import rewrite
+from miras_compiler.symbols import letter
+
+
+def pull_scalings(program: Program) -> Program:
+    """The program with s · (a b) for every product (s · a) b whose s has no entry of its own for the axis that is summed over."""
+
+    def rule(node: Node, args: tuple[Node, ...]) -> Node:
+        if not isinstance(node, Contract):
+            return type(node)(node.axes, args, node.fields)
+        shared = set(args[0].axes) & set(args[1].axes)
+        parts = [_parted(arg, shared) for arg in args]
+        if all(scale is None for scale, _ in parts):
+            return Contract(node.axes, args)
+        product = contract(parts[0][1], parts[1][1])
+        scales = [scale for scale, _ in parts if scale is not None]
+        names = {f"s{i}": scale for i, scale in enumerate(scales)}
+        return entrywise(sp.Mul(letter("p"), *(letter(name) for name in names)), {"p": product, **names}, node.axes)
+
+    return rewrite(program, rule)
+
+
+def _parted(node: Node, shared: set[str]) -> tuple[Node | None, Node]:
+    """The factor that comes out, if any, and what stays."""
+    if not isinstance(node, Map):
+        return None, node
+    outer: list[sp.Expr] = []
+    inner: list[sp.Expr] = []
+    for factor in sp.Mul.make_args(node.expr):
+        axes = {axis for i, arg in enumerate(node.args) if placeholder(i) in factor.free_symbols for axis in arg.axes}
+        (inner if axes & shared else outer).append(factor)
+    whole = [i for i, arg in enumerate(node.args) if set(arg.axes) == set(node.axes)]
+    if not outer or len(inner) != 1 or inner[0] not in [placeholder(i) for i in whole]:
+        return None, node
+    names = {f"x{i}": arg for i, arg in enumerate(node.args)}
+    scale = entrywise(sp.Mul(*outer), names)
+    return scale, entrywise(inner[0], names, node.axes)

@@ -1,0 +1,32 @@
+"""Sums over segments of tokens, and their gradient: recognized in a program, because they cost far less than the scans they are written as."""
+
+from __future__ import annotations
+
+from miras_compiler.ir.build import placeholder
+from miras_compiler.ir.nodes import Cumulate, Map, Mask, Node, Reduce
+
+
+def segments_of(node: Node) -> Node | None:
+    """x, where the tile is Σ_{column<l≤row} x_l for every row and column, 0 above the diagonal; else nothing."""
+    if not isinstance(node, Cumulate) or node.reverse or node.exclusive:
+        return None
+    (masked,) = node.args
+    if not isinstance(masked, Mask) or masked.low != 1 or masked.row != node.axis:
+        return None
+    (spread,) = masked.args
+    if isinstance(spread, Map) and spread.expr == placeholder(0) and spread.args[0].axes == (masked.row,):
+        return spread.args[0]
+    return None
+
+
+def gathered_of(node: Node) -> Node | None:
+    """M, where the row is Σ_{column<l≤row} M for every l, the reverse mode of the sums over segments; else nothing."""
+    if not isinstance(node, Reduce) or node.kind != "sum":
+        return None
+    (masked,) = node.args
+    if not isinstance(masked, Mask) or masked.low != 1 or masked.column != node.axis:
+        return None
+    (sums,) = masked.args
+    if isinstance(sums, Cumulate) and sums.reverse and not sums.exclusive and sums.axis == masked.row:
+        return sums.args[0]
+    return None
