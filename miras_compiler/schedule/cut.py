@@ -21,18 +21,19 @@ from miras_compiler.schedule.inverse import invert_triangles
 from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
 from miras_compiler.schedule.partial_sums import part_sums
 from miras_compiler.schedule.price import LENGTHS, Prices, narrow_tiles
+from miras_compiler.schedule.reductions import merge_reductions
 from miras_compiler.schedule.roles import AT, adjoint_of, backward_results, backward_roles, carried_states, forward_results, forward_roles
 from miras_compiler.schedule.scaling import pull_scalings
 
-PRODUCTS_AT_ONCE = 12  # more in one kernel, and the tiles that live at once no longer fit into registers and shared memory
+PRODUCTS_AT_ONCE = 6  # more in one kernel, and the tiles that live at once no longer fit into registers and shared memory
 
 
 def build_cut(
     program: Program, reason: str, last: tuple[str, ...] = (), prefix: str = "", lengths: Mapping[str, int] = LENGTHS
 ) -> Schedule:
     """The kernels of a chunk program, their names after `prefix`; those that would do nothing are left out."""
-    forward = run_passes(pull_scalings(invert_triangles(program)))
-    adjoint = part_sums(run_passes(pull_scalings(adjoint_of(program))))
+    forward = merge_reductions(run_passes(pull_scalings(invert_triangles(program))))
+    adjoint = part_sums(merge_reductions(run_passes(pull_scalings(adjoint_of(program)))))
     prices = Prices(lengths, narrow_tiles(forward, adjoint))
     buffers = Buffers(forward, adjoint)
     entered = {name: name + AT for name in carried_states(program)}

@@ -74,5 +74,5 @@ class _Splitter:
         )
         if not any(isinstance(each, Contract) for each in topological([early])):
             return None
-        rest = sum((slope * x for x, slope in slopes.items()), sp.Integer(0))
+        rest = sp.Add(*(slope * sp.Add(*(x for x in late if slopes[x] == slope)) for slope in dict.fromkeys(slopes.values())))
         return early, entrywise(rest, names | {x.name: parts[1] for x, parts in split.items()}, node.axes)

@@ -6,15 +6,20 @@ import sympy as sp
 
 from miras_compiler.ir.build import contract, entrywise, placeholder
 from miras_compiler.ir.nodes import Contract, Map, Node, Program
-from miras_compiler.ir.traverse import rewrite
+from miras_compiler.ir.traverse import nodes_of, rewrite, use_counts
 from miras_compiler.symbols import letter
 
 
 def pull_scalings(program: Program) -> Program:
-    """The program with s · (a b) for every product (s · a) b whose s has no entry of its own for the axis that is summed over."""
+    """The program with s · (a b) for every product (s · a) b whose s has no entry of its own for the axis that is summed over.
+
+    Products that are added up stay as they are: they share one accumulator.
+    """
+
+    chained = chained_products(program)
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node:
-        if not isinstance(node, Contract):
+        if not isinstance(node, Contract) or node in chained:
             return type(node)(node.axes, args, node.fields)
         shared = set(args[0].axes) & set(args[1].axes)
         parts = [_parted(arg, shared) for arg in args]
@@ -26,6 +31,18 @@ def pull_scalings(program: Program) -> Program:
         return entrywise(sp.Mul(letter("p"), *(letter(name) for name in names)), {"p": product, **names}, node.axes)
 
     return rewrite(program, rule)
+
+
+def chained_products(program: Program) -> set[Node]:
+    """Products that only one sum reads, which has other such products."""
+    uses = use_counts(program)
+    found: set[Node] = set()
+    for node in nodes_of(program):
+        if isinstance(node, Map):
+            terms = {term.as_coeff_Mul()[1] for term in sp.Add.make_args(node.expr)}
+            mine = {a for i, a in enumerate(node.args) if placeholder(i) in terms and isinstance(a, Contract) and uses[a] == 1}
+            found |= mine if len(mine) > 1 else set()
+    return found
 
 
 def _parted(node: Node, shared: set[str]) -> tuple[Node | None, Node]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from miras_compiler.derive.notation import equation
 from miras_compiler.emit.triton.expression import Code, TritonPrinter
@@ -13,7 +13,6 @@ from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_produc
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.nodes import Axes, Contract, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
-from miras_compiler.schedule.price import LENGTHS
 
 WIDTH = 140
 INLINE = 52  # longer code gets a name, so that lines fit
@@ -31,10 +30,11 @@ class BodyPrinter:
         self.statements: list[Statement] = []
         self.taken = set(taken)
         self.names: dict[tuple[Node, Axes], str] = {}
+        self.sums: set[Node] = set()  # summed up by loops
         self.uses = effective_uses(program)
         data = [leaf for leaf in leaves_of(program) if len(leaf.axes) > 1 or leaf.axes not in (("c",), ())]
         self.data = dependents(program.outputs.values(), data)
-        self.tiles = TilePrinter(printer, self.operand, self.held, lambda node: node not in self.data, narrow)
+        self.tiles = TilePrinter(printer, self.operand, self.held, lambda node: node not in self.data, narrow, self.is_inline)
         self.rounded = {node for node in self.data if len(node.axes) == 2 and is_rounded(program, node)}
         self.narrow = narrow
         self.limit = INLINE
@@ -77,6 +77,28 @@ class BodyPrinter:
             return Code(f"tl.trans({name})", size=size)
         return Code(self.statement(base, order), size=size)
 
+    def name_now(self, node: Node) -> None:
+        """A variable for a tile that later code reads, if it does not stand for itself."""
+        node, order = resolve(node, node.axes)
+        while is_broadcast(node):
+            node, order = resolve(node.args[0], node.args[0].axes)
+        if isinstance(node, Leaf):
+            self.operand(node, node.axes)
+        elif not (isinstance(node, Map) and not node.args) and self.held(node) is None:
+            self.statement(node, node.axes)
+
+    def hold(self, node: Node, name: str) -> None:
+        """A tile is at hand as a variable that other code assigned."""
+        self.names[node, node.axes] = name
+        self.sums.add(node)
+
+    @contextmanager
+    def scope(self, ends: Callable[[Node], bool]) -> Iterator[None]:
+        """Within it, tiles for which `ends` holds get names that are free again behind it."""
+        yield
+        for node, order in [key for key in self.names if ends(key[0])]:
+            self.taken.discard(self.names.pop((node, order)))
+
     def short_code(self, node: Node, order: Axes) -> Code:
         """The code of a tile; where it is too long for a line, its parts get names first."""
         code = self.tiles.code(node, order)
@@ -89,7 +111,7 @@ class BodyPrinter:
 
     def wanted_turned(self, base: Node) -> bool:
         """A product that has a name in one orientation is computed again for the other."""
-        return isinstance(base, Contract | Map)
+        return isinstance(base, Contract | Map) and base not in self.sums
 
     def leaf(self, leaf: Leaf, order: Axes) -> Code:
         load = self.load(leaf)
@@ -98,6 +120,9 @@ class BodyPrinter:
             self.statements.append(Statement((f"{name} = {load}",), name, bytes_of(leaf, self.narrow(leaf))))
         self.names[leaf, leaf.axes] = name
         return Code(name if order == leaf.axes else f"tl.trans({name})", size=len(order))
+
+    def is_inline(self, node: Node) -> bool:
+        return not self.needs_statement(node) and (node, node.axes) not in self.names
 
     def needs_statement(self, node: Node) -> bool:
         if is_broadcast(node) or (isinstance(node, Map) and not node.args):
@@ -146,8 +171,8 @@ class BodyPrinter:
 
 
 def bytes_of(node: Node, narrow: bool) -> int:
-    """What a tile takes, by the lengths that schedules are made for."""
-    return math.prod(LENGTHS[axis] for axis in node.axes) * (2 if narrow else 4)
+    """What a tile of 64 by 64 takes, and what fewer axes take."""
+    return int(64 ** len(node.axes)) * (2 if narrow else 4)
 
 
 def is_rounded(program: Program, node: Node) -> bool:

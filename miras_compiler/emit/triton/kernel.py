@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from miras_compiler.emit.triton.body import BodyPrinter, bytes_of
 from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS
 from miras_compiler.emit.triton.expression import HELPERS, TritonPrinter
+from miras_compiler.emit.triton.memory import OF_SEQUENCE, Memory, last_name, result_name, shape
 from miras_compiler.emit.triton.order import Statement, arrange
+from miras_compiler.emit.triton.steps import ordered
 from miras_compiler.emit.triton.tile import block, place, width
-from miras_compiler.ir.nodes import TOKEN_AXES, Axes, Contract, Leaf, Node, Program, Reduce, Rename
+from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Leaf, Node, Program, Reduce, Rename
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.schedule.inverse import TriangularInverse
 from miras_compiler.schedule.kernel import Kernel
 
 INDENT = "    "
 RESERVED = {
-    "n", "h", "i", "r", "t", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "head", "index", "causal", "strict", "lane",
-    "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE", "LEVELS", "members", "tl", "triton", "dot", "gelu", "silu", "gelu_tanh",
+    "n", "h", "i", "r", "t", "b", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "head", "index", "causal", "strict",
+    "lane", "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE", "LEVELS", "members", "tl", "triton", "dot", "gelu", "silu", "gelu_tanh",
     *DEVICE_FUNCTIONS, *HELPERS,
 }  # fmt: skip
-SECTIONS = (
-    ("decay", "decays, and the weights of surprises"),
-    ("surprise", "the surprises of all tokens"),
-    ("memory", "the surprises of all tokens"),
-    ("read", "the memory at the queries"),
-    ("output", "the memory at the queries"),
-    ("end", "the state behind the tile"),
-)
 
 
 @dataclass
@@ -40,23 +34,24 @@ class KernelPrinter:
     kernel: Kernel
     printer: TritonPrinter
     split: str = field(init=False, default="")
+    blocked: str = field(init=False, default="")  # an axis whose blocks a program takes one after another
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.program = self.kernel.program
-        self.split = next((axis for axis in ("v", "n") if self.walks and is_separable(self.program, axis)), "")
+        self.split = split_axis(self.kernel)
         self.found = {leaf.name: leaf for leaf in leaves_of(self.program)}
         self.axes = sorted({axis for node in nodes_of(self.program) for axis in node.axes if axis not in TOKEN_AXES})
         taken = RESERVED | {place(a) for a in self.axes} | {width(a) for a in self.axes} | {block(a) for a in self.axes}
-        self.body = BodyPrinter(self.program, self.printer, self.load_in_tile, self.is_narrow, taken)
+        self.memory = self.make_memory()
+        self.body = BodyPrinter(self.program, self.printer, self.load_in_tile, self.memory.is_narrow, taken)
+
+    def make_memory(self) -> Memory:
+        return Memory(self.kernel)
 
     @property
     def walks(self) -> bool:
         return self.kernel.walk != "each"
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        return self.arguments_of(self.kernel)
 
     @staticmethod
     def arguments_of(kernel: Kernel) -> tuple[str, ...]:
@@ -66,28 +61,22 @@ class KernelPrinter:
         return (*leaves, *results, *kernel.entries.values(), *(last_name(name) for name in kernel.last))
 
     @property
-    def at_tile(self) -> str:
-        """The number of a tile in a buffer with one for each tile of tokens."""
-        return "(slot + i) * H + h" if self.walks else "index * H + h"
-
-    @property
     def widths(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(width(axis) for axis in self.axes))
 
     def text(self) -> str:
         """The function."""
         sizes = ["H", *self.widths, "C", *(f"B{w}" for w in self.widths), "BC", "DOT", "GRID", "PACKED", "SAVE"]
+        pointers = [*(f"{name}_ptr" for name in self.arguments_of(self.kernel)), "position_ptr", "cu_ptr", "T", "members"]
         head = [
             "@triton.jit(do_not_specialize=JUST_NUMBERS)",
             f"def {self.kernel.name}(",
-            *(
-                f"{INDENT}{line}"
-                for line in wrapped([*(f"{name}_ptr" for name in self.arguments), "position_ptr", "cu_ptr", "T", "members"])
-            ),
+            *(f"{INDENT}{line}" for line in wrapped(pointers)),
             *(f"{INDENT}{line}" for line in wrapped([f"{size}: tl.constexpr" for size in sizes])),
             "):  # fmt: skip",
         ]
         self.prologue()
+        self.load_once()
         self.tile()
         self.epilogue()
         self.drop_unused()
@@ -106,9 +95,8 @@ class KernelPrinter:
         self.lines += [f"{INDENT * depth}{line}" if line else "" for line in lines]
 
     def prologue(self) -> None:
-        """Which sequence, head and tiles; what is loaded once."""
-        kernel = self.kernel
-        self.emit(f'"""{describe(kernel)}"""')
+        """Which sequence, head and tiles; counters and masks."""
+        self.emit(f'"""{describe(self.kernel)}"""')
         if self.walks:
             self.emit("n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H")
         else:
@@ -119,8 +107,9 @@ class KernelPrinter:
             self.emit("i = index - slot", "if i >= tiles:", f"{INDENT}return")
         self.emit("r = tl.arange(0, BC)")
         for axis in self.axes:
-            start = f"tl.program_id(1) * {block(axis)} + " if axis == self.split else ""
-            self.emit(f"{place(axis)} = {start}tl.arange(0, {block(axis)})")
+            if axis != self.blocked:
+                start = f"tl.program_id(1) * {block(axis)} + " if axis == self.split else ""
+                self.emit(f"{place(axis)} = {start}tl.arange(0, {block(axis)})")
         if any(isinstance(node, TriangularInverse) for node in nodes_of(self.program)):
             self.emit("LEVELS: tl.constexpr = BC.bit_length() - 1")
         used = {(str(type(node).__name__), node.fields[2]) for node in nodes_of(self.program) if type(node).__name__ == "Mask"}
@@ -128,93 +117,107 @@ class KernelPrinter:
             self.emit("causal = r[:, None] >= r[None, :]")
         if ("Mask", 1) in used:
             self.emit("strict = r[:, None] > r[None, :]")
-        for name in kernel.leaves("parameter", "fixed", "carried"):
-            if name in self.found:
+
+    def load_once(self) -> None:
+        """What is loaded once, or starts a sum."""
+        for name in self.kernel.leaves("parameter", "fixed", "carried"):
+            if not self.is_loaded_in_tile(self.found[name]):
                 leaf = self.found[name]
-                index = "h" if kernel.roles[name] == "parameter" else "n * H + h"
-                self.emit(f"{self.body.leaf(leaf, leaf.axes).text} = {self.load(name, leaf, index)}")
-        if kernel.last:
+                self.emit(f"{self.body.leaf(leaf, leaf.axes).text} = {self.memory.load_leaf(leaf)}")
+        last = self.last_here()
+        if last:
             self.emit("if tiles == 0:")
-            (self.store_last if kernel.walk == "forward" else self.load_last)(1)
+            (self.store_last if self.kernel.walk == "forward" else self.load_last)(last, 1)
         if self.walks:
-            for name in kernel.outputs("total"):
-                self.emit(f"{self.sum_name(name)} = tl.zeros({shape(self.program.outputs[name].axes)}, tl.float32)")
+            for name in self.kernel.outputs("total"):
+                self.emit(f"{sum_name(name)} = tl.zeros({shape(self.program.outputs[name].axes)}, tl.float32)")
+
+    def is_loaded_in_tile(self, leaf: Leaf) -> bool:
+        return self.kernel.roles[leaf.name] in ("token", "saved", "valid")
+
+    def load_in_tile(self, leaf: Leaf) -> str:
+        """How a leaf is loaded within the tile; "" for those that were loaded before the walk."""
+        return self.memory.load_leaf(leaf) if self.is_loaded_in_tile(leaf) else ""
 
     def tile(self) -> None:
         """The statements of a tile, in a loop where the kernel walks."""
         depth = 1 if self.walks else 0
-        if self.walks:
-            self.emit("for lane in tl.range(tiles, disable_licm=True):" if self.kernel.walk == "reverse" else "for i in tl.range(tiles, disable_licm=True):")
+        if self.walks:  # the loop keeps nothing in registers that it could compute again
+            self.emit(f"for {'lane' if self.kernel.walk == 'reverse' else 'i'} in tl.range(tiles, disable_licm=True):")
             if self.kernel.walk == "reverse":
                 self.emit("i = tiles - 1 - lane", depth=1)
         if {"token", "valid"} & {*self.kernel.roles.values(), *self.kernel.results.values()}:
             self.emit("t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", depth=depth)
             self.emit("at_row, row = t * H + h, r * H", depth=depth)
-        if self.kernel.entries:
+        entries = {name: buffer for name, buffer in self.kernel.entries.items() if not self.is_loaded_in_tile(self.found[name])}
+        if entries:
             self.emit("if SAVE:", depth=depth)
-        for name, buffer in self.kernel.entries.items():
+        for name, buffer in entries.items():
             leaf = self.found[name]
-            self.emit(self.store(buffer, leaf.axes, self.body.names[leaf, leaf.axes], "(slot + i) * H + h"), depth=depth + 1)
-        if self.kernel.walk == "forward" and self.kernel.last:
+            self.emit(self.memory.store(buffer, leaf.axes, self.body.names[leaf, leaf.axes], "(slot + i) * H + h"), depth=depth + 1)
+        last = self.last_here()
+        if self.kernel.walk == "forward" and last:
             self.emit("if i == tiles - 1:", depth=depth)
-            self.store_last(depth + 1)
-        carried = self.statements(depth)
-        for target, source in carried:
+            self.store_last(last, depth + 1)
+        for target, source in self.statements(depth):
             self.emit(f"{target} = {source}", depth=depth)
-        if self.kernel.walk == "reverse" and self.kernel.last:
+        if self.kernel.walk == "reverse" and last:
             self.emit("if lane == 0:", depth=depth)
-            self.load_last(depth + 1)
+            self.load_last(last, depth + 1)
 
-    def store_last(self, depth: int) -> None:
-        for name in self.kernel.last:
-            leaf = self.found[name]
-            self.emit(self.store(last_name(name), leaf.axes, self.body.names[leaf, leaf.axes], "n * H + h"), depth=depth)
+    def last_here(self) -> list[Leaf]:
+        """The states with a value of their own before the last tile that are held in registers."""
+        return [self.found[name] for name in self.kernel.last if not self.is_loaded_in_tile(self.found[name])]
 
-    def load_last(self, depth: int) -> None:
-        for name in self.kernel.last:
-            leaf = self.found[name]
-            self.emit(f"{self.body.names[leaf, leaf.axes]} += {self.load(last_name(name), leaf, 'n * H + h')}", depth=depth)
+    def store_last(self, leaves: Sequence[Leaf], depth: int) -> None:
+        for leaf in leaves:
+            self.emit(self.memory.store(last_name(leaf.name), leaf.axes, self.body.names[leaf, leaf.axes], OF_SEQUENCE), depth=depth)
+
+    def load_last(self, leaves: Sequence[Leaf], depth: int) -> None:
+        for leaf in leaves:
+            self.emit(f"{self.body.names[leaf, leaf.axes]} += {self.memory.load(last_name(leaf.name), leaf, OF_SEQUENCE)}", depth=depth)
 
     def statements(self, depth: int) -> list[tuple[str, str]]:
-        """Emits what computes a tile; the assignments that carry tiles on to the next."""
-        body, carried, heading = self.body, [], ""
-
-        def store(text: str, name: str = "") -> None:
-            body.statements.append(Statement((text,), name))
-
+        """Emits what computes a tile; returns the assignments that carry tiles on to the next."""
+        carried: list[tuple[str, str]] = []
         for title, node, name in ordered(self.program, self.kernel.walk == "forward"):
-            before = len(body.statements)
+            before = len(self.body.statements)
             if node is not None:
-                body.operand(node, node.axes)
+                self.body.operand(node, node.axes)
             else:
-                output, result = self.program.outputs[name], self.kernel.results[name]
-                if result == "carried" and name in self.found:
-                    code = self.masked(output, body.named_result(output, self.next_name(name)))
-                    carried.append((body.names[self.found[name], self.found[name].axes], code))
-                elif result == "total" and self.walks:
-                    store(f"{self.sum_name(name)} += {body.tiles.full(output, output.axes).text}")
-                elif result != "carried":
-                    code = body.result(output).text
-                    if result != "total" and not code.isidentifier():
-                        code = body.assign(output, output.axes, name, code)
-                    store(self.stored(name, output, code))
-            heading = title or heading
-            if title and len(body.statements) > before:
-                body.statements[before] = replace(body.statements[before], heading=title)
-        held = {body.names[leaf, leaf.axes]: bytes_of(leaf, False) for leaf in self.found.values() if self.kernel.roles[leaf.name] == "carried"}
-        kept = {word for _, code in carried for word in re.findall(r"\w+", code)}
-        for statement in arrange(body.statements, held, kept):
+                carried += self.output(name)
+            if title and len(self.body.statements) > before:
+                self.body.statements[before] = replace(self.body.statements[before], heading=title)
+        self.flush(depth, {word for _, code in carried for word in re.findall(r"\w+", code)}, self.held())
+        return carried
+
+    def held(self) -> dict[str, int]:
+        """The bytes of the carried tiles in registers."""
+        leaves = [self.found[name] for name in self.kernel.leaves("carried") if not self.is_loaded_in_tile(self.found[name])]
+        return {self.body.names[leaf, leaf.axes]: bytes_of(leaf, False) for leaf in leaves}
+
+    def output(self, name: str) -> list[tuple[str, str]]:
+        """The statements that compute and store an output; for a carried tile in registers, the assignment for later."""
+        body, node, result = self.body, self.program.outputs[name], self.kernel.results[name]
+        if result == "carried":
+            leaf = self.found[name]
+            return [(body.names[leaf, leaf.axes], self.masked(node, body.named_result(node, f"{name}_next")))]
+        if result == "total" and self.walks:
+            body.statements.append(Statement((f"{sum_name(name)} += {body.tiles.full(node, node.axes).text}",)))
+            return []
+        code = body.result(node).text
+        if result != "total" and not code.isidentifier():
+            code = body.assign(node, node.axes, name, code)
+        body.statements.append(Statement((self.memory.store_output(name, node, code),)))
+        return []
+
+    def flush(self, depth: int, kept: Collection[str] = (), held: Mapping[str, int] | None = None) -> None:
+        """Emits the statements that were collected, in a good order."""
+        for statement in arrange(self.body.statements, held or {}, kept):
             if statement.heading:
                 self.emit("", f"# {statement.heading}", depth=depth)
             self.emit(*statement.text, depth=depth)
-        return carried
-
-    def stored(self, name: str, output: Node, code: str) -> str:
-        """The call that stores an output."""
-        result = self.kernel.results[name]
-        if result == "token":
-            return self.store_token(name, output, code)
-        return self.store(result_name(name, self.kernel), output.axes, code, "index * H + h" if result == "total" else self.at_tile)
+        self.body.statements.clear()
 
     def epilogue(self) -> None:
         """What is stored once, behind the last tile."""
@@ -223,9 +226,10 @@ class KernelPrinter:
         self.emit("")
         for name in self.kernel.outputs("carried"):
             leaf = self.found[name]
-            self.emit(self.store(result_name(name, self.kernel), leaf.axes, self.body.names[leaf, leaf.axes], "n * H + h"))
+            if not self.is_loaded_in_tile(leaf):
+                self.emit(self.memory.store(result_name(name, self.kernel), leaf.axes, self.body.names[leaf, leaf.axes], OF_SEQUENCE))
         for name in self.kernel.outputs("total"):
-            self.emit(self.store(result_name(name, self.kernel), self.program.outputs[name].axes, self.sum_name(name), "n * H + h"))
+            self.emit(self.memory.store(result_name(name, self.kernel), self.program.outputs[name].axes, sum_name(name), OF_SEQUENCE))
 
     def masked(self, node: Node, code: str) -> str:
         """A carried tile, 0 in the padding."""
@@ -236,44 +240,12 @@ class KernelPrinter:
                 code = f"tl.where({index}, {code}, 0.0)"
         return code
 
-    def next_name(self, name: str) -> str:
-        return f"{name}_next"
 
-    def sum_name(self, name: str) -> str:
-        return f"{name}_sum"
-
-    def is_narrow(self, leaf: Leaf) -> bool:
-        """Whether a leaf is loaded as it is stored: rows of tokens, and tiles that were saved."""
-        return len(leaf.axes) == 2 and self.kernel.roles[leaf.name] in ("token", "saved")
-
-    def load_in_tile(self, leaf: Leaf) -> str:
-        """How a leaf is loaded within the tile; "" for those that were loaded before the walk."""
-        role = self.kernel.roles[leaf.name]
-        if role == "token":
-            return self.load_token(leaf.name, leaf)
-        if role == "saved":
-            return self.load(leaf.name, leaf, self.at_tile)
-        return "tl.where(here, 1.0, 0.0)" if role == "valid" else ""
-
-    def load_token(self, name: str, leaf: Leaf) -> str:
-        if len(leaf.axes) == 1:
-            return f"load_numbers({name}_ptr, at_row, row, here)"
-        axis = leaf.axes[1]
-        return f"load_rows({name}_ptr, at_row, row, here, {place(axis)}, {width(axis)})"
-
-    def store_token(self, name: str, node: Node, code: str) -> str:
-        pointer = f"{result_name(name, self.kernel)}_ptr"
-        if len(node.axes) == 1:
-            return f"store_numbers({pointer}, at_row, row, here, {code})"
-        axis = node.axes[1]
-        return f"store_rows({pointer}, at_row, row, here, {place(axis)}, {width(axis)}, {code})"
-
-    def load(self, name: str, leaf: Node, index: str) -> str:
-        code = f"{('load_number', 'load_row', 'load_tile')[len(leaf.axes)]}({name}_ptr, {index}{places(leaf.axes)})"
-        return code if self.kernel.roles.get(name) == "saved" or len(leaf.axes) < 2 else f"{code}.to(tl.float32)"
-
-    def store(self, name: str, axes: Axes, code: str, index: str) -> str:
-        return f"{('store_number', 'store_row', 'store_tile')[len(axes)]}({name}_ptr, {index}{places(axes)}, {code})"
+def split_axis(kernel: Kernel) -> str:
+    """The axis of a walk that programs may share out: nothing sums over it, and every output has it."""
+    if kernel.walk == "each":
+        return ""
+    return next((axis for axis in ("v", "n") if is_separable(kernel.program, axis)), "")
 
 
 def is_separable(program: Program, axis: str) -> bool:
@@ -288,57 +260,14 @@ def is_separable(program: Program, axis: str) -> bool:
     )
 
 
-def last_name(name: str) -> str:
-    """The argument for a state as the last tile finds it."""
-    return f"{name}_last"
-
-
-def result_name(name: str, kernel: Kernel) -> str:
-    """What an output is called among the arguments: a leaf may have its name already."""
-    return f"{name}_next" if name in kernel.roles else name
-
-
-def places(axes: Axes) -> str:
-    """The counters and lengths of one or two axes."""
-    return "".join(f", {place(axis)}" for axis in axes) + "".join(f", {width(axis)}" for axis in axes)
-
-
-def shape(axes: Axes) -> str:
-    return f"[{', '.join(map(block, axes))}]"
+def sum_name(name: str) -> str:
+    return f"{name}_sum"
 
 
 def describe(kernel: Kernel) -> str:
     """What the kernel does, in one line."""
     way = {"forward": "one tile after another", "reverse": "from the last tile to the first", "each": "every tile on its own"}[kernel.walk]
     return f"{textwrap.shorten(', '.join(kernel.results), 90, placeholder=' …')}: {way}."
-
-
-Step = tuple[str, Node | None, str]
-"""The heading that a statement stands under ("" if that is no new one), the tile it computes, the output that it stores."""
-
-
-def ordered(program: Program, by_section: bool) -> list[Step]:
-    """Labelled tiles and outputs in the order of their statements."""
-    titles = dict(SECTIONS)
-    rank = {section: index for index, (section, _) in enumerate(SECTIONS)}
-    steps: list[Step] = []
-    if by_section:
-        nodes = [node for node in nodes_of(program) if node in program.labels and not isinstance(node, Leaf)]
-        nodes.sort(key=lambda node: rank.get(program.labels[node].section, 0))
-        waiting: dict[Node, list[str]] = {}
-        for name, node in program.outputs.items():
-            waiting.setdefault(node, []).append(name)
-        for node in nodes:
-            steps.append((titles.get(program.labels[node].section, ""), node, ""))
-            steps += [("", None, name) for name in waiting.pop(node, [])]
-        steps += [("", None, name) for names in waiting.values() for name in names]
-    else:
-        steps = [(f"the gradient of {name.removeprefix('d_')}" if name.startswith("d_") else name, None, name) for name in program.outputs]
-    seen, result = "", []
-    for heading, tile, output in steps:
-        result.append((heading if heading != seen else "", tile, output))
-        seen = heading or seen
-    return result
 
 
 def wrapped(items: Sequence[str], limit: int = 120) -> list[str]:

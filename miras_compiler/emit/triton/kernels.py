@@ -8,9 +8,11 @@ from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import WIDTH, header, legend, mapping, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.expression import TritonPrinter
-from miras_compiler.emit.triton.kernel import KernelPrinter, last_name
+from miras_compiler.emit.triton.kernel import KernelPrinter
+from miras_compiler.emit.triton.memory import last_name
 from miras_compiler.emit.triton.operation import Operation
 from miras_compiler.emit.triton.options import launch_options
+from miras_compiler.emit.triton.staged import make_printer
 from miras_compiler.emit.triton.tile import width
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.entered import START
@@ -25,7 +27,7 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
     names = tuple(argument.name for argument in interface.tokens), tuple(argument.name for argument in interface.parameters)
     operations = [Operation(schedule, *names, prefix) for prefix, schedule in schedules.items()]
     printer = TritonPrinter()
-    printed = [KernelPrinter(kernel, printer) for operation in operations for kernel in operation.schedule.kernels]
+    printed = [make_printer(kernel, printer) for operation in operations for kernel in operation.schedule.kernels]
     texts = [{"text": each.text(), "launch": launch(each)} for each in printed]
     main = operations[0]
     last = set(main.last)
@@ -37,6 +39,7 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "frozen": frozen,
         "tile": spec.chunk.size if frozen else TILE,
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
+        "blocked": any(each.blocked for each in printed),
         "options": options(printed),
         "kernels": texts,
         "helpers": "".join(f"\n\n\n{helper.strip()}" for helper in printer.helpers.values()),
@@ -69,6 +72,7 @@ def marked(line: str) -> str:
 def launch(printed: KernelPrinter) -> str:
     kernel = printed.kernel
     split = f', split="{width(printed.split)}"' if printed.split else ""
+    split += f', blocked="{width(printed.blocked)}"' if printed.blocked else ""
     return (
         f'launch_{kernel.name} = Launch({kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}"{split})'
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from miras_compiler.emit.triton.kernel import KernelPrinter, last_name, result_name, wrapped
+from miras_compiler.emit.triton.kernel import KernelPrinter, wrapped
+from miras_compiler.emit.triton.memory import last_name, result_name
 from miras_compiler.emit.triton.tile import width
 from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.ir.traverse import leaves_of

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 BEAM = 6
-BUDGET = 112 * 1024  # bytes that may live at once before statements are reordered: the compiler needs about twice that
+BUDGET = 40 * 1024  # bytes that may live at once before statements are reordered: the compiler needs about twice that
 
 TILE = 2048  # fewer bytes are rows or numbers
 

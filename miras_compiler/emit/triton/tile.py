@@ -61,11 +61,13 @@ class TilePrinter:
         held: Callable[[Node], Axes | None],
         small: Callable[[Node], bool],
         narrow: Callable[[Leaf], bool],
+        is_inline: Callable[[Node], bool],
     ) -> None:
         self.printer = printer
         self.operand = operand
         self.held = held
         self.small = small  # coefficients of gates: their products keep float32
+        self.is_inline = is_inline  # tiles that get no name of their own
         self.narrow = narrow  # leaves that may be loaded in less than float32
         self.padding = Padding()
 
@@ -161,6 +163,11 @@ class TilePrinter:
         if gathered is not None:
             order = (node.axes[0], node.axis)
             return Code(f"{self.printer.need('segment_gradient')}({self.full(gathered, order).text}, strict, DOT)", ATOM, 1)
+        if node.kind == "sum" and isinstance(inside, Reduce) and inside.kind == "sum" and self.is_inline(inside):
+            (tile,) = inside.args
+            code = self.inside(tile, inside.axis, tile.axes)
+            if len(tile.axes) == 2 and self.padding.is_zero(tile, node.axis):
+                return Code(f"tl.sum({code.text})", ATOM, 0)
         order = self.held(inside) or inside.axes
         filler = 'float("-inf")' if node.kind == "max" else "0.0"
         code = self.inside(inside, node.axis, order, filler)

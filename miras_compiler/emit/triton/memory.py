@@ -1,0 +1,83 @@
+"""Loads and stores of a kernel, as code: where each of its leaves comes from and each of its outputs goes."""
+
+from __future__ import annotations
+
+from miras_compiler.emit.triton.tile import block, place, width
+from miras_compiler.ir.nodes import Axes, Leaf, Node
+from miras_compiler.schedule.kernel import Kernel
+
+OF_SEQUENCE = "n * H + h"
+
+
+class Memory:
+    """The tensors of a kernel. Those `in_place` are carried tiles that stay in the tensor of the result."""
+
+    def __init__(self, kernel: Kernel, in_place: frozenset[str] = frozenset()) -> None:
+        self.kernel = kernel
+        self.in_place = in_place
+
+    @property
+    def at_tile(self) -> str:
+        """The number of a tile in a buffer with one for each tile of tokens."""
+        return "(slot + i) * H + h" if self.kernel.walk != "each" else "index * H + h"
+
+    def is_narrow(self, leaf: Leaf) -> bool:
+        """Whether a leaf is loaded as it is stored: rows of tokens, and tiles that were saved."""
+        return len(leaf.axes) == 2 and self.kernel.roles[leaf.name] in ("token", "saved")
+
+    def load_leaf(self, leaf: Leaf) -> str:
+        """How a leaf is loaded, whatever its role."""
+        role = self.kernel.roles[leaf.name]
+        if role == "token":
+            return self.load_token(leaf.name, leaf)
+        if role == "valid":
+            return "tl.where(here, 1.0, 0.0)"
+        name = result_name(leaf.name, self.kernel) if leaf.name in self.in_place else leaf.name
+        return self.load(name, leaf, {"saved": self.at_tile, "parameter": "h"}.get(role, OF_SEQUENCE))
+
+    def load_token(self, name: str, leaf: Leaf) -> str:
+        if len(leaf.axes) == 1:
+            return f"load_numbers({name}_ptr, at_row, row, here)"
+        axis = leaf.axes[1]
+        return f"load_rows({name}_ptr, at_row, row, here, {place(axis)}, {width(axis)})"
+
+    def store_token(self, name: str, node: Node, code: str) -> str:
+        pointer = f"{result_name(name, self.kernel)}_ptr"
+        if len(node.axes) == 1:
+            return f"store_numbers({pointer}, at_row, row, here, {code})"
+        axis = node.axes[1]
+        return f"store_rows({pointer}, at_row, row, here, {place(axis)}, {width(axis)}, {code})"
+
+    def load(self, name: str, leaf: Node, index: str) -> str:
+        code = f"{('load_number', 'load_row', 'load_tile')[len(leaf.axes)]}({name}_ptr, {index}{places(leaf.axes)})"
+        return code if self.kernel.roles.get(name) == "saved" or len(leaf.axes) < 2 else f"{code}.to(tl.float32)"
+
+    def store(self, name: str, axes: Axes, code: str, index: str) -> str:
+        return f"{('store_number', 'store_row', 'store_tile')[len(axes)]}({name}_ptr, {index}{places(axes)}, {code})"
+
+    def store_output(self, name: str, output: Node, code: str) -> str:
+        """The call that stores an output."""
+        result = self.kernel.results[name]
+        if result == "token":
+            return self.store_token(name, output, code)
+        index = {"carried": OF_SEQUENCE, "total": "index * H + h"}.get(result, self.at_tile)
+        return self.store(result_name(name, self.kernel), output.axes, code, index)
+
+
+def last_name(name: str) -> str:
+    """The argument for a state as the last tile finds it."""
+    return f"{name}_last"
+
+
+def result_name(name: str, kernel: Kernel) -> str:
+    """What an output is called among the arguments: a leaf may have its name already."""
+    return f"{name}_next" if name in kernel.roles else name
+
+
+def places(axes: Axes) -> str:
+    """The counters and lengths of one or two axes."""
+    return "".join(f", {place(axis)}" for axis in axes) + "".join(f", {width(axis)}" for axis in axes)
+
+
+def shape(axes: Axes) -> str:
+    return f"[{', '.join(map(block, axes))}]"

@@ -1,0 +1,134 @@
+"""Kernels of deep memories: the hidden width in blocks, carried tiles in memory.
+
+The states of a deep memory do not fit into the registers of one program. They stay where the result will be, in memory that the caches of
+the GPU hold, and every loop over the blocks loads the block that it needs; the last loop of a tile stores it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from miras_compiler.emit.triton.expression import TritonPrinter
+from miras_compiler.emit.triton.kernel import KernelPrinter, split_axis
+from miras_compiler.emit.triton.memory import OF_SEQUENCE, Memory, last_name, result_name, shape
+from miras_compiler.emit.triton.order import Statement
+from miras_compiler.emit.triton.stages import HIDDEN, Stages, can_be_staged, is_hidden
+from miras_compiler.emit.triton.tile import block, place, width
+from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.schedule.kernel import Kernel
+
+BARRIER = "tl.debug_barrier()"
+LOOP = f"for b in tl.range(tl.cdiv({width(HIDDEN)}, {block(HIDDEN)}), disable_licm=True):"
+PLACE = f"    {place(HIDDEN)} = b * {block(HIDDEN)} + tl.arange(0, {block(HIDDEN)})"
+
+
+def make_printer(kernel: Kernel, printer: TritonPrinter) -> KernelPrinter:
+    """The printer for a kernel: in stages where it has a hidden axis that programs cannot share out."""
+    staged = can_be_staged(kernel.program) and split_axis(kernel) != HIDDEN
+    return StagedPrinter(kernel, printer) if staged else KernelPrinter(kernel, printer)
+
+
+@dataclass
+class StagedPrinter(KernelPrinter):
+    """Prints one kernel whose program has the hidden axis."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.blocked = HIDDEN
+        self.stages = Stages(self.program)
+
+    def make_memory(self) -> Memory:
+        names = self.kernel.leaves("carried")
+        return Memory(self.kernel, frozenset(name for name in names if is_hidden(self.found[name])))
+
+    def is_loaded_in_tile(self, leaf: Leaf) -> bool:
+        return is_hidden(leaf) or super().is_loaded_in_tile(leaf)
+
+    def load_once(self) -> None:
+        super().load_once()
+        states = [self.found[name] for name in sorted(self.memory.in_place)]
+        if not states:
+            return
+        self.emit(LOOP, PLACE)
+        for leaf in states:
+            name = leaf.name
+            self.emit(f"{name} = {self.memory.load(name, leaf, OF_SEQUENCE)}", depth=1)
+            has_last = name in self.kernel.last
+            if has_last:
+                self.emit("if tiles == 0:", depth=1)
+            if has_last and self.kernel.walk == "forward":
+                self.emit(self.memory.store(last_name(name), leaf.axes, name, OF_SEQUENCE), depth=2)
+            elif has_last:
+                self.emit(f"{name} += {self.memory.load(last_name(name), leaf, OF_SEQUENCE)}", depth=2)
+            self.emit(self.memory.store(result_name(name, self.kernel), leaf.axes, name, OF_SEQUENCE), depth=1)
+        self.emit(BARRIER)
+
+    def statements(self, depth: int) -> list[tuple[str, str]]:
+        carried: list[tuple[str, str]] = []
+        entered: list[Node] = []
+        for loop in range(self.stages.loops + 1):
+            outputs = [name for name, node in self.program.outputs.items() if self.home(name, node) == loop]
+            hidden = [name for name in outputs if is_hidden(self.program.outputs[name])]
+            sums = self.stages.sums(loop)
+            blocks = [*(term for node in sums for term, _ in self.stages.terms(node)), *(self.program.outputs[name] for name in hidden)]
+            entering = self.stages.entering(blocks)
+            entered += entering
+            for node in entering:
+                self.body.name_now(node)
+            for name in outputs:
+                if name not in hidden:
+                    carried += self.output(name)
+            kept = {name for (node, _), name in self.body.names.items() if node in entered}
+            kept |= {code for _, code in carried}
+            self.flush(depth, kept, self.held())
+            if blocks:
+                self.loop(sums, hidden, depth)
+            with self.body.scope(self.is_loaded_tile):
+                pass
+        return carried
+
+    def is_loaded_tile(self, node: Node) -> bool:
+        """Tiles that are loaded again behind a loop: to keep them would take registers from it."""
+        return isinstance(node, Leaf) and len(node.axes) == 2 and self.is_loaded_in_tile(node)
+
+    def home(self, name: str, node: Node) -> int:
+        """The loop that stores an output, or the one that it is stored before."""
+        return self.stages.loops - 1 if is_hidden(node) and self.kernel.results[name] == "carried" else self.stages.stage[node]
+
+    def loop(self, sums: list[Node], outputs: list[str], depth: int) -> None:
+        """A loop over the blocks of the hidden width."""
+        body = self.body
+        accumulators = {node: body.fresh(self.program.label(node) or f"sum{len(body.names)}") for node in sums}
+        for node, name in accumulators.items():
+            self.emit(f"{name} = tl.zeros({shape(node.axes)}, tl.float32){body.comment(node)}", depth=depth)
+        self.emit(LOOP, PLACE, depth=depth)
+        with body.scope(is_hidden):
+            for node, name in accumulators.items():
+                for term, sign in self.stages.terms(node):
+                    body.statements.append(Statement((f"{name} {'+' if sign > 0 else '-'}= {body.tiles.code(term, term.axes).text}",)))
+            for output in outputs:
+                if self.kernel.results[output] == "carried":
+                    self.update(output)
+                else:
+                    self.output(output)
+            self.flush(depth + 1)
+        if any(self.kernel.results[output] == "carried" for output in outputs):
+            self.emit(BARRIER, depth=depth)
+        for node, name in accumulators.items():
+            body.hold(node, name)
+
+    def update(self, name: str) -> None:
+        """A block of a carried tile: saved as it was, then as it is for the next tile of tokens."""
+        body, kernel, leaf, node = self.body, self.kernel, self.found[name], self.program.outputs[name]
+        old = body.operand(leaf, leaf.axes).text
+        if name in kernel.entries:
+            code = self.memory.store(kernel.entries[name], leaf.axes, old, "(slot + i) * H + h")
+            body.statements.append(Statement(("if SAVE:", f"    {code}")))
+        if name in kernel.last and kernel.walk == "forward":
+            code = self.memory.store(last_name(name), leaf.axes, old, OF_SEQUENCE)
+            body.statements.append(Statement(("if i == tiles - 1:", f"    {code}")))
+        new = body.named_result(node, f"{name}_next")
+        lines = [BARRIER]
+        if name in kernel.last and kernel.walk == "reverse":
+            lines = ["if lane == 0:", f"    {new} += {self.memory.load(last_name(name), leaf, OF_SEQUENCE)}", BARRIER]
+        body.statements.append(Statement((*lines, self.memory.store_output(name, node, new))))
