@@ -26,6 +26,7 @@ from miras_compiler.analysis import (
     estimate_cost,
     separable_axes,
 )
+from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive import UpdateRule, derive_update_rule
 from miras_compiler.derive.chain_rule import in_residual
 from miras_compiler.derive.notation import formula
@@ -34,7 +35,7 @@ from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
-from miras_compiler.schedule import Schedule, build_schedules
+from miras_compiler.schedule import Schedule, build_schedules, describe_schedules, tile_length, why_not
 from miras_compiler.spec import Spec, check_spec
 from miras_compiler.store import write_package
 
@@ -83,8 +84,13 @@ class Compilation:
         finally:
             sys.path.remove(folder)
 
+    @property
+    def tile_lengths(self) -> dict[str, int]:
+        """The length of every axis for one program of a kernel, at the spec's own dimensions."""
+        return axis_lengths(self.spec, tile_length(self.spec))
+
     def explain(self) -> str:
-        """The rule, the parallel form with its reason, and the coefficients, as plain text."""
+        """The rule, the coefficients, the parallel form with its reason, and the kernels, as plain text."""
         rule, form, spec = self.update_rule, self.parallel_form, self.spec
         separable = separable_axes(rule)
         split = f"separable: the axis {', '.join(separable).upper()} of the state can be split over programs" if separable else ""
@@ -99,5 +105,6 @@ class Compilation:
             rule.text(),
             "over a chunk\n" + "\n".join(f"  {line}" for line in rule.coefficient_lines()),
             f"parallel form: {form.kind.replace('_', ' ')}\n  {form.reason}" + (f"\n  {split}" if split else ""),
+            describe_schedules(self.schedules, why_not(spec, self.program), self.tile_lengths),
         ]
         return "\n\n".join(parts)

@@ -11,7 +11,7 @@ from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Contract, Node, Program, TriangularSolve
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite
-from miras_compiler.schedule import Kernel, Schedule, build_schedules, describe_schedules
+from miras_compiler.schedule import Kernel, Schedule
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.entered import enter_chunk
 from miras_compiler.schedule.inverse import TriangularInverse, invert_triangles
@@ -124,13 +124,6 @@ def test_a_program_that_cannot_be_printed_says_why(name: str, reason: str) -> No
     manifest = next(file.text for file in compilation.files if file.path == "manifest.json")
     assert reason in manifest
     assert "kernels.py" not in {file.path for file in compilation.files}
-
-
-def test_a_schedule_is_described_kernel_by_kernel() -> None:
-    compilation = compile_spec(load_spec("specs/gated_delta_net.yaml"))
-    text = describe_schedules(build_schedules(compilation.spec, compilation.program), "")
-    assert "main: walks the tiles, 3 products; loads" in text
-    assert "no Triton kernels: why" in describe_schedules({}, "why")
 
 
 def test_the_walk_holds_all_that_the_next_state_is_made_of() -> None:

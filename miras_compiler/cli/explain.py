@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ def explain(
     latex: Annotated[bool, typer.Option("--latex", help="Print the update rule as LaTeX.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the derived update rule, its parallel form and its cost; of two specs, what differs, side by side.
+    """Show the derived update rule, its parallel form, its kernels and its cost; of two specs, what differs, side by side.
 
     The form comes with its reason, and with the line of the spec that is to blame where there is no better one.
     """
@@ -56,11 +57,16 @@ def explain(
 
 def facts(compilation: Compilation) -> dict[str, Any]:
     """What is told of a spec, for programs."""
+    from miras_compiler.schedule import kernel_facts
+
     form = compilation.parallel_form
     return {
         "name": compilation.spec.name,
         "update_rule": compilation.update_rule.text(),
         "latex": compilation.update_rule.latex(),
         "parallel_form": {"kind": form.kind, "reason": form.reason, "blame": form.blame},
+        "kernels": [
+            asdict(facts) for schedule in compilation.schedules.values() for facts in kernel_facts(schedule, compilation.tile_lengths)
+        ],
         "cost": [{"name": name, "value": value, "unit": unit} for name, value, unit in compilation.cost],
     }

@@ -1,33 +1,54 @@
-"""A schedule in words, for `explain`."""
+"""Schedules in words, for `explain`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 
-from miras_compiler.ir.nodes import Contract
-from miras_compiler.ir.traverse import nodes_of
-from miras_compiler.schedule.kernel import Kernel, Schedule
+from miras_compiler.schedule.facts import KernelFacts, kernel_facts
+from miras_compiler.schedule.kernel import Schedule
+from miras_compiler.schedule.pressure import REGISTER_FILE, SHARED
 
 WAYS = {"forward": "walks the tiles", "reverse": "walks them in reverse", "each": "all tiles at once"}
+WIDTH = 120
 
 
-def describe_schedules(schedules: Mapping[str, Schedule], why_not: str) -> str:
-    """A line a kernel: what it is, its products, what it loads of the others and what it leaves; or why there are none."""
+def describe_schedules(schedules: Mapping[str, Schedule], why_not: str, lengths: Mapping[str, int]) -> str:
+    """Kernel by kernel what it is, what crosses the cut into and out of it, what it computes again and needs; or why there are none.
+
+    `lengths` are those of the axes; sizes are per tile and head, with 16-bit tokens.
+    """
     if not schedules:
         return f"no Triton kernels: {why_not}"
-    lines = []
+    lines = [
+        f"Triton kernels, over tiles of {lengths['c']} tokens",
+        "  sizes per tile and head, tokens of 16 bits; registers and shared memory per program as the compiler estimates them,",
+        f"  where a processor has {kib(REGISTER_FILE)} of registers and a program may have {kib(SHARED)} of shared memory",
+    ]
     for prefix, schedule in schedules.items():
-        lines.append(f"{'a chunk in progress, ' if prefix else ''}{schedule.reason}")
-        lines += [f"  {_kernel(kernel)}" for kernel in schedule.kernels]
+        lines.append(f"  {'a chunk in progress. ' if prefix else ''}{schedule.reason}")
+        for facts in kernel_facts(schedule, lengths):
+            lines += [f"    {line}" for line in _kernel(facts)]
     return "\n".join(lines)
 
 
-def _kernel(kernel: Kernel) -> str:
-    products = sum(isinstance(node, Contract) for node in nodes_of(kernel.program))
-    saved = [*kernel.outputs("saved"), *kernel.entries.values()]
-    gives = ", ".join(kernel.outputs("token", "carried", "total"))
-    parts = [f"{kernel.name}: {WAYS[kernel.walk]}, {products} products"]
-    parts += [f"loads {', '.join(kernel.leaves('saved'))}"] if kernel.leaves("saved") else []
-    parts += [f"saves {', '.join(saved)}"] if saved else []
-    parts += [f"gives {gives}"] if gives else []
-    return "; ".join(parts)
+def _kernel(facts: KernelFacts) -> Iterator[str]:
+    yield f"{facts.name}: {WAYS[facts.walk]}, {facts.products} product{'' if facts.products == 1 else 's'}"
+    yield from _listed("loads", facts.loads, facts.loads)
+    yield from _listed("computes again", facts.again)
+    yield from _listed("saves", facts.saves, facts.saves)
+    yield from _listed("gives", facts.gives)
+    least, most = facts.pressure.registers
+    spill = " (more than there are: tiles spill to memory)" if least > REGISTER_FILE else ""
+    yield f"  moves {kib(facts.moved)}; registers {kib(least)} to {kib(most)}{spill}, shared memory {kib(facts.pressure.shared)}"
+
+
+def _listed(verb: str, names: Iterable[str], sizes: Mapping[str, int] | None = None) -> list[str]:
+    """The names behind a verb, with the sum of their sizes; nothing for no names."""
+    text = f"{verb} {', '.join(names)}"
+    total = f" ({kib(sum(sizes.values()))})" if sizes else ""
+    return textwrap.wrap(text + total, WIDTH, initial_indent="  ", subsequent_indent="    ") if text != f"{verb} " else []
+
+
+def kib(number: int) -> str:
+    return f"{number / 1024:.{0 if number >= 10 * 1024 else 1}f} KiB"

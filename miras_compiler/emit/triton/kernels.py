@@ -16,9 +16,8 @@ from miras_compiler.emit.triton.staged import make_printer
 from miras_compiler.emit.triton.tile import width
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.entered import START
+from miras_compiler.schedule.tile import tile_length
 from miras_compiler.spec import Spec
-
-TILE = 64
 
 
 def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Interface) -> str:
@@ -37,7 +36,7 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "reason": main.schedule.reason,
         "legend": legend(interface),
         "frozen": frozen,
-        "tile": spec.chunk.size if frozen else TILE,
+        "tile": tile_length(spec),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
         "blocked": any(each.blocked for each in printed),
         "options": options(printed),
