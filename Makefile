@@ -21,8 +21,9 @@ demo: $(STAMP)
 test: lint types imports unit
 
 PYTHON_GPU ?= python3
+GPU_PACKAGES ?= generated/linear_attention generated/gated_delta_net generated/titans_lmm generated/yaad
 test-gpu:
-	$(PYTHON_GPU) benchmarks/gpu_check.py --output benchmarks/results/gpu_check.json
+	PYTHONPATH=. $(PYTHON_GPU) benchmarks/gpu.py check $(GPU_PACKAGES) --results benchmarks/results/gpu_check.json
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

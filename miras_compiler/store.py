@@ -14,10 +14,13 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.errors import InputError, InternalError
 from miras_compiler.exchange import exchange
+
+if TYPE_CHECKING:
+    from miras_compiler.emit.source_file import SourceFile
 
 MANIFEST = "manifest.json"  # a folder with this file is a package of ours; no other folder is ever replaced
 REPORT = "verification.json"

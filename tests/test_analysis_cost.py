@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from miras_compiler.analysis import CostLine, build_dependency_graph, classify_parallel_form, estimate_cost
-from miras_compiler.analysis.cost import GPU, H100, axis_lengths
+from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive import derive_update_rule
+from miras_compiler.gpus import GPU, H100
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
 from miras_compiler.lower import build_program

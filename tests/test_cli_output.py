@@ -20,7 +20,7 @@ from miras_compiler.cli.console import Row, show_table
 from miras_compiler.cli.elements import FAMILIES, kind
 
 MIRAS = [sys.executable, "-m", "miras_compiler"]
-VERBS = ["new", "list", "check", "explain", "graph", "compile", "verify", "schema"]
+VERBS = ["new", "list", "check", "explain", "graph", "compile", "verify", "bench", "schema"]
 ESCAPE = "\x1b"
 BOXES = "─│╭╮╰╯━┃┏┓└┘"
 

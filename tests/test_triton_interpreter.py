@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from miras_compiler import compile_spec, load_spec
+from miras_compiler.bench.children import run_child
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
-CASE = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu_case.py"
+CHECKS = {
+    "free-running", "teacher-forced", "same bits twice", "split in four = whole", "prefix causality",
+    "torch.compile(fullgraph=True): graphs over 5 lengths",
+}  # fmt: skip
 SIZES = {"linear_attention": (16, 0), "gated_delta_net": (24, 0), "yaad": (16, 24)}
 
 
@@ -23,12 +24,13 @@ def test_kernels_agree_with_the_float64_form(name: str, tmp_path: Path) -> None:
 
     In a process of its own: whether Triton interprets is decided when it is imported.
     """
-    compile_spec(load_spec(f"specs/{name}.yaml")).write(tmp_path)
-    key, hidden = SIZES[name]
-    command = [sys.executable, str(CASE), str(tmp_path), name, "float32", "--key", str(key), "--hidden", str(hidden), "--device", "cpu"]
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([*command, "--heads", "1", "--quick", "--strict"], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    package = compile_spec(load_spec(f"specs/{name}.yaml")).write(tmp_path)
+    width, hidden = SIZES[name]
+    given = {"package": str(package), "dtype": "float32", "shape": (1, 1, 1, width, width, hidden), "forced": 256, "device": "cpu"}
+    answer = run_child("check", given, 600, {"TRITON_INTERPRET": "1"})
+    assert answer.problem == ""
+    assert {row["check"].split(",")[0] for row in answer.rows} == CHECKS
+    assert [row for row in answer.rows if not row["error"] <= row["limit"]] == []
 
 
 def test_triton_is_refused_for_tensors_that_it_cannot_run_on(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import sympy as sp
 
 from miras_compiler.elements.feature_map import PolynomialMap
+from miras_compiler.gpus import GPU, H100
 from miras_compiler.ir.nodes import Contract, ForwardSubstitute, Input, Map, Node, Program, Reduce, State, TriangularSolve
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.spec import Spec
@@ -21,18 +22,6 @@ class CostLine(NamedTuple):
     what: str
     value: float
     unit: str
-
-
-class GPU(NamedTuple):
-    """Peak rates of a device per second: dense bfloat16 products, other float32 operations, bytes of memory."""
-
-    name: str
-    products: float
-    others: float
-    bytes: float
-
-
-H100 = GPU("H100 SXM", 989e12, 67e12, 3.35e12)
 
 
 def estimate_cost(spec: Spec, program: Program, adjoint: Program, gpu: GPU = H100) -> tuple[CostLine, ...]:

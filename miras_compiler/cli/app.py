@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from miras_compiler.cli import check, compile_packages, explain, graph, list_elements, new, schema, verify
+from miras_compiler.cli import bench, check, compile_packages, explain, graph, list_elements, new, schema, verify
 from miras_compiler.cli.console import is_plain
 from miras_compiler.cli.main import INTERRUPTED, NO_READER
 from miras_compiler.version import __version__
@@ -86,6 +86,16 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
         ("miras compile specs/*.yaml", "miras compile specs/yaad.yaml -o elsewhere --set layer.heads=8"),
     ),
     ("verify", verify.verify, ("miras verify specs/yaad.yaml", "miras verify specs/*.yaml --quick", "miras verify specs/yaad.yaml --json")),
+    (
+        "bench",
+        bench.bench,
+        (
+            "miras bench specs/gated_delta_net.yaml --peers",
+            "miras bench specs/yaad.yaml --set memory.expansion=1 --set chunk.size=16",
+            "miras bench specs/titans_lmm.yaml --tune",
+            "miras bench generated/yaad --check",
+        ),
+    ),
     ("schema", schema.schema, ("miras schema > miras.schema.json",)),
 )
 for name, command, lines in COMMANDS:

@@ -69,3 +69,24 @@ def busy(doing: str) -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status(escape(doing)) as status:
         yield lambda doing: status.update(escape(doing))
+
+
+@contextlib.contextmanager
+def counting(doing: str, total: int | None) -> Iterator[Callable[[str], None]]:
+    """Shows on stderr how much of a long run is done: a bar in a terminal, elsewhere a line each; yields a function that says what is."""
+    if is_plain(sys.stderr):
+        yield lambda done: print(f"{doing}: {done}", file=sys.stderr, flush=True)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(escape(doing), total=total)
+
+        def tell(done: str) -> None:
+            progress.console.print(escape(done), highlight=False)
+            progress.advance(task)
+
+        yield tell

@@ -23,6 +23,7 @@ from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.chunked import emit_chunked
 from miras_compiler.emit.torch.recurrent import emit_recurrent
 from miras_compiler.emit.triton import emit_kernels
+from miras_compiler.gpus.launch_table import forms_of
 from miras_compiler.ir.nodes import Program
 from miras_compiler.schedule import Schedule, why_not
 from miras_compiler.spec import Spec, digest, normalized_yaml
@@ -143,6 +144,6 @@ def emit_manifest(spec: Spec, interface: Interface, form: ParallelForm, cost: Se
             "chunk": f"chunk_{spec.name}",
             "fused_recurrent": f"fused_recurrent_{spec.name}",
         },
-        "kernels": {"triton": not no_kernels, "reason": no_kernels},
+        "kernels": {"triton": not no_kernels, "reason": no_kernels, "form": forms_of(spec)[0]},
     }
     return json.dumps(content, ensure_ascii=False, indent=2) + "\n"

@@ -39,7 +39,7 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "tile": tile_length(spec),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
         "blocked": any(each.blocked for each in printed),
-        "options": options(printed),
+        "options": launch_options(spec, [each.kernel for each in printed]),
         "kernels": texts,
         "helpers": "".join(f"\n\n\n{helper.strip()}" for helper in printer.helpers.values()),
         "ops": [operation.holes() for operation in operations],
@@ -75,12 +75,6 @@ def launch(printed: KernelPrinter) -> str:
     return (
         f'launch_{kernel.name} = Launch({kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}"{split})'
     )
-
-
-def options(printed: list[KernelPrinter]) -> str:
-    """Warps, stages, block and registers by kernel, for widths up to a limit."""
-    rows = [f'    "{each.kernel.name}": {launch_options(each.kernel)},' for each in printed]
-    return "{\n" + "\n".join(rows) + "\n}"
 
 
 def target(names: Sequence[str]) -> str:

@@ -1,0 +1,40 @@
+"""One choice of launches: whether its results are right, and what each kernel takes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from miras_compiler.bench.clock import Clock
+from miras_compiler.bench.roofline import around_launches
+from miras_compiler.bench.speed import Work, verdicts
+from miras_compiler.bench.subject import Shape, Subject
+
+REPEATS = 5
+
+
+def try_launches(subject: Subject, shape: Shape, dtype: torch.dtype, clock: Clock, **options: Any) -> Iterator[dict[str, Any]]:
+    """A verdict at a small shape, one at the shape itself, and then the milliseconds of every kernel; ends after a bad verdict."""
+    passed = True
+    for at, verdict in verdicts(subject, shape, dtype, **options):
+        passed = verdict.passed
+        yield {"verified": str(at), "passed": passed, **verdict._asdict()}
+    if passed:
+        work = Work(subject, shape, dtype, subject.operator, **options)
+        yield {"kernels": kernel_times(subject, work.both, clock), "both": clock.median_ms(work.both)}
+
+
+def kernel_times(subject: Subject, function: Callable[[], object], clock: Clock) -> dict[str, float]:
+    """Median milliseconds of every kernel that a call launches."""
+    times: dict[str, list[Callable[[], float]]] = {}
+
+    def timed(name: str, tensors: Sequence[Any], launch: Callable[[], None]) -> None:
+        times.setdefault(name, []).append(clock.timed(launch))
+
+    with around_launches(subject, timed):
+        for _ in range(REPEATS + 1):
+            function()
+    return {name: statistics.median(time() for time in each[1:]) for name, each in times.items()}

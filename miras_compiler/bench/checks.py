@@ -1,0 +1,153 @@
+"""What is held against the kernels of one package at one shape: a row for every claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from miras_compiler.bench.precision import CALM, Tensors, Verdict, amplification, compare, lowered, own_error_of, run
+from miras_compiler.bench.subject import Regime, Shape, Subject
+
+GRAPHS = 3.0  # how many torch.compile may make over all lengths
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim: it holds where the error is within the limit. `entry` is the tensor with the worst error, or what went wrong."""
+
+    check: str
+    entry: str
+    error: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.limit
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def row_of(check: str, verdict: Verdict) -> Row:
+    return Row(check, *verdict)
+
+
+def holds(check: str, is_so: bool) -> Row:
+    return Row(check, "", 0.0 if is_so else math.inf, 0.0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A package at some widths, in the precision of its tokens; `forced` tokens are run teacher-forced."""
+
+    subject: Subject
+    dtype: torch.dtype
+    shape: Shape
+    forced: int
+
+    def rows(self) -> Iterator[Row]:
+        yield from self.free_running()
+        yield from self.teacher_forced()
+        yield self.split()
+        yield self.prefix()
+        yield self.graphs()
+
+    @property
+    def eta(self) -> float:
+        return 0.05 if self.subject.deep else 0.5
+
+    def drawn(self, batch: int, tokens: int, heads: int, regime: Regime) -> tuple[Tensors, Tensors]:
+        shape = self.shape._replace(batch=batch, tokens=tokens, heads=heads)
+        return self.subject.inputs(shape, regime, self.dtype), self.subject.state(batch, shape)
+
+    def ours(self, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> Tensors:
+        return run(self.subject.operator, lowered(inputs, self.dtype), state, cu_seqlens, backend="triton")
+
+    def compared(self, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> Verdict:
+        expected = run(self.subject.reference, inputs, state, cu_seqlens)
+        own = own_error_of(self.subject, inputs, state, self.dtype, cu_seqlens)
+        return compare(self.ours(inputs, state, cu_seqlens), expected, own, self.dtype)
+
+    def free_running(self) -> Iterator[Row]:
+        """Whole sequences, where precisions do not part company whoever computes."""
+        regimes = {
+            "calm": Regime(self.eta),
+            "correlated keys, no decay": Regime(0.02 if self.subject.deep else 1.0, 0.0, 0.3),
+            "strong decay": Regime(self.eta, 6.0),
+        }
+        for label, regime in regimes.items():
+            inputs, state = self.drawn(2, 3 * self.subject.tile + 5, 2, regime)
+            if amplification(self.subject, inputs, state) <= CALM:
+                yield row_of(f"free-running, {label}", self.compared(inputs, state))
+
+    def teacher_forced(self) -> Iterator[Row]:
+        """A real length, every chunk from its float64 boundary state, packed; and the same again, bit by bit."""
+        subject, tile = self.subject, self.subject.tile
+        inputs, state = self.drawn(1, self.forced, self.shape.heads, Regime(self.eta))
+        boundary: dict[str, list[Tensor]] = {name: [] for name in state}
+        current = state
+        with torch.no_grad():
+            for first in range(0, self.forced, tile):
+                for name in state:
+                    boundary[name].append(current[name])
+                piece = {n: x[:, first : first + tile] if x.dim() > 2 else x for n, x in inputs.items()}
+                _, current = subject.reference(**piece, initial_state={n: current[n] for n in state}, output_final_state=True)
+        packed = {name: torch.cat(parts).float().double() for name, parts in boundary.items()}
+        cu = torch.arange(0, self.forced + 1, tile, dtype=torch.int32, device=subject.device)
+        yield row_of(f"teacher-forced, T {self.forced}", self.compared(inputs, packed, cu))
+        first_run = self.ours(inputs, packed, cu)
+        poison = torch.full((1 << (28 if subject.device == "cuda" else 20),), math.nan, device=subject.device)
+        del poison
+        again = self.ours(inputs, packed, cu)
+        yield holds("same bits twice, over memory full of NaN", all(torch.equal(x, again[name]) for name, x in first_run.items()))
+
+    def split(self) -> Row:
+        """A sequence in four calls, cut inside of chunks too."""
+        tile = self.subject.tile
+        inputs, state = self.drawn(1, 2 * tile + 7, 2, Regime(self.eta))
+        expected = run(self.subject.reference, inputs, state)
+        options = {"backend": "triton"} if self.subject.device == "cpu" else {}  # on a GPU, states too large to resume go to PyTorch
+        outputs, current = [], {name: x.float() for name, x in state.items()}
+        with torch.no_grad():
+            for first, end in ((0, 3), (3, tile + 1), (tile + 1, tile + 2), (tile + 2, 2 * tile + 7)):
+                piece = {n: x[:, first:end] if x.dim() > 2 else x for n, x in lowered(inputs, self.dtype).items()}
+                o, current = self.subject.operator(**piece, initial_state=current, output_final_state=True, **options)
+                outputs.append(o)
+        whole = {"o": torch.cat(outputs, 1), **current}
+        own = own_error_of(self.subject, inputs, state, self.dtype)
+        return row_of("split in four = whole", compare(whole, {n: x for n, x in expected.items() if n in whole}, own, self.dtype))
+
+    def prefix(self) -> Row:
+        """Tokens from 40 on leave the outputs before them as they are."""
+        inputs, state = self.drawn(1, 2 * self.subject.tile + 7, 2, Regime(self.eta))
+        given = lowered(inputs, self.dtype)
+        changed = {n: torch.cat((x[:, :40], x[:, 40:] * 0.5), 1) if x.dim() > 2 else x for n, x in given.items()}
+        start = {name: x.float() for name, x in state.items()}
+        with torch.no_grad():
+            o, o2 = (self.subject.operator(**each, initial_state=start, backend="triton")[0] for each in (given, changed))
+        return holds("prefix causality, bits", torch.equal(o[:, :40], o2[:, :40]))
+
+    def graphs(self) -> Row:
+        """torch.compile(fullgraph=True) over several lengths: the number of graphs."""
+        graphs = 0
+
+        def count(module: Any, _: Any) -> Any:
+            nonlocal graphs
+            graphs += 1
+            return module.forward
+
+        torch._dynamo.reset()
+
+        def call(inputs: Tensors, state: Tensors) -> Tensor:
+            return self.subject.operator(**inputs, initial_state=state, backend="triton")[0]  # type: ignore[no-any-return]
+
+        compiled = torch.compile(call, fullgraph=True, backend=count)
+        for tokens in (64, 100, 77, 200, 65):
+            inputs, state = self.drawn(1, tokens, 2, Regime(0.05))
+            compiled(lowered(inputs, self.dtype), {name: x.float() for name, x in state.items()})
+        return Row("torch.compile(fullgraph=True): graphs over 5 lengths", str(graphs), float(graphs), GRAPHS)

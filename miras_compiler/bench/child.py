@@ -1,0 +1,106 @@
+"""What runs in a process of its own: `python -m miras_compiler.bench.child TASK JSON` prints one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from miras_compiler.bench.clock import CudaClock
+from miras_compiler.bench.subject import Shape, Subject
+from miras_compiler.gpus import GPUS, gpu_class
+
+Rows = Iterator[dict[str, Any]]
+
+
+def check(given: Mapping[str, Any]) -> Rows:
+    """The rows of one case; `rows` of them where that is given."""
+    from miras_compiler.bench.checks import Case
+
+    case = Case(Subject(Path(given["package"]), given["device"]), getattr(torch, given["dtype"]), Shape(*given["shape"]), given["forced"])
+    for row in islice(case.rows(), given.get("rows")):
+        yield row.as_dict()
+
+
+def warm(given: Mapping[str, Any]) -> Rows:
+    """Compiles the kernels, and with `others` the PyTorch form, for a shape but for its length."""
+    from miras_compiler.bench.speed import Work, pytorch_form
+
+    subject, shape, dtype = _subject(given)
+    short = shape._replace(tokens=2 * subject.tile)
+    Work(subject, short, dtype, subject.operator).both()
+    if given.get("others"):
+        pytorch_form(subject, short, dtype).both()
+    torch.cuda.synchronize()
+    yield {"ready": True}
+
+
+def verify(given: Mapping[str, Any]) -> Rows:
+    """Verdicts of float64 on the kernels, at a small shape and at the one that is given; ends after a bad one."""
+    from miras_compiler.bench.speed import verdicts
+
+    for shape, verdict in verdicts(*_subject(given)):
+        yield {"verified": str(shape), "passed": verdict.passed, **verdict._asdict()}
+
+
+def speed(given: Mapping[str, Any]) -> Rows:
+    """The times of the kernels, and with `others` those of the PyTorch form."""
+    from miras_compiler.bench.speed import kernels, measure, pytorch_form
+
+    subject, shape, dtype = _subject(given)
+    yield kernels(subject, shape, dtype, CudaClock(), GPUS.get(gpu_class(torch.cuda.get_device_name())))
+    if given["others"]:
+        yield measure(pytorch_form(subject, shape, dtype), CudaClock())
+
+
+def warm_peer(given: Mapping[str, Any]) -> Rows:
+    from miras_compiler.bench.peers import PEERS
+
+    shape, chunk = Shape(*given["shape"]), given["chunk"]
+    contender = PEERS[given["peer"]].build(shape._replace(batch=1, tokens=4 * chunk), chunk)
+    contender.forward().sum().backward()  # type: ignore[no-untyped-call]
+    yield {"ready": True}
+
+
+def peer(given: Mapping[str, Any]) -> Rows:
+    from miras_compiler.bench.peers import PEERS, measure_peer
+
+    yield measure_peer(PEERS[given["peer"]], Shape(*given["shape"]), given["chunk"], CudaClock())
+
+
+def candidate(given: Mapping[str, Any]) -> Rows:
+    """The verdicts on a choice of launches, and the time of every kernel under it."""
+    from miras_compiler.bench.candidate import try_launches
+
+    yield from try_launches(*_subject(given), CudaClock())
+
+
+def device(given: Mapping[str, Any]) -> Rows:
+    """What this process runs on."""
+    yield {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "", "torch": torch.__version__}
+
+
+def _subject(given: Mapping[str, Any]) -> tuple[Subject, Shape, torch.dtype]:
+    subject = Subject(Path(given["package"]))
+    subject.set_launches(given.get("launches", {}), given.get("tile"))
+    return subject, Shape(*given["shape"]), getattr(torch, given["dtype"])
+
+
+TASKS: Mapping[str, Callable[[Mapping[str, Any]], Rows]] = {
+    task.__name__: task for task in (check, warm, verify, speed, warm_peer, peer, candidate, device)
+}
+
+
+def main(task: str, arguments: str) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = False
+    for row in TASKS[task](json.loads(arguments)):
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,104 @@
+"""Packages beside their PyTorch form and their peers, one after another on one GPU, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from miras_compiler.bench.children import Answer, run_child
+
+AT_ONCE = 2  # verifications that share the memory of a GPU
+VERDICTS = 2  # one at a small shape, one at the shape itself
+Runner = Callable[[str, Mapping[str, object], float], Answer]
+
+
+class Job(NamedTuple):
+    """A package at a shape: sequences, tokens, heads, widths of keys and values, hidden width."""
+
+    package: Path
+    shape: tuple[int, int, int, int, int, int]
+    chunk: int
+    peer: str  # the name of its peer, or ""
+
+    @property
+    def label(self) -> str:
+        hidden = f" N{self.shape[5]}" if self.shape[5] else ""
+        return f"{self.package.name} D{self.shape[3]}{hidden} chunk {self.chunk}"
+
+
+class Figure(NamedTuple):
+    """One contender: times in milliseconds of `tokens` tokens, memory in GiB, the error against float64 or its own reference.
+
+    Without times there is a `problem`: what went wrong, or why a speed is refused.
+    """
+
+    label: str
+    contender: str
+    tokens: int
+    values: Mapping[str, Any]
+    problem: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"label": self.label, "contender": self.contender, "tokens": self.tokens, **self.values, "problem": self.problem}
+
+
+def job_of(package: Path, batch: int, tokens: int, peers: Mapping[str, str]) -> Job:
+    """A package at its own widths; `peers` are the names of peers by the name of a package."""
+    manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
+    dims = manifest["dims"]
+    shape = (batch, tokens, dims["H"], dims["K"], dims["V"], dims.get("N", 0))
+    return Job(package, shape, manifest["chunk"]["size"], peers.get(manifest["name"], ""))
+
+
+def compare_packages(
+    jobs: Sequence[Job], dtype: str, others: bool, limit: float, processes: int, run: Runner = run_child
+) -> Iterator[Figure]:
+    """Compiles everything, then verifies the kernels, then measures one by one: the kernels, with `others` the PyTorch form, and peers.
+
+    `limit` are the seconds that each may take. Where the kernels are wrong there is no speed of theirs.
+    """
+    given = {job: {"package": str(job.package), "shape": job.shape, "dtype": dtype, "others": others} for job in jobs}
+    peers = list(dict.fromkeys((job.peer, job.shape, job.chunk) for job in jobs if job.peer))
+    beside = {each: dict(zip(("peer", "shape", "chunk"), each, strict=True)) for each in peers}
+    with ThreadPoolExecutor(processes) as pool:
+        waiting = [pool.submit(run, "warm_peer", beside[each], limit) for each in peers]
+        list(pool.map(lambda job: run("warm", given[job], limit), jobs))
+        for each in waiting:
+            each.result()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        verdicts = dict(zip(jobs, pool.map(lambda job: run("verify", given[job], limit), jobs), strict=True))
+    for job in jobs:
+        yield from package_figures(job, verdicts[job], run("speed", given[job], limit), others)
+    measured = {each: run("peer", beside[each], limit) for each in peers}
+    for job in jobs:
+        if job.peer:
+            yield peer_figure(job, measured[job.peer, job.shape, job.chunk])
+
+
+def package_figures(job: Job, verdict: Answer, speed: Answer, others: bool) -> Iterator[Figure]:
+    """The figures of the kernels and of the PyTorch form, out of what the children reported."""
+    last = dict(verdict.rows[-1]) if verdict.rows else {}
+    error: dict[str, Any] = {name: x for name, x in last.items() if name in ("entry", "error", "limit")}
+    tokens = job.shape[0] * job.shape[1]
+    if not last.get("passed", True):
+        problem = f"no speed: {last['entry']} is off by {last['error']:.1e}, more than {last['limit']:.1e}, at {last['verified']}"
+        yield Figure(job.label, "kernels", tokens, error, problem)
+    elif verdict.problem or len(verdict.rows) < VERDICTS:
+        yield Figure(job.label, "kernels", tokens, error, f"no speed: not verified, {verdict.problem}")
+    else:
+        yield Figure(job.label, "kernels", tokens, {**error, **speed.rows[0]} if speed.rows else error, "" if speed.rows else speed.problem)
+    if others:
+        values = speed.rows[1] if len(speed.rows) > 1 else {}
+        yield Figure(job.label, "PyTorch, compiled", tokens, values, "" if values else speed.problem)
+
+
+def peer_figure(job: Job, answer: Answer) -> Figure:
+    values = dict(answer.rows[-1]) if answer.rows else {}
+    batch, contender = values.pop("batch", job.shape[0]), str(values.pop("label", job.peer))
+    if batch != job.shape[0]:
+        contender += f", B{batch}"
+    problem = answer.problem or ("" if "both" in values else "it does not fit into memory")
+    return Figure(job.label, contender, batch * job.shape[1], values, problem)

@@ -1,0 +1,70 @@
+"""Packages against their float64 forms on this machine's GPU, over widths and precisions, each case in a process of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from miras_compiler.bench.checks import Row
+from miras_compiler.bench.children import run_child
+
+HEADS, FORCED = 4, 2048
+
+
+class Widths(NamedTuple):
+    """The precision of the tokens, the width of keys and values, the hidden width."""
+
+    dtype: str
+    key: int
+    hidden: int = 0
+
+    def __str__(self) -> str:
+        return f"K {self.key}" + (f" N {self.hidden}" if self.hidden else "")
+
+
+MATRIX = (Widths("float32", 64), Widths("bfloat16", 64), Widths("bfloat16", 128), Widths("float32", 32), Widths("bfloat16", 48))
+DEEP = (
+    Widths("float32", 64, 64), Widths("bfloat16", 64, 64), Widths("bfloat16", 64, 256), Widths("float32", 64, 256),
+    Widths("bfloat16", 32, 96),
+)  # fmt: skip
+
+
+class CaseResult(NamedTuple):
+    name: str
+    widths: Widths
+    rows: tuple[Row, ...]
+
+
+def check_packages(
+    packages: Sequence[tuple[Path, bool]], cases: int, processes: int, limit: float, tell: Callable[[CaseResult], None]
+) -> list[CaseResult]:
+    """The rows of the first `cases` widths of every package, which comes with whether its memory is deep; `tell` hears of each.
+
+    `limit` are the seconds that a case may take; one that does not come to its end has a row that says so.
+    """
+    jobs = [(package, (DEEP if deep else MATRIX)[index]) for index in range(min(cases, len(MATRIX))) for package, deep in packages]
+
+    def run(job: tuple[Path, Widths]) -> CaseResult:
+        result = CaseResult(job[0].name, job[1], tuple(case_rows(*job, limit)))
+        tell(result)
+        return result
+
+    with ThreadPoolExecutor(processes) as pool:
+        return list(pool.map(run, jobs))
+
+
+def case_rows(package: Path, widths: Widths, limit: float) -> Iterator[Row]:
+    shape = (1, 1, HEADS, widths.key, widths.key, widths.hidden)
+    given = {"package": str(package), "dtype": widths.dtype, "shape": shape, "forced": FORCED, "device": "cuda"}
+    answer = run_child("check", given, limit)
+    yield from (Row(**row) for row in answer.rows)
+    if answer.problem:
+        yield Row("runs to its end", answer.problem, math.inf, 0.0)
+
+
+def as_dicts(results: Sequence[CaseResult]) -> list[dict[str, Any]]:
+    """For programs: a row of the table each."""
+    return [{"name": each.name, **each.widths._asdict(), **row.as_dict()} for each in results for row in each.rows]

@@ -1,0 +1,167 @@
+"""How far the kernels are from the float64 form, and how far they may be: the oracle that a speed must pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from miras_compiler.bench.subject import DOUBLE, Regime, Shape, Subject
+
+PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default, torch.ops.aten.addmm.default, torch.ops.aten.baddbmm.default}
+LIMITS = {torch.float32: (1e-5, 4.0), torch.bfloat16: (5e-3, 2.0)}  # of the RMS error, and of that error over the form's own
+CALM = 2.0  # largest amplification at which runs in different precisions are compared
+
+Tensors = dict[str, Tensor]
+
+
+class RoundedProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Every matrix product takes its operands rounded to bfloat16."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if function in PRODUCTS:
+            args = tuple(a.bfloat16().to(a.dtype) if isinstance(a, Tensor) and a.is_floating_point() else a for a in args)
+        return function(*args, **(kwargs or {}))
+
+
+def lowered(inputs: Tensors, dtype: torch.dtype, gates: torch.dtype | None = None) -> Tensors:
+    """The inputs in the dtype of a run; what is no query, key or value in `gates`, where that is given."""
+    return {name: x.to(dtype if name in ("q", "k", "v") else gates or dtype) for name, x in inputs.items()}
+
+
+class Verdict(NamedTuple):
+    """The entry that uses most of what it may: its error and its limit."""
+
+    entry: str
+    error: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.limit
+
+
+def cotangents(results: Mapping[str, Tensor]) -> Tensors:
+    """Random gradients of the outputs, the same for every precision."""
+    found = {}
+    for index, name in enumerate(sorted(results)):
+        generator = torch.Generator().manual_seed(100 + index)  # on the CPU, where the rounded products are too
+        drawn = torch.randn(results[name].shape, generator=generator, dtype=torch.float32).bfloat16()
+        found[name] = drawn.to(results[name].device).double()
+    return found
+
+
+def run(
+    operator: Callable[..., Any],
+    inputs: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    cu_seqlens: Tensor | None = None,
+    weights: Callable[[Mapping[str, Tensor]], Tensors] = cotangents,
+    **options: Any,
+) -> Tensors:
+    """Outputs as `o` and by the names of states, and gradients as "d NAME"; states in float64 for float64 tokens, else in float32."""
+    work = torch.float64 if inputs["q"].dtype == DOUBLE else torch.float32
+    leaves = {name: x.clone().requires_grad_() for name, x in inputs.items()}
+    states = {name: x.to(work).clone().requires_grad_() if x.is_floating_point() else x for name, x in state.items()}
+    o, final = operator(**leaves, initial_state=states, output_final_state=True, cu_seqlens=cu_seqlens, **options)
+    results = {"o": o, **final}
+    floating = {name: x for name, x in results.items() if x.is_floating_point()}
+    chosen = weights(floating)
+    total = torch.stack([(x.double() * chosen[name]).sum() for name, x in floating.items()]).sum()
+    tracked = {**leaves, **{name: x for name, x in states.items() if x.is_floating_point()}}
+    gradients = torch.autograd.grad(total, list(tracked.values()), allow_unused=True)
+    found = {f"d {name}": g.detach() for name, g in zip(tracked, gradients, strict=True) if g is not None}
+    return {**{name: x.detach() for name, x in results.items()}, **found}
+
+
+def own_error_of(
+    subject: Subject,
+    inputs: Tensors,
+    state: Tensors,
+    dtype: torch.dtype,
+    cu_seqlens: Tensor | None = None,
+    weights: Callable[[Mapping[str, Tensor]], Tensors] = cotangents,
+) -> Tensors:
+    """What the PyTorch form gives in the precision of the kernels: float32, or float64 with the operands of products rounded.
+
+    The latter on the CPU, where the backward pass runs in the thread that rounds.
+    """
+    if dtype == torch.float32:
+        return run(subject.reference, lowered(inputs, dtype), state, cu_seqlens, weights)
+    few, start = ({name: x.cpu() for name, x in tensors.items()} for tensors in (inputs, state))
+    with RoundedProducts():  # type: ignore[no-untyped-call]
+        found = run(subject.reference, few, start, None if cu_seqlens is None else cu_seqlens.cpu(), weights)
+    return {name: x.to(subject.device) for name, x in found.items()}
+
+
+def rms(actual: Tensor, expected: Tensor) -> float:
+    """Root mean square of the error over that of the reference."""
+    scale = float(expected.double().square().mean().sqrt())
+    error = float((actual.double() - expected.double()).square().mean().sqrt())
+    return error / (scale or 1.0) if math.isfinite(error) else math.inf
+
+
+def compare(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], own: Mapping[str, Tensor], dtype: torch.dtype) -> Verdict:
+    """The worst entry; one that is missing is infinitely wrong."""
+    limit, factor = LIMITS[dtype]
+    worst = Verdict("", 0.0, limit)
+    for name, x in expected.items():
+        if not x.is_floating_point():
+            continue
+        error = rms(actual[name], x) if name in actual else math.inf
+        allowed = max(limit, factor * rms(own[name], x))
+        if not error / allowed <= worst.error / worst.limit or not worst.entry:
+            worst = Verdict(name, error, allowed)
+    return worst
+
+
+def amplification(subject: Subject, inputs: Tensors, state: Tensors) -> float:
+    """Relative change of the output per relative change of v, in float64."""
+    generator = torch.Generator().manual_seed(2)
+    change = 1e-6 * torch.randn(inputs["v"].shape, generator=generator, dtype=DOUBLE).to(subject.device)
+    with torch.no_grad():
+        before = subject.reference(**inputs, initial_state=state)[0]
+        after = subject.reference(**{**inputs, "v": inputs["v"] + change}, initial_state=state)[0]
+    return float((after - before).norm() / before.norm() / (change.norm() / inputs["v"].norm()))
+
+
+def calm_inputs(subject: Subject, shape: Shape, dtype: torch.dtype, heads: list[int]) -> tuple[Tensors, Tensors, float]:
+    """Inputs and a state on which precisions stay together over the whole length, as seen on `heads`, and the amplification there.
+
+    Steps and decays are made smaller until they do: a memory that writes and forgets nothing amplifies nothing.
+    """
+    regime, state = Regime(0.05 if subject.deep else 0.5), subject.state(shape.batch, shape)
+    while True:
+        inputs = subject.inputs(shape, regime, dtype)
+        grown = amplification(subject, subject.of_heads(inputs, heads), subject.of_heads(state, heads))
+        if grown <= CALM:
+            return inputs, state, grown
+        regime = regime._replace(eta=regime.eta / 4, decay=regime.decay / 4)
+
+
+def verify_shape(subject: Subject, shape: Shape, dtype: torch.dtype, **options: Any) -> Verdict:
+    """The whole shape in one call of the operator, and the last head of all sequences against the float64 form."""
+    heads = [shape.heads - 1]
+    inputs, state, _ = calm_inputs(subject, shape, dtype, heads)
+    whole: Tensors = {}
+
+    def weights_of_all(results: Mapping[str, Tensor]) -> Tensors:
+        whole.update(cotangents(results))
+        return whole
+
+    def weights_of_heads(results: Mapping[str, Tensor]) -> Tensors:
+        part = subject.of_heads({name: whole[name] for name in results}, heads)
+        return {name: x.to(results[name].device) for name, x in part.items()}
+
+    found = run(subject.operator, lowered(inputs, dtype, torch.float32), state, weights=weights_of_all, **options)
+    results = {name: x for name, x in found.items() if name in subject.axes}
+    gradients = {name.removeprefix("d "): x for name, x in found.items() if name not in subject.axes}
+    part = subject.of_heads(results, heads) | {f"d {name}": x for name, x in subject.of_heads(gradients, heads).items()}
+    few, start = subject.of_heads(inputs, heads), subject.of_heads(state, heads)
+    expected = run(subject.reference, few, start, weights=weights_of_heads)
+    own = own_error_of(subject, few, start, dtype, weights=weights_of_heads)
+    return compare(part, expected, own, dtype)

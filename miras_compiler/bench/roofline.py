@@ -1,0 +1,62 @@
+"""The least time that a GPU needs for what the kernels compute and move: operations by the manifest, bytes by the launches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from miras_compiler.bench.subject import Shape, Subject
+from miras_compiler.gpus import GPU
+
+FORWARD = ("matrix products, forward", "everything else, forward")  # what a manifest calls operations per token and head
+BOTH = ("matrix products, forward and backward", "everything else, forward and backward")
+
+
+class Roofline(NamedTuple):
+    """Milliseconds, and which of products, other operations and bytes takes them."""
+
+    ms: float
+    bound: str
+
+
+def roofline(subject: Subject, shape: Shape, lines: Sequence[str], moved: int, gpu: GPU) -> Roofline:
+    """Of a pass at a shape of the package's own widths; `lines` are its products and its other operations in the manifest."""
+    cost: Mapping[str, float] = {line["what"]: line["value"] for line in subject.manifest["cost"]}
+    tokens = shape.batch * shape.tokens * shape.heads
+    products, others = (cost[line] * tokens for line in lines)
+    times = {"products": products / gpu.products, "operations": others / gpu.others, "bytes": moved / gpu.bytes}
+    bound = max(times, key=lambda name: times[name])
+    return Roofline(1e3 * times[bound], bound)
+
+
+def bytes_moved(subject: Subject, function: Callable[[], object]) -> int:
+    """Bytes of all tensors that the kernels of a call take: each is read or written once, what is saved for the backward pass too."""
+    total = 0
+
+    def add(name: str, tensors: Sequence[Any], launch: Callable[[], None]) -> None:
+        nonlocal total
+        total += sum(x.numel() * x.element_size() for x in tensors if isinstance(x, Tensor))
+        launch()
+
+    with around_launches(subject, add):
+        function()
+    return total
+
+
+@contextmanager
+def around_launches(subject: Subject, wrap: Callable[[str, Sequence[Any], Callable[[], None]], object]) -> Iterator[None]:
+    """Every launch within goes through `wrap`, with the kernel's name, its tensors, and what launches it."""
+    kind = subject.kernels.Launch
+    original = kind.__call__
+
+    def call(this: Any, sizes: Any, tensors: Sequence[Any]) -> None:
+        wrap(this.name, tensors, lambda: original(this, sizes, tensors))
+
+    kind.__call__ = call
+    try:
+        yield
+    finally:
+        kind.__call__ = original

@@ -1,0 +1,98 @@
+"""How kernels are launched: `launch_table.json`, the rows that measurements on a GPU filled.
+
+A row holds for one class of GPU, one form and widths up to its own: the tile length (null where it is the chunk of the spec), and by
+kernel its warps, stages, the block of a width that is split over programs, and registers. Every row was checked against float64 on that GPU
+before it entered. The form of a row is a rule ("mlp l2 momentum": memory, attentional bias, optimizer), or "matrix" or "deep" for what
+holds for all such memories. Some launches that look as good as others die with an illegal access or give wrong results on an H100 with
+Triton 3.6: 32 columns of a split value axis with 4 warps, and 8 warps on 64×32 results.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from miras_compiler.spec import Spec
+
+ANY = 1 << 30  # a width that no memory reaches
+FULL = 255
+
+
+class Launch(NamedTuple):
+    """Warps, stages, block of the split width, and registers of a thread at most."""
+
+    warps: int
+    stages: int
+    block: int
+    registers: int
+
+
+DEFAULT: Mapping[int, Launch] = {64: Launch(4, 1, 64, FULL), ANY: Launch(8, 1, 64, FULL)}
+
+
+class TableRow(NamedTuple):
+    gpu: str
+    form: str
+    width: int | None  # None: any
+    tile: int | None  # None: any
+    kernels: Mapping[str, Launch]
+
+    @property
+    def limit(self) -> int:
+        return ANY if self.width is None else self.width
+
+    def text(self) -> str:
+        """The row as a line of the file."""
+        return json.dumps({**self._asdict(), "kernels": {name: list(launch) for name, launch in self.kernels.items()}})
+
+
+def read_table(text: str) -> tuple[TableRow, ...]:
+    return tuple(_row(row) for row in json.loads(text))
+
+
+def _row(row: Mapping[str, Any]) -> TableRow:
+    kernels = {name: Launch(*launch) for name, launch in row["kernels"].items()}
+    return TableRow(row["gpu"], row["form"], row["width"], row["tile"], kernels)
+
+
+def table_text(rows: Iterable[TableRow]) -> str:
+    """The file: a row a line."""
+    return "[\n" + ",\n".join(f"  {row.text()}" for row in rows) + "\n]\n"
+
+
+def with_row(rows: Iterable[TableRow], new: TableRow) -> tuple[TableRow, ...]:
+    """The rows with `new` in place of the one for the same GPU, form, width and tile; ordered by these."""
+    kept = [row for row in rows if row[:4] != new[:4]]
+    return tuple(sorted([*kept, new], key=lambda row: (row.gpu, row.form, row.limit, row.tile or 0)))
+
+
+FILE = Path(__file__).with_name("launch_table.json")
+TABLE = read_table(FILE.read_text(encoding="utf-8"))
+
+
+def launches(kernel: str, forms: tuple[str, str], tile: int, gpu: str = "H100", table: Iterable[TableRow] = TABLE) -> dict[int, Launch]:
+    """The launch of a kernel by the largest width it holds for, narrow ones first; `forms` are the rule and the kind of memory.
+
+    A row for the rule goes before one for the kind of memory. What no row holds for has the default.
+    """
+    found = dict(DEFAULT)
+    for form in reversed(forms):
+        rows = [row for row in table if row.gpu == gpu and row.form == form and row.tile in (None, tile)]
+        found |= {row.limit: row.kernels[kernel] for row in rows if kernel in row.kernels}
+    return dict(sorted(found.items()))
+
+
+def forms_of(spec: Spec) -> tuple[str, str]:
+    """The forms that rows for a spec are keyed by: its rule, and the kind of its memory."""
+    rule = f"{spec.memory.kind} {spec.attentional_bias.kind} {spec.optimizer.kind}"
+    return rule, "deep" if spec.memory.deep else "matrix"
+
+
+def tuned_tile(spec: Spec, gpu: str = "H100", table: Iterable[TableRow] = TABLE) -> int | None:
+    """The tile length of the narrowest row for the rule of a spec that is wide enough for it; None where there is no such row."""
+    width = max(spec.key_dim, spec.value_dim, spec.hidden_dim or 0)
+    rows = [row for row in table if row.gpu == gpu and row.form == forms_of(spec)[0] and row.tile and row.limit >= width]
+    return min(rows, key=lambda row: row.limit).tile if rows else None

@@ -1,0 +1,179 @@
+"""What is measured, and what is refused: on the CPU, with a clock that says what it is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from miras_compiler import compile_spec, load_spec
+from miras_compiler.bench.peers import Contender, Peer, measure_peer
+from miras_compiler.bench.precision import CALM, amplification, calm_inputs, verify_shape
+from miras_compiler.bench.roofline import BOTH, FORWARD, bytes_moved, roofline
+from miras_compiler.bench.speed import kernels, measure, pytorch_form, verdicts
+from miras_compiler.bench.subject import Shape, Subject
+from miras_compiler.gpus import GPU
+
+pytest.importorskip("triton")
+SMALL = {"layer.heads": 3, "layer.head_dim": 8}
+TORCH = {"backend": "torch"}
+
+
+class TestClock:
+    """Runs what it is to time, once, and answers with the milliseconds and the GiB that it was made with."""
+
+    __test__ = False
+
+    def __init__(self, ms: float = 2.0, gib: float = 1.0) -> None:
+        self.ms, self.gib = ms, gib
+
+    def timed(self, function: Callable[[], object]) -> Callable[[], float]:
+        function()
+        return lambda: self.ms
+
+    def median_ms(self, function: Callable[[], object]) -> float:
+        return self.timed(function)()
+
+    def peak_gib(self, function: Callable[[], object]) -> float:
+        function()
+        return self.gib
+
+
+@pytest.fixture(scope="module", params=["gated_delta_net", "titans_lmm"])
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    spec = load_spec(f"specs/{request.param}.yaml", {**SMALL, "chunk.size": 4} if request.param == "titans_lmm" else SMALL)
+    return Subject(compile_spec(spec).write(tmp_path_factory.mktemp("packages")), "cpu")
+
+
+def spoiled(subject: Subject, spoil: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    """The operator with something wrong in its outputs."""
+    right = subject.reference
+
+    def operator(**given: Any) -> tuple[Tensor, Any]:
+        o, state = right(**given)
+        return spoil(o), state
+
+    return operator
+
+
+def of_last_head(o: Tensor) -> Tensor:
+    return torch.cat((o[:, :, :-1], 1.05 * o[:, :, -1:]), 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_right_result_passes_at_a_small_shape_and_at_the_one_that_is_timed(subject: Subject, dtype: torch.dtype) -> None:
+    found = list(verdicts(subject, subject.shape(2, 11), dtype, **TORCH))
+    assert [shape.tokens for shape, _ in found] == [3 * subject.tile + 5, 11]
+    assert all(0 < verdict.error <= verdict.limit for _, verdict in found)
+
+
+def test_one_wrong_head_ends_the_verification(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "operator", spoiled(subject, of_last_head))
+    assert [verdict.passed for _, verdict in verdicts(subject, subject.shape(2, 11), torch.float32, **TORCH)] == [False]
+
+
+def test_what_is_wrong_at_the_timed_shape_alone_is_seen(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = subject.shape(2, 3 * subject.tile + 40)
+    monkeypatch.setattr(subject, "operator", spoiled(subject, lambda o: o * (1 if o.shape[1] < long.tokens else 1.05)))
+    assert [verdict.passed for _, verdict in verdicts(subject, long, torch.float32, **TORCH)] == [True, False]
+
+
+def test_kernels_have_times_memory_and_a_roofline(subject: Subject) -> None:
+    row = kernels(subject, subject.shape(2, 11), torch.bfloat16, TestClock(3.0, 0.5), GPU("", 1e9, 1e30, 1e30), **TORCH)
+    assert (row["forward"], row["both"], row["peak_gib"]) == (3.0, 3.0, 0.5)
+    assert (row["bound_forward"], row["bound_both"]) == ("products", "products")
+    assert 0 < row["roofline_forward"] < row["roofline_both"]
+
+
+@pytest.mark.parametrize("spoil", [lambda o: o * math.nan, lambda o: o.detach() + 0 * o], ids=["no number", "no gradient"])
+def test_a_verdict_sees_numbers_and_gradients_that_are_missing(subject: Subject, spoil: Callable[[Tensor], Tensor]) -> None:
+    shape = subject.shape(1, 5)
+    right = verify_shape(subject, shape, torch.float32, **TORCH)
+    operator, subject.operator = subject.operator, spoiled(subject, spoil)
+    try:
+        wrong = verify_shape(subject, shape, torch.float32, **TORCH)
+    finally:
+        subject.operator = operator
+    assert right.passed
+    assert not wrong.passed
+
+
+def test_inputs_are_made_calm_over_the_whole_length(subject: Subject) -> None:
+    inputs, state, grown = calm_inputs(subject, subject.shape(1, 300, 1), torch.float32, [0])
+    assert grown <= CALM
+    assert grown == pytest.approx(amplification(subject, inputs, state))
+
+
+def test_the_pytorch_form_is_measured_with_its_tile_compiled(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+
+    def note(function: Callable[..., Any], dynamic: bool) -> Callable[..., Any]:
+        compiled.append(function.__name__)
+        return function
+
+    monkeypatch.setattr(torch, "compile", note)
+    row = measure(pytorch_form(subject, subject.shape(1, 9), torch.bfloat16), TestClock())
+    torch.set_float32_matmul_precision("highest")
+    assert compiled == ["chunk"]
+    assert row == {"forward": 2.0, "both": 2.0, "peak_gib": 1.0}
+
+
+def test_bytes_moved_are_those_of_every_tensor_of_every_launch(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[str] = []
+    monkeypatch.setattr(subject.kernels.Launch, "__call__", lambda this, sizes, tensors: launched.append(this.name))
+
+    def call() -> None:
+        subject.kernels.launch_main(None, (torch.zeros(3), None, torch.zeros(5, dtype=torch.bfloat16)))
+        subject.kernels.launch_read(None, (torch.zeros(2, 2),))
+
+    assert bytes_moved(subject, call) == 3 * 4 + 5 * 2 + 4 * 4
+    assert launched == ["main", "read"]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "bound"),
+    [(GPU("", 1e9, 1e30, 1e30), "products"), (GPU("", 1e30, 1e9, 1e30), "operations"), (GPU("", 1e30, 1e30, 1e9), "bytes")],
+)
+@pytest.mark.parametrize("lines", [FORWARD, BOTH])
+def test_the_roofline_is_the_slowest_of_three_and_says_which(subject: Subject, lines: Sequence[str], gpu: GPU, bound: str) -> None:
+    cost = {line["what"]: line["value"] for line in subject.manifest["cost"]}
+    found = roofline(subject, subject.shape(2, 10), lines, 7000, gpu)
+    amounts = {"products": cost[lines[0]] * 60, "operations": cost[lines[1]] * 60, "bytes": 7000}
+    assert found.bound == bound
+    assert found.ms == pytest.approx(1e3 * amounts[bound] / 1e9)
+
+
+def test_a_peer_that_does_not_fit_is_given_half_the_sequences() -> None:
+    tried: list[int] = []
+
+    def build(shape: Shape, chunk: int) -> Contender:
+        tried.append(shape.batch)
+        if shape.batch > 2:
+            raise torch.OutOfMemoryError
+        x = torch.ones(shape.batch, requires_grad=True)
+        return Contender("peer 1.0", lambda: 2 * x, (x,))
+
+    row = measure_peer(Peer("m", build, lambda shape, chunk: 0.25, "as it is"), Shape(8, 16, 2, 4, 4, 0), 4, TestClock())
+    assert tried == [8, 4, 2]
+    assert row == {"error": 0.25, "batch": 2, "remark": "as it is", "label": "peer 1.0", "forward": 2.0, "both": 2.0, "peak_gib": 1.0}
+
+
+def test_a_peer_that_never_fits_has_no_times() -> None:
+    def build(shape: Shape, chunk: int) -> Contender:
+        raise torch.OutOfMemoryError
+
+    row: Mapping[str, Any] = measure_peer(Peer("m", build, lambda shape, chunk: 0.0, ""), Shape(2, 4, 1, 4, 4, 0), 4, TestClock())
+    assert "both" not in row
+    assert row["batch"] == 1
+
+
+def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
+    from miras_compiler.errors import InputError
+
+    with pytest.raises(InputError, match="no generated package here"):
+        Subject(tmp_path)
