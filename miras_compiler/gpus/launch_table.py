@@ -73,12 +73,19 @@ FILE = Path(__file__).with_name("launch_table.json")
 TABLE = read_table(FILE.read_text(encoding="utf-8"))
 
 
-def launches(kernel: str, forms: tuple[str, str], tile: int, gpu: str = "H100", table: Iterable[TableRow] = TABLE) -> dict[int, Launch]:
+def launches(
+    kernel: str,
+    forms: tuple[str, str],
+    tile: int,
+    gpu: str = "H100",
+    table: Iterable[TableRow] = TABLE,
+    default: Mapping[int, Launch] = DEFAULT,
+) -> dict[int, Launch]:
     """The launch of a kernel by the largest width it holds for, narrow ones first; `forms` are the rule and the kind of memory.
 
     A row for the rule goes before one for the kind of memory. What no row holds for has the default.
     """
-    found = dict(DEFAULT)
+    found = dict(default)
     for form in reversed(forms):
         rows = [row for row in table if row.gpu == gpu and row.form == form and row.tile in (None, tile)]
         found |= {row.limit: row.kernels[kernel] for row in rows if kernel in row.kernels}

@@ -23,6 +23,8 @@ from miras_compiler.schedule.entered import START, enter_chunk
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.spec import Spec
 
+RESUME = "resume_"  # prefix of the kernels for a chunk in progress
+
 
 def build_schedules(spec: Spec, program: Program) -> dict[str, Schedule]:
     """By the prefix of their kernels: the schedule for whole chunks and, where chunks are part of the function, that for resuming one.
@@ -37,7 +39,7 @@ def build_schedules(spec: Spec, program: Program) -> dict[str, Schedule]:
     )
     schedules = {"": build_cut(enter_chunk(program), reason, starts)}
     if starts:
-        schedules["resume_"] = build_cut(program, "The tile that such a chunk begins with, cut likewise.", prefix="resume_")
+        schedules[RESUME] = build_cut(program, "The tile that such a chunk begins with, cut likewise.", prefix=RESUME)
     return schedules
 
 

@@ -25,7 +25,8 @@ from miras_compiler.schedule.reductions import merge_reductions
 from miras_compiler.schedule.roles import AT, adjoint_of, backward_results, backward_roles, carried_states, forward_results, forward_roles
 from miras_compiler.schedule.scaling import pull_scalings
 
-PRODUCTS_AT_ONCE = 6  # more in one kernel, and the tiles that live at once no longer fit into registers and shared memory
+PRODUCTS_AT_ONCE = 12  # more in one kernel, and the tiles that live at once no longer fit into registers and shared memory
+OF_DEEP_AT_ONCE = 6  # of a deep memory, whose products come with more tiles
 
 
 def build_cut(
@@ -120,9 +121,10 @@ class _Pass:
         loaded = self.crossing(find_frontier(roots, (), loads, self.prices, "each"))
         needed = _needed(roots, loaded)
         products = [node for node in needed if isinstance(node, Contract)]
-        if len(products) <= PRODUCTS_AT_ONCE:
+        limit = OF_DEEP_AT_ONCE if any(axis.startswith("n") for node in needed for axis in node.axes) else PRODUCTS_AT_ONCE
+        if len(products) <= limit:
             return [self.kernel(name, "each", outputs, loaded)]
-        start = needed.index(products[-PRODUCTS_AT_ONCE])
+        start = needed.index(products[-limit])
         own = set(needed[start:])
         loads = price_loads([*needed[:start], *before, *leaves_of(self.program)], before, self.prices, "each")
         last = {output: node for output, node in outputs.items() if node in own}

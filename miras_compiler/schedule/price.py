@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename
+from miras_compiler.ir.nodes import Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename, State
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.schedule.inverse import TriangularInverse
 from miras_compiler.schedule.segments import segments_of
@@ -78,6 +78,8 @@ def narrow_tiles(*programs: Program) -> set[Node]:
         for arg in node.args:
             readers.setdefault(arg, set()).add(node)
     outputs = {node for program in programs for node in program.outputs.values()}
+    states = {node.name for node in nodes if isinstance(node, State)}
+    carried = {node for program in programs for name, node in program.outputs.items() if name in states}
 
     def is_rounded(node: Node) -> bool:
         """Whether products round everything that the tile goes into."""
@@ -86,6 +88,8 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     def is_rounding(reader: Node, node: Node) -> bool:
         if isinstance(reader, Contract) or is_factor(reader):
             return True
+        if reader in carried:  # what is added up over many tiles keeps its digits
+            return False
         return (isinstance(reader, Rename) or is_term(reader, node)) and (reader in outputs or is_rounded(reader))
 
     def is_factor(reader: Node) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from miras_compiler.derive.notation import equation
 from miras_compiler.emit.triton.expression import Code, TritonPrinter
@@ -92,10 +91,8 @@ class BodyPrinter:
         self.names[node, node.axes] = name
         self.sums.add(node)
 
-    @contextmanager
-    def scope(self, ends: Callable[[Node], bool]) -> Iterator[None]:
-        """Within it, tiles for which `ends` holds get names that are free again behind it."""
-        yield
+    def forget(self, ends: Callable[[Node], bool]) -> None:
+        """Tiles for which `ends` holds are no longer at hand; their names are free."""
         for node, order in [key for key in self.names if ends(key[0])]:
             self.taken.discard(self.names.pop((node, order)))
 

@@ -35,6 +35,8 @@ class KernelPrinter:
     printer: TritonPrinter
     split: str = field(init=False, default="")
     blocked: str = field(init=False, default="")  # an axis whose blocks a program takes one after another
+    suffix: str = field(init=False, default="")  # of the function's name
+    peak: int = field(init=False, default=0)  # bytes of the tiles that live at once, once the function is printed
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -70,7 +72,7 @@ class KernelPrinter:
         pointers = [*(f"{name}_ptr" for name in self.arguments_of(self.kernel)), "position_ptr", "cu_ptr", "T", "members"]
         head = [
             "@triton.jit(do_not_specialize=JUST_NUMBERS)",
-            f"def {self.kernel.name}(",
+            f"def {self.kernel.name}{self.suffix}(",
             *(f"{INDENT}{line}" for line in wrapped(pointers)),
             *(f"{INDENT}{line}" for line in wrapped([f"{size}: tl.constexpr" for size in sizes])),
             "):  # fmt: skip",
@@ -213,7 +215,9 @@ class KernelPrinter:
 
     def flush(self, depth: int, kept: Collection[str] = (), held: Mapping[str, int] | None = None) -> None:
         """Emits the statements that were collected, in a good order."""
-        for statement in arrange(self.body.statements, held or {}, kept):
+        statements, peak = arrange(self.body.statements, held or {}, kept)
+        self.peak = max(self.peak, peak)
+        for statement in statements:
             if statement.heading:
                 self.emit("", f"# {statement.heading}", depth=depth)
             self.emit(*statement.text, depth=depth)

@@ -12,7 +12,7 @@ from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.emit.triton.memory import last_name
 from miras_compiler.emit.triton.operation import Operation
 from miras_compiler.emit.triton.options import launch_options
-from miras_compiler.emit.triton.staged import make_printer
+from miras_compiler.emit.triton.staged import make_printers
 from miras_compiler.emit.triton.tile import width
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.entered import START
@@ -26,8 +26,9 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
     names = tuple(argument.name for argument in interface.tokens), tuple(argument.name for argument in interface.parameters)
     operations = [Operation(schedule, *names, prefix) for prefix, schedule in schedules.items()]
     printer = TritonPrinter()
-    printed = [make_printer(kernel, printer) for operation in operations for kernel in operation.schedule.kernels]
-    texts = [{"text": each.text(), "launch": launch(each)} for each in printed]
+    variants = [make_printers(kernel, printer) for operation in operations for kernel in operation.schedule.kernels]
+    printed = [each for kernel in variants for each in kernel]
+    texts = [each.text() for each in printed]
     main = operations[0]
     last = set(main.last)
     text = fill("kernels.py", {
@@ -39,8 +40,9 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "tile": tile_length(spec),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
         "blocked": any(each.blocked for each in printed),
-        "options": launch_options(spec, [each.kernel for each in printed]),
+        "options": launch_options(spec, variants),
         "kernels": texts,
+        "launches": [launch(kernel) for kernel in variants],
         "helpers": "".join(f"\n\n\n{helper.strip()}" for helper in printer.helpers.values()),
         "ops": [operation.holes() for operation in operations],
         "signature": signature(interface),
@@ -68,12 +70,14 @@ def marked(line: str) -> str:
     return line.rstrip("\n") + ("  # noqa: E501  # fmt: skip\n" if line.lstrip().startswith("return ") else "  # noqa: E501\n")
 
 
-def launch(printed: KernelPrinter) -> str:
-    kernel = printed.kernel
-    split = f', split="{width(printed.split)}"' if printed.split else ""
-    split += f', blocked="{width(printed.blocked)}"' if printed.blocked else ""
+def launch(variants: Sequence[KernelPrinter]) -> str:
+    """The launch of a kernel, of which there may be a variant for wide memories."""
+    printed, kernel = variants[0], variants[0].kernel
+    options = f', split="{width(printed.split)}"' if printed.split else ""
+    options += f', blocked="{width(variants[-1].blocked)}"' if variants[-1].blocked else ""
+    options += f", wide={kernel.name}{variants[-1].suffix}" if len(variants) > 1 else ""
     return (
-        f'launch_{kernel.name} = Launch({kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}"{split})'
+        f'launch_{kernel.name} = Launch({kernel.name}, "{kernel.name}", walks={printed.walks}, widths="{"".join(printed.widths)}"{options})'
     )
 
 

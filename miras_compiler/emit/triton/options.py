@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from miras_compiler.gpus.launch_table import forms_of, launches
-from miras_compiler.schedule.kernel import Kernel
+from miras_compiler.emit.triton.kernel import KernelPrinter
+from miras_compiler.gpus.launch_table import ANY, FULL, Launch, forms_of, launches
+from miras_compiler.schedule.build import RESUME
 from miras_compiler.schedule.tile import tile_length
 from miras_compiler.spec import Spec
 
+HALF_A_FILE = 88 * 1024  # bytes of tiles that about half the registers of a processor, 4 warps, can hold
 
-def launch_options(spec: Spec, kernels: Sequence[Kernel]) -> str:
+
+def launch_options(spec: Spec, variants: Sequence[Sequence[KernelPrinter]]) -> str:
     """Per kernel: largest width, warps, stages, block and registers, narrow widths first."""
-    found = {kernel.name: launches(kernel.name.removeprefix("resume_"), forms_of(spec), tile_length(spec)) for kernel in kernels}
-    rows = {name: tuple((width, *launch) for width, launch in each.items()) for name, each in found.items()}
+    rows = {}
+    for printed in variants:
+        name = printed[0].kernel.name
+        found = launches(name.removeprefix(RESUME), forms_of(spec), tile_length(spec), default=estimated(printed))
+        rows[name] = tuple((width, *launch) for width, launch in found.items())
     return "{\n" + "\n".join(f'    "{name}": {row},' for name, row in rows.items()) + "\n}"
+
+
+def estimated(variants: Sequence[KernelPrinter]) -> dict[int, Launch]:
+    """Launches of a kernel that nobody has measured: more warps, and with them registers, where more tiles live at once."""
+    narrow, wide = variants[0], variants[-1]
+    stages = 2 if narrow.walks and not narrow.blocked else 1  # a walk loads the next tile while it computes one
+    found = {64: Launch(warps(narrow), stages, 64, FULL), ANY: Launch(8, 1, 64, FULL)}
+    return found | ({256: Launch(warps(wide), 1, 64, FULL)} if wide.blocked else {})
+
+
+def warps(printed: KernelPrinter) -> int:
+    return 8 if printed.peak > HALF_A_FILE else 4

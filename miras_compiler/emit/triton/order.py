@@ -32,15 +32,18 @@ class Statement:
         return frozenset(re.findall(r"\b[A-Za-z_]\w*", code.removeprefix(f"{self.name} = ")))
 
 
-def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Collection[str]) -> list[Statement]:
-    """The statements, reordered if they need to be; `held` are carried tiles with their bytes, `kept` the names that are read at the end."""
+def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Collection[str]) -> tuple[list[Statement], int]:
+    """The statements, reordered if they need to be, and the most bytes that live at once.
+
+    `held` are carried tiles with their bytes, `kept` the names that are read at the end.
+    """
     search = _Search(statements, held, kept)
-    if search.peak(range(len(statements))) <= BUDGET:
-        return list(statements)
-    order = search.best()
-    if search.peak(order) >= search.peak(range(len(statements))):
-        return list(statements)
-    return [Statement(statements[i].text, statements[i].name, statements[i].bytes) for i in order]
+    peak = search.peak(range(len(statements)))
+    if peak > BUDGET:
+        order = search.best()
+        if search.peak(order) < peak:
+            return [Statement(statements[i].text, statements[i].name, statements[i].bytes) for i in order], search.peak(order)
+    return list(statements), peak
 
 
 class _Search:

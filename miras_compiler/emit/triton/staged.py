@@ -15,17 +15,28 @@ from miras_compiler.emit.triton.order import Statement
 from miras_compiler.emit.triton.stages import HIDDEN, Stages, can_be_staged, is_hidden
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.schedule.build import RESUME
 from miras_compiler.schedule.kernel import Kernel
 
 BARRIER = "tl.debug_barrier()"
+WIDE = "_wide"
 LOOP = f"for b in tl.range(tl.cdiv({width(HIDDEN)}, {block(HIDDEN)}), disable_licm=True):"
 PLACE = f"    {place(HIDDEN)} = b * {block(HIDDEN)} + tl.arange(0, {block(HIDDEN)})"
 
 
-def make_printer(kernel: Kernel, printer: TritonPrinter) -> KernelPrinter:
-    """The printer for a kernel: in stages where it has a hidden axis that programs cannot share out."""
-    staged = can_be_staged(kernel.program) and split_axis(kernel) != HIDDEN
-    return StagedPrinter(kernel, printer) if staged else KernelPrinter(kernel, printer)
+def make_printers(kernel: Kernel, printer: TritonPrinter) -> list[KernelPrinter]:
+    """The printers for a kernel.
+
+    One in stages where it has a hidden axis that programs cannot share out. A walk has one more before that: it keeps its carried tiles in
+    registers, which is faster where the hidden width is no more than a block. A chunk in progress is a single tile, and needs no other.
+    """
+    if not can_be_staged(kernel.program) or split_axis(kernel) == HIDDEN:
+        return [KernelPrinter(kernel, printer)]
+    staged = StagedPrinter(kernel, printer)
+    if kernel.walk == "each" or kernel.name.startswith(RESUME):
+        return [staged]
+    staged.suffix = WIDE
+    return [KernelPrinter(kernel, printer), staged]
 
 
 @dataclass
@@ -74,21 +85,22 @@ class StagedPrinter(KernelPrinter):
             entering = self.stages.entering(blocks)
             entered += entering
             for node in entering:
-                self.body.name_now(node)
+                if not self.is_loaded_tile(node):
+                    self.body.name_now(node)
             for name in outputs:
                 if name not in hidden:
                     carried += self.output(name)
             kept = {name for (node, _), name in self.body.names.items() if node in entered}
             kept |= {code for _, code in carried}
             self.flush(depth, kept, self.held())
+            self.body.forget(self.is_loaded_tile)
             if blocks:
                 self.loop(sums, hidden, depth)
-            with self.body.scope(self.is_loaded_tile):
-                pass
+                self.body.forget(self.is_loaded_tile)
         return carried
 
     def is_loaded_tile(self, node: Node) -> bool:
-        """Tiles that are loaded again behind a loop: to keep them would take registers from it."""
+        """Tiles that are loaded again within a loop and behind it: to keep them would take registers from it."""
         return isinstance(node, Leaf) and len(node.axes) == 2 and self.is_loaded_in_tile(node)
 
     def home(self, name: str, node: Node) -> int:
@@ -102,16 +114,16 @@ class StagedPrinter(KernelPrinter):
         for node, name in accumulators.items():
             self.emit(f"{name} = tl.zeros({shape(node.axes)}, tl.float32){body.comment(node)}", depth=depth)
         self.emit(LOOP, PLACE, depth=depth)
-        with body.scope(is_hidden):
-            for node, name in accumulators.items():
-                for term, sign in self.stages.terms(node):
-                    body.statements.append(Statement((f"{name} {'+' if sign > 0 else '-'}= {body.tiles.code(term, term.axes).text}",)))
-            for output in outputs:
-                if self.kernel.results[output] == "carried":
-                    self.update(output)
-                else:
-                    self.output(output)
-            self.flush(depth + 1)
+        for node, name in accumulators.items():
+            for term, sign in self.stages.terms(node):
+                body.statements.append(Statement((f"{name} {'+' if sign > 0 else '-'}= {body.tiles.code(term, term.axes).text}",)))
+        for output in outputs:
+            if self.kernel.results[output] == "carried":
+                self.update(output)
+            else:
+                self.output(output)
+        self.flush(depth + 1)
+        body.forget(is_hidden)
         if any(self.kernel.results[output] == "carried" for output in outputs):
             self.emit(BARRIER, depth=depth)
         for node, name in accumulators.items():
