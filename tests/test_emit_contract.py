@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,6 +63,8 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("gated_delta_net", {"k": Tensor.int}, "k: expected floating-point numbers, got torch.int32"),
     ("gated_delta_net", {"q": [[1.0]]}, "q: expected a tensor over [B, T, H, K], got list"),
     ("gated_delta_net", {"k": lambda x: x.to("meta")}, "k: expected a tensor on cpu, as q is, got one on meta"),
+    ("gated_delta_net", {"log_alpha": lambda x: x + 1}, "log_alpha: expected logarithms of decays, at most 0, got "),
+    ("gated_delta_net", {"cu_seqlens": [0, 4]}, "cu_seqlens: expected an int32 tensor of shape [N+1], got list"),
     ("gated_delta_net", {"cu_seqlens": torch.tensor([0, 4])}, "cu_seqlens: packed sequences lie in one row, expected B = 1, got 2"),
     ("titans_lmm", {"initial_state": None}, "initial_state: expected a dict with W1, W2, got None; a deep memory begins at weights"),
     ("moneta", {"initial_state": None}, "initial_state: expected a dict with W1, W2, got None"),
@@ -89,7 +92,6 @@ def test_a_wrong_argument_is_refused_by_all_operators_in_the_same_words(name: st
         ([0, 2, 2, 4], "[0, 2, 2, 4]"),
         ([1, 4], "[1, 4]"),
         ([0, 3], "[0, 3]"),
-        ([0], "[0]"),
     ],
 )
 def test_offsets_of_packed_sequences_must_rise_from_0_to_the_end(offsets: list[int], told: str) -> None:
@@ -97,18 +99,39 @@ def test_offsets_of_packed_sequences_must_rise_from_0_to_the_end(offsets: list[i
     assert message == f"cu_seqlens: expected offsets that rise from 0 to T = 4, got {told}"
 
 
-@pytest.mark.parametrize("offsets", [torch.tensor([[0, 4]]), torch.tensor([0.0, 4.0])])
+@pytest.mark.parametrize("offsets", [torch.tensor([[0, 4]]), torch.tensor([0.0, 4.0]), torch.tensor([0]), torch.tensor([False, True])])
 def test_offsets_are_one_row_of_integers(offsets: Tensor) -> None:
     (message,) = refusals("gated_delta_net", batch=1, cu_seqlens=offsets)
     assert message == f"cu_seqlens: expected int32 of shape [N+1], got {offsets.dtype} of shape {list(offsets.shape)}"
 
 
+@pytest.mark.parametrize(
+    ("dim", "told"),
+    [(0, "q: expected at least one sequence, got B = 0"), (1, "q: expected at least one token, got T = 0"), (2, "head, got H = 0")],
+)
 @pytest.mark.parametrize("name", ["gated_delta_net", "titans_lmm"])
-def test_a_call_without_tokens_is_refused(name: str) -> None:
-    given = {key: x if key == "initial_state" or key.startswith("ln_") else x[:, :0] for key, x in arguments(name).items()}
+def test_a_call_without_sequences_tokens_or_heads_is_refused(name: str, dim: int, told: str) -> None:
+    given = arguments(name)
+    for key, x in given.items():
+        if isinstance(x, Tensor) and (dim == 2 or not key.startswith("ln_")):
+            given[key] = x.narrow(0 if key.startswith("ln_") else dim, 0, 0)
     for operator in OPERATORS:
-        with pytest.raises(ValueError, match="q: expected at least one token, got T = 0"):
+        with pytest.raises(ValueError, match=told):
             getattr(loaded(name), f"{operator}_{name}")(**given)
+
+
+def test_borders_lie_where_the_tokens_do() -> None:
+    (message,) = refusals("gated_delta_net", batch=1, cu_seqlens=torch.tensor([0, 4], dtype=torch.int32, device="meta"))
+    assert message == "cu_seqlens: expected a tensor on cpu, as q is, got one on meta"
+
+
+def test_values_on_a_gpu_are_looked_at_in_debug_mode_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    contract = importlib.import_module("gated_delta_net.contract", loaded("gated_delta_net").__name__)
+    there = SimpleNamespace(device=torch.device("cuda"))
+    assert contract.may_look(torch.zeros(1))
+    assert not contract.may_look(there)
+    monkeypatch.setenv("MIRAS_DEBUG", "1")
+    assert contract.may_look(there)
 
 
 def test_an_unknown_backend_and_an_empty_tile_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

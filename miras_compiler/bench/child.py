@@ -16,6 +16,7 @@ from miras_compiler.bench.subject import Shape, Subject
 from miras_compiler.gpus import GPUS, gpu_class
 
 Rows = Iterator[dict[str, Any]]
+OURS = {"backend": "triton"}  # never the PyTorch form, which "auto" falls back to
 
 
 def check(given: Mapping[str, Any]) -> Rows:
@@ -33,7 +34,7 @@ def warm(given: Mapping[str, Any]) -> Rows:
 
     subject, shape, dtype = _subject(given)
     short = shape._replace(tokens=2 * subject.tile)
-    Work(subject, short, dtype, subject.operator).both()
+    Work(subject, short, dtype, subject.operator, **OURS).both()
     if given.get("others"):
         pytorch_form(subject, short, dtype).both()
     torch.cuda.synchronize()
@@ -44,8 +45,9 @@ def verify(given: Mapping[str, Any]) -> Rows:
     """Verdicts of float64 on the kernels, at a small shape and at the one that is given; ends after a bad one."""
     from miras_compiler.bench.speed import verdicts
 
-    for shape, verdict in verdicts(*_subject(given)):
-        yield {"verified": str(shape), "passed": verdict.passed, **verdict._asdict()}
+    subject, shape, dtype = _subject(given)
+    for at, verdict in verdicts(subject, shape, dtype, **OURS):
+        yield {"verified": str(at), "passed": verdict.passed, **verdict._asdict()}
 
 
 def speed(given: Mapping[str, Any]) -> Rows:
@@ -53,7 +55,7 @@ def speed(given: Mapping[str, Any]) -> Rows:
     from miras_compiler.bench.speed import kernels, measure, pytorch_form
 
     subject, shape, dtype = _subject(given)
-    yield kernels(subject, shape, dtype, CudaClock(), GPUS.get(gpu_class(torch.cuda.get_device_name())))
+    yield kernels(subject, shape, dtype, CudaClock(), GPUS.get(gpu_class(torch.cuda.get_device_name())), **OURS)
     if given["others"]:
         yield measure(pytorch_form(subject, shape, dtype), CudaClock())
 
@@ -77,7 +79,8 @@ def candidate(given: Mapping[str, Any]) -> Rows:
     """The verdicts on a choice of launches, and the time of every kernel under it."""
     from miras_compiler.bench.candidate import try_launches
 
-    yield from try_launches(*_subject(given), CudaClock())
+    subject, shape, dtype = _subject(given)
+    yield from try_launches(subject, shape, dtype, CudaClock(), **OURS)
 
 
 def device(given: Mapping[str, Any]) -> Rows:

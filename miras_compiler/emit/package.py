@@ -17,7 +17,7 @@ from miras_compiler.emit.derivation import emit_derivation
 from miras_compiler.emit.graph import emit_dot, emit_json, emit_svg
 from miras_compiler.emit.interface import Entry, Interface, build_interface
 from miras_compiler.emit.layer import bracketed, emit_layer, import_line, layer_class
-from miras_compiler.emit.python_text import axes_table, file_name, header, legend, names_table, pass_on, signature
+from miras_compiler.emit.python_text import axes_table, file_name, header, legend, mapping, names_table, pass_on, signature
 from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.chunked import emit_chunked
@@ -123,6 +123,8 @@ def emit_ops(spec: Spec, interface: Interface, kernels: bool) -> str:
     return fill("ops.py", {
         "header": header(spec), "name": spec.name, "signature": signature(interface), "pass_on": pass_on(interface), "docs": docs,
         "kernels": kernels,
+        "tokens_dict": mapping([argument.name for argument in interface.tokens], 4),
+        "parameters_dict": mapping([argument.name for argument in interface.parameters], 4),
         "resumes": spec.frozen_gradient,
     })  # fmt: skip
 

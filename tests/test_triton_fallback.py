@@ -1,0 +1,175 @@
+"""What happens where a launch, or all of them, fail on a user's GPU: the next one, and at last the PyTorch form, each with one warning."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from miras_compiler import compile_spec, load_spec
+
+triton = pytest.importorskip("triton")
+NAMES = ("gated_delta_net", "titans_lmm")
+TOO_MUCH = triton.OutOfResources(300000, 232448, "shared memory")
+
+
+class OnGPU(Tensor):
+    """A tensor that says that it is on a GPU."""
+
+    is_cuda = True
+
+
+class Kernel:
+    """A kernel whose launches with `failing` numbers of warps fail."""
+
+    def __init__(self, failing: dict[int, Exception]) -> None:
+        self.failing = failing
+        self.tried: list[int] = []
+
+    def __getitem__(self, grid: object) -> Callable[..., None]:
+        def launch(*tensors: Tensor, num_warps: int, **more: Any) -> None:
+            self.tried.append(num_warps)
+            if num_warps in self.failing:
+                raise self.failing[num_warps]
+
+        return launch
+
+
+@pytest.fixture(params=NAMES)
+def ops(request: pytest.FixtureRequest) -> ModuleType:
+    return compile_spec(load_spec(f"specs/{request.param}.yaml")).load()
+
+
+def sibling(ops: ModuleType, name: str) -> ModuleType:
+    return importlib.import_module(f"{ops.__name__.split('.')[0]}.{name}")
+
+
+@pytest.fixture
+def kernels(ops: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module of kernels, where `main` may be launched in three ways."""
+    module = sibling(ops, "kernels")
+    rows = ((64, 4, 3, 64, 255), (128, 2, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
+    monkeypatch.setitem(module.OPTIONS, "main", rows)
+    return module
+
+
+def launch(kernels: ModuleType, kernel: Kernel, width: int = 64) -> None:
+    """Launches a `main` over keys and values of a width."""
+    sizes = kernels.Sizes(torch.zeros(1, 5, 2, width), {"K": width, "V": width, "N": width}, None, None, "whole")
+    kernels.Launch(kernel, "main", walks=True, widths="KV")(sizes, ())
+
+
+def test_a_launch_that_fails_gives_way_to_the_next_with_one_warning(kernels: ModuleType) -> None:
+    kernel = Kernel({4: TOO_MUCH})
+    with pytest.warns(UserWarning, match=r"main: the launch with 4 warps and 3 stages fails here: out of resource: shared memory") as told:
+        launch(kernels, kernel)
+    assert len(told) == 1
+    assert kernel.tried == [4, 2]
+    launch(kernels, kernel)  # knows by now, and says nothing
+    assert kernel.tried == [4, 2, 2]
+
+
+def test_a_failure_at_one_width_says_nothing_of_others(kernels: ModuleType) -> None:
+    kernel = Kernel({8: RuntimeError("PassManager::run failed")})
+    with pytest.warns(UserWarning, match="main: the launch with 8 warps and 1 stages fails here: PassManager::run failed"):
+        launch(kernels, kernel, 256)
+    assert kernel.tried == [8, 4]  # those for narrower widths come last
+    launch(kernels, kernel)
+    assert kernel.tried == [8, 4, 4]
+
+
+@pytest.mark.filterwarnings("ignore:main")
+def test_where_no_launch_works_the_error_says_what_to_do(kernels: ModuleType) -> None:
+    with pytest.raises(kernels.CannotLaunch, match=r"main: no launch works with Triton .*; use MIRAS_BACKEND=torch") as caught:
+        launch(kernels, Kernel(dict.fromkeys((2, 4, 8), TOO_MUCH)))
+    assert caught.value.__cause__ is TOO_MUCH
+
+
+def test_running_out_of_memory_is_no_fault_of_a_launch(kernels: ModuleType) -> None:
+    kernel = Kernel({4: torch.OutOfMemoryError()})
+    with pytest.raises(torch.OutOfMemoryError):
+        launch(kernels, kernel)
+    assert kernel.tried == [4]
+
+
+def arguments(ops: ModuleType, gradients: bool = True) -> dict[str, Any]:
+    """Inputs as on a GPU."""
+    contract = sibling(ops, "contract")
+    lengths = {"B": 2, "T": 3, "H": 2, "K": 4, "V": 4, "N": 4}
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(axes: str) -> Tensor:
+        return torch.rand([lengths[axis] for axis in axes], generator=generator)
+
+    tokens = {name: -draw(axes) if name.startswith("log_") else draw(axes) for name, axes in contract.TOKENS.items()}
+    parameters = {name: draw(axes) for name, axes in contract.PARAMETERS.items()}
+    given = {name: x.as_subclass(OnGPU).requires_grad_(gradients) for name, x in {**tokens, **parameters}.items()}
+    return given | {"initial_state": {name: draw(contract.STATE[name]).as_subclass(OnGPU) for name in contract.WEIGHTS}}
+
+
+def operators(ops: ModuleType) -> tuple[Callable[..., Any], str]:
+    name = ops.__name__.split(".")[0]
+    return getattr(ops, f"chunk_{name}"), f"triton_chunk_{name}"
+
+
+def test_where_kernels_cannot_be_launched_the_pytorch_form_runs_and_one_warning_says_why(
+    ops: ModuleType, kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator, name = operators(ops)
+
+    def fail(*tokens: Tensor, **more: Any) -> None:
+        raise kernels.CannotLaunch("main: no launch works")
+
+    monkeypatch.setattr(ops, name, fail)
+    given = arguments(ops)
+    with pytest.warns(UserWarning, match="runs in PyTorch: main: no launch works") as told:
+        found = operator(**given)[0]
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = operator(**given)[0]
+    expected = operator(**given, backend="torch")[0]
+    assert torch.equal(found, expected)
+    assert torch.equal(again, expected)
+    with pytest.raises(kernels.CannotLaunch):  # who asks for Triton gets it, or an error
+        operator(**given, backend="triton")
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_kernels_are_tried_once_for_each_kind_of_input_and_backwards_where_gradients_are_wanted(
+    ops: ModuleType, gradients: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator, name = operators(ops)
+    tried: list[tuple[int, bool]] = []
+    backwards: list[int] = []
+
+    def note(q: Tensor, k: Tensor, v: Tensor, **more: Any) -> tuple[Tensor, None]:
+        tried.append((q.shape[1], q.requires_grad))
+        o = q * k * v
+        if o.requires_grad:
+            o.register_hook(lambda gradient: backwards.append(len(backwards)))  # type: ignore[no-untyped-call]
+        return o, None
+
+    monkeypatch.setattr(ops, name, note)
+    for _ in range(2):
+        operator(**arguments(ops, gradients))
+    assert tried == [(ops.TILE + 1, gradients), (3, gradients), (3, gradients)]
+    assert len(backwards) == gradients
+    operator(**{key: x.double() if key == "eta" else x for key, x in arguments(ops, gradients).items()})
+    assert [tokens for tokens, _ in tried[3:]] == [ops.TILE + 1, 3]
+
+
+@pytest.mark.parametrize("ops", ["yaad"], indirect=True)
+def test_a_state_that_is_too_large_is_refused_with_what_it_needs(ops: ModuleType) -> None:
+    kernels = sibling(ops, "kernels")
+    q, large = SimpleNamespace(element_size=lambda: 2), torch.zeros(1, 1, 64, 1024)
+    assert kernels.lacks(q, {"W1": large, "W2": large.mT}) == "expected 232448 bytes of shared memory a head at most, got a state of 262144"
+    small = {name: torch.zeros(1, 1, 64, 512) for name in ("W1", "W2", "W1_start", "W2_start")} | {"position": torch.zeros(1)}
+    assert kernels.lacks(q, small) == "expected 81920 numbers a head at most, within a chunk, got a state of 131072"
+    assert kernels.lacks(q, {name: x for name, x in small.items() if name in ("W1", "W2")}) == ""
