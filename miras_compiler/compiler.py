@@ -31,11 +31,20 @@ from miras_compiler.derive import UpdateRule, derive_update_rule
 from miras_compiler.derive.chain_rule import in_residual
 from miras_compiler.derive.notation import formula
 from miras_compiler.emit import SourceFile, emit
+from miras_compiler.emit.triton.blocks import blocks_of
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
-from miras_compiler.schedule import Schedule, build_schedules, describe_schedules, tile_length, why_not
+from miras_compiler.schedule import (
+    KernelFacts,
+    Schedule,
+    build_schedules,
+    describe_schedules,
+    kernel_facts,
+    tile_length,
+    why_not,
+)
 from miras_compiler.spec import Spec, check_spec
 from miras_compiler.store import write_package
 
@@ -84,10 +93,10 @@ class Compilation:
         finally:
             sys.path.remove(folder)
 
-    @property
-    def tile_lengths(self) -> dict[str, int]:
-        """The length of every axis for one program of a kernel, at the spec's own dimensions."""
-        return axis_lengths(self.spec, tile_length(self.spec))
+    def kernel_facts(self) -> dict[str, list[KernelFacts]]:
+        """What is to be said of every kernel at the spec's own dimensions, by the prefix of the schedule."""
+        lengths = axis_lengths(self.spec, tile_length(self.spec))
+        return {prefix: kernel_facts(schedule, lengths, blocks_of) for prefix, schedule in self.schedules.items()}
 
     def explain(self) -> str:
         """The rule, the coefficients, the parallel form with its reason, and the kernels, as plain text."""
@@ -105,6 +114,6 @@ class Compilation:
             rule.text(),
             "over a chunk\n" + "\n".join(f"  {line}" for line in rule.coefficient_lines()),
             f"parallel form: {form.kind.replace('_', ' ')}\n  {form.reason}" + (f"\n  {split}" if split else ""),
-            describe_schedules(self.schedules, why_not(spec, self.program), self.tile_lengths),
+            describe_schedules(self.schedules, why_not(spec, self.program), self.kernel_facts(), tile_length(spec)),
         ]
         return "\n\n".join(parts)

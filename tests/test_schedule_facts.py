@@ -63,6 +63,19 @@ def test_a_carried_tile_is_alive_from_the_start_and_its_successor_to_the_end() -
     assert estimate_pressure(walk, LENGTHS).live == (2 * 32 * 16 + 64 * 16) * 4 - 32 * 16 * 4
 
 
+def test_an_axis_that_is_taken_in_blocks_counts_as_one_block_and_a_state_over_it_stays_in_memory() -> None:
+    state = state_tile("W", ("k", "n"))
+    seen = contract(input_tile("k", ("c", "k")), state)
+    read = contract(seen, input_tile("U", ("n", "v")))
+    after = entrywise(A + B, {"a": state, "b": contract(input_tile("k", ("c", "k")), seen)})
+    roles: dict[str, Role] = {"W": "carried", "k": "token", "U": "saved"}
+    walk = kernel("main", {"W": after, "o": read}, roles, {"W": "carried", "o": "token"}, "forward")
+    lengths = {**LENGTHS, "n": 256}
+    whole, blocked = (estimate_pressure(walk, lengths, blocks).live for blocks in (None, {"n": 64}))
+    assert whole >= 2 * 32 * 256 * 4  # the state, and the next one
+    assert blocked <= (2 * 32 * 64 + 64 * 64 + 64 * 16) * 4
+
+
 def test_widths_count_as_the_power_of_two_that_they_are_padded_to() -> None:
     prep = kernel("prep", {"P": scores()}, {"q": "token", "k": "token"}, {"P": "saved"})
     assert estimate_pressure(prep, {**LENGTHS, "k": 24}) == estimate_pressure(prep, LENGTHS)
@@ -86,9 +99,9 @@ def test_bytes_that_cross_and_what_is_computed_again_are_found_by_meaning() -> N
 def test_explain_names_every_kernel_with_what_it_loads_saves_and_needs() -> None:
     compilation = compile_spec(load_spec("specs/gated_delta_net.yaml"))
     text = compilation.explain()
-    (schedule,) = compilation.schedules.values()
+    (kernels,) = compilation.kernel_facts().values()
     assert "Triton kernels, over tiles of 64 tokens" in text
-    for facts in kernel_facts(schedule, compilation.tile_lengths):
+    for facts in kernels:
         told = text.partition(f"    {facts.name}: ")[2]
         assert f"{facts.products} product" in told.splitlines()[0]
         assert all(name in told for name in (*facts.loads, *facts.saves, *facts.again, *facts.gives))

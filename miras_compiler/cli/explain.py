@@ -57,16 +57,12 @@ def explain(
 
 def facts(compilation: Compilation) -> dict[str, Any]:
     """What is told of a spec, for programs."""
-    from miras_compiler.schedule import kernel_facts
-
     form = compilation.parallel_form
     return {
         "name": compilation.spec.name,
         "update_rule": compilation.update_rule.text(),
         "latex": compilation.update_rule.latex(),
         "parallel_form": {"kind": form.kind, "reason": form.reason, "blame": form.blame},
-        "kernels": [
-            asdict(facts) for schedule in compilation.schedules.values() for facts in kernel_facts(schedule, compilation.tile_lengths)
-        ],
+        "kernels": [asdict(kernel) for kernels in compilation.kernel_facts().values() for kernel in kernels],
         "cost": [{"name": name, "value": value, "unit": unit} for name, value, unit in compilation.cost],
     }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from miras_compiler.schedule.facts import KernelFacts, kernel_facts
+from miras_compiler.schedule.facts import KernelFacts
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.pressure import REGISTER_FILE, SHARED
 
@@ -13,27 +13,29 @@ WAYS = {"forward": "walks the tiles", "reverse": "walks them in reverse", "each"
 WIDTH = 120
 
 
-def describe_schedules(schedules: Mapping[str, Schedule], why_not: str, lengths: Mapping[str, int]) -> str:
+def describe_schedules(schedules: Mapping[str, Schedule], why_not: str, facts: Mapping[str, Sequence[KernelFacts]], tile: int) -> str:
     """Kernel by kernel what it is, what crosses the cut into and out of it, what it computes again and needs; or why there are none.
 
-    `lengths` are those of the axes; sizes are per tile and head, with 16-bit tokens.
+    `facts` are those of the kernels, by the same prefixes, and `tile` is the tile length.
     """
     if not schedules:
         return f"no Triton kernels: {why_not}"
     lines = [
-        f"Triton kernels, over tiles of {lengths['c']} tokens",
+        f"Triton kernels, over tiles of {tile} tokens",
         "  sizes per tile and head, tokens of 16 bits; registers and shared memory per program as the compiler estimates them,",
         f"  where a processor has {kib(REGISTER_FILE)} of registers and a program may have {kib(SHARED)} of shared memory",
     ]
     for prefix, schedule in schedules.items():
         lines.append(f"  {'a chunk in progress. ' if prefix else ''}{schedule.reason}")
-        for facts in kernel_facts(schedule, lengths):
-            lines += [f"    {line}" for line in _kernel(facts)]
+        for kernel in facts[prefix]:
+            lines += [f"    {line}" for line in _kernel(kernel)]
     return "\n".join(lines)
 
 
 def _kernel(facts: KernelFacts) -> Iterator[str]:
-    yield f"{facts.name}: {WAYS[facts.walk]}, {facts.products} product{'' if facts.products == 1 else 's'}"
+    yield f"{facts.name}: {WAYS[facts.walk]}, {facts.products} product{'' if facts.products == 1 else 's'}" + "".join(
+        f", {axis} in blocks of {block}" for axis, block in facts.blocks.items()
+    )
     yield from _listed("loads", facts.loads, facts.loads)
     yield from _listed("computes again", facts.again)
     yield from _listed("saves", facts.saves, facts.saves)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
@@ -20,7 +20,8 @@ HALVED = ("q", "k", "v", "o")
 class KernelFacts:
     """Bytes are those of one tile of tokens of one head; `again` are named tiles of two axes that an earlier kernel has computed too.
 
-    `moved` counts everything that is read and written once per tile: rows of tokens, buffers, shares of sums.
+    `moved` counts everything that is read and written once per tile: rows of tokens, buffers, shares of sums. `blocks`
+    are what one program holds at once of longer axes.
     """
 
     name: str
@@ -31,11 +32,17 @@ class KernelFacts:
     gives: tuple[str, ...]
     again: tuple[str, ...]
     moved: int
+    blocks: Mapping[str, int]
     pressure: Pressure
 
 
-def kernel_facts(schedule: Schedule, lengths: Mapping[str, int]) -> list[KernelFacts]:
-    """The facts of every kernel, in the order in which they run, for the lengths of the axes; rows of tokens are 16-bit numbers."""
+def kernel_facts(
+    schedule: Schedule, lengths: Mapping[str, int], blocks: Callable[[Kernel, Mapping[str, int]], Mapping[str, int]] = lambda *_: {}
+) -> list[KernelFacts]:
+    """The facts of every kernel, in the order in which they run, for the lengths of the axes; rows of tokens are 16-bit numbers.
+
+    `blocks` tells of a kernel what one program holds at once of axes that are longer.
+    """
     facts = []
     whole: dict[str, Node] = {}  # what the buffers hold, in terms of the inputs
     held: dict[str, int] = {}
@@ -54,6 +61,7 @@ def kernel_facts(schedule: Schedule, lengths: Mapping[str, int]) -> list[KernelF
         saves |= {buffer: HALF * size(leaves[state].axes, lengths) for state, buffer in kernel.entries.items()}
         held |= saves
         loads = {name: held[name] for name in kernel.leaves("saved")}
+        held_at_once = blocks(kernel, lengths)
         labels = [kernel.program.labels[node] for node in again if node in kernel.program.labels and len(node.axes) > 1]
         facts.append(
             KernelFacts(
@@ -65,7 +73,8 @@ def kernel_facts(schedule: Schedule, lengths: Mapping[str, int]) -> list[KernelF
                 kernel.outputs("token", "carried", "total"),
                 tuple(label.name for label in labels if not label.automatic),
                 sum(loads.values()) + sum(saves.values()) + row_bytes(kernel, lengths),
-                estimate_pressure(kernel, lengths),
+                held_at_once,
+                estimate_pressure(kernel, lengths, held_at_once),
             )
         )
     return facts

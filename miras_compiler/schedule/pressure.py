@@ -32,9 +32,13 @@ class Pressure(NamedTuple):
     shared: int
 
 
-def estimate_pressure(kernel: Kernel, lengths: Mapping[str, int]) -> Pressure:
-    """The needs of a program that does all of every width, for the lengths of the axes."""
-    tiles = _Tiles(kernel, lengths)
+def estimate_pressure(kernel: Kernel, lengths: Mapping[str, int], blocks: Mapping[str, int] | None = None) -> Pressure:
+    """The needs of one program, for the lengths of the axes.
+
+    `blocks` are what it holds at once of axes that are split over programs or taken block after block; carried tiles that have one of
+    the latter stay in memory.
+    """
+    tiles = _Tiles(kernel, lengths, blocks or {})
     order = tiles.order()
     live = tiles.live(order)
     return Pressure(live, (math.ceil(OVERHEAD[0] * live), math.ceil(OVERHEAD[1] * live)), tiles.shared(order))
@@ -46,17 +50,20 @@ class _Tiles:
     Leaves are loaded by their first reader, but for the carried ones, which are there from the start.
     """
 
-    def __init__(self, kernel: Kernel, lengths: Mapping[str, int]) -> None:
+    def __init__(self, kernel: Kernel, lengths: Mapping[str, int], blocks: Mapping[str, int]) -> None:
         self.kernel = kernel
-        self.lengths = {axis: 1 << (max(LEAST, length) - 1).bit_length() for axis, length in lengths.items()}
+        self.lengths = {axis: 1 << (max(LEAST, length) - 1).bit_length() for axis, length in lengths.items()} | dict(blocks)
         self.nodes = [node for node in nodes_of(kernel.program) if not is_free(node) and not isinstance(node, Leaf)]
         self.reads = {node: dict.fromkeys(base for arg in node.args for base in behind(arg)) for node in self.nodes}
         self.readers: dict[Node, list[Node]] = {}
         for node, read in self.reads.items():
             for arg in read:
                 self.readers.setdefault(arg, []).append(node)
-        self.first = {leaf for leaf in self.readers if isinstance(leaf, Leaf) and kernel.roles[leaf.name] == "carried"}
-        self.kept = {base for name in kernel.outputs("carried") for base in behind(kernel.program.outputs[name])}
+        carried = [leaf for leaf in self.readers if isinstance(leaf, Leaf) and kernel.roles[leaf.name] == "carried"]
+        summed = {axis for node in self.nodes if isinstance(node, Contract) for axis in node.over}
+        in_memory = {leaf.name for leaf in carried if any(axis in blocks and axis in summed for axis in leaf.axes)}
+        self.first = {leaf for leaf in carried if leaf.name not in in_memory}
+        self.kept = {base for name in kernel.outputs("carried") if name not in in_memory for base in behind(kernel.program.outputs[name])}
 
     def registers(self, node: Node) -> int:
         """Bytes in registers: a loaded tile that products alone read goes to shared memory at once."""

@@ -1,0 +1,18 @@
+"""How much of an axis one program of a kernel holds at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from miras_compiler.emit.triton.kernel import split_axis
+from miras_compiler.emit.triton.stages import HIDDEN, can_be_staged
+from miras_compiler.schedule.kernel import Kernel
+
+BLOCK = 64
+
+
+def blocks_of(kernel: Kernel, lengths: Mapping[str, int]) -> dict[str, int]:
+    """The block of each axis that is longer than one: split over programs, or taken by one program block after block."""
+    split = split_axis(kernel)
+    blocked = [split] if split else [HIDDEN] if can_be_staged(kernel.program) else []
+    return {axis: BLOCK for axis in blocked if lengths[axis] > BLOCK}
