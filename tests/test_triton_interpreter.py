@@ -12,7 +12,7 @@ from miras_compiler.bench.children import run_child
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 CHECKS = {
-    "free-running", "teacher-forced", "same bits twice", "split in four = whole", "prefix causality",
+    "free-running", "teacher-forced", "same bits twice", "split in four = whole", "token by token", "prefix causality",
     "torch.compile(fullgraph=True): graphs over 5 lengths",
 }  # fmt: skip
 SIZES = {"linear_attention": (16, 0), "gated_delta_net": (24, 0), "yaad": (16, 24)}

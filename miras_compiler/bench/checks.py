@@ -54,6 +54,7 @@ class Case:
         yield from self.free_running()
         yield from self.teacher_forced()
         yield self.split()
+        yield self.decoded()
         yield self.prefix()
         yield self.graphs()
 
@@ -121,6 +122,22 @@ class Case:
         whole = {"o": torch.cat(outputs, 1), **current}
         own = own_error_of(self.subject, inputs, state, self.dtype)
         return row_of("split in four = whole", compare(whole, {n: x for n, x in expected.items() if n in whole}, own, self.dtype))
+
+    def decoded(self) -> Row:
+        """Token by token, the state handed on."""
+        length = 9
+        inputs, state = self.drawn(2, length, 2, Regime(self.eta))
+        expected = run(self.subject.reference, inputs, state)
+        given, current = lowered(inputs, self.dtype), {name: x.float() for name, x in state.items()}
+        outputs = []
+        with torch.no_grad():
+            for t in range(length):
+                piece = {n: x[:, t : t + 1] if x.dim() > 2 else x for n, x in given.items()}
+                o, current = self.subject.decoder(**piece, initial_state=current, output_final_state=True, backend="triton")
+                outputs.append(o)
+        found = {"o": torch.cat(outputs, 1), **current}
+        own = own_error_of(self.subject, inputs, state, self.dtype)
+        return row_of("token by token", compare(found, {n: x for n, x in expected.items() if n in found}, own, self.dtype))
 
     def prefix(self) -> Row:
         """Tokens from 40 on leave the outputs before them as they are."""

@@ -53,9 +53,11 @@ class Subject:
         try:
             self.kernels = importlib.import_module(f"{self.name}.kernels")
             self.chunked = importlib.import_module(f"{self.name}.chunked")
-            self.operator = getattr(importlib.import_module(f"{self.name}.ops"), f"chunk_{self.name}")
+            operators = importlib.import_module(f"{self.name}.ops")
         finally:
             sys.path.pop(0)
+        self.operator = getattr(operators, f"chunk_{self.name}")
+        self.decoder = getattr(operators, f"fused_recurrent_{self.name}")
         self.reference = getattr(self.chunked, f"torch_chunk_{self.name}")
         self.chunk_size = int(self.manifest["chunk"]["size"])
         self.frozen = self.manifest["chunk"]["gradient"] == "chunk_start" and self.chunk_size > 1

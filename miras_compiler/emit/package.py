@@ -22,7 +22,7 @@ from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.chunked import emit_chunked
 from miras_compiler.emit.torch.recurrent import emit_recurrent
-from miras_compiler.emit.triton import emit_kernels
+from miras_compiler.emit.triton import can_decode, emit_decode, emit_kernels
 from miras_compiler.gpus.launch_table import forms_of
 from miras_compiler.ir.nodes import Program
 from miras_compiler.schedule import Schedule, why_not
@@ -44,13 +44,14 @@ def emit(
     form = form.named(file_name(spec), spec.location)
     graph = annotate(graph, form)
     chunked = spec.frozen_gradient
+    decodes = bool(schedules) and can_decode(rule, interface)
     texts = {
         "__init__.py": emit_init(spec),
         "contract.py": emit_contract(spec, interface),
         "recurrent.py": emit_recurrent(rule, interface, chunked),
         "chunked.py": emit_chunked(rule, form, program, interface, chunked),
         "layer.py": emit_layer(spec, interface),
-        "ops.py": emit_ops(spec, interface, bool(schedules)),
+        "ops.py": emit_ops(spec, interface, bool(schedules), decodes),
         "derivation.md": emit_derivation(rule, form, program),
         "graph.dot": emit_dot(graph),
         "graph.svg": emit_svg(graph),
@@ -60,6 +61,8 @@ def emit(
     }
     if schedules:
         texts["kernels.py"] = emit_kernels(spec, schedules, interface)
+    if decodes:
+        texts["decode.py"] = emit_decode(rule, interface)
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
 
 
@@ -115,7 +118,7 @@ def starting_weight(spec: Spec, entry: Entry) -> str:
     return f"torch.full({shape}, {float(total or 1)} / ({entries}), dtype=work, device=device)"
 
 
-def emit_ops(spec: Spec, interface: Interface, kernels: bool) -> str:
+def emit_ops(spec: Spec, interface: Interface, kernels: bool, decodes: bool) -> str:
     described = [f"{a.name} [{', '.join(a.axes)}]: {a.role}, {a.domain}" for a in interface.inputs]
     state = ", ".join(f"{entry.name} [{', '.join(entry.axes)}]" for entry in interface.state)
     state_lines = textwrap.wrap(f"State: {state}.", 130)
@@ -123,6 +126,7 @@ def emit_ops(spec: Spec, interface: Interface, kernels: bool) -> str:
     return fill("ops.py", {
         "header": header(spec), "name": spec.name, "signature": signature(interface), "pass_on": pass_on(interface), "docs": docs,
         "kernels": kernels,
+        "decodes": decodes,
         "tokens_dict": mapping([argument.name for argument in interface.tokens], 4),
         "parameters_dict": mapping([argument.name for argument in interface.parameters], 4),
         "resumes": spec.frozen_gradient,

@@ -16,6 +16,7 @@ from miras_compiler.verify.checks.base import Check
 from miras_compiler.verify.checks.machine import SINGLE, cast
 from miras_compiler.verify.inputs import Inputs, correlated
 from miras_compiler.verify.measure import Tally, rms_error
+from miras_compiler.verify.package import Operator
 from miras_compiler.verify.subject import Result, Run, Subject, call, pull_back
 
 
@@ -33,8 +34,8 @@ def cannot_run(subject: Subject) -> bool:
     return has_kernels(subject) and not can_run(subject)
 
 
-def on_device(subject: Subject) -> Run:
-    """The operator with its Triton kernels, on CPU tensors and back."""
+def on_device(subject: Subject, operator: Operator | None = None) -> Run:
+    """The operator, chunk_<name> or the one that is given, with its Triton kernels, on CPU tensors and back."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def run(inputs: Inputs) -> Result:
@@ -42,7 +43,7 @@ def on_device(subject: Subject) -> Run:
         state = {name: tensor.to(device) for name, tensor in moved.state.items()}
         offsets = None if moved.cu_seqlens is None else moved.cu_seqlens.to(device)
         given = replace(moved, state=state, cu_seqlens=offsets)
-        output, final = call(subject.package.chunk, given, output_final_state=True, backend="triton")
+        output, final = call(operator or subject.package.chunk, given, output_final_state=True, backend="triton")
         return output.cpu(), {name: tensor.cpu() for name, tensor in final.items()}
 
     return run
@@ -88,12 +89,34 @@ def prefix(subject: Subject, tally: Tally) -> None:
         tally.same_bits("o", run(changed)[0][:, :half], run(inputs)[0][:, :half])
 
 
+def decoding(subject: Subject, tally: Tally) -> None:
+    """Token by token, the state handed on: outputs and final states against the literal model in float64."""
+    run = on_device(subject, subject.package.fused_recurrent)
+    inputs = cast(subject.crossing(66), torch.float32, torch.float32)
+    with torch.no_grad():
+        output, state = subject.literal_run(inputs.map(Tensor.double))
+        own, own_state = subject.literal_run(inputs)
+        pieces, found_state = [], inputs.state
+        for t in range(inputs.length):
+            piece, found_state = run(replace(inputs.tokens(t, t + 1), state=found_state))
+            pieces.append(piece)
+    rows = [("o", torch.cat(pieces, 1), own, output)]
+    rows += [(f"state {n}", found_state[n], own_state[n], x) for n, x in state.items() if x.is_floating_point()]
+    for entry, actual, alike, expected in rows:
+        error, allowed = rms_error(actual, expected), max(SINGLE, 4 * rms_error(alike, expected))
+        tally.add(f"{entry}: {error:.1e} of {allowed:.1e}", error * SINGLE / allowed)
+    for name, x in state.items():
+        if not x.is_floating_point():
+            tally.same_bits(name, found_state[name], x)
+
+
 def not_run(subject: Subject, tally: Tally) -> None:
     tally.not_run = "they need a GPU, or TRITON_INTERPRET=1 with Triton installed"
 
 
 TRITON = (
     Check("triton", "float32 kernels against float64 (RMS)", SINGLE, single_precision, can_run),
+    Check("triton", "fused_recurrent, one token at a time", SINGLE, decoding, can_run),
     Check("triton", "kernels: twice the same bits", 0.0, repeatable, can_run),
     Check("triton", "later tokens do not reach earlier outputs", 0.0, prefix, can_run),
     Check("triton", "kernels", 0.0, not_run, cannot_run),

@@ -1,0 +1,97 @@
+"""The kernel for a few tokens: who has one, when it runs, and that padding, packed sequences and cuts inside of chunks are right."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from miras_compiler import compile_spec, load_spec
+from miras_compiler.emit.triton.decode import without_products
+from miras_compiler.ir.build import contract, input_tile
+from miras_compiler.ir.interpret import interpret
+from miras_compiler.ir.nodes import Contract, Program
+from miras_compiler.ir.traverse import nodes_of
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+WIDTHS = {"gated_delta_net": (12, 0), "titans_lmm": (12, 20)}
+SCRIPT = """
+import importlib, json, sys
+from pathlib import Path
+import torch
+from miras_compiler.bench.precision import rms
+from miras_compiler.bench.subject import Regime, Shape, Subject
+package, width, hidden = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+subject = Subject(package, "cpu")
+run = getattr(importlib.import_module(f"{package.name}.decode"), f"triton_recurrent_{package.name}")
+reference = getattr(importlib.import_module(f"{package.name}.ops"), f"naive_recurrent_{package.name}")
+shape = Shape(1, 11, 2, width, width, hidden)
+inputs = subject.inputs(shape, Regime(0.5 if hidden == 0 else 0.1), torch.float32)
+state, borders = subject.state(3, shape), torch.tensor([0, 3, 4, 11], dtype=torch.int32)
+single = [{name: x.float() for name, x in tensors.items()} for tensors in (inputs, state)]
+found = run(**single[0], initial_state=single[1], output_final_state=True, cu_seqlens=borders)
+expected = reference(**inputs, initial_state=state, output_final_state=True, cu_seqlens=borders)
+assert found[1].keys() == expected[1].keys()
+pairs = [(found[0], expected[0]), *((found[1][name], x) for name, x in expected[1].items())]
+print(json.dumps([rms(x, y) if y.is_floating_point() else float(not torch.equal(x, y)) for x, y in pairs]))
+"""
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_packed_sequences_of_any_width_and_over_chunk_borders_agree_with_float64(name: str, tmp_path: Path) -> None:
+    """Chunks of 4 tokens; widths that are padded, in a process of its own for Triton's interpreter."""
+    package = compile_spec(load_spec(f"specs/{name}.yaml", {"chunk.size": 4} if name == "titans_lmm" else {})).write(tmp_path)
+    command = [sys.executable, "-c", SCRIPT, str(package), *map(str, WIDTHS[name])]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TRITON_INTERPRET": "1"}, check=False)
+    assert done.returncode == 0, done.stderr
+    assert max(json.loads(done.stdout)) < 2e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "decodes"), [("yaad", True), ("longhorn", True), ("memora", False), ("huber_delta", False), ("omega_net", False)]
+)
+def test_packages_with_kernels_have_one_for_decoding(name: str, decodes: bool) -> None:
+    files = {file.path for file in compile_spec(load_spec(f"specs/{name}.yaml")).files}
+    assert ("decode.py" in files) == ("kernels.py" in files) == decodes
+
+
+def test_a_product_of_a_vector_and_a_matrix_is_a_sum() -> None:
+    program = Program("p", {"y": contract(input_tile("x", ("k",)), input_tile("W", ("k", "v")))})
+    summed = without_products(program)
+    assert not any(isinstance(node, Contract) for node in nodes_of(summed))
+    values = {"x": torch.rand(3).double().numpy(), "W": torch.rand(3, 2).double().numpy()}
+    assert interpret(summed, values)["y"] == pytest.approx(interpret(program, values)["y"])
+
+
+@pytest.fixture
+def ops() -> ModuleType:
+    return compile_spec(load_spec("specs/gated_delta_net.yaml")).load()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "gradients", "runs"), [(1, False, "recurrent"), (16, False, "recurrent"), (17, False, "chunk"), (1, True, "chunk")]
+)
+def test_few_tokens_without_gradients_are_decoded_and_others_run_as_tiles(
+    ops: ModuleType, tokens: int, gradients: bool, runs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    def note(form: str) -> Any:
+        return lambda q, k, v, **more: (called.append(form), (q, None))[1]
+
+    for form in ("chunk", "recurrent"):
+        monkeypatch.setattr(ops, f"triton_{form}_gated_delta_net", note(form))
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    x: Tensor = torch.rand(1, tokens, 2, 4, requires_grad=gradients)
+    gates = {"log_alpha": -torch.rand(1, tokens, 2), "eta": torch.rand(1, tokens, 2)}
+    ops.fused_recurrent_gated_delta_net(x, x, x, **gates, backend="triton")
+    assert called == [runs]
