@@ -23,7 +23,7 @@ from miras_compiler.ir.nodes import Contract, Program
 from miras_compiler.ir.traverse import nodes_of
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
-WIDTHS = {"gated_delta_net": (12, 0), "titans_lmm": (12, 20)}
+WIDTHS = {"gated_delta_net": (12, 0), "titans_lmm": (12, 20), "preconditioned_gdn": (12, 0)}
 SCRIPT = """
 import importlib, json, sys
 from pathlib import Path
@@ -86,7 +86,11 @@ def test_few_tokens_without_gradients_are_decoded_and_others_run_as_tiles(
     called: list[str] = []
 
     def note(form: str) -> Any:
-        return lambda q, k, v, **more: (called.append(form), (q, None))[1]
+        def run(q: Tensor, k: Tensor, v: Tensor, **more: Any) -> tuple[Tensor, None]:
+            called.append(form)
+            return q, None
+
+        return run
 
     for form in ("chunk", "recurrent"):
         monkeypatch.setattr(ops, f"triton_{form}_gated_delta_net", note(form))

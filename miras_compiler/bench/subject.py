@@ -103,7 +103,7 @@ class Subject:
         return torch.where(uniform < 0.5, 1e-3, 1e3) if name == "delta" else 0.3 + 1.2 * uniform
 
     def state(self, members: int, shape: Shape, seed: int = 1) -> dict[str, Tensor]:
-        """Float64 weights of fan-in size that float32 holds exactly, and a small momentum."""
+        """Float64 weights of fan-in size that float32 holds exactly, a small momentum, a preconditioner above 0."""
         generator = torch.Generator(self.device).manual_seed(seed)
         state = {}
         for entry in self.manifest["state"]:
@@ -111,8 +111,8 @@ class Subject:
             if not name.endswith("_start") and name != "position":
                 size = self.size(name, shape._replace(batch=members))
                 scale = (0.1 if name.endswith("_momentum") else 1.0) * size[-2] ** -0.5
-                drawn = torch.randn(size, generator=generator, dtype=DOUBLE, device=self.device)
-                state[name] = (scale * drawn).float().double()
+                drawn = scale * torch.randn(size, generator=generator, dtype=DOUBLE, device=self.device)
+                state[name] = (0.1 + drawn.abs() if name == "preconditioner" else drawn).float().double()
         return state
 
     def size(self, name: str, shape: Shape) -> list[int]:

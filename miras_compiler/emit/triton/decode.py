@@ -26,9 +26,9 @@ PRINTED = (Leaf, Map, Contract, Rename, Reduce)
 
 
 def can_decode(rule: UpdateRule, interface: Interface) -> bool:
-    """Whether the token step is vectors and matrices, and the state no more than weights, their momentum and where the chunk began."""
+    """Whether the token step is vectors and matrices, and the state weights, their momentum and start, and a preconditioner at most."""
     weights = [entry.name for entry in interface.weights]
-    known = {f"{name}{suffix}" for name in weights for suffix in ("", "_momentum", START)} | {"position"}
+    known = {f"{name}{suffix}" for name in weights for suffix in ("", "_momentum", START)} | {"preconditioner", "position"}
     nodes = nodes_of(rule.step.program)
     return {entry.name for entry in interface.state} <= known and all(isinstance(n, PRINTED) and len(n.axes) <= 2 for n in nodes)
 
