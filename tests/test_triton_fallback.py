@@ -165,6 +165,15 @@ def test_kernels_are_tried_once_for_each_kind_of_input_and_backwards_where_gradi
     assert [tokens for tokens, _ in tried[3:]] == [ops.TILE + 1, 3]
 
 
+@pytest.mark.parametrize("wrong", [[1.0], torch.zeros(3)], ids=["no tensor", "one axis"])
+def test_a_wrong_state_is_refused_before_anything_is_launched(ops: ModuleType, wrong: object) -> None:
+    operator, _ = operators(ops)
+    given = arguments(ops)
+    weight = next(iter(given["initial_state"]))
+    with pytest.raises(ValueError, match=f"{weight}: expected"):
+        operator(**given | {"initial_state": given["initial_state"] | {weight: wrong}})
+
+
 @pytest.mark.parametrize("ops", ["yaad"], indirect=True)
 def test_a_state_that_is_too_large_is_refused_with_what_it_needs(ops: ModuleType) -> None:
     kernels = sibling(ops, "kernels")
