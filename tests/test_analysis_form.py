@@ -27,6 +27,7 @@ MOMENTUM = {"optimizer": {"kind": "momentum"}, "gates": {"alpha": {}, "eta": {},
 LAYER_NORM = {"memory": {"kind": "matrix", "norm": "layer"}}
 HUBER_NORM = {"attentional_bias": {"kind": "huber_norm", "delta": 1}}
 NO_DECAY = {"retention": {"kind": "none"}, "gates": {"eta": {}}}
+BY_KEY = {"per": "key_channel"}
 EXACT = {"chunk": {"gradient": "exact"}}
 Case = tuple[str, dict[str, Any], str, tuple[str, ...]]
 
@@ -67,6 +68,15 @@ FORMS: dict[str, Case] = {
     "huber_norm": ("gated_delta_net", HUBER_NORM, "forward_substitution", ("‖e‖ > 1", "(attentional_bias, ")),
     "kl": ("gated_delta_net", {"attentional_bias": {"kind": "kl"}}, "forward_substitution", ("exp(u − max(u))",)),
     "layer norm": ("gated_delta_net", LAYER_NORM, "forward_substitution", ("(memory, ",)),
+    "vector": ("vector_huber", {}, "forward_substitution", ("|e| > 1/2",)),
+    "vector, l2": ("vector_delta", {}, "triangular_solve", ("one unit lower triangular system per value channel",)),
+    "step per channel under momentum": ("momentum_huber", {"gates.eta": BY_KEY}, "forward_substitution", ("row by row",)),
+    "decay per channel under momentum": ("momentum_huber", {"gates.alpha": BY_KEY}, "token_by_token", ("α per channel (--set gates.alpha)",)),
+    "window": ("omega_delta", {}, "triangular_solve", ("and its windows (attentional_bias.window, ", "omega_delta.yaml:4")),
+    "window, deep": ("omega_net", EXACT, "token_by_token", ("(memory, ",)),
+    "channels coupled": (
+        "gated_delta_net", {"attentional_bias": {"kind": "formula", "loss": "sum(u - v)**2"}}, "forward_substitution", ("couples",),
+    ),
     "sign": ("gated_delta_net", {"attentional_bias": {"kind": "lp", "p": 1}}, "forward_substitution", ("sign(e)",)),
 }  # fmt: skip
 

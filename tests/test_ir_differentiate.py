@@ -114,11 +114,12 @@ def test_the_adjoint_of_a_triangular_solve_is_one_more_solve(right: tuple[str, .
     assert {each.transposed for each in solves} == {False, True}
 
 
-@pytest.mark.parametrize("kind", ["triangle per channel", "substitution"])
+@pytest.mark.parametrize("kind", ["triangle per channel", "substitution", "substitution per channel"])
 def test_the_adjoint_of_a_system_of_rows_is_its_slope(kind: str) -> None:
     """By central differences along a random direction; the function of a row has a norm, a gate and a parameter."""
-    if kind == "substitution":
-        lower, right = mask(input_tile("s", ("c", "j")), "c", "j", 1), input_tile("r", ("c", "v"))
+    if kind.startswith("substitution"):
+        channels = ("v",) if kind.endswith("channel") else ()
+        lower, right = mask(input_tile("s", ("c", "j", *channels)), "c", "j", 1), input_tile("r", ("c", "v"))
         leaves = {"z": input_tile("z", ("v",)), "g": input_tile("g", ()), "w": input_tile("w", ("v",))}
         size = total(entrywise(X**2, {"x": leaves["z"]}), "v")
         phi = entrywise(letter("g") * sp.tanh(letter("z")) * letter("w") + letter("z") * rsqrt(1 + X), {**leaves, "x": size})

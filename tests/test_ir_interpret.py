@@ -226,14 +226,15 @@ def test_a_triangle_per_channel_is_one_system_per_channel() -> None:
     np.testing.assert_allclose(run(node, L=lower, R=right), rows, rtol=1e-12)
 
 
+@pytest.mark.parametrize("channels", [(), ("v",)], ids=["one triangle", "a triangle per channel"])
 @pytest.mark.parametrize("backwards", [False, True])
-def test_a_substitution_goes_row_by_row_through_its_function(backwards: bool) -> None:
+def test_a_substitution_goes_row_by_row_through_its_function(backwards: bool, channels: tuple[str, ...]) -> None:
     """X_t = g_t tanh(z_t) + w with z_t = R_t − Σ_s L_ts X_s, s before t; backwards the transposed triangle, from the last row."""
     phi = Program("phi", {"phi": entrywise(letter("g") * sp.tanh(letter("z")) + letter("w"), row_leaves())})
     axis = "j" if backwards else "c"
-    lower, right, g, w = drawn(C, C), drawn(C, V), drawn(C), drawn(V)
+    lower, right, g, w = drawn(C, C, *[V] * len(channels)), drawn(C, V), drawn(C), drawn(V)
     tiles = {"g": input_tile("g", (axis,)), "w": input_tile("w", ("v",))}
-    node = forward_substitute(input_tile("L", ("c", "j")), input_tile("R", (axis, "v")), phi, tiles, transposed=backwards)
+    node = forward_substitute(input_tile("L", ("c", "j", *channels)), input_tile("R", (axis, "v")), phi, tiles, transposed=backwards)
     rows = [np.zeros(V)] * C
     for t in reversed(range(C)) if backwards else range(C):
         others = range(t + 1, C) if backwards else range(t)

@@ -63,7 +63,8 @@ FORMS: dict[str, str] = {
     "moneta": DUAL,
     "moneta_mirror": DUAL_PER_TOKEN,
     "nesterov_delta": SOLVE,
-    "omega_delta": BY_TOKEN,  # MATH §7, form 2: one system of c·C rows
+    "omega_delta": SOLVE,
+    "omega_huber": SUBSTITUTE,
     "omega_net": DUAL,
     "preconditioned_gdn": SOLVE,
     "predictive_delta": SOLVE,
@@ -86,9 +87,10 @@ FORMS: dict[str, str] = {
     "ttt_mlp": DUAL,
     "ttt_online": SUBSTITUTE,
     "value_gated_delta": SOLVE,
+    "value_gated_huber": SUBSTITUTE,
     "vector_delta": SOLVE,
     "vector_gate": DUAL,
-    "vector_huber": BY_TOKEN,  # MATH §7, form 4: substitution, a system per channel
+    "vector_huber": SUBSTITUTE,
     "yaad": DUAL,
 }
 

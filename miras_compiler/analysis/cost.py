@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import sympy as sp
 
+from miras_compiler.derive.leaves import window_of
 from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.gpus import GPU, H100
 from miras_compiler.ir.nodes import Contract, ForwardSubstitute, Input, Map, Node, Program, Reduce, State, TriangularSolve
@@ -27,7 +28,7 @@ class CostLine(NamedTuple):
 def estimate_cost(spec: Spec, program: Program, adjoint: Program, gpu: GPU = H100) -> tuple[CostLine, ...]:
     """Costs per token and head, from the program of a tile of `chunk.size` tokens (of one token where it has no token axis)."""
     tokens = spec.chunk.size if any("c" in leaf.axes for leaf in leaves_of(program)) else 1
-    lengths = axis_lengths(spec, tokens)
+    lengths = axis_lengths(spec, tokens) | window_lengths(spec, program, tokens)
     products, others = _operations(program, lengths)
     products_back, others_back = _operations(adjoint, lengths)
     state = sum(
@@ -54,6 +55,13 @@ def axis_lengths(spec: Spec, tokens: int) -> dict[str, int]:
     by_token = dict.fromkeys("cij", tokens)
     keys = spec.feature_map.width(spec.key_dim) if isinstance(spec.feature_map, PolynomialMap) else spec.key_dim
     return {**by_token, "p": shorter, "p2": shorter, "k": keys, "v": spec.value_dim, "n": spec.hidden_dim, **hidden}
+
+
+def window_lengths(spec: Spec, program: Program, tokens: int) -> dict[str, int]:
+    """The rows of the windows of a tile: tokens that share them, or for every token its own."""
+    window = window_of(spec)
+    rows = tokens * window if any(leaf.name == "owner" for leaf in leaves_of(program)) else tokens + window - 1
+    return {"r": rows, "s": rows}
 
 
 def _size(node: Node, lengths: Mapping[str, int]) -> int:

@@ -9,9 +9,10 @@ from miras_compiler.analysis.dependency_graph import DependencyGraph, nonlinear_
 from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.leaves import gate_axes, window_of
 from miras_compiler.derive.update_rule import UpdateRule
-from miras_compiler.elements.memory import Entrywise, MatrixMemory
+from miras_compiler.elements.memory import Entrywise, VectorMemory
 from miras_compiler.elements.optimizer import Muon
 from miras_compiler.spec import Spec
+from miras_compiler.symbols import RowSum
 
 Kind = Literal["dual", "dual_per_token", "triangular_solve", "forward_substitution", "token_by_token"]
 EXPLANATION: dict[Kind, str] = {
@@ -54,42 +55,52 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
     surprises = [node for node in graph if graph.nodes[node]["group"] in ("memory", "surprise") and node in on_cycle]
     culprits = nonlinear_values(rule, graph)
     elsewhere = [value for value in culprits if not _is_row_wise(spec, graph, value)]
-    culprit = next(iter(elsewhere or culprits), None)
-    if spec.optimizer.momentum and (channels := [gate for gate in ("alpha", "alpha_value", "eta") if gate_axes(spec, gate)]):
-        where = spec.where(f"gates.{channels[0]}")
-        reason = (
-            f"token by token, because the weights of past surprises do not factor under momentum with {channels[0]} per channel ({where})"
-        )
+    if spec.optimizer.momentum and (channels := [gate for gate in _factors(spec) if gate_axes(spec, gate)]):
+        where, letters = spec.where(f"gates.{channels[0]}"), graph.nodes[channels[0]]["label"]
+        reason = f"token by token, because the weights of past surprises do not factor under momentum with {letters} per channel ({where})"
         return ParallelForm("token_by_token", reason, channels[0])
-    if window_of(spec) > 1 and (surprises or any(gate_axes(spec, gate) for gate in ("alpha", "alpha_value", "eta"))):
-        where, why = (
-            spec.where("attentional_bias.window"),
-            "with decays or steps per channel" if not surprises else "at the state of each token",
-        )
-        return ParallelForm("token_by_token", f"token by token, because the window ({where}) measures older tokens again, {why}", None)
     if spec.retention.space == "primal" and not waits_for_chunk_end(spec):
-        mapped = next(weight.name for weight in spec.memory.weights())
-        return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, mapped)}", mapped)
+        return _token_by_token(spec, graph, next(weight.name for weight in spec.memory.weights()))
     if not surprises:
         return _with_known_surprise(spec, graph)
     if len([step for step in spec.memory.forward() if not isinstance(step, Entrywise)]) > 1:
-        blame = culprit or spec.memory.weights()[0].name
-        return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, blame)}", blame)
-    if culprit is None:
-        where = spec.where("attentional_bias")
-        reason = f"the surprise is affine in the state (attentional_bias {spec.attentional_bias.kind}, {where}), so the errors of a tile"
-        return ParallelForm("triangular_solve", f"{reason} solve one unit lower triangular system", None)
-    if not elsewhere:
-        reason = f"{_accusation(spec, graph, culprit)}, but it acts on one row at a time, so the surprises of a tile follow row by row from"
-        return ParallelForm("forward_substitution", f"{reason} products of keys", culprit)
-    return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, culprit)}", culprit)
+        return _token_by_token(spec, graph, culprits[0] if culprits else spec.memory.weights()[0].name)
+    if elsewhere:
+        return _token_by_token(spec, graph, elsewhere[0])
+    return _with_one_system(rule, graph, culprits)
+
+
+def _token_by_token(spec: Spec, graph: DependencyGraph[str], blame: str) -> ParallelForm:
+    return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, blame)}", blame)
+
+
+def _factors(spec: Spec) -> tuple[str, ...]:
+    """The gates that stand between a surprise and a later state under momentum; a step size only where it does not scale the surprise."""
+    return ("alpha", "alpha_value", *(["eta"] if isinstance(spec.optimizer, Muon) else []))
 
 
 def _is_row_wise(spec: Spec, graph: DependencyGraph[str], culprit: str) -> bool:
-    """Whether all that is nonlinear lies between one product with the state and the surprise of it, without decays per value channel."""
-    between = graph.nodes[culprit]["group"] in ("memory", "surprise") and spec.retention.identity
-    by_column = any("v" in gate_axes(spec, gate) for gate in ("alpha", "alpha_value", "eta"))
-    return between and isinstance(spec.memory, MatrixMemory) and not by_column
+    """Whether what is nonlinear lies between one product with the state and the surprise of it."""
+    return graph.nodes[culprit]["group"] in ("memory", "surprise") and spec.retention.identity
+
+
+def _with_one_system(rule: UpdateRule, graph: DependencyGraph[str], culprits: list[str]) -> ParallelForm:
+    """Every surprise depends on those before it through products of keys; `culprits` stand between such a product and its surprise."""
+    spec = rule.spec
+    where = spec.where("attentional_bias")
+    window = f" and its windows (attentional_bias.window, {spec.where('attentional_bias.window')})" if window_of(spec) > 1 else ""
+    by_channel = isinstance(spec.memory, VectorMemory) or any("v" in gate_axes(spec, gate) for gate in ("alpha", "alpha_value", "eta"))
+    systems = "one unit lower triangular system per value channel" if by_channel else "one unit lower triangular system"
+    rows = f"so the surprises of a tile{window} follow row by row from products of keys"
+    coupled = ("window_du" if "window_du" in graph else "du") if rule.bias_derivative.has(RowSum) else None
+    if culprits:
+        reason = f"{_accusation(spec, graph, culprits[0])}, but it acts on one row at a time, {rows}"
+        return ParallelForm("forward_substitution", reason, culprits[0])
+    if coupled is not None:
+        reason = f"{graph.nodes[coupled]['text']} couples the channels of a value (attentional_bias, {where}), {rows}"
+        return ParallelForm("forward_substitution", reason, coupled)
+    reason = f"the surprise is affine in the state (attentional_bias {spec.attentional_bias.kind}, {where}), so the errors of a tile"
+    return ParallelForm("triangular_solve", f"{reason}{window} solve {systems}", None)
 
 
 def _with_known_surprise(spec: Spec, graph: DependencyGraph[str]) -> ParallelForm:

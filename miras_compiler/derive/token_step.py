@@ -16,6 +16,7 @@ from miras_compiler.derive.leaves import (
     clamped_log,
     dual_name,
     gate_axes,
+    gate_letters,
     has_erase_key,
     row_axes,
     window_gates,
@@ -150,6 +151,8 @@ class TokenStepBuilder(StepNames):
         at_keys = build_prediction(spec, keys, k, plain_product(measured), "window_", "memory")
         self.labels.update({node: label for node, label in at_keys.labels.items() if node not in self.labels})
         own = {gate: input_tile(f"{gate}_rows", ("j", *gate_axes(spec, gate))) for gate in window_gates(spec)}
+        for gate, tile in own.items():
+            self.name(tile, f"{gate}_rows", f"{gate_letters(gate)}[w]", "gate", "gates")
         residual = entrywise(letter("u") - letter("v"), {"u": at_keys.u, "v": v})
         self.name(residual, "window_e", "e[w]", "surprise", "attentional_bias")
         du = lower_expression(self.derivative, {"u": at_keys.u, "v": v, "e": residual, **gates, **own}, ("v",), ("j", "v"))

@@ -25,6 +25,7 @@ from miras_compiler.emit.torch.recurrent import emit_recurrent
 from miras_compiler.emit.triton import can_decode, emit_decode, emit_kernels
 from miras_compiler.gpus.launch_table import forms_of
 from miras_compiler.ir.nodes import Program
+from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.schedule import Schedule, why_not
 from miras_compiler.spec import Spec, digest, normalized_yaml
 from miras_compiler.version import __version__
@@ -47,7 +48,7 @@ def emit(
     decodes = bool(schedules) and can_decode(rule, interface)
     texts = {
         "__init__.py": emit_init(spec),
-        "contract.py": emit_contract(spec, interface),
+        "contract.py": emit_contract(spec, interface, any(leaf.name == "owner" for leaf in leaves_of(program))),
         "recurrent.py": emit_recurrent(rule, interface, chunked),
         "chunked.py": emit_chunked(rule, form, program, interface, chunked),
         "layer.py": emit_layer(spec, interface),
@@ -83,7 +84,7 @@ def summary(spec: Spec) -> str:
     return f"{spec.name}: {', '.join(parts)}."
 
 
-def emit_contract(spec: Spec, interface: Interface) -> str:
+def emit_contract(spec: Spec, interface: Interface, own_rows: bool) -> str:
     zero = ", ".join(f'"{entry.name}": {starting_weight(spec, entry)}' for entry in interface.weights)
     return fill("contract.py", {
         "header": header(spec),
@@ -96,6 +97,7 @@ def emit_contract(spec: Spec, interface: Interface) -> str:
         "chunk": spec.chunk.size if spec.frozen_gradient else 1,
         "steps": steps_of(spec),
         "window": window_of(spec),
+        "own_rows": own_rows,
         "past": "(" + ", ".join(f'"{name}"' for name in ("k", "v", *window_gates(spec))) + ")",
         "degree": spec.feature_map.degree if isinstance(spec.feature_map, PolynomialMap) else 0,
         "features": "(" + ", ".join(f'"{name.removesuffix("_features")}"' for name in interface.derived) + ")",

@@ -170,12 +170,15 @@ def _root(root: RowRoot, bound: Mapping[str, Node], row: Axes) -> Node:
     return Root(tuple(axis for axis in over if axis not in row), tuple(tiles), fields)
 
 
-def forward_substitute(lower: Node, right: Node, phi: Program, rows: Mapping[str, Node], *, transposed: bool = False) -> Node:
+def forward_substitute(
+    lower: Node, right: Node, phi: Program, rows: Mapping[str, Node], *, transposed: bool = False, together: int = 1
+) -> Node:
     """Row after row through `phi`; see ForwardSubstitute."""
-    row, column = lower.axes
+    row, column = lower.axes[:2]
     swap = {column: row} if transposed else {row: column}
     names = tuple(sorted(rows))
-    return ForwardSubstitute(tuple(swap.get(a, a) for a in right.axes), (lower, right, *(rows[n] for n in names)), (phi, names, transposed))
+    tiles = (lower, right, *(rows[n] for n in names))
+    return ForwardSubstitute(tuple(swap.get(a, a) for a in right.axes), tiles, (phi, names, transposed, together))
 
 
 def instantiate(program: Program, output: str, bindings: Mapping[str, Node], axis: str) -> Node:
@@ -196,6 +199,11 @@ def instantiate(program: Program, output: str, bindings: Mapping[str, Node], axi
             case _:
                 raise InternalError(f"{node!r} in a program of one row")
     return tiles[program.outputs[output]]
+
+
+def times(a: Node, b: Node) -> Node:
+    """The entrywise product, over all axes of both."""
+    return entrywise(letter("a") * letter("b"), {"a": a, "b": b})
 
 
 def add(*terms: Node) -> Node:

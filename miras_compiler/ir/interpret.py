@@ -48,8 +48,8 @@ def interpret(program: Program, values: Mapping[str, Any], known: Mapping[str, i
     for node in nodes:
         if isinstance(node, Rename) and node.old in lengths:
             lengths.setdefault(node.new, lengths[node.old])
-    for token_axis in "cij":
-        lengths.setdefault(token_axis, lengths.get("c", 1))
+    for token_axis, like in (("c", ""), ("i", "c"), ("j", "c"), ("r", "s")):
+        lengths.setdefault(token_axis, lengths.get(like, 1))
     for node in nodes:
         if node not in tiles:
             tiles[node] = _evaluate(node, [tiles[a] for a in node.args], lengths)
@@ -110,13 +110,13 @@ def _without_batch(node: TriangularSolve) -> list[tuple[str, tuple[str, ...]]]:
 
 def _substitute(node: ForwardSubstitute, args: list[Array], lengths: Mapping[str, int]) -> Array:
     lower, right, *rows = args
-    lower = lower.T if node.transposed else lower
+    lower = lower.swapaxes(0, 1) if node.transposed else lower
     axis = node.args[0].axes[1 if node.transposed else 0]
     result = np.zeros_like(right)
     count = len(right)
     for t in reversed(range(count)) if node.transposed else range(count):
         values = {name: tile[t] if axis in arg.axes else tile for name, tile, arg in zip(node.names, rows, node.args[2:], strict=True)}
-        values["z"] = right[t] - lower[t] @ result
+        values["z"] = right[t] - ((lower[t] * result).sum(0) if node.by_channel else lower[t] @ result)
         (result[t],) = interpret(node.phi, values, lengths).values()
     return result
 

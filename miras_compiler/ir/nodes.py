@@ -1,8 +1,8 @@
 """The tile IR: ten nodes over tiles with named axes.
 
 A node is one tile: a dense array whose axes carry names instead of positions, so that the IR needs no transposes. Token axes are
-`c`, `i` and `j`; `k` is the key axis, `n`, `n1`, `n2`, … the hidden axes of a deep memory, `v` the value axis. A program speaks of
-one head of one sequence; batch and heads are added by the printers.
+`c`, `i` and `j`, and `r` and `s` for the rows of windows; `k` is the key axis, `n`, `n1`, `n2`, … the hidden axes of a deep memory,
+`v` the value axis. A program speaks of one head of one sequence; batch and heads are added by the printers.
 
 Nodes are immutable and hash-consed: building the same tile twice gives the same object, so equality is identity and common
 subexpressions need no pass. Build them with the functions of `build`, which simplify; the constructors here only intern.
@@ -18,8 +18,8 @@ from weakref import WeakValueDictionary
 import sympy as sp
 
 Axes = tuple[str, ...]
-AXIS_ORDER = ("c", "i", "j", "p", "p2", "k", "n", *(f"n{i}" for i in range(1, 17)), "v")
-TOKEN_AXES = frozenset("cij")
+AXIS_ORDER = ("c", "i", "j", "r", "s", "p", "p2", "k", "n", *(f"n{i}" for i in range(1, 17)), "v")
+TOKEN_AXES = frozenset("cijrs")
 
 
 class Node:
@@ -188,11 +188,13 @@ class TriangularSolve(Node):
 
 
 class ForwardSubstitute(Node):
-    """X with X_t = φ(R_t − Σ_{s<t} L_ts X_s), one row t after another, L strictly lower triangular `[row, column]`.
+    """X with X_t = φ(R_t − Σ_{s<t} L_ts X_s), one row t after another, L strictly lower triangular `[row, column]`, or
+    `[row, column, v]` where every value channel has a triangle of its own.
 
     Arguments are L, R `[row, v]` and further rows of φ, tiles with the row axis or without; `phi` is a program of one row, whose leaf
     `z` is bound to the bracket and whose other leaves are called `names`. The result is over the column axis. `transposed` runs from
     the last row to the first, over L's columns; then R and the rows are over the column axis, and the result over the row axis.
+    `together` rows in a row are not coupled by L: an invitation to compute them at once.
     """
 
     __slots__ = ()
@@ -202,12 +204,20 @@ class ForwardSubstitute(Node):
         return self.fields[0]  # type: ignore[return-value]
 
     @property
+    def by_channel(self) -> bool:
+        return len(self.args[0].axes) > 2
+
+    @property
     def names(self) -> tuple[str, ...]:
         return self.fields[1]  # type: ignore[return-value]
 
     @property
     def transposed(self) -> bool:
         return bool(self.fields[2])
+
+    @property
+    def together(self) -> int:
+        return int(self.fields[3])  # type: ignore[call-overload, no-any-return]
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,8 @@ def _problem(node: Node) -> str:
             return "axes are not those of a solution"
     elif isinstance(node, ForwardSubstitute):
         lower, right_side = node.args[:2]
-        if len(lower.axes) != 2 or not set(lower.axes) <= TOKEN_AXES or lower.axes[node.transposed] != right_side.axes[0]:
+        fits = lower.axes[node.transposed] == right_side.axes[0] and lower.axes[2:] in ((), right_side.axes[1:])
+        if not set(lower.axes[:2]) <= TOKEN_AXES or not fits:
             return "the triangle does not fit the right side"
         if len(node.names) != len(node.args) - 2 or len(node.phi.outputs) != 1:
             return "the rows of phi do not fit its leaves"

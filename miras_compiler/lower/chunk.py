@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import sympy as sp
 
@@ -32,13 +33,14 @@ from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.derive.writes import Writes
 from miras_compiler.elements.memory import Weight
 from miras_compiler.elements.optimizer import Muon, Preconditioned
-from miras_compiler.ir.build import add, contract, entrywise, input_tile, is_constant, lower_expression, rename, state_tile, total
+from miras_compiler.ir.build import add, contract, entrywise, input_tile, is_constant, lower_expression, rename, state_tile, times, total
 from miras_compiler.ir.nodes import Label, Node, Program, Rename
 from miras_compiler.ir.traverse import labels_in_use
-from miras_compiler.lower.coefficients import Moment, TileCoefficients, times
+from miras_compiler.lower.coefficients import Moment, TileCoefficients
 from miras_compiler.lower.orthogonal import OrthogonalReads
 from miras_compiler.lower.per_token import PerTokenReads
-from miras_compiler.lower.surprises import known_surprises, solved_surprises, substituted_surprises
+from miras_compiler.lower.surprises import SurpriseSystem, known_surprises
+from miras_compiler.lower.window import build_window
 from miras_compiler.symbols import letter
 
 
@@ -64,10 +66,13 @@ class ChunkBuilder:
         (row,) = row_axes(spec)
         q, k, v = (self.name(input_tile(x, ("c", axis)), x, x, "input") for x, axis in (("q", row), ("k", row), ("v", "v")))
         gates = self.gates()
+        self.thresholds = gates
         if window_of(spec) > 1:
-            k = self.name(input_tile("k_rows", ("j", row)), "k_rows", "k[w]", "input")
-            v = self.name(input_tile("v_rows", ("j", "v")), "v_rows", "v[w]", "input")
-            gates |= {gate: input_tile(f"{gate}_rows", ("j", *gate_axes(spec, gate))) for gate in window_gates(spec)}
+            k = self.name(input_tile("k_rows", ("s", row)), "k_rows", "k[w]", "input")
+            v = self.name(input_tile("v_rows", ("s", "v")), "v_rows", "v[w]", "input")
+            self.thresholds = {gate: input_tile(f"{gate}_rows", ("s", *gate_axes(spec, gate))) for gate in window_gates(spec)}
+            for gate, tile in self.thresholds.items():
+                self.name(tile, f"{gate}_rows", f"{gate_letters(gate)}[w]", "decay")
         keys, queries = self.features(k), self.features(q)
         gates["eta"] = build_step_size(spec, keys, gates["eta"], lambda node: self.name(node, "step_size", "η̃", "decay"))
         self.coefficients = self.chunk_coefficients(gates)
@@ -89,7 +94,7 @@ class ChunkBuilder:
         """Gates [c] or [c, channel] by letter, decays as logarithms."""
         gates: dict[str, Node] = {}
         for gate in gate_names(self.spec):
-            if gate == "gamma" or (window_of(self.spec) > 1 and gate in window_gates(self.spec)):
+            if gate == "gamma" or (window_of(self.spec) > 1 and gate in window_gates(self.spec) and gate != "eta"):
                 continue  # they come with the rows of the window
             axes = ("c", *gate_axes(self.spec, gate))
             if gate in DECAYS:
@@ -104,25 +109,20 @@ class ChunkBuilder:
         return self.name(build_features(self.spec, rows), f"{label.name}_phi", f"φ({label.letters})", "input")
 
     def chunk_coefficients(self, gates: Mapping[str, Node]) -> TileCoefficients:
-        valid = self.name(input_tile("valid", ("c",)), "valid", "valid", "decay") if self.spec.optimizer.momentum else None
+        def name(node: Node, name: str, letters: str) -> Node:
+            return self.name(node, name, letters, "decay")
+
+        valid = name(input_tile("valid", ("c",)), "valid", "valid") if self.spec.optimizer.momentum else None
         logs = {gate: gates[gate] for gate in DECAYS if gate in gates}
         eta = gates["eta"] if len(gates["eta"].axes) == 1 else None
-        return TileCoefficients(
-            self.rule.coefficients, logs, eta, valid, lambda node, name, letters: self.name(node, name, letters, "decay"),
-            ahead=self.spec.optimizer.looks_ahead, window=self.window(),
-        )  # fmt: skip
-
-    def window(self) -> Node | None:
-        """Γ [p, j]: the weight of row j of the window in the surprise of token p."""
-        if window_of(self.spec) == 1:
-            return None
-        return self.name(input_tile("gamma_rows", ("p", "j")), "gamma_rows", "Γ", "decay")
+        return TileCoefficients(self.rule.coefficients, logs, eta, valid, name, window=build_window(self.spec, self.kind, name))
 
     def weighed(self, writes: Writes, gates: Mapping[str, Node]) -> Writes:
         """Writes with a step size per channel weighed into the row that has the channel."""
-        eta = rename(gates["eta"], "c", "j")
+        eta = gates["eta"]
         if len(eta.axes) == 1 or ("k" in eta.axes and self.kind in ("triangular_solve", "forward_substitution")):
             return writes  # the latter weigh the key that they write
+        eta = self.coefficients.of_columns(rename(eta, "c", "j"))
         side = "left" if "k" in eta.axes else "right"
         return {w: [each._replace(**{side: times(getattr(each, side), eta)}) for each in parts] for w, parts in writes.items()}
 
@@ -158,7 +158,7 @@ class ChunkBuilder:
 
         if self.kind in ("dual", "dual_per_token"):
             measured = {w: name(self.primal(w, node), f"{w}_measured", f"{subscripted(w)}[start]") for w, node in self.start.items()}
-            return known_surprises(self.rule, measured, keys, k, v, gain, gates, name)
+            return known_surprises(self.rule, measured, keys, k, v, gain, self.thresholds, name)
         rows = {"raw": k, "error": keys, "v": v, "write": keys}
         if has_erase_key(self.spec):
             erase = {
@@ -170,14 +170,18 @@ class ChunkBuilder:
         if gain is not None:
             rows["write"] = name(times(gain, keys), "written_key", "m(D) · k")
         if "k" in gates["eta"].axes:
-            rows["write"] = name(times(gates["eta"], rows["write"]), "sized_key", "η · k")
+            eta = self.coefficients.of_columns(rename(gates["eta"], "c", "j"))
+            rows["write"] = name(times(rename(eta, self.coefficients.source, keys.axes[0]), rows["write"]), "sized_key", "η · k")
         (weight,) = self.weights
         if not self.weights[weight].columns:
             rows |= {x: rename(rows[x], "k", "v") for x in ("error", "write")}
-        find = solved_surprises if self.kind == "triangular_solve" else substituted_surprises
-        return find(
-            self.rule, self.coefficients, rows, lambda x, moment: self.from_state(weight, x, moment, self.before[weight]), gates, name
-        )
+        rows = {x: rename(tile, "s", "r") for x, tile in rows.items()}
+        thresholds = {gate: rename(tile, "s", "r") for gate, tile in self.thresholds.items()}
+        system = SurpriseSystem(self.rule, self.coefficients, rows, thresholds, gates["eta"], partial(self.seen, weight), name)
+        return system.solved() if self.kind == "triangular_solve" else system.substituted()
+
+    def seen(self, name: str, rows: Node, moment: Moment) -> Node:
+        return self.from_state(name, rows, moment, self.before[name])
 
     def multiply(self, name: str, rows: Node, tile: Node) -> Node:
         return plain_product({name: tile})(self.weights[name], rows)
@@ -186,7 +190,9 @@ class ChunkBuilder:
         """β (x A_0) + f (x S_0): what rows read of the state that entered the tile."""
         result = self.coefficients.seen(rows, lambda x: self.multiply(name, x, base), moment)
         reach = self.coefficients.f(moment)
-        return result if reach is None else add(result, times(reach, self.multiply(name, rows, self.momentum[name])))
+        if reach is None:
+            return result
+        return add(result, times(self.coefficients.of_rows(reach, rows.axes[0]), self.multiply(name, rows, self.momentum[name])))
 
     def reader(self, writes: Writes) -> Callable[[Weight, Node], Node]:
         """How the rows of a query multiply a weight."""
@@ -265,7 +271,7 @@ class ChunkBuilder:
         mean = self.name(total(shares, "c"), "mu_share", "Σ μ / C", "decay")
         weights = rename(c.eta, "c", "j")
         if c.window is not None:
-            weights = total(times(rename(weights, "j", "p"), c.window), "p")
+            weights = contract(weights, c.window.weights)
         for name, weight in self.weights.items():
             held = self.state(weight, "_pending", "[pending]")
             pending = self.without(add(held, times(mean, self.momentum[name])), weight, writes, weights)
@@ -278,6 +284,6 @@ class ChunkBuilder:
         """The state less Σ_j weights_j g_j."""
         for write in writes[weight.name]:
             left, right = self.coefficients.left_at_end(write.left), self.coefficients.right_at_end(write.right, weights)
-            written = contract(left, right) if weight.columns else total(times(left, right), "j")
+            written = contract(left, right) if weight.columns else total(times(left, right), self.coefficients.source)
             node = entrywise(letter("x") - letter("y"), {"x": node, "y": written}, weight.axes)
         return node

@@ -4,6 +4,9 @@ A decay over the tokens j < l ≤ t is exp of a sum over just these tokens, neve
 would cost two digits. Sums run over masked entries, which are 0 above the diagonal, so that no exponential overflows there.
 
 Decays per head make one coefficient per pair of tokens; decays per key or value channel stay apart from it, one per channel.
+
+A surprise is written at its token j. With a window several rows s are written at one token, and the coefficients of tokens spread
+over them; where those rows are measured each at the state of its own token, the coefficients spread over the rows r that measure, too.
 """
 
 from __future__ import annotations
@@ -15,35 +18,42 @@ import sympy as sp
 
 from miras_compiler.derive.chunk_coefficients import ChunkCoefficients, Path
 from miras_compiler.derive.leaves import gate_letters
-from miras_compiler.ir.build import constant, contract, cumulate, entrywise, mask, ordered, rename, total
+from miras_compiler.ir.build import constant, contract, cumulate, entrywise, is_constant, mask, ordered, rename, times, total
 from miras_compiler.ir.nodes import Node
+from miras_compiler.lower.window import Window
 from miras_compiler.symbols import letter
 
-Moment = Literal["after", "before", "decayed"]
-"""Which state a row sees: after its token's write; before it; before it, but with its token's decay applied."""
-SUFFIX: dict[Moment, str] = {"after": "", "before": "_before", "decayed": "_decayed"}
-LETTERS: dict[Moment, str] = {"after": "", "before": "[t−1]", "decayed": "[decayed]"}
+Moment = Literal["after", "before", "decayed", "ahead", "decayed_ahead"]
+"""Which state a row sees: after its token's write; before it; before it, but with its token's decay applied; and the last two with
+mu_t S_{t−1} added."""
+WITHOUT_STEP: dict[Moment, Moment] = {"ahead": "before", "decayed_ahead": "decayed"}
+SUFFIX: dict[Moment, str] = {
+    "after": "", "before": "_before", "decayed": "_decayed", "ahead": "_ahead", "decayed_ahead": "_decayed_ahead",
+}  # fmt: skip
+LETTERS: dict[Moment, str] = {
+    "after": "", "before": "[t−1]", "decayed": "[decayed]", "ahead": "[ahead]", "decayed_ahead": "[decayed, ahead]",
+}  # fmt: skip
 COLUMN = {"alpha": ("beta", "β"), "mu": ("m", "m"), "alpha_value": ("beta_value", "βᵥ"), "alpha_d": ("beta_d", "β_d")}
 
 
 class TileCoefficients:
     """`logs` are the log decays [c] or [c, channel] by letter, `eta` the step sizes [c] (None: weighed into the surprises already).
 
-    `valid` [c] is 0 for tokens that are not there (None: all are); `name` gives a tile its name in code and its letters. With `ahead`
-    the rows before their token's write see mu_t S_{t−1} added to the state; `window` [p, j] spreads a token's surprise over rows j.
+    `valid` [c] is 0 for tokens that are not there (None: all are); `name` gives a tile its name in code and its letters. Rows that
+    see the state are those of tokens, over the axis c, or those of windows, over the axis r.
     """
 
     def __init__(
         self, coefficients: ChunkCoefficients, logs: Mapping[str, Node], eta: Node | None, valid: Node | None,
-        name: Callable[[Node, str, str], Node], *, ahead: bool = False, window: Node | None = None,
+        name: Callable[[Node, str, str], Node], *, window: Window | None = None,
     ) -> None:  # fmt: skip
         self.paths = coefficients
         self.logs = logs
         self.eta = eta
         self.valid = valid
         self.name = name
-        self.ahead = ahead
         self.window = window
+        self.source = "s" if window else "j"
         self.by_axis: dict[str, list[str]] = {}
         for gate in ("alpha", "alpha_value"):
             if gate in logs:
@@ -61,11 +71,12 @@ class TileCoefficients:
 
     def seen(self, rows: Node, read: Callable[[Node], Node], moment: Moment) -> Node:
         """β (x A_0): `read` multiplies rows x by the state A_0."""
+        row = rows.axes[0]
         for gate in self.channel("k"):
-            rows = times(rows, self.decay_from_start(gate, moment))
-        result = times(self.decay_from_start(self.head("alpha") if "alpha" in self.logs else None, moment), read(rows))
+            rows = times(rows, self.of_rows(self.decay_from_start(gate, moment), row))
+        result = times(self.of_rows(self.decay_from_start(self.head("alpha") if "alpha" in self.logs else None, moment), row), read(rows))
         for gate in self.channel("v"):
-            result = times(result, self.decay_from_start(gate, moment))
+            result = times(result, self.of_rows(self.decay_from_start(gate, moment), row))
         return result
 
     def f(self, moment: Moment) -> Node | None:
@@ -73,7 +84,7 @@ class TileCoefficients:
         if self.paths.f is None:
             return None
         reach = self.column(self.paths.f, moment)
-        if self.ahead and moment != "after":
+        if moment in WITHOUT_STEP:
             reach = entrywise(letter("f") + letter("m"), {"f": reach, "m": self.decay_from_start("mu", "after")})
         return self.name(reach, f"reach{SUFFIX[moment]}", f"f{LETTERS[moment]}")
 
@@ -81,7 +92,7 @@ class TileCoefficients:
 
     def scores(self, rows: Node, left: Node, moment: Moment) -> Node:
         """[c, j]: rows · left under the decay of every key channel; entry by entry [c, j, v] for a vector memory."""
-        decays = [self.triangle(gate, moment, "c", "j") for gate in self.channel("k")]
+        decays = [self.between(gate, moment, rows.axes[0]) for gate in self.channel("k")]
         if rows.axes[-1] == "v" or decays:
             product = times(rows, left)
             for decay in decays:
@@ -92,7 +103,7 @@ class TileCoefficients:
     def weighted(self, moment: Moment, scores: Node) -> Node:
         """[c, j] (or [c, j, v]): G ∘ scores, 0 where token j comes too late for row c."""
         if self.window is not None:
-            return times(self.G(moment), scores)
+            return times(self.of_rows(self.G(moment), scores.axes[0]), scores)
         if self.paths.G.decays == (None,) or (len(self.paths.G.decays) == 1 and not self.head(self.paths.G.decays[0])):
             weighed = times(scores, rename(self.eta, "c", "j")) if self.eta is not None else scores
             return mask(weighed, "c", "j", _low(moment))
@@ -101,27 +112,27 @@ class TileCoefficients:
     def spread(self, weights: Node, moment: Moment) -> Node:
         """The weights under the decay of every value channel."""
         for gate in self.channel("v"):
-            weights = times(weights, self.triangle(gate, moment, "c", "j"))
+            weights = times(weights, self.between(gate, moment, weights.axes[0]))
         return weights
 
     def collected(self, weights: Node, right: Node, moment: Moment) -> Node:
         """Σ_j weights_tj d_j: what rows see of the surprises of the tile."""
         weights = self.spread(weights, moment)
-        return total(times(weights, right), "j") if "v" in weights.axes else contract(weights, right)
+        return total(times(weights, right), self.source) if "v" in weights.axes else contract(weights, right)
 
     def G(self, moment: Moment) -> Node:
-        """[c, j]: the weight of the surprise of token j in the state that row c sees, but for decays per channel."""
+        """[c, j] or [c, s]: the weight of a surprise in the state that row c sees, but for decays per channel."""
         outer, *inner = self.paths.G.decays
         if not inner:
             weights = self.triangle(self.head(outer), moment, "c", "j")
         else:
             weights = contract(self.written(outer, moment), self.triangle(inner[0], "after", "i", "j"))
-            if self.ahead and moment != "after":
+            if moment in WITHOUT_STEP:
                 weights = entrywise(letter("g") + letter("n"), {"g": weights, "n": self.triangle("mu", "decayed", "c", "j")})
         if self.eta is not None:
             weights = times(weights, rename(self.eta, "c", "j"))
         if self.window is not None:
-            weights = contract(rename(weights, "j", "p"), self.window)
+            weights = contract(weights, self.window.weights)
         return self.name(weights, f"G{SUFFIX[moment]}", f"G{LETTERS[moment]}")
 
     def written(self, gate: str | None, moment: Moment) -> Node:
@@ -145,14 +156,14 @@ class TileCoefficients:
     def left_at_end(self, left: Node) -> Node:
         """[j, k] under the decay to the end of every key channel."""
         for gate in self.channel("k"):
-            left = times(left, self.decay_to_end(gate, "j"))
+            left = times(left, self.of_columns(self.decay_to_end(gate, "j")))
         return left
 
     def right_at_end(self, right: Node, weights: Node) -> Node:
         """[j, v] under its weight at the end, and the decay to the end of every value channel."""
         right = times(weights, right)
         for gate in self.channel("v"):
-            right = times(right, self.decay_to_end(gate, "j"))
+            right = times(right, self.of_columns(self.decay_to_end(gate, "j")))
         return right
 
     def end(self, path: Path, name: str, letters: str) -> Node:
@@ -172,10 +183,36 @@ class TileCoefficients:
         elif from_token and self.eta is not None:
             weights = times(weights, rename(self.eta, "c", "j"))
         if from_token and self.window is not None and not self.orthogonal_steps(path):
-            weights = total(times(rename(weights, "j", "p"), self.window), "p")
+            weights = contract(weights, self.window.weights)
         return self.name(weights, name, letters)
 
+    # The rows of windows
+
+    def of_rows(self, tile: Node, row: str) -> Node:
+        """What tokens [c, …] have, as the rows over the axis `row` have it."""
+        if row == "c" or is_constant(tile):
+            return rename(tile, "c", row)
+        assert self.window is not None
+        assert self.window.owner is not None
+        return contract(rename(rename(self.window.owner, "j", "c"), "s", row), tile)
+
+    def of_columns(self, tile: Node) -> Node:
+        """What tokens [j, …] have, as the rows that they write have it."""
+        if self.window is None or is_constant(tile):
+            return rename(tile, "j", self.source)
+        assert self.window.owner is not None
+        return contract(self.window.owner, tile)
+
     # Decays between two tokens
+
+    def between(self, gate: str, moment: Moment, row: str) -> Node:
+        """[row, column, channel]: the decay of a channel between what is written and the rows that see it."""
+        decay = self.triangle(gate, moment, "c", "j")
+        if self.window is None:
+            return decay
+        assert self.window.owner is not None
+        spread = self.of_rows(contract(decay, self.window.owner), row)  # [row, channel, s]
+        return entrywise(letter("x"), {"x": spread}, ordered(spread.axes))
 
     def column(self, path: Path, moment: Moment) -> Node:
         """[c]: the coefficient of a momentum that entered the tile."""
@@ -187,6 +224,7 @@ class TileCoefficients:
         """[c] or [c, channel]."""
         if gate is None:
             return constant(1, ("c",))
+        moment = WITHOUT_STEP.get(moment, moment)
         decay = _exp(cumulate(self.logs[gate], "c", exclusive=moment == "before"))
         suffix: Moment = "before" if moment == "before" else "after"
         code, letters = COLUMN[gate]
@@ -194,7 +232,7 @@ class TileCoefficients:
 
     def triangle(self, gate: str | None, moment: Moment, row: str, column: str) -> Node:
         """[row, column] or [row, column, channel]: the decay between two tokens."""
-        low = _low(moment)
+        low, moment = _low(moment), WITHOUT_STEP.get(moment, moment)
         if gate is None:
             return mask(constant(1, (row, column)), row, column, low)
         log = rename(self.logs[gate], "c", row)
@@ -221,8 +259,3 @@ def _low(moment: Moment) -> int:
 
 def _exp(node: Node) -> Node:
     return entrywise(sp.exp(letter("x")), {"x": node})
-
-
-def times(a: Node, b: Node) -> Node:
-    """The entrywise product, over all axes of both."""
-    return entrywise(letter("a") * letter("b"), {"a": a, "b": b})

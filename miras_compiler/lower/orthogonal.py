@@ -9,9 +9,8 @@ from miras_compiler.derive.newton_schulz import newton_schulz
 from miras_compiler.derive.prediction import subscripted
 from miras_compiler.elements.memory import Weight
 from miras_compiler.elements.optimizer import Muon
-from miras_compiler.ir.build import add, contract, entrywise, rename, total
+from miras_compiler.ir.build import add, contract, entrywise, rename, times, total
 from miras_compiler.ir.nodes import Node
-from miras_compiler.lower.coefficients import times
 from miras_compiler.lower.per_token import PerTokenReads
 from miras_compiler.symbols import letter
 
@@ -42,7 +41,7 @@ class OrthogonalReads(PerTokenReads):
         if c.valid is not None:
             weights = times(weights, rename(c.valid, "c", "j"))
         if c.window is not None:
-            weights = contract(rename(weights, "j", "p"), c.window)
+            weights = contract(weights, c.window.weights)
         state = times(c.decay_from_start("mu", "after"), self.momentum[name])
         for write in self.writes[name]:
             collected = contract(weights, times(write.left, write.right))

@@ -11,9 +11,9 @@ from miras_compiler.derive.step_names import slice_axes
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.derive.writes import Writes
 from miras_compiler.elements.memory import Weight
-from miras_compiler.ir.build import add, contract, entrywise, lower_expression, total
+from miras_compiler.ir.build import add, contract, entrywise, lower_expression, times, total
 from miras_compiler.ir.nodes import Node
-from miras_compiler.lower.coefficients import Moment, TileCoefficients, times
+from miras_compiler.lower.coefficients import Moment, TileCoefficients
 from miras_compiler.symbols import letter
 
 
@@ -55,8 +55,8 @@ class PerTokenReads:
             outer = times(write.left, write.right)
             weights = c.G(moment)
             for gate in (*c.channel("k"), *c.channel("v")):
-                weights = times(weights, c.triangle(gate, moment, "c", "j"))
-            collected = contract(weights, outer) if len(weights.axes) == 2 else total(times(weights, outer), "j")
+                weights = times(weights, c.between(gate, moment, "c"))
+            collected = contract(weights, outer) if len(weights.axes) == 2 else total(times(weights, outer), c.source)
             state = entrywise(letter("x") - letter("y"), {"x": state, "y": collected}, ("c", *weight.axes))
         return self.name(state, f"{self.value(weight)}_t", f"{subscripted(self.value(weight))}[t]", "read")
 

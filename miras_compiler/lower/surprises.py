@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import sympy as sp
 
-from miras_compiler.derive.leaves import has_erase_key
+from miras_compiler.derive.leaves import has_erase_key, row_axes, window_of
 from miras_compiler.derive.prediction import build_prediction, plain_product, subscripted
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.derive.writes import Write, Writes, plain_writes, pulled_back
@@ -19,7 +20,6 @@ from miras_compiler.lower.coefficients import Moment, TileCoefficients
 from miras_compiler.symbols import E, U, V, letter
 
 Name = Callable[[Node, str, str], Node]
-Seen = Callable[[Node, Moment], Node]
 
 
 def known_surprises(
@@ -39,64 +39,90 @@ def known_surprises(
     return {w: [Write(rename(each.left, "c", "j"), rename(each.right, "c", "j")) for each in parts] for w, parts in writes.items()}
 
 
-def solved_surprises(
-    rule: UpdateRule, coefficients: TileCoefficients, rows: Mapping[str, Node], seen: Seen, gates: Mapping[str, Node], name: Name
-) -> Writes:
-    """∂ℓ/∂u = s u + r, and W_r holds the surprises before: (I + s G₋∘KKᵀ) U = s (β₋ K A_0 + f₋ K S_0) + r.
+@dataclass(frozen=True)
+class SurpriseSystem:
+    """Surprises that are each measured at the state behind the ones before: a triangular system.
 
-    With three keys u = κ W and two outer products are written, so that the system couples κ with b, and v enters from the right.
+    `rows` are the tiles of the rows that measure (error, raw, v) and of what they write (write), `thresholds` the gates of the
+    attentional bias as these rows have them, `eta` the step sizes of tokens; `seen` is what rows see of the state that entered the tile.
     """
-    spec = rule.spec
-    moment = measuring_moment(rule)
-    (weight,) = (w.name for w in spec.memory.weights())
-    slope, rest = affine_in_u(rule)
-    error, left = rows["error"], rename(rows["write"], "c", "j")
-    entering = seen(error, moment)
-    predicted = build_prediction(spec, error, rows["raw"], lambda _, __: entering, "seen_", "surprise")
-    name(predicted.u, "seen", "u[0]")
-    if has_erase_key(spec):
-        assert isinstance(spec.attentional_bias, L2Bias)
-        scale, values = exact(spec.attentional_bias.scale), rename(rows["v"], "c", "j")
-        erased = rename(rows["erase_write_key"], "c", "j")
-        known = Write(left, entrywise(-scale * letter("v"), {"v": values}))
-        added = coefficients.collected(coefficients.weighted(moment, coefficients.scores(error, left, moment)), known.right, moment)
-        right = entrywise(scale * (letter("u") - letter("w")), {"u": predicted.u, "w": added}, ("c", "v"))
-        solution = _solve(coefficients, coefficients.scores(error, erased, moment), scale, right, moment, gates, name)
-        return {weight: [Write(erased, solution), known]}
-    right = entrywise(slope * letter("u") + rest, {"u": predicted.u, "v": rows["v"], **gates}, ("c", "v"))
-    return {weight: [Write(left, _solve(coefficients, coefficients.scores(error, left, moment), slope, right, moment, gates, name))]}
 
+    rule: UpdateRule
+    coefficients: TileCoefficients
+    rows: Mapping[str, Node]
+    thresholds: Mapping[str, Node]
+    eta: Node
+    seen: Callable[[Node, Moment], Node]
+    name: Name
 
-def _solve(
-    coefficients: TileCoefficients, scores: Node, slope: sp.Expr, right: Node, moment: Moment, gates: Mapping[str, Node], name: Name
-) -> Node:
-    name(scores, "kk", "K Kᵀ")
-    couplings = coefficients.spread(coefficients.weighted(moment, scores), moment)
-    if "v" in gates["eta"].axes:
-        couplings = entrywise(letter("x") * letter("eta"), {"x": couplings, "eta": rename(gates["eta"], "c", "j")})
-    lower = name(entrywise(slope * letter("x"), {"x": couplings, **gates}), "L", "L")
-    return name(triangular_solve(lower, name(right, "R", "R")), "U", "U")
+    @property
+    def weight(self) -> str:
+        (weight,) = self.rule.spec.memory.weights()
+        return weight.name
 
+    def solved(self) -> Writes:
+        """∂ℓ/∂u = s u + r, and W_r holds the surprises before: (I + s G₋∘KKᵀ) U = s (β₋ K A_0 + f₋ K S_0) + r.
 
-def substituted_surprises(
-    rule: UpdateRule, coefficients: TileCoefficients, rows: Mapping[str, Node], seen: Seen, gates: Mapping[str, Node], name: Name
-) -> Writes:
-    """The same system with any row-wise ∂ℓ/∂u in place of s u + r: U_t = φ(f_t) with f_t = β₋ k_t A_0 − Σ_{j<t} G₋tj (k_t·k_j) U_j."""
-    moment = measuring_moment(rule)
-    (weight,) = (w.name for w in rule.spec.memory.weights())
-    left = rename(rows["write"], "c", "j")
-    lower = coefficients.weighted(moment, coefficients.scores(rows["error"], left, moment))
-    phi = row_map(rule)
-    bound = {leaf.name: _row(leaf, rows, gates) for leaf in leaves_of(phi) if leaf.name != "z"}
-    entering = name(seen(rows["error"], moment), "R", "R")
-    return {weight: [Write(left, name(forward_substitute(name(lower, "L", "L"), entering, phi, bound), "U", "U"))]}
+        With three keys u = κ W and two outer products are written, so that the system couples κ with b, and v enters from the right.
+        """
+        spec, moment, left = self.rule.spec, measuring_moment(self.rule), self.column(self.rows["write"])
+        slope, rest = affine_in_u(self.rule)
+        entering = self.seen(self.rows["error"], moment)
+        predicted = build_prediction(spec, self.rows["error"], self.rows["raw"], lambda _, __: entering, "seen_", "surprise")
+        self.name(predicted.u, "seen", "u[0]")
+        if has_erase_key(spec):
+            assert isinstance(spec.attentional_bias, L2Bias)
+            scale, erased = exact(spec.attentional_bias.scale), self.column(self.rows["erase_write_key"])
+            known = Write(left, entrywise(-scale * letter("v"), {"v": self.column(self.rows["v"])}))
+            weights = self.coefficients.weighted(moment, self.scores(left))
+            added = self.coefficients.collected(weights, known.right, moment)
+            right = entrywise(scale * (letter("u") - letter("w")), {"u": predicted.u, "w": added}, ("c", "v"))
+            return {self.weight: [Write(erased, self.solution(erased, scale, right)), known]}
+        right = entrywise(slope * letter("u") + rest, {"u": predicted.u, "v": self.rows["v"], **self.thresholds}, predicted.u.axes)
+        return {self.weight: [Write(left, self.solution(left, slope, right))]}
+
+    def solution(self, left: Node, slope: sp.Expr, right: Node) -> Node:
+        lower = entrywise(slope * letter("x"), {"x": self.couplings(left), "v": self.rows["v"], **self.thresholds})
+        return self.name(triangular_solve(self.name(lower, "L", "L"), self.name(right, "R", "R")), "U", "U")
+
+    def substituted(self) -> Writes:
+        """The same with any row-wise ∂ℓ/∂u in place of s u + r: U_t = φ(f_t) with f_t = β₋ k_t A_0 − Σ_{j<t} G₋tj (k_t·k_j) U_j."""
+        left, phi = self.column(self.rows["write"]), row_map(self.rule)
+        lower = self.name(self.couplings(left), "L", "L")
+        entering = self.name(self.seen(self.rows["error"], measuring_moment(self.rule)), "R", "R")
+        bound = {leaf.name: self.row(leaf) for leaf in leaves_of(phi) if leaf.name != "z"}
+        node = forward_substitute(lower, entering, phi, bound, together=window_of(self.rule.spec))
+        return {self.weight: [Write(left, self.name(node, "U", "U"))]}
+
+    def row(self, leaf: Leaf) -> Node:
+        """What a leaf of the row map is bound to."""
+        if leaf.name.startswith("ln_"):
+            return input_tile(leaf.name, leaf.axes)
+        return {**self.thresholds, "v": self.rows["v"], "k": self.rows["raw"]}[leaf.name]
+
+    def column(self, tile: Node) -> Node:
+        """A tile of rows that measure, as rows that are written."""
+        return rename(rename(tile, "c", "j"), "r", "s")
+
+    def scores(self, left: Node) -> Node:
+        return self.coefficients.scores(self.rows["error"], left, measuring_moment(self.rule))
+
+    def couplings(self, left: Node) -> Node:
+        """[row, column] or [row, column, v]: how much of a written row another one sees."""
+        moment, scores = measuring_moment(self.rule), self.name(self.scores(left), "kk", "K Kᵀ")
+        weights = self.coefficients.spread(self.coefficients.weighted(moment, scores), moment)
+        if "v" not in self.eta.axes:
+            return weights
+        eta = self.coefficients.of_columns(rename(self.eta, "c", "j"))
+        return entrywise(letter("x") * letter("eta"), {"x": weights, "eta": eta})
 
 
 def row_map(rule: UpdateRule) -> Program:
     """φ: from f = k W of one row to the surprise of the product, through norm, residual and ∂ℓ/∂u."""
     spec = rule.spec
     z, v = input_tile("z", ("v",)), input_tile("v", ("v",))
-    raw = input_tile("k", ("k",)) if spec.memory.residual else constant(0, ("k",))
+    axis = row_axes(spec)
+    raw = input_tile("k", axis) if spec.memory.residual else constant(0, axis)
     at_key = build_prediction(spec, raw, raw, lambda _, __: z, "", "memory")
     gates = {gate: input_tile(gate, ("v",) if spec.gates[gate].per == "value_channel" else ()) for gate in spec.gates}
     residual = entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v})
@@ -108,15 +134,12 @@ def row_map(rule: UpdateRule) -> Program:
     return Program("row_surprise", {"phi": pulled}, labels_in_use({"phi": pulled}, labels))
 
 
-def _row(leaf: Leaf, rows: Mapping[str, Node], gates: Mapping[str, Node]) -> Node:
-    if leaf.name.startswith("ln_"):
-        return input_tile(leaf.name, leaf.axes)
-    return {**gates, "v": rows["v"], "k": rows["raw"]}[leaf.name]
-
-
 def measuring_moment(rule: UpdateRule) -> Moment:
     """Which state an exact surprise is measured at."""
-    return "decayed" if rule.spec.retention.order == "before_gradient" else "before"
+    decayed, ahead = rule.spec.retention.order == "before_gradient", rule.spec.optimizer.looks_ahead
+    if decayed:
+        return "decayed_ahead" if ahead else "decayed"
+    return "ahead" if ahead else "before"
 
 
 def affine_in_u(rule: UpdateRule) -> tuple[sp.Expr, sp.Expr]:

@@ -92,7 +92,7 @@ class _BodyPrinter:
         used |= self.tiles.lengths
         lines = []
         for axis in sorted(used, key=AXIS_ORDER.index):
-            token = "c" if axis in "ij" else axis
+            token = {"i": "c", "j": "c", "r": "s"}.get(axis, axis)
             leaf = next(leaf for leaf in found.values() if token in leaf.axes)
             lines.append(f"dim_{axis} = {self.names[leaf]}.shape[{leaf.axes.index(token) - len(leaf.axes)}]")
         return lines
@@ -148,13 +148,15 @@ class _BodyPrinter:
 
     def statement(self, node: Node) -> list[str]:
         """`name = code  # equation`; where that is too long, with statements for parts of it first."""
-        name = self.program.labels[node].name if node in self.program.labels else f"x{len(self.names)}"
+        label = self.program.labels.get(node)
+        name = label.name if label else f"x{len(self.names)}"
         code = self.tiles.code(node).text
         before: list[str] = []
         for part in self.parts(node):
             if len(INDENT) + len(name) + len(code) + 3 > WIDTH:
                 before += self.statement(part)
                 code = self.tiles.code(node).text
+                name = label.name if label else f"x{len(self.names)}"
         self.names[node] = name
         lines = fit(f"{name} = ", code, len(INDENT))
         comment = f"  # {equation(self.program, node)}" if node in self.program.labels else ""

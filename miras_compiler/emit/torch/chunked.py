@@ -40,7 +40,8 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     entries = loop_entries(interface)
     valid = ["valid"] if "valid" in used else []
     parameters = [argument.name for argument in interface.parameters if argument.name != "feature_coefficients"]
-    rows = row_arguments(spec, interface)
+    own_rows = "owner" in used
+    rows = row_arguments(spec, interface, own_rows)
     leaves = [*(argument.name for argument in interface.tokens), *interface.derived, *rows, *valid, *parameters, *entries]
     leaves = [name for name in leaves if name in used]
     next_state = [name for name in entries if not name.endswith("_start")]
@@ -56,13 +57,13 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
         "steps": steps_of(spec),
         "callable": any("Callable" in helper for helper in body.helpers.values()),
         "linear_reads": spec.linear_reads and chunked,
-        "tile": default_tile(spec, form, chunked),
+        "tile": default_tile(spec, form, chunked, own_rows),
         "read_arguments": read_arguments(interface),
-        "unpack_tokens": unpacked(interface, used | ({"gamma"} if rows else set()) | ({"q"} if valid else set())),
+        "unpack_tokens": unpacked(interface, used | ({"gamma"} if rows else set()) | ({"q"} if valid or own_rows else set())),
         "parameters": parameters,
         "valid": bool(valid),
         "degree": spec.feature_map.kind == "polynomial",
-        "contract_names": contract_names(spec, chunked, "Grid", "weight_matrix", *(["polynomial"] if interface.derived else [])),
+        "contract_names": contract_names(spec, chunked, "Grid", *row_functions(interface, own_rows)),
         **state_holes(spec, interface, variable),
         "step_targets": ", ".join(["o", *(variable[name] for name in next_state)]),
         "step_arguments": "\n".join(f"            {argument}," for argument in arguments),
@@ -72,18 +73,27 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     })  # fmt: skip
 
 
-def row_arguments(spec: Spec, interface: Interface) -> dict[str, str]:
+def row_arguments(spec: Spec, interface: Interface, own_rows: bool) -> dict[str, str]:
     """Leaves of a tile program that hold the rows of windows, and where the loop takes them from."""
     if window_of(spec) == 1:
         return {}
     names = [*(f"{name}_rows" for name in ("k", "v", *window_gates(spec))), *(["k_rows_features"] if interface.derived else [])]
-    return {name: f"{name}[:, :, rows]" for name in names} | {"gamma_rows": "weight_matrix(gamma[:, :, at], present[:, rows])"}
+    if not own_rows:
+        return {name: f"{name}[:, :, rows]" for name in names} | {"gamma_rows": "weight_matrix(gamma[:, :, at], present[:, rows])"}
+    windows = {name: f"in_windows({name}[:, :, rows])" for name in names}
+    return windows | {"gamma_rows": "row_weights(gamma[:, :, at], present[:, rows])", "owner": "owners(q[:, :, at])"}
 
 
-def default_tile(spec: Spec, form: ParallelForm, chunked: bool) -> int:
-    """Tokens that are computed at once."""
+def row_functions(interface: Interface, own_rows: bool) -> list[str]:
+    """The functions of the contract that make the rows of windows."""
+    return [*(["in_windows", "owners", "row_weights"] if own_rows else ["weight_matrix"]), *(["polynomial"] if interface.derived else [])]
+
+
+def default_tile(spec: Spec, form: ParallelForm, chunked: bool, own_rows: bool) -> int:
+    """Tokens that are computed at once; where each has rows of its own, as many as have so many rows."""
     by_channel = any(gate_axes(spec, gate) for gate in ("alpha", "alpha_value")) or isinstance(spec.memory, VectorMemory)
     tile = SMALL_TILE if form.kind == "dual_per_token" or by_channel else TILE
+    tile = max(tile // window_of(spec), 1) if own_rows else tile
     return min(tile, spec.chunk.size) if chunked else tile
 
 

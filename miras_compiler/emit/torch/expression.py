@@ -33,6 +33,27 @@ CALLS = {
     "rsqrt": "torch.rsqrt({})", "normal_cdf": "torch.special.ndtr({})", "magnitude": "torch.abs({})", "signum": "torch.sign({})",
     "softplus": "softplus({})", "step": "indicator({})",
 }  # fmt: skip
+SUBSTITUTION = '''
+def {name}(lower: Tensor, right: Tensor, phi: Callable[[Tensor, slice], Tensor], together: int) -> Tensor:
+    """X [..., C, V] with X_t = phi(R_t − Σ_{{j<t}} L_tj X_j, t), L [..., {axes}]: products between blocks of about 16 rows; inside a
+    block one row after another, or as many `together` as L leaves uncoupled.
+    """
+    done: list[Tensor] = []
+    size = max(16 // together, 1) * together
+    for first in range(0, right.shape[-2], size):
+        block = right[..., first : first + size, :]
+        if done:
+            block = block - {between}
+        found: list[Tensor] = []
+        for t in range(first, first + block.shape[-2], together):
+            at = slice(t, t + together)
+            row = block[..., t - first : t - first + together, :]
+            if found:
+                row = row - {inside}
+            found.append(phi(row, at))
+        done.append(torch.cat(found, -2))
+    return torch.cat(done, -2)
+'''
 HELPERS = {
     "power0": '''
 def power0(x: Tensor, exponent: float) -> Tensor:
@@ -66,27 +87,22 @@ def segment_sums(x: Tensor) -> Tensor:
     """[..., t, j]: the sum of x over j < l ≤ t."""
     return x[..., None].expand(*x.shape, x.shape[-1]).tril(-1).cumsum(-2)
 ''',
+    "forward_substitute": SUBSTITUTION.format(
+        name="forward_substitute",
+        axes="C, C",
+        between="lower[..., first : first + size, :first] @ torch.cat(done, -2)",
+        inside="lower[..., at, first:t] @ torch.cat(found, -2)",
+    ),
+    "forward_substitute_by_channel": SUBSTITUTION.format(
+        name="forward_substitute_by_channel",
+        axes="C, C, V",
+        between='torch.einsum("...tjv,...jv->...tv", lower[..., first : first + size, :first, :], torch.cat(done, -2))',
+        inside='torch.einsum("...tjv,...jv->...tv", lower[..., at, first:t, :], torch.cat(found, -2))',
+    ),
     "segment_sums_before": '''
 def segment_sums_before(x: Tensor) -> Tensor:
     """[..., t, j]: the sum of x over j < l < t."""
     return sum_before(x[..., None].expand(*x.shape, x.shape[-1]).tril(-1), -2)
-''',
-    "forward_substitute": '''
-def forward_substitute(lower: Tensor, right: Tensor, phi: Callable[[Tensor, int], Tensor]) -> Tensor:
-    """X [..., C, V] with X_t = phi(R_t − Σ_{j<t} L_tj X_j, t): products between blocks of 16 rows, one row after another inside."""
-    done: list[Tensor] = []
-    for first in range(0, right.shape[-2], 16):
-        block = right[..., first : first + 16, :]
-        if done:
-            block = block - lower[..., first : first + 16, :first] @ torch.cat(done, -2)
-        rows: list[Tensor] = []
-        for t in range(first, min(first + 16, right.shape[-2])):
-            row = block[..., t - first, :]
-            if rows:
-                row = row - torch.einsum("...j,...jv->...v", lower[..., t, first:t], torch.stack(rows, -2))
-            rows.append(phi(row, t))
-        done.append(torch.stack(rows, -2))
-    return torch.cat(done, -2)
 ''',
 }  # fmt: skip
 IMAGES = ("torch.sinh({})", "torch.exp({})", "torch.sigmoid({})", "torch.tanh({})")  # of the real line, as in inverse.MAPS

@@ -24,7 +24,7 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
 )
 
-LETTERS = "abdefghlmoprst"  # for axes of more than one letter, in einsum
+LETTERS = "abdefghlmoqtuwxyz"  # for axes of more than one letter, in einsum
 
 
 ROOT = '''
@@ -176,17 +176,15 @@ class TilePrinter:
 
     def substitute(self, node: ForwardSubstitute, lower: Node, right: Node, rows: list[Node]) -> str:
         """A call of the row loop; φ is a function of its own, which gets its rows by token."""
-        self.printer.need("forward_substitute")
+        substitution = self.printer.need("forward_substitute_by_channel" if node.by_channel else "forward_substitute")
         name = self.define_row_map(node.phi)
         row_axis = lower.axes[0]
         arguments = []
         for argument, tile in zip(node.names, rows, strict=True):
-            by_token = (
-                "[..., t, :]" if tile.axes[:1] == (row_axis,) and len(tile.axes) == 2 else "[..., t]" if row_axis in tile.axes else ""
-            )
-            arguments.append(f"{argument}={self.operand(tile).text}{by_token}")
+            index = ["t" if axis == row_axis else ":" for axis in tile.axes] if row_axis in tile.axes else ["None", *[":"] * len(tile.axes)]
+            arguments.append(f"{argument}={self.operand(tile).at_least(ATOM)}[..., {', '.join(index)}]")
         call = f"lambda z, t: {name}({', '.join(['z', *arguments])})"
-        return f"forward_substitute({self.operand(lower).text}, {self.operand(right).text}, {call})"
+        return f"{substitution}({self.operand(lower).text}, {self.operand(right).text}, {call}, {node.together})"
 
     def solve(self, node: TriangularSolve, lower: Node, right: Node) -> str:
         if node.batch:

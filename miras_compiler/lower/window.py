@@ -1,0 +1,37 @@
+"""The rows that the tokens of a tile measure when a surprise has a window, and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from miras_compiler.analysis.parallel_form import Kind
+from miras_compiler.derive.leaves import gate_axes, window_of
+from miras_compiler.ir.build import input_tile, times
+from miras_compiler.ir.nodes import Node
+from miras_compiler.spec import Spec
+
+
+class Window(NamedTuple):
+    """`weights` [j, s]: the weight of row s in the surprise of token j. `owner` [j, s] is 1 where row s is there for token j alone, None
+    where tokens share their rows.
+    """
+
+    weights: Node
+    owner: Node | None
+
+
+def build_window(spec: Spec, kind: Kind, name: Callable[[Node, str, str], Node]) -> Window | None:
+    """None where a surprise measures its own token.
+
+    Tokens share a row where it says the same to all of them: measured at one state, and weighed by one number. Else every token of the
+    tile has the rows of its window for itself.
+    """
+    if window_of(spec) == 1:
+        return None
+    by_channel = any(gate_axes(spec, gate) for gate in ("alpha", "alpha_value", "eta"))
+    if kind in ("dual", "dual_per_token") and not by_channel:
+        return Window(name(input_tile("gamma_rows", ("j", "s")), "gamma_rows", "Γ"), None)
+    owner = name(input_tile("owner", ("j", "s")), "owner", "1[w]")
+    gamma = name(input_tile("gamma_rows", ("s",)), "gamma_rows", "γ[w]")
+    return Window(name(times(owner, gamma), "gamma_of_token", "Γ"), owner)
