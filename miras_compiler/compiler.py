@@ -25,6 +25,7 @@ from miras_compiler.analysis import (
     classify_parallel_form,
     estimate_cost,
     separable_axes,
+    with_suggestion,
 )
 from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive import UpdateRule, derive_update_rule
@@ -54,7 +55,7 @@ def compile_spec(spec: Spec) -> Compilation:
     check_spec(spec)
     rule = derive_update_rule(spec)  #                   Spec -> UpdateRule: what it means
     graph = build_dependency_graph(rule)  #        UpdateRule -> values across time
-    form = classify_parallel_form(rule, graph)  #             -> what can run in parallel, and why
+    form = with_suggestion(rule, graph, classify_parallel_form(rule, graph))  # -> what can run in parallel, and why
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
     adjoint = run_passes(differentiate(program))  #           -> its reverse mode, on the same nodes
     cost = estimate_cost(spec, program, adjoint)
@@ -113,7 +114,7 @@ class Compilation:
             f"attentional bias   {loss}\nretention          {mirror}",
             rule.text(),
             "over a chunk\n" + "\n".join(f"  {line}" for line in rule.coefficient_lines()),
-            f"parallel form: {form.kind.replace('_', ' ')}\n  {form.reason}" + (f"\n  {split}" if split else ""),
+            "\n  ".join([f"parallel form: {form.kind.replace('_', ' ')}", form.reason, *filter(None, (form.suggestion, split))]),
             describe_schedules(self.schedules, why_not(spec, self.program), self.kernel_facts(), tile_length(spec)),
         ]
         return "\n\n".join(parts)

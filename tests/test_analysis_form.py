@@ -71,7 +71,7 @@ FORMS: dict[str, Case] = {
     "vector": ("vector_huber", {}, "forward_substitution", ("|e| > 1/2",)),
     "vector, l2": ("vector_delta", {}, "triangular_solve", ("one unit lower triangular system per value channel",)),
     "step per channel under momentum": ("momentum_huber", {"gates.eta": BY_KEY}, "forward_substitution", ("row by row",)),
-    "decay per channel under momentum": ("momentum_huber", {"gates.alpha": BY_KEY}, "token_by_token", ("α per channel (--set gates.alpha)",)),
+    "decay per channel under momentum": ("momentum_huber", {"gates.alpha": BY_KEY}, "token_by_token", ("α per channel (--set",)),
     "window": ("omega_delta", {}, "triangular_solve", ("and its windows (attentional_bias.window, ", "omega_delta.yaml:4")),
     "window, deep": ("omega_net", EXACT, "token_by_token", ("(memory, ",)),
     "channels coupled": (

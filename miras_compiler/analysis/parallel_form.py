@@ -28,13 +28,15 @@ EXPLANATION: dict[Kind, str] = {
 class ParallelForm:
     """`kind` is one of EXPLANATION's; `blame` names the value of the graph that decides it, None where nothing stands in the way.
 
-    `exact`: the form computes the same function as the token loop, whatever the tile.
+    `exact`: the form computes the same function as the token loop, whatever the tile. `suggestion` says what would make a rule parallel
+    that is not, "" for one that is.
     """
 
     kind: Kind
     reason: str
     blame: str | None
     exact: bool = True
+    suggestion: str = ""
 
     def named(self, name: str, location: str) -> ParallelForm:
         """The same verdict with `name` for the spec's file, wherever it lies."""

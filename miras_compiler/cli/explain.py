@@ -23,7 +23,8 @@ def explain(
 ) -> None:
     """Show the derived update rule, its parallel form, its kernels and its cost; of two specs, what differs, side by side.
 
-    The form comes with its reason, and with the line of the spec that is to blame where there is no better one.
+    The form comes with its reason, and where there is none but token by token with the line of the spec that is to blame, and the change of
+    one field that would make it parallel.
     """
     from miras_compiler.cli.specs import load_each
     from miras_compiler.cli.warnings import warn_about
@@ -62,7 +63,7 @@ def facts(compilation: Compilation) -> dict[str, Any]:
         "name": compilation.spec.name,
         "update_rule": compilation.update_rule.text(),
         "latex": compilation.update_rule.latex(),
-        "parallel_form": {"kind": form.kind, "reason": form.reason, "blame": form.blame},
+        "parallel_form": {"kind": form.kind, "reason": form.reason, "blame": form.blame, "suggestion": form.suggestion},
         "kernels": [asdict(kernel) for kernels in compilation.kernel_facts().values() for kernel in kernels],
         "cost": [{"name": name, "value": value, "unit": unit} for name, value, unit in compilation.cost],
     }

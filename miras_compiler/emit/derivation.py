@@ -38,6 +38,7 @@ def emit_derivation(rule: UpdateRule, form: ParallelForm, program: Program) -> s
         + _block(rule.latex()),
         "## Unrolled over a chunk\n\n" + _unrolled(rule),
         f"## Parallel form\n\n{form.kind.replace('_', ' ').capitalize()}: {form.reason}.",
+        *([f"Here {form.suggestion}."] if form.suggestion else []),
         *_chunk(program, form),
         *_ledger(spec),
     ]

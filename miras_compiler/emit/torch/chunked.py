@@ -35,7 +35,8 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     spec = rule.spec
     common = {"header": header(spec), "name": spec.name, "reason": sentence(form.reason), "signature": signature(interface)}
     if form.kind == "token_by_token":
-        return fill("chunked_by_token.py", common | {"tile": TILE, "pass_on": pass_on(interface)})
+        suggestion = sentence(f"here {form.suggestion}")
+        return fill("chunked_by_token.py", common | {"suggestion": suggestion, "tile": TILE, "pass_on": pass_on(interface)})
     used = {leaf.name for leaf in leaves_of(program)}
     entries = loop_entries(interface)
     valid = ["valid"] if "valid" in used else []
