@@ -252,8 +252,9 @@ class TokenStepBuilder(StepNames):
 
     def log_beta(self) -> tuple[Node, dict[str, Node]]:
         """β at the time of the read, and the log β that is handed on."""
-        leaf = state_tile("log_beta", ())
-        after = entrywise(letter("b") + clamped_log(), {"b": leaf, "x": input_tile("log_alpha", ())})
+        axes = gate_axes(self.spec, "alpha")
+        leaf = state_tile("log_beta", axes)
+        after = entrywise(letter("b") + clamped_log(), {"b": leaf, "x": input_tile("log_alpha", axes)})
         read = after if self.spec.chunk.read == "after_write" else leaf
         beta = self.name(entrywise(sp.exp(letter("x")), {"x": read}), "beta", "β", "gate", "gates")
         return beta, {"log_beta": after}

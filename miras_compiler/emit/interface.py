@@ -86,7 +86,7 @@ def build_interface(spec: Spec) -> Interface:
         state += [Entry(f"{name}_start", axes) for name, axes in weights]
         state.append(Entry("position", "B"))
     if spec.linear_reads and spec.frozen_gradient:
-        state.append(Entry("log_beta", "BH"))
+        state.append(Entry("log_beta", "BH" + CHANNEL[spec.gates["alpha"].per]))
     if isinstance(spec.optimizer, Preconditioned):
         state.append(Entry("preconditioner", f"BH{key}"))
     if window_of(spec) > 1:

@@ -231,7 +231,7 @@ class ChunkBuilder:
         return self.name(base, f"{name}_path", f"{subscripted(name)}[0]", "read")
 
     def log_beta(self) -> Node:
-        return self.name(state_tile("log_beta", ()), "log_beta", "log β[0]", "decay")
+        return self.name(state_tile("log_beta", gate_axes(self.spec, "alpha")), "log_beta", "log β[0]", "decay")
 
     def end_state(self, writes: Writes) -> dict[str, Node]:
         """Dual state and momentum behind the tile."""

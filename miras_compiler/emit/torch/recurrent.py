@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.chunk_end import waits_for_chunk_end
-from miras_compiler.derive.leaves import steps_of, window_gates, window_of
+from miras_compiler.derive.leaves import gate_axes, steps_of, window_gates, window_of
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.interface import Interface
@@ -91,6 +91,7 @@ def state_holes(spec: Spec, interface: Interface, variable: dict[str, str]) -> d
     return {
         **finish_holes(spec, interface, variable),
         "wide": "[:, None, None]" if isinstance(spec.memory, VectorMemory) else "[:, None, None, None]",
+        "wide_beta": "[:, None, None]" if gate_axes(spec, "alpha") else "[:, None]",
         "window": window_of(spec),
         "window_names": ["k", "v", *window_gates(spec)] if window_of(spec) > 1 else [],
         "carried": [(variable[name], name) for name in variable],
