@@ -28,6 +28,7 @@ LAYER_NORM = {"memory": {"kind": "matrix", "norm": "layer"}}
 HUBER_NORM = {"attentional_bias": {"kind": "huber_norm", "delta": 1}}
 NO_DECAY = {"retention": {"kind": "none"}, "gates": {"eta": {}}}
 BY_KEY = {"per": "key_channel"}
+SQUARE = {"retention": {"kind": "bregman", "generator": "w**2"}}
 EXACT = {"chunk": {"gradient": "exact"}}
 Case = tuple[str, dict[str, Any], str, tuple[str, ...]]
 
@@ -52,6 +53,10 @@ FORMS: dict[str, Case] = {
     ),
     "read at the chunk's start": ("memora", {"chunk.read": "chunk_start"}, "dual", ("chunk_start",)),
     "sigmoid": ("gated_delta_net", {"retention": {"kind": "sigmoid"}}, "token_by_token", ("sigmoid(A[t−1])", "(retention, ")),
+    "map that is the identity": ("gated_delta_net", {"retention": {"kind": "lq", "q": 2}}, "triangular_solve", ("l2",)),
+    "affine map": ("gated_delta_net", SQUARE, "token_by_token", ("W = A / 2 is read in place of the dual state", "(retention, ")),
+    "affine map, huber": ("huber_delta", SQUARE, "token_by_token", ("W = A / 2 is read in place of the dual state",)),
+    "affine map, dot product": ("linear_attention", {**SQUARE, "gates.alpha": {}}, "dual_per_token", ("W = A / 2 is read in place",)),
     "lq": ("gated_delta_net", {"retention": {"kind": "lq", "q": 1.5}}, "token_by_token", ("(retention, ",)),
     "deep and exact": ("titans_lmm", EXACT, "token_by_token", ("h₁ = gelu(z₁)", "(memory, ", "titans_lmm.yaml:3")),
     "deep, chunk of one": ("yaad", {"chunk.size": 1}, "token_by_token", ("(memory, ",)),

@@ -137,8 +137,9 @@ def test_a_tile_cut_in_two_is_the_same_function(name: str, cut: int) -> None:
 
 
 def test_one_tile_of_the_delta_rule_has_one_solve_and_a_frozen_one_none() -> None:
-    solves = {name: [n for n in nodes_of(lowered(name)) if isinstance(n, TriangularSolve)] for name in ("gated_delta_net", "titans_lmm")}
-    assert [len(found) for found in solves.values()] == [1, 0]
+    names = ("gated_delta_net", "omega_delta", "titans_lmm")
+    solves = {name: [n for n in nodes_of(lowered(name)) if isinstance(n, TriangularSolve)] for name in names}
+    assert [len(found) for found in solves.values()] == [1, 1, 0]
 
 
 @pytest.mark.parametrize("name", ["titans_lmm", "yaad", "moneta", "gated_delta_net", "linear_attention"])

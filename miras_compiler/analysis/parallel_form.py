@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import sympy as sp
+
 from miras_compiler.analysis.dependency_graph import DependencyGraph, nonlinear_values
 from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.leaves import gate_axes, window_of
@@ -12,7 +14,7 @@ from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.elements.memory import Entrywise, VectorMemory
 from miras_compiler.elements.optimizer import Muon
 from miras_compiler.spec import Spec
-from miras_compiler.symbols import RowSum
+from miras_compiler.symbols import A, RowSum
 
 Kind = Literal["dual", "dual_per_token", "triangular_solve", "forward_substitution", "token_by_token"]
 EXPLANATION: dict[Kind, str] = {
@@ -22,6 +24,9 @@ EXPLANATION: dict[Kind, str] = {
     "forward_substitution": "the surprises of a tile row by row, from products of keys; the state is formed at the tile's end only",
     "token_by_token": "one token after another",
 }
+
+NOT_AFFINE = "is not affine in the state"
+MAPPED = "is read in place of the dual state"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
     on_cycle: frozenset[str] = graph.graph["recurrence"]
     surprises = [node for node in graph if graph.nodes[node]["group"] in ("memory", "surprise") and node in on_cycle]
     culprits = nonlinear_values(rule, graph)
-    elsewhere = [value for value in culprits if not _is_row_wise(spec, graph, value)]
+    elsewhere = [value for value in culprits if graph.nodes[value]["group"] not in ("memory", "surprise")]
     if spec.optimizer.momentum and (channels := [gate for gate in _factors(spec) if gate_axes(spec, gate)]):
         where, letters = spec.where(f"gates.{channels[0]}"), graph.nodes[channels[0]]["label"]
         reason = f"token by token, because the weights of past surprises do not factor under momentum with {letters} per channel ({where})"
@@ -64,16 +69,18 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
     if spec.retention.space == "primal" and not waits_for_chunk_end(spec):
         return _token_by_token(spec, graph, next(weight.name for weight in spec.memory.weights()))
     if not surprises:
-        return _with_known_surprise(spec, graph)
+        return _with_known_surprise(rule, graph)
     if len([step for step in spec.memory.forward() if not isinstance(step, Entrywise)]) > 1:
         return _token_by_token(spec, graph, culprits[0] if culprits else spec.memory.weights()[0].name)
     if elsewhere:
         return _token_by_token(spec, graph, elsewhere[0])
+    if rule.mirror_map != A:
+        return _token_by_token(spec, graph, _mapped(spec, graph), MAPPED)
     return _with_one_system(rule, graph, culprits)
 
 
-def _token_by_token(spec: Spec, graph: DependencyGraph[str], blame: str) -> ParallelForm:
-    return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, blame)}", blame)
+def _token_by_token(spec: Spec, graph: DependencyGraph[str], blame: str, guilt: str = NOT_AFFINE) -> ParallelForm:
+    return ParallelForm("token_by_token", f"token by token, because {_accusation(spec, graph, blame, guilt)}", blame)
 
 
 def _factors(spec: Spec) -> tuple[str, ...]:
@@ -81,9 +88,10 @@ def _factors(spec: Spec) -> tuple[str, ...]:
     return ("alpha", "alpha_value", *(["eta"] if isinstance(spec.optimizer, Muon) else []))
 
 
-def _is_row_wise(spec: Spec, graph: DependencyGraph[str], culprit: str) -> bool:
-    """Whether what is nonlinear lies between one product with the state and the surprise of it."""
-    return graph.nodes[culprit]["group"] in ("memory", "surprise") and spec.retention.identity
+def _mapped(spec: Spec, graph: DependencyGraph[str]) -> str:
+    """A value that is ψ of a dual state."""
+    suffixes = ("", "_prev", "_decayed", "_ahead")
+    return next(node for weight in spec.memory.weights() for suffix in suffixes if (node := weight.name + suffix) in graph)
 
 
 def _with_one_system(rule: UpdateRule, graph: DependencyGraph[str], culprits: list[str]) -> ParallelForm:
@@ -105,8 +113,9 @@ def _with_one_system(rule: UpdateRule, graph: DependencyGraph[str], culprits: li
     return ParallelForm("triangular_solve", f"{reason}{window} solve {systems}", None)
 
 
-def _with_known_surprise(spec: Spec, graph: DependencyGraph[str]) -> ParallelForm:
+def _with_known_surprise(rule: UpdateRule, graph: DependencyGraph[str]) -> ParallelForm:
     """The surprises of a tile do not depend on each other: only the way from the dual state to the read is left to decide."""
+    spec = rule.spec
     if spec.frozen_gradient:
         cause = (
             f"every surprise of a chunk is taken at the state that enters it (chunk.gradient: chunk_start, {spec.where('chunk.gradient')})"
@@ -122,12 +131,13 @@ def _with_known_surprise(spec: Spec, graph: DependencyGraph[str]) -> ParallelFor
     if spec.retention.identity or spec.linear_reads or spec.chunk.read == "chunk_start":
         linear = "" if spec.retention.identity else ", and reads inside the chunk follow a linear path (chunk.retention: chunk_end)"
         return ParallelForm("dual", f"{cause}{linear}, so the state is a decayed sum and a read needs masked products only", None)
-    mapped = next(node for weight in spec.memory.weights() for node in (weight.name, f"{weight.name}_prev") if node in graph)
-    return ParallelForm("dual_per_token", f"{cause}; but {_accusation(spec, graph, mapped)}, so the state of every token is formed", mapped)
+    mapped = _mapped(spec, graph)
+    why = f"but {_accusation(spec, graph, mapped, MAPPED if sp.diff(rule.mirror_map, A).is_number else NOT_AFFINE)}"
+    return ParallelForm("dual_per_token", f"{cause}; {why}, so the state of every token is formed", mapped)
 
 
-def _accusation(spec: Spec, graph: DependencyGraph[str], node: str) -> str:
+def _accusation(spec: Spec, graph: DependencyGraph[str], node: str, guilt: str = NOT_AFFINE) -> str:
     """ "A enters nonlinearly: W = softmax(A) (retention, specs/x.yaml:9)"."""
     data = graph.nodes[node]
     path = data["origin"] if data["origin"] not in ("input", "gates") else "gates"
-    return f"{data['text'] or data['label']} is not affine in the state ({path}, {spec.where(path)})"
+    return f"{data['text'] or data['label']} {guilt} ({path}, {spec.where(path)})"

@@ -152,11 +152,10 @@ class _BodyPrinter:
         name = label.name if label else f"x{len(self.names)}"
         code = self.tiles.code(node).text
         before: list[str] = []
-        for part in self.parts(node):
-            if len(INDENT) + len(name) + len(code) + 3 > WIDTH:
-                before += self.statement(part)
-                code = self.tiles.code(node).text
-                name = label.name if label else f"x{len(self.names)}"
+        while len(INDENT) + len(name) + len(code) + 3 > WIDTH and (parts := self.parts(node)):
+            before += self.statement(parts[0])
+            code = self.tiles.code(node).text
+            name = label.name if label else f"x{len(self.names)}"
         self.names[node] = name
         lines = fit(f"{name} = ", code, len(INDENT))
         comment = f"  # {equation(self.program, node)}" if node in self.program.labels else ""

@@ -20,11 +20,28 @@ def fit(opening: str, code: str, indent: int) -> list[str]:
             return [f"{space}{opening}(", *(inside + part for part in parts), f"{space})"]
     callee, bracket, rest = code.partition("(")
     if bracket and code.endswith(")") and _is_balanced(rest[:-1]):
-        arguments = [part.removeprefix(",").strip() for part in split(rest[:-1], (", ",))]
-        together = inside + ", ".join(arguments)
-        given = [together] if len(together) <= WIDTH else [f"{inside}{argument}," for argument in arguments]
+        together = inside + rest[:-1]
+        given = [together] if len(together) <= WIDTH else [line for each in arguments(rest[:-1]) for line in _argument(each, indent + 4)]
         return [f"{space}{opening}{callee}(", *given, f"{space})"]
     return [line]
+
+
+def arguments(code: str) -> list[str]:
+    """What stands between the brackets of a call, one by one; the comma between the parameters of a lambda is none of theirs."""
+    found: list[str] = []
+    for part in split(code, (", ",)):
+        if found and found[-1].startswith("lambda ") and ":" not in found[-1]:
+            found[-1] += part
+        else:
+            found.append(part.removeprefix(",").strip())
+    return found
+
+
+def _argument(code: str, indent: int) -> list[str]:
+    """One argument in lines of its own, the comma included; the body of a lambda is broken like any other code."""
+    head, colon, body = code.partition(": ") if code.startswith("lambda ") else ("", "", code)
+    lines = fit(head + colon, body, indent) if head else [" " * indent + code]
+    return [*lines[:-1], f"{lines[-1]},"]
 
 
 def _is_balanced(code: str) -> bool:
