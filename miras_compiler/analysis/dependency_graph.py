@@ -19,7 +19,9 @@ DependencyGraph = nx.MultiDiGraph
 
 def build_dependency_graph(rule: UpdateRule) -> DependencyGraph[str]:
     """Every labelled value of one token and what it is computed from."""
-    program, earlier = without_automatic(rule.step.program), rule.step.earlier
+    program = without_automatic(rule.step.program)
+    computed = {label.name for node, label in program.labels.items() if not isinstance(node, Leaf)}
+    earlier = {leaf: (value, lag) for leaf, (value, lag) in rule.step.earlier.items() if value in computed}  # others stay as they are
     graph: DependencyGraph[str] = nx.MultiDiGraph(name=rule.spec.name)
     values = {node: label for node, label in program.labels.items() if node not in earlier}
     for node, label in values.items():

@@ -81,6 +81,7 @@ class TokenStepBuilder(StepNames):
         self.labels[at_query.u] = Label("o", "y", "output", "memory")
 
         outputs = {"o": at_query.u, **dual, **next_momentum, **log_beta, **memory_of_keys}
+        step = self.finished("step", outputs)  # before the measures get their names: a rule may compute with one of them
         loss = in_residual(spec.attentional_bias.loss())
         measures = {
             "loss": ("ℓ", lower_expression(loss, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ())),
@@ -91,7 +92,7 @@ class TokenStepBuilder(StepNames):
         for name, (letters, node) in measures.items():
             self.name(node, f"norm_{name}" if name != "loss" else name, letters, "measure", "")
         trace = outputs | {name: node for name, (_, node) in measures.items()}
-        return TokenStep(self.finished("step", outputs), self.finished("trace", trace), dict(self.earlier), build_chunk_end(spec))
+        return TokenStep(step, self.finished("trace", trace), dict(self.earlier), build_chunk_end(spec))
 
     def measured(
         self, before: Mapping[str, Node], start: Mapping[str, Node], momentum: Mapping[str, Node], gates: Mapping[str, Node]

@@ -7,7 +7,7 @@ own ψ(A_t)), and the state at the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import sympy as sp
@@ -200,9 +200,9 @@ class ChunkBuilder:
         if read == "chunk_start":
             return plain_product({name: self.primal(name, node) for name, node in self.start.items()})
         moment: Moment = "after" if read == "after_write" else "before"
-        if self.kind == "dual_per_token":
-            return self.per_token_reads(writes, moment).times
         bases = {name: self.linear_base(name) for name in self.weights}
+        if self.kind == "dual_per_token":
+            return replace(self.per_token_reads(writes, moment), before=bases).times
 
         def multiplied(weight: Weight, rows: Node) -> Node:
             name = weight.name

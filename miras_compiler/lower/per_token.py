@@ -37,7 +37,7 @@ class PerTokenReads:
     def primal(self, weight: Weight) -> Node:
         """ψ(A_t) of every token."""
         spec, dual = self.rule.spec, self.dual(weight)
-        if spec.retention.identity:
+        if spec.retention.identity or spec.linear_reads:  # a linear path begins at the mapped state and follows the dual one
             return dual
         primal = lower_expression(self.rule.mirror_map, {"a": dual}, slice_axes(spec, weight), dual.axes)
         return self.name(primal, f"{weight.name}_t", f"{subscripted(weight.name)}[t]", "read")

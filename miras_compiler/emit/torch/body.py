@@ -46,9 +46,10 @@ class _BodyPrinter:
         self.rank = {section: index for index, (section, _) in enumerate(sections)}
         self.uses = use_counts(program)
         self.printer = Printer()
-        self.names: dict[Node, str] = {leaf: program.label(leaf) for leaf in leaves_of(program)}
-        tokens = [name for leaf, name in self.names.items() if len(leaf.axes) == 2 and leaf.axes[0] == "c"]
-        self.tiles = TilePrinter(self.printer, self.operand, self.define_row_map, next(iter(tokens), "q"))
+        leaves = leaves_of(program)
+        self.names: dict[Node, str] = {leaf: program.label(leaf) for leaf in leaves}
+        anchor = max(leaves, key=lambda leaf: 2 if len(leaf.axes) == 2 and leaf.axes[0] == "c" else leaf.name in ("q", "z"))
+        self.tiles = TilePrinter(self.printer, self.operand, self.define_row_map, self.names[anchor], len(anchor.axes))
 
     def body(self, leaves: Sequence[str], outputs: Sequence[str]) -> Body:
         found = {leaf.name: leaf for leaf in leaves_of(self.program)}
@@ -60,7 +61,7 @@ class _BodyPrinter:
                 lines += [*([""] if lines else []), f"{INDENT}# {title}"]
             heading = title
             lines += self.statement(node)
-        results = [self.operand(self.program.outputs[name]).text for name in outputs]
+        results = [self.tiles.full(self.program.outputs[name]).text for name in outputs]
         line = f"{INDENT}return {', '.join(results)}"
         lines += [line] if len(line) <= WIDTH else [f"{INDENT}return (", *(f"{INDENT * 2}{result}," for result in results), f"{INDENT})"]
         text = "\n".join(lines)
@@ -92,9 +93,9 @@ class _BodyPrinter:
         used |= self.tiles.lengths
         lines = []
         for axis in sorted(used, key=AXIS_ORDER.index):
-            token = {"i": "c", "j": "c", "r": "s"}.get(axis, axis)
-            leaf = next(leaf for leaf in found.values() if token in leaf.axes)
-            lines.append(f"dim_{axis} = {self.names[leaf]}.shape[{leaf.axes.index(token) - len(leaf.axes)}]")
+            others = {"i": ("c",), "j": ("c",), "r": ("s",)}.get(axis, ())  # as long as it is
+            leaf, own = next((leaf, each) for each in (axis, *others) for leaf in found.values() if each in leaf.axes)
+            lines.append(f"dim_{axis} = {self.names[leaf]}.shape[{leaf.axes.index(own) - len(leaf.axes)}]")
         return lines
 
     def ordered_statements(self) -> list[Node]:

@@ -20,6 +20,7 @@ from miras_compiler.ir.nodes import (
     Node,
     Program,
     Reduce,
+    Rename,
     Root,
     TriangularSolve,
 )
@@ -46,12 +47,15 @@ def {name}({parameters}) -> Tensor:
 
 class TilePrinter:
     """`operand` gives the code of an argument, `define_row_map` the name of a function that is printed from a program of one row;
-    `lengths` collects the axes whose lengths the code names; `anchor` is a tensor of tokens, for shapes, dtype and device.
+    `lengths` collects the axes whose lengths the code names; `anchor` is a tensor of so many `axes`, for batch, dtype and device.
     """
 
-    def __init__(self, printer: Printer, operand: Callable[[Node], Code], define_row_map: Callable[[Program], str], anchor: str) -> None:
+    def __init__(
+        self, printer: Printer, operand: Callable[[Node], Code], define_row_map: Callable[[Program], str], anchor: str, axes: int
+    ) -> None:
         self.printer = printer
         self.anchor = anchor
+        self.batch = f"*{anchor}.shape[:-{axes}]" if axes else f"*{anchor}.shape"
         self.define_row_map = define_row_map
         self.operand = operand
         self.lengths: set[str] = set()
@@ -98,13 +102,13 @@ class TilePrinter:
 
     def full(self, node: Node) -> Code:
         """A tile with all its entries, where a broadcast would do in an entrywise expression."""
-        if isinstance(node, Map) and node.expr == placeholder(0) and len(node.args[0].axes) < len(node.axes):
-            self.lengths |= set(node.axes)
-            shape = ", ".join(f"dim_{axis}" for axis in node.axes)
-            return Code(
-                f"{self.aligned(node.args[0], node.axes).at_least(ATOM)}.expand(*{self.anchor}.shape[:-2], {shape})", ATOM, len(node.axes)
-            )
-        return self.operand(node)
+        if written_axes(node) == set(node.axes):
+            return self.operand(node)
+        self.lengths |= set(node.axes)
+        shape = ", ".join(f"dim_{axis}" for axis in node.axes)
+        bare = isinstance(node, Map) and node.expr == placeholder(0)
+        code = self.aligned(node.args[0], node.axes) if bare else self.operand(node)
+        return Code(f"{code.at_least(ATOM)}.expand({self.batch}, {shape})", ATOM, len(node.axes))
 
     def aligned(self, arg: Node, axes: Axes) -> Code:
         """An argument with a dimension of length 1 for every axis of the result that it lacks."""
@@ -123,7 +127,7 @@ class TilePrinter:
     def contract(self, a: Node, b: Node, axes: Axes) -> Code:
         (shared,) = {*a.axes} & {*b.axes}
         if len(a.axes) == len(b.axes) == 2:
-            left, right = self.operand(a), self.operand(b)
+            left, right = self.full(a), self.full(b)
             left_text = left.at_least(PRODUCT) if a.axes[1] == shared else f"{left.at_least(ATOM)}.mT"
             right_text = right.at_least(UNARY) if b.axes[0] == shared else f"{right.at_least(ATOM)}.mT"
             return Code(f"{left_text} @ {right_text}", PRODUCT, 2)
@@ -132,12 +136,12 @@ class TilePrinter:
     def einsum(self, a: Node, b: Node, axes: Axes) -> Code:
         names = dict(zip((x for x in AXIS_ORDER if len(x) > 1), LETTERS, strict=False))
         terms = ["..." + "".join(names.get(axis, axis) for axis in each) for each in (a.axes, b.axes, axes)]
-        return Code(f'torch.einsum("{terms[0]},{terms[1]}->{terms[2]}", {self.operand(a).text}, {self.operand(b).text})', ATOM, len(axes))
+        return Code(f'torch.einsum("{terms[0]},{terms[1]}->{terms[2]}", {self.full(a).text}, {self.full(b).text})', ATOM, len(axes))
 
     def reduce(self, node: Reduce, inside: Node) -> Code:
         dim = inside.axes.index(node.axis) - len(inside.axes)
         if node.kind == "max":
-            return Code(f"{self.operand(inside).at_least(ATOM)}.amax({dim})", ATOM, len(node.axes))
+            return Code(f"{self.full(inside).at_least(ATOM)}.amax({dim})", ATOM, len(node.axes))
         product = isinstance(inside, Map) and inside.expr == placeholder(0) * placeholder(1)
         if product and self.operand(inside).text == self.map(inside).text and inside.args[0].axes != inside.args[1].axes:  # type: ignore[arg-type]
             a, b = inside.args
@@ -184,14 +188,14 @@ class TilePrinter:
             index = ["t" if axis == row_axis else ":" for axis in tile.axes] if row_axis in tile.axes else ["None", *[":"] * len(tile.axes)]
             arguments.append(f"{argument}={self.operand(tile).at_least(ATOM)}[..., {', '.join(index)}]")
         call = f"lambda z, t: {name}({', '.join(['z', *arguments])})"
-        return f"{substitution}({self.operand(lower).text}, {self.operand(right).text}, {call}, {node.together})"
+        return f"{substitution}({self.operand(lower).text}, {self.full(right).text}, {call}, {node.together})"
 
     def solve(self, node: TriangularSolve, lower: Node, right: Node) -> str:
         if node.batch:
             return self.solve_by_channel(node, lower, right)
         shared = lower.axes[1] if node.transposed else lower.axes[0]
         system = f"{self.operand(lower).at_least(ATOM)}.mT" if node.transposed else self.operand(lower).text
-        rows = self.operand(right)
+        rows = self.full(right)
         turned = right.axes[0] != shared
         rows_text = f"{rows.at_least(ATOM)}.mT" if turned else rows.text
         call = f"torch.linalg.solve_triangular({system}, {rows_text}, upper={node.transposed}, unitriangular=True)"
@@ -202,8 +206,17 @@ class TilePrinter:
         if node.transposed:
             raise InternalError("a transposed system per channel")
         system = f"{self.operand(lower).at_least(ATOM)}.movedim(-1, -3)"
-        rows = f"{self.operand(right).at_least(ATOM)}.mT[..., None]"
+        rows = f"{self.full(right).at_least(ATOM)}.mT[..., None]"
         return f"torch.linalg.solve_triangular({system}, {rows}, upper=False, unitriangular=True)[..., 0].mT"
+
+
+def written_axes(node: Node) -> set[str]:
+    """The axes along which the code of a tile has all entries; along the others it has one, which is broadcast."""
+    if isinstance(node, Map) and node.args:
+        return set().union(*map(written_axes, node.args))
+    if isinstance(node, Rename):
+        return {node.new if axis == node.old else axis for axis in written_axes(node.args[0])}
+    return set(node.axes)
 
 
 def is_segment(node: Node) -> bool:
