@@ -215,6 +215,11 @@ def test_an_optimizer_says_all_that_it_needs(optimizer: str, needs: list[str]) -
     assert said == needs
 
 
+def test_an_erase_key_has_no_surprise_to_clip() -> None:
+    text = edited(bias("kind: l2, clip: 1"), more="optimizer: {kind: gradient_descent, erase_key: true}\n")
+    assert told(text) == ["x.yaml:8:1: an erase key needs an attentional bias without clip; it is not defined otherwise"]
+
+
 def test_momentum_is_not_defined_for_an_f_divergence() -> None:
     text = SPEC.replace(RETENTION, "retention: {kind: f_divergence, generator: t**2}").replace("  alpha: {}\n", "  mu: {}\n")
     assert "x.yaml:8:1: the retention f_divergence has no momentum; its step is not a sum of surprises; use gradient_descent" in told(
