@@ -1,0 +1,73 @@
+"""What becomes of a drawn spec: refused with reasons, or compiled and held to the literal oracle."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from miras_compiler import compile_spec
+from miras_compiler.errors import SpecError
+from miras_compiler.spec import Spec, parse_spec
+from miras_compiler.verify.checks import CHECKS
+from miras_compiler.verify.checks.triton import TRITON
+from miras_compiler.verify.package import open_package
+from miras_compiler.verify.subject import Subject
+from miras_compiler.verify.verification import check_subject
+
+Verdict = Literal["accepted", "refused", "failed"]
+
+
+class Outcome(NamedTuple):
+    """`form` of what was compiled; `told`: the reasons of a refusal, or what failed. Seconds of everything."""
+
+    verdict: Verdict
+    form: str
+    told: tuple[str, ...]
+    seconds: float
+
+
+def outcome_of(tree: Mapping[str, Any]) -> Outcome:
+    """Checks, compiles and verifies the spec that this tree stands for; JSON is YAML, so it goes in as a text."""
+    began = time.perf_counter()
+    verdict, form, told = _outcome(json.dumps(tree))
+    return Outcome(verdict, form, told, round(time.perf_counter() - began, 2))
+
+
+def _outcome(text: str) -> tuple[Verdict, str, tuple[str, ...]]:
+    try:
+        spec = parse_spec(text, "drawn.yaml")
+    except SpecError as error:
+        causes = tuple(problem.what for problem in error.problems)
+        return ("refused", "", causes) if causes and all(causes) else ("failed", "", ("a refusal without a cause",))
+    except Exception as problem:
+        return "failed", "", (f"check: {_told(problem)}",)
+    try:
+        compilation = compile_spec(spec)
+    except Exception as problem:
+        return "failed", "", (f"compile: {_told(problem)}",)
+    form = compilation.parallel_form.kind
+    try:
+        with tempfile.TemporaryDirectory(prefix="miras-") as folder:
+            failures = failures_of(spec, compilation.write(folder))
+    except Exception as problem:
+        failures = (f"verify: {_told(problem)}",)
+    return "failed" if failures else "accepted", form, failures
+
+
+def failures_of(spec: Spec, package: Path) -> tuple[str, ...]:
+    """The claims that the package does not meet; those about kernels apart, which take longer than all others."""
+    with open_package(package, spec.name) as opened:
+        subject = Subject(spec.model_dump(by_alias=True), opened, quick=True)
+        rows = check_subject(subject, checks=[check for check in CHECKS if check not in TRITON])
+    return tuple(f"{row.subject}: {row.note}" + ("" if row.error is None else f" ({row.error:.1e})") for row in rows if not row.passed)
+
+
+def _told(problem: Exception) -> str:
+    """The exception and the place that raised it."""
+    place = traceback.extract_tb(problem.__traceback__)[-1]
+    return f"{type(problem).__name__}: {next(iter(str(problem).splitlines()), '')} ({Path(place.filename).name}:{place.lineno})"
