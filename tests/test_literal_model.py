@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from literal_package import fields_of
-from literal_rules import GD, MATRIX, RULES, VECTOR
+from literal_rules import RULES
 from torch import Tensor
 
 from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs
@@ -183,27 +182,6 @@ def test_any_cut_of_a_sequence_gives_the_same_function(name: str) -> None:
     torch.testing.assert_close(torch.cat(outputs, 1), whole, rtol=1e-10, atol=1e-12)
     for entry, tensor in final.items():
         torch.testing.assert_close(state[entry], tensor, rtol=1e-10, atol=1e-12)
-
-
-UNDEFINED: dict[str, Fields] = {
-    "several writes per token with a window": RULES["window"] | {"optimizer": GD | {"steps": 2}},
-    "several writes per token under a primal retention": RULES["elastic_net"] | {"optimizer": GD | {"steps": 2}},
-    "an erase key through a norm or a residual": RULES["three keys"] | {"memory": MATRIX | {"norm": "rms"}},
-    "an erase key for a memory that is no matrix": RULES["three keys"] | {"memory": VECTOR},
-    "an erase key for a bias that is not l2": RULES["three keys"] | {"attentional_bias": {"kind": "log_cosh"}},
-    "the implicit step of a window": RULES["window"] | {"optimizer": {"kind": "implicit"}},
-    "the implicit step with eta per key channel": RULES["alpha and eta per key channel"] | {"optimizer": {"kind": "implicit"}},
-    "the orthogonalization of a vector": RULES["muon"] | {"memory": VECTOR},
-    "the threshold of elastic_net at a chunk's end": RULES["muon at the chunk's end"] | {"retention": RULES["elastic_net"]["retention"]},
-    "a momentum of f_divergence": RULES["f_divergence"] | {"optimizer": {"kind": "momentum"}},
-    "a vector memory of polynomial features": RULES["polynomial"] | {"memory": VECTOR},
-}
-
-
-@pytest.mark.parametrize("missing", UNDEFINED)
-def test_what_the_definitions_do_not_say_is_refused(missing: str) -> None:
-    with pytest.raises(NotImplementedError, match=re.escape(missing)):
-        LiteralModel(UNDEFINED[missing])
 
 
 def test_log_decays_below_minus_sixty_are_read_as_minus_sixty() -> None:

@@ -10,7 +10,14 @@ from miras_compiler.elements.bias import L2Bias
 from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import MatrixMemory, VectorMemory
 from miras_compiler.elements.optimizer import GradientDescent, Implicit, Muon, Nesterov, Preconditioned
-from miras_compiler.elements.retention import BregmanRetention, FDivergenceRetention, L2Retention, LqRetention, NoRetention
+from miras_compiler.elements.retention import (
+    BregmanRetention,
+    ElasticNetRetention,
+    FDivergenceRetention,
+    L2Retention,
+    LqRetention,
+    NoRetention,
+)
 from miras_compiler.inverse import NoInverseError, counterexample
 from miras_compiler.spec.fault import Fault
 from miras_compiler.spec.schema import Spec
@@ -126,6 +133,37 @@ def needs_of_retention(spec: Spec) -> Iterator[Fault]:
         yield Fault(("retention", "value_decay"), "two decays need a matrix memory", "they act on its rows and its columns")
 
 
+def undefined_together(spec: Spec) -> Iterator[Fault]:
+    """Rules that are defined alone and not together."""
+    optimizer, retention, clip = spec.optimizer, spec.retention, spec.attentional_bias.clip
+    steps = isinstance(optimizer, GradientDescent) and optimizer.steps > 1
+    erases = isinstance(optimizer, GradientDescent) and optimizer.erase_key
+    at_chunk_end = isinstance(optimizer, Muon) and optimizer.apply == "chunk_end"
+    primal = retention.space == "primal"
+    rows = (
+        (
+            steps and primal, ("optimizer", "steps"), f"several steps per token under the retention {retention.kind}",
+            "no paper says whether the weights are mapped after every write or once per token", "say `steps: 1`, or take another retention",
+        ),
+        (
+            isinstance(optimizer, Implicit) and primal, ("retention", "kind"), f"the implicit step under the retention {retention.kind}",
+            "it minimizes over a state that nothing maps afterwards", "take another retention",
+        ),
+        (
+            erases and clip is not None, ("attentional_bias", "clip"), "a clip with an erase key",
+            "the step along three keys is not one gradient that could be shortened", "remove clip",
+        ),
+        (
+            at_chunk_end and isinstance(retention, ElasticNetRetention), ("optimizer", "apply"),
+            "muon at the chunk's end under the retention elastic_net", "its threshold is that of one token's eta, and a chunk has many",
+            "say `apply: per_token`, or take another retention",
+        ),
+    )  # fmt: skip
+    for is_there, path, what, why, remedy in rows:
+        if is_there:
+            yield Fault(path, what, why, remedy)
+
+
 def map_of_generator(spec: Spec) -> Iterator[Fault]:
     """A regularizer of one's own is convex, and its derivative can be inverted on the whole line."""
     retention = spec.retention
@@ -170,7 +208,7 @@ def width_of_features(spec: Spec) -> Iterator[Fault]:
 
 def window_of_rows(spec: Spec) -> Iterator[Fault]:
     """What a window is not defined for."""
-    if (spec.attentional_bias.window or 1) == 1:
+    if spec.attentional_bias.window is None:
         return
     excluded = {
         "several steps per token": isinstance(spec.optimizer, GradientDescent) and spec.optimizer.steps > 1,

@@ -38,7 +38,6 @@ from miras_compiler.verify.literal.mirror import PRIMAL, mirror_map
 from miras_compiler.verify.literal.newton_schulz import newton_schulz
 from miras_compiler.verify.literal.primal import keep_column_norms, primal_step
 from miras_compiler.verify.literal.surprise import Measures, step_of_three_keys, surprise_of
-from miras_compiler.verify.literal.undefined import missing_definitions
 from miras_compiler.verify.literal.window import enter_window, leave_window, look_back, push
 
 
@@ -75,8 +74,6 @@ class LiteralModel:
         self.weight_names = tuple(weight_shapes(self.memory, 1, 1, 1))
         self.dimensions = 3 if self.memory["kind"] == "vector" else 4
         self._recent: list[tuple[Weights, Weights]] = []
-        if missing := list(missing_definitions(fields)):
-            raise NotImplementedError("; ".join(missing))
 
     def __call__(
         self, q: Tensor, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], parameters: Mapping[str, Tensor], state: Mapping[str, Tensor]
