@@ -114,8 +114,8 @@ class _Draw:
         self.tree["attentional_bias"] = bias
 
     def retention(self) -> None:
-        descends = self.tree["optimizer"]["kind"] == "gradient_descent"
-        kind = self.kind("retention", where=not descends, fits=[kind for kind in KINDS["retention"] if kind != "f_divergence"])
+        others = [kind for kind in KINDS["retention"] if kind != "f_divergence" or self.tree["optimizer"]["kind"] == "gradient_descent"]
+        kind = self.kind("retention", fits=("none", "l2", "l2", *others))
         retention: Tree = {"kind": kind}
         match kind:
             case "l2":

@@ -27,6 +27,9 @@ def build_dependency_graph(rule: UpdateRule) -> DependencyGraph[str]:
     for node, label in values.items():
         text = "" if isinstance(node, Leaf) else equation(program, node)
         graph.add_node(label.name, label=label.letters, text=text, group=label.section, origin=label.origin)
+    for leaf, (name, _) in earlier.items():
+        if name not in graph:  # a state that this token leaves as it is
+            graph.add_node(name, label=program.labels[leaf].letters, text="", group="state", origin=program.labels[leaf].origin)
     varying = _varying(rule)
     for node, label in values.items():
         if isinstance(node, Leaf):

@@ -8,7 +8,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.analysis.dependency_graph import DependencyGraph, nonlinear_values
-from miras_compiler.derive.chunk_end import waits_for_chunk_end
+from miras_compiler.derive.chunk_end import waits_for_chunk_end, writes_per_chunk
 from miras_compiler.derive.leaves import gate_axes, window_of
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.elements.memory import Entrywise, VectorMemory
@@ -68,6 +68,8 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
         return ParallelForm("token_by_token", reason, channels[0])
     if spec.retention.space == "primal" and not waits_for_chunk_end(spec):
         return _token_by_token(spec, graph, next(weight.name for weight in spec.memory.weights()))
+    if writes_per_chunk(spec) and not waits_for_chunk_end(spec):
+        return _token_by_token(spec, graph, f"O{spec.memory.weights()[0].name[1:]}")
     if not surprises:
         return _with_known_surprise(rule, graph)
     if len([step for step in spec.memory.forward() if not isinstance(step, Entrywise)]) > 1:

@@ -25,6 +25,12 @@ from miras_compiler.symbols import letter
 
 
 def waits_for_chunk_end(spec: Spec) -> bool:
+    """Whether a full chunk is more than its last token: a chunk of one token is written at once."""
+    return writes_per_chunk(spec) and spec.frozen_gradient
+
+
+def writes_per_chunk(spec: Spec) -> bool:
+    """Whether the orthogonalized sum has the step sizes in it, and is added as it is."""
     return isinstance(spec.optimizer, Muon) and spec.optimizer.apply == "chunk_end"
 
 

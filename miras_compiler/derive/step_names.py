@@ -9,7 +9,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.derive.chunk_end import waits_for_chunk_end
-from miras_compiler.derive.leaves import DECAYS, clamped_log, dual_name, gate_axes, gate_letters, gate_names, row_axes
+from miras_compiler.derive.leaves import DECAYS, clamped_log, dual_name, gate_axes, gate_letters, gate_names, row_axes, window_of
 from miras_compiler.derive.prediction import build_features, subscripted
 from miras_compiler.elements.memory import Weight
 from miras_compiler.ir.build import entrywise, input_tile, lower_expression, state_tile
@@ -52,7 +52,7 @@ class StepNames:
         """Gates by letter; decays as exponentials of what is passed, logarithms below −60 read as −60."""
         gates: dict[str, Node] = {}
         for gate in gate_names(self.spec):
-            if gate == "gamma":
+            if gate == "gamma" and window_of(self.spec) > 1:
                 continue  # it comes with the rows of the window
             axes = gate_axes(self.spec, gate)
             node = input_tile(f"log_{gate}" if gate in DECAYS else gate, axes)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from miras_compiler.derive.chain_rule import in_residual
-from miras_compiler.derive.chunk_end import build_chunk_end, shorter_axis_first, waits_for_chunk_end
+from miras_compiler.derive.chunk_end import build_chunk_end, shorter_axis_first, waits_for_chunk_end, writes_per_chunk
 from miras_compiler.derive.leaves import (
     clamped_log,
     dual_name,
@@ -32,6 +32,7 @@ from miras_compiler.elements.memory import Weight
 from miras_compiler.elements.optimizer import Muon, Preconditioned
 from miras_compiler.ir.build import constant, entrywise, input_tile, lower_expression, state_tile, total
 from miras_compiler.ir.nodes import Label, Leaf, Node, Program
+from miras_compiler.ir.traverse import topological
 from miras_compiler.spec import Spec
 from miras_compiler.symbols import letter
 
@@ -89,7 +90,10 @@ class TokenStepBuilder(StepNames):
             "surprise": ("‖g‖", root(*(squared_size(w, writes[w.name]) for w in weights))),
             "state": ("‖A‖", root(*map(squares, dual.values()))),
         }
+        computed = set(topological(outputs.values()))
         for name, (letters, node) in measures.items():
+            if node in computed:
+                continue  # a step of the rule, which has a place of its own
             self.name(node, f"norm_{name}" if name != "loss" else name, letters, "measure", "")
         trace = outputs | {name: node for name, (_, node) in measures.items()}
         return TokenStep(step, self.finished("trace", trace), dict(self.earlier), build_chunk_end(spec))
@@ -190,13 +194,13 @@ class TokenStepBuilder(StepNames):
                 next_momentum |= more
                 continue
             if self.spec.optimizer.momentum:
-                value, sized = f"S{name[1:]}", not isinstance(self.spec.optimizer, Muon)
+                value, sized = f"S{name[1:]}", not isinstance(self.spec.optimizer, Muon) or writes_per_chunk(self.spec)
                 after = entrywise(letter("mu") * letter("S") + (letter("eta") if sized else 1) * step, tiles, weight.axes)
                 next_momentum[f"{name}_momentum"] = tiles["S"] = self.name(after, value, subscripted(value), "state", "optimizer")
                 step = letter("S")
                 if isinstance(self.spec.optimizer, Muon):
                     tiles["S"] = self.orthogonal(weight, tiles["S"])
-                    step = letter("eta") * letter("S")
+                    step = letter("S") if writes_per_chunk(self.spec) else letter("eta") * letter("S")
             else:
                 step *= letter("eta")
             kept = sp.Mul(letter("W"), *(letter(gate) for gate in ("alpha", "alpha_value") if gate in gates))

@@ -14,6 +14,7 @@ from miras_compiler.derive.notation import equation
 from miras_compiler.derive.token_step import TokenStep, TokenStepBuilder
 from miras_compiler.ir.nodes import Leaf, Node, Program
 from miras_compiler.spec import Spec
+from miras_compiler.symbols import letter
 
 SECTIONS = (
     ("gate", "gates"),
@@ -103,6 +104,8 @@ def _latex_name(name: str) -> str:
 def derive_update_rule(spec: Spec) -> UpdateRule:
     """The rule of a checked spec; raises SpecError where a definition cannot be derived."""
     derivative = derive_bias_derivative(spec.attentional_bias)
+    if spec.attentional_bias.window == 1:
+        derivative = letter("gamma") * derivative  # a window of the token alone
     mirror_map = derive_mirror_map(spec.retention)
     step = TokenStepBuilder(spec, derivative, mirror_map).build()
     return UpdateRule(spec, derivative, mirror_map, step, derive_chunk_coefficients(spec))

@@ -94,7 +94,7 @@ class ChunkBuilder:
         """Gates [c] or [c, channel] by letter, decays as logarithms."""
         gates: dict[str, Node] = {}
         for gate in gate_names(self.spec):
-            if gate == "gamma" or (window_of(self.spec) > 1 and gate in window_gates(self.spec) and gate != "eta"):
+            if window_of(self.spec) > 1 and (gate == "gamma" or (gate in window_gates(self.spec) and gate != "eta")):
                 continue  # they come with the rows of the window
             axes = ("c", *gate_axes(self.spec, gate))
             if gate in DECAYS:
@@ -257,10 +257,14 @@ class ChunkBuilder:
             for name, weight in self.weights.items():
                 node = self.without(times(kept, self.momentum[name]), weight, writes, weights)
                 state[f"{name}_momentum"] = self.name(node, f"{name}_momentum_next", f"S{subscripted(name[1:])}[C]", "end")
-        if self.spec.linear_reads:
-            node = entrywise(letter("x") + letter("s"), {"x": self.log_beta(), "s": total(c.logs["alpha"], "c")})
-            state["log_beta"] = self.name(node, "log_beta_next", "log β[C]", "end")
-        return state
+        return state | self.end_log_beta()
+
+    def end_log_beta(self) -> dict[str, Node]:
+        """Where reads follow a linear path, the decay since its beginning."""
+        if not self.spec.linear_reads:
+            return {}
+        node = entrywise(letter("x") + letter("s"), {"x": self.log_beta(), "s": total(self.coefficients.logs["alpha"], "c")})
+        return {"log_beta": self.name(node, "log_beta_next", "log β[C]", "end")}
 
     def waiting_state(self, writes: Writes) -> dict[str, Node]:
         """A decayed, and the surprises added to the sum that waits for the end of the chunk."""
@@ -278,7 +282,7 @@ class ChunkBuilder:
             state[name] = self.name(c.kept(self.before[name]), f"{name}_next", f"{subscripted(name)}[C]", "end")
             state[f"{name}_momentum"] = self.momentum[name]
             state[f"{name}_pending"] = self.name(pending, f"{name}_pending_next", f"S{subscripted(name[1:])}[pending, C]", "end")
-        return state
+        return state | self.end_log_beta()
 
     def without(self, node: Node, weight: Weight, writes: Writes, weights: Node) -> Node:
         """The state less Σ_j weights_j g_j."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from miras_compiler.derive.chunk_end import waits_for_chunk_end
-from miras_compiler.derive.leaves import has_erase_key, outer_features, steps_of, window_of
+from miras_compiler.derive.leaves import has_erase_key, outer_features, steps_of
 from miras_compiler.ir.nodes import (
     Contract,
     Cumulate,
@@ -58,10 +58,12 @@ def why_not(spec: Spec, program: Program) -> str:
         return "the features of keys are made before the kernels run"
     if waits_for_chunk_end(spec):
         return "the state changes at the end of a chunk"
-    if window_of(spec) > 1:
+    if spec.attentional_bias.window is not None:
         return "a surprise measures the tokens of a window"
     if has_erase_key(spec):
         return "keys of three kinds are read"
+    if spec.frozen_gradient and not any(is_start(leaf) for leaf in leaves_of(program)):
+        return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
     if spec.frozen_gradient and not any(is_start(leaf) for leaf in leaves_of(program)):

@@ -8,19 +8,25 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+ROUNDED = 1e-5  # a tensor this much smaller than its companions is measured against them: it may be nothing but their rounding
 
-def largest_error(actual: Tensor, expected: Tensor) -> float:
+
+def largest_error(actual: Tensor, expected: Tensor, least_scale: float = 0.0) -> float:
     """Largest absolute difference over the largest absolute entry of the reference; absolute where the reference is all zero.
 
-    Infinite for a difference in shape or where one side is not finite.
+    A scale below `least_scale` is that. Infinite for a difference in shape or where one side is not finite.
     """
     if actual.shape != expected.shape:
         return math.inf
     if expected.numel() == 0:
         return 0.0
     difference = float((actual.double() - expected.double()).abs().max())
-    scale = float(expected.double().abs().max())
+    scale = max(_largest(expected), least_scale)
     return difference / (scale or 1.0) if math.isfinite(difference) and math.isfinite(scale) else math.inf
+
+
+def _largest(x: Tensor) -> float:
+    return float(x.detach().double().abs().max()) if x.numel() else 0.0
 
 
 def rms_error(actual: Tensor, expected: Tensor) -> float:
@@ -49,15 +55,17 @@ class Tally:
         if not error <= self.error or not self.worst:
             self.error, self.worst = (error if not math.isnan(error) else math.inf), label
 
-    def compare(self, label: str, actual: Tensor, expected: Tensor) -> None:
-        self.add(label, largest_error(actual.detach(), expected.detach()))
+    def compare(self, label: str, actual: Tensor, expected: Tensor, least_scale: float = 0.0) -> None:
+        self.add(label, largest_error(actual.detach(), expected.detach(), least_scale))
 
     def compare_all(self, label: str, actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
         """Entry by entry; a missing or an additional entry is an infinite error. Integers must be equal."""
+        scales = [scale for scale in map(_largest, expected.values()) if math.isfinite(scale)]
+        least_scale = ROUNDED * max(scales, default=0.0)
         for name in expected.keys() ^ actual.keys():
             self.add(f"{label} {name}: {'missing' if name in expected else 'unexpected'}", math.inf)
         for name in expected.keys() & actual.keys():
-            self.compare(f"{label} {name}", actual[name], expected[name])
+            self.compare(f"{label} {name}", actual[name], expected[name], least_scale)
 
     def same_bits(self, label: str, actual: Tensor, expected: Tensor) -> None:
         self.require(f"{label}: bits differ", torch.equal(actual, expected) or _same_with_nan(actual, expected))

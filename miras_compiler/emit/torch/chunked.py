@@ -13,7 +13,7 @@ from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import header, helper_text, pass_on, read_arguments, signature, step_signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.body import print_body
-from miras_compiler.emit.torch.recurrent import contract_names, finish_text, loop_entries, loop_variable, state_holes, unpacked
+from miras_compiler.emit.torch.recurrent import contract_names, finish_text, loop_entries, loop_variable, read_row, state_holes, unpacked
 from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.spec import Spec
@@ -56,6 +56,7 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
         "functional": body.uses_functional,
         "chunked": chunked,
         "steps": steps_of(spec),
+        "read_row": read_row(spec),
         "callable": any("Callable" in helper for helper in body.helpers.values()),
         "linear_reads": spec.linear_reads and chunked,
         "tile": default_tile(spec, form, chunked, own_rows),
@@ -64,7 +65,7 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
         "parameters": parameters,
         "valid": bool(valid),
         "degree": spec.feature_map.kind == "polynomial",
-        "contract_names": contract_names(spec, chunked, "Grid", *row_functions(interface, own_rows)),
+        "contract_names": contract_names(spec, chunked, {read_row(spec)}, "Grid", *row_functions(interface, own_rows)),
         **state_holes(spec, interface, variable),
         "step_targets": ", ".join(["o", *(variable[name] for name in next_state)]),
         "step_arguments": "\n".join(f"            {argument}," for argument in arguments),

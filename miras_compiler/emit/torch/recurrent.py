@@ -23,7 +23,7 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
     spec = rule.spec
     entries = loop_entries(interface)
     parameters = [argument.name for argument in interface.parameters if argument.name != "feature_coefficients"]
-    tokens = [argument.name for argument in interface.tokens if argument.name != "gamma"]
+    tokens = [argument.name for argument in interface.tokens if argument.name != "gamma" or window_of(spec) == 1]
     rows = row_arguments(spec, interface)
     leaves = [*tokens, *interface.derived, *rows, *parameters, *entries]
     next_state = [name for name in entries if not name.endswith("_start")]
@@ -40,12 +40,13 @@ def emit_recurrent(rule: UpdateRule, interface: Interface, chunked: bool) -> str
         "functional": body.uses_functional,
         "chunked": chunked,
         "steps": steps_of(spec),
+        "read_row": read_row(spec),
         "linear_reads": spec.linear_reads and chunked,
         "signature": signature(interface),
             "read_arguments": read_arguments(interface),
-        "unpack_tokens": unpacked(interface, {leaf.name for leaf in leaves_of(rule.step.trace)} | {"q", "gamma"}),
+        "unpack_tokens": unpacked(interface, {leaf.name for leaf in leaves_of(rule.step.trace)} | {"q"} | ({"gamma"} if rows else set())),
         "parameters": parameters,
-        "contract_names": contract_names(spec, chunked, "Call", "rows_at", "weights_at", "with_past"),
+        "contract_names": contract_names(spec, chunked, {"by_token", read_row(spec)}, "Call", "rows_at", "weights_at", "with_past"),
         **state_holes(spec, interface, variable),
         "step_targets": ", ".join(["o", *(variable[name] for name in next_state)]),
         "step_arguments": "\n".join(f"            {argument}," for argument in arguments),
@@ -76,10 +77,15 @@ def row_arguments(spec: Spec, interface: Interface) -> dict[str, str]:
     return rows | {"gamma_rows": "weights_at(gamma, present, t)"}
 
 
-def contract_names(spec: Spec, chunked: bool, *window_names: str) -> str:
-    """What a module imports from contract.py."""
+def read_row(spec: Spec) -> str:
+    """The function of contract.py that picks, of several rows per token, the one with the token's output."""
+    return "before_writes" if spec.chunk.read == "before_write" else "by_token"
+
+
+def contract_names(spec: Spec, chunked: bool, of_rows: set[str], *window_names: str) -> str:
+    """What a module imports from contract.py; `of_rows` where a token writes several rows."""
     always, of_window = window_names[:1], window_names[1:]
-    names = [*always, "read_call", *(["CHUNK"] if chunked else []), *(["by_token"] if steps_of(spec) > 1 else [])]
+    names = [*always, "read_call", *(["CHUNK"] if chunked else []), *(of_rows if steps_of(spec) > 1 else ())]
     names += ["WINDOW", *of_window] if window_of(spec) > 1 else []
     order = sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
     return ", ".join(order)

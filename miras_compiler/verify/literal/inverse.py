@@ -36,15 +36,16 @@ def solve(text: str, letter: str, a: Tensor, guess: Tensor | None = None, lowest
     pinned = below | above | ~a.isfinite()
     x = torch.where(below, low, torch.where(above, high, x))
     close = torch.finfo(a.dtype).eps ** 0.8  # the caller's last Newton step squares what is left
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
         first, second = slopes(text, letter, x)
         high, low = torch.where(first > a, x, high), torch.where(first > a, low, x)
         newton = x - (first - a) / second
         reach = 1 + 2 * x.abs()  # an end that nothing has come near yet is no reason to jump half way to it
         middle = (low + (high - low) / 2).clamp(x - reach, x + reach)
-        better = torch.where((newton >= low) & (newton <= high), newton, middle)
-        better = torch.where(pinned, x, better)
-        settled = ((better - x).abs() <= close * x.abs()) | ((first - a).abs() <= close * torch.maximum(a.abs(), (second * x).abs()))
+        near = (first - a).abs() <= close * torch.maximum(a.abs(), (second * x).abs())
+        good = (newton >= low) & (newton <= high) & (near | (turn % 4 < 3))  # at a root with a steep slope Newton swings to and fro
+        better = torch.where(pinned, x, torch.where(good, newton, middle))
+        settled = near | ((better - x).abs() <= close * x.abs())
         x = better
         if settled.all():
             break

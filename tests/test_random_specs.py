@@ -1,0 +1,74 @@
+"""Every spec is refused with a cause, or compiles and passes the literal oracle; and what random specs have found stays found."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from random_outcome import outcome_of
+from random_specs import Tree, random_spec
+
+EXAMPLES = 12  # in a test; `python tests/try_random_specs.py` tries thousands
+
+
+@given(st.randoms(use_true_random=False).map(random_spec))
+@settings(max_examples=EXAMPLES, derandomize=True, database=None, phases=[Phase.generate])
+def test_a_random_spec_is_refused_with_a_cause_or_passes_the_oracle(tree: Tree) -> None:
+    outcome = outcome_of(tree)
+    assert outcome.verdict != "failed", outcome.told
+
+
+def spec(gates: str, **sections: Any) -> Tree:
+    plain: Tree = {"memory": {"kind": "matrix"}, "attentional_bias": {"kind": "l2"}, "retention": {"kind": "l2"}}
+    return {"name": "found", **plain, "gates": {name: {} for name in gates.split()}, "layer": {"heads": 2, "head_dim": 4}, **sections}
+
+
+AT_CHUNK_END = {"kind": "muon", "apply": "chunk_end"}
+FROZEN = {"size": 4, "gradient": "chunk_start"}
+FOUND = {
+    "the weight in a window of one token counts": spec("eta alpha gamma", attentional_bias={"kind": "l2", "window": 1}),
+    "and where surprises are known at once, and orthogonalized": spec(
+        "eta alpha gamma mu", attentional_bias={"kind": "log_cosh", "window": 1}, optimizer={"kind": "muon"}, chunk=FROZEN
+    ),
+    "a gradient of 0 may be rounding: a clip hides the threshold": spec(
+        "eta alpha delta", attentional_bias={"kind": "huber_norm", "clip": 0.01}
+    ),
+    "a measure that the rule itself computes is a step of the rule": spec(
+        "eta alpha", attentional_bias={"kind": "l2", "scale": 0.5, "clip": 0.3}, retention={"kind": "l2", "order": "before_gradient"},
+        optimizer={"kind": "implicit"},
+    ),
+    "nothing decays a state that is written at the chunk's end": spec(
+        "eta mu", retention={"kind": "none"}, optimizer=AT_CHUNK_END, chunk={**FROZEN, "read": "chunk_start"}
+    ),
+    "a chunk of one token is full at once": spec(
+        "eta alpha mu", optimizer=AT_CHUNK_END, chunk={"size": 1, "gradient": "chunk_start", "read": "chunk_start"}
+    ),
+    "a linear path is left at the chunk's end": spec(
+        "eta alpha mu", retention={"kind": "sigmoid"}, optimizer=AT_CHUNK_END,
+        chunk={**FROZEN, "read": "chunk_start", "retention": "chunk_end"},
+    ),
+    "a write that does not read the state that entered the chunk": spec(
+        "eta alpha", attentional_bias={"kind": "dot_product"}, chunk={**FROZEN, "size": 16}
+    ),
+    "a token reads before the first of its writes": spec(
+        "eta alpha", retention={"kind": "l2", "order": "before_gradient"}, optimizer={"kind": "gradient_descent", "steps": 2},
+        chunk={"read": "before_write"},
+    ),
+    "a root at which the slope of F' is infinite": spec(
+        "eta alpha", retention={"kind": "bregman", "generator": "abs(w)**1.5", "inverse": "newton"}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tree", FOUND.values(), ids=FOUND)
+def test_what_a_random_spec_has_found_stays_found(tree: Tree) -> None:
+    outcome = outcome_of(tree)
+    assert outcome.verdict == "accepted", outcome.told
+
+
+def test_a_spec_is_the_same_wherever_it_is_drawn() -> None:
+    assert random_spec(Random("0:7")) == random_spec(Random("0:7"))
+    assert len({str(random_spec(Random(f"0:{index}"))) for index in range(50)}) == 50
