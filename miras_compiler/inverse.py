@@ -67,6 +67,16 @@ def closed_inverse(slope: sp.Expr, variable: sp.Symbol = W) -> sp.Expr:
     raise NoInverseError("has a derivative without a closed inverse")
 
 
+def closed_ratio(slope: sp.Expr, variable: sp.Symbol) -> sp.Expr:
+    """The same for a derivative on the positive numbers; what lies below its range is mapped below 0. Raises NoInverseError."""
+    inverse = closed_inverse(slope, variable)
+    for probe in PROBES:
+        value = _value(inverse, A, probe)
+        if probe > 0 and value is not None and value < 0:
+            raise NoInverseError(f"has a derivative that does not take the value {probe} at positive {variable}, where ratios lie")
+    return inverse
+
+
 def _candidates(slope: sp.Expr, variable: sp.Symbol) -> list[sp.Expr]:
     """What a solver finds, and for an odd derivative what it finds for positive w, mirrored."""
     above = slope.replace(magnitude, lambda x: x).replace(signum, lambda _: sp.Integer(1))
@@ -141,7 +151,10 @@ def _keeps_digits(candidate: sp.Expr) -> bool:
         with np.errstate(all="ignore"):
             value = float(function(np.float64(float(probe))))
         exact_value = _value(candidate, A, probe)
-        if exact_value is not None and abs(exact_value) < 1e300 and not abs(value - exact_value) <= 1e-9 * abs(exact_value) + 1e-300:
+        if exact_value is None or abs(exact_value) >= 1e300:
+            continue
+        right = float(exact_value)  # sympy compares no NaN
+        if not abs(value - right) <= 1e-9 * abs(right) + 1e-300:
             return False
     return True
 

@@ -55,6 +55,12 @@ def test_the_inverse_is_the_closed_one_and_has_its_slope(text: str, closed: Call
     torch.testing.assert_close(slope, expected_slope, rtol=1e-9, atol=1e-14)
 
 
+def test_a_root_with_an_infinite_slope_is_found() -> None:
+    """Newton's steps swing from one side of it to the other."""
+    a = torch.tensor([0.0, 1e-12, -1e-5, 1e-3, -3.0, 100.0], dtype=torch.float64)
+    torch.testing.assert_close(inverse_derivative("abs(w)**1.5", "w", a), torch.sign(a) * (a / 1.5).square(), rtol=1e-11, atol=1e-30)
+
+
 def test_an_inverse_without_a_closed_form_meets_its_equation() -> None:
     a = torch.linspace(-9, 9, 20, dtype=torch.float64)
     w = inverse_derivative("w**4/4 + softplus(w) + w**2", "w", a)

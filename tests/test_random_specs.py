@@ -22,11 +22,26 @@ def test_a_random_spec_is_refused_with_a_cause_or_passes_the_oracle(tree: Tree) 
 
 
 def spec(gates: str, **sections: Any) -> Tree:
+    """A matrix memory with an l2 bias, but for these sections; a gate is a name, or name:granularity."""
     plain: Tree = {"memory": {"kind": "matrix"}, "attentional_bias": {"kind": "l2"}, "retention": {"kind": "l2"}}
-    return {"name": "found", **plain, "gates": {name: {} for name in gates.split()}, "layer": {"heads": 2, "head_dim": 4}, **sections}
+    declared = {name: {"per": per or "head"} for name, _, per in (gate.partition(":") for gate in gates.split())}
+    return {"name": "found", **plain, "gates": declared, "layer": {"heads": 2, "head_dim": 4}, **sections}
+
+
+FOUND_REFUSED = {
+    "-log(t)": "the generator has a derivative that does not take the value 1/3 at positive t, where ratios lie",
+    "t*log(t) - (1 + t)*log((1 + t)/2)": "the generator has a derivative whose closed inverse cancels in floating point",
+}
+
+
+@pytest.mark.parametrize(("generator", "cause"), FOUND_REFUSED.items())
+def test_a_generator_that_cannot_be_inverted_is_refused(generator: str, cause: str) -> None:
+    outcome = outcome_of(spec("eta", retention={"kind": "f_divergence", "generator": generator}))
+    assert (outcome.verdict, outcome.told) == ("refused", (cause,))
 
 
 AT_CHUNK_END = {"kind": "muon", "apply": "chunk_end"}
+ERASE = {"kind": "gradient_descent", "erase_key": True}
 FROZEN = {"size": 4, "gradient": "chunk_start"}
 FOUND = {
     "the weight in a window of one token counts": spec("eta alpha gamma", attentional_bias={"kind": "l2", "window": 1}),
@@ -57,8 +72,10 @@ FOUND = {
         "eta alpha", retention={"kind": "l2", "order": "before_gradient"}, optimizer={"kind": "gradient_descent", "steps": 2},
         chunk={"read": "before_write"},
     ),
-    "a root at which the slope of F' is infinite": spec(
-        "eta alpha", retention={"kind": "bregman", "generator": "abs(w)**1.5", "inverse": "newton"}
+    "the keys that erase have the step size of their channel, too": spec("eta:key_channel alpha", optimizer=ERASE),
+    "and what is added meanwhile that of its own": spec("eta:value_channel alpha:value_channel", optimizer=ERASE),
+    "a mirror map that is derived to be the identity": spec(
+        "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),
 }  # fmt: skip
 

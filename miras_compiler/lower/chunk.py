@@ -172,6 +172,10 @@ class ChunkBuilder:
         if "k" in gates["eta"].axes:
             eta = self.coefficients.of_columns(rename(gates["eta"], "c", "j"))
             rows["write"] = name(times(rename(eta, self.coefficients.source, keys.axes[0]), rows["write"]), "sized_key", "η · k")
+            if has_erase_key(self.spec):
+                erased = rows["erase_write_key"]
+                sized = times(rename(eta, self.coefficients.source, erased.axes[0]), erased)
+                rows["erase_write_key"] = name(sized, "sized_erase_write_key", "η · b")
         (weight,) = self.weights
         if not self.weights[weight].columns:
             rows |= {x: rename(rows[x], "k", "v") for x in ("error", "write")}

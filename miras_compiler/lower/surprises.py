@@ -16,7 +16,7 @@ from miras_compiler.elements.bias import L2Bias
 from miras_compiler.ir.build import constant, entrywise, forward_substitute, input_tile, lower_expression, rename, triangular_solve
 from miras_compiler.ir.nodes import Label, Leaf, Node, Program
 from miras_compiler.ir.traverse import labels_in_use, leaves_of
-from miras_compiler.lower.coefficients import Moment, TileCoefficients
+from miras_compiler.lower.coefficients import Moment, TileCoefficients, times
 from miras_compiler.symbols import E, U, V, letter
 
 Name = Callable[[Node, str, str], Node]
@@ -75,7 +75,7 @@ class SurpriseSystem:
             scale, erased = exact(spec.attentional_bias.scale), self.column(self.rows["erase_write_key"])
             known = Write(left, entrywise(-scale * letter("v"), {"v": self.column(self.rows["v"])}))
             weights = self.coefficients.weighted(moment, self.scores(left))
-            added = self.coefficients.collected(weights, known.right, moment)
+            added = self.coefficients.collected(weights, self.sized(known.right), moment)
             right = entrywise(scale * (letter("u") - letter("w")), {"u": predicted.u, "w": added}, ("c", "v"))
             return {self.weight: [Write(erased, self.solution(erased, scale, right)), known]}
         right = entrywise(slope * letter("u") + rest, {"u": predicted.u, "v": self.rows["v"], **self.thresholds}, predicted.u.axes)
@@ -111,10 +111,14 @@ class SurpriseSystem:
         """[row, column] or [row, column, v]: how much of a written row another one sees."""
         moment, scores = measuring_moment(self.rule), self.name(self.scores(left), "kk", "K Kᵀ")
         weights = self.coefficients.spread(self.coefficients.weighted(moment, scores), moment)
+        return self.sized(weights)
+
+    def sized(self, columns: Node) -> Node:
+        """Times the step sizes of the columns, where every value channel has its own: those of other kinds are in the coefficients."""
         if "v" not in self.eta.axes:
-            return weights
+            return columns
         eta = self.coefficients.of_columns(rename(self.eta, "c", "j"))
-        return entrywise(letter("x") * letter("eta"), {"x": weights, "eta": eta})
+        return entrywise(letter("x") * letter("eta"), {"x": columns, "eta": eta})
 
 
 def row_map(rule: UpdateRule) -> Program:

@@ -11,7 +11,7 @@ from miras_compiler.elements.base import Positive, exact
 from miras_compiler.elements.retention.base import Retention, Slice
 from miras_compiler.elements.user_formula import GENERATOR_IN_T
 from miras_compiler.formula import parse_formula
-from miras_compiler.inverse import closed_inverse
+from miras_compiler.inverse import closed_ratio
 from miras_compiler.symbols import A, RowRoot, W, X, larger, letter
 
 T = letter("t")
@@ -38,7 +38,7 @@ class FDivergenceRetention(Retention):
 
     def inverse_map(self, slope: sp.Expr) -> sp.Expr:
         """(f')⁻¹ in the dual letter a; raises NoInverseError."""
-        return closed_inverse(slope, T)
+        return closed_ratio(slope, T)
 
     def constraint(self) -> sp.Expr | None:
         return exact(self.total)

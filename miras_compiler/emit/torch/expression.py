@@ -235,11 +235,15 @@ class Printer:
         slope, kind = expr.args[0], int(expr.args[1])
         (w,) = slope.variables
         code = {w: Code("w")}
+        parts = {
+            "slope": self.expression(slope.expr, code).text, "curvature": self.expression(sp.diff(slope.expr, w), code).text,
+            "image": IMAGES[kind].format("t"),
+        }  # fmt: skip
+        for name, text in self.helpers.items():
+            if text == INVERSE.format(name=name, **parts):
+                return name
         name = "inverse" if "inverse" not in self.helpers else f"inverse{len(self.helpers)}"
-        self.helpers[name] = INVERSE.format(
-            name=name, slope=self.expression(slope.expr, code).text, curvature=self.expression(sp.diff(slope.expr, w), code).text,
-            image=IMAGES[kind].format("t"),
-        )  # fmt: skip
+        self.helpers[name] = INVERSE.format(name=name, **parts)
         return name
 
     def condition(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> str:
