@@ -15,7 +15,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -76,13 +76,8 @@ def results(path: Path, seed: int, first: int, count: int) -> list[Line]:
 
 
 def run(seed: int, missing: list[int], processes: int, limit: int) -> Iterator[Line]:
-    with ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, max_tasks_per_child=200) as pool:
-        futures = [pool.submit(tried, seed, index, limit) for index in missing]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with get_context("spawn").Pool(processes, _start_worker, maxtasksperchild=100) as pool:  # ended with the block, however it is left
+        yield from pool.imap_unordered(partial(tried, seed, limit=limit), missing)
 
 
 def show(lines: list[Line], console: Console) -> None:
@@ -122,15 +117,19 @@ def main() -> int:
         if file.tell() and not given.output.read_bytes().endswith(b"\n"):
             file.write("\n")  # after a line that was cut off
         task = progress.add_task("random specs", total=given.count, completed=len(there))
-        failed = 0
-        for line in run(given.seed, [index for index in span if index not in there], given.processes, given.limit):
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            failed += line["verdict"] == "failed"
-            progress.update(task, advance=1, description=f"random specs, {failed} failed")
+        failed, interrupted = 0, False
+        try:
+            for line in run(given.seed, [index for index in span if index not in there], given.processes, given.limit):
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                failed += line["verdict"] == "failed"
+                progress.update(task, advance=1, description=f"random specs, {failed} failed")
+        except KeyboardInterrupt:
+            console.print("interrupted; the same command goes on from here")
+            interrupted = True
     lines = results(given.output, given.seed, given.first, given.count)
     show(lines, console)
-    return 1 if any(line["verdict"] == "failed" for line in lines) else 0
+    return 130 if interrupted else 1 if any(line["verdict"] == "failed" for line in lines) else 0
 
 
 if __name__ == "__main__":
