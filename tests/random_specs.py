@@ -52,7 +52,7 @@ class _Draw:
         return self.tree
 
     def optimizer(self) -> None:
-        kind = self.kind("optimizer", fits=("gradient_descent", "momentum", *KINDS["optimizer"]))
+        kind = self.kind("optimizer", fits=("gradient_descent", "gradient_descent", "momentum", *KINDS["optimizer"]))
         optimizer: Tree = {"kind": kind}
         if kind == "gradient_descent" and self.chance(0.3):
             if self.chance(0.5):
@@ -134,24 +134,24 @@ class _Draw:
             retention["generator"] = random_ratio_generator(self.random)
         decayed = (self.linear and not self.erases) and kind != "none"
         orders = ("after_gradient", "before_gradient")
-        retention["order"] = self.one_of(orders, fits=orders[1:] if decayed else orders if self.exact else ("after_gradient",) * 4 + orders)
+        retention["order"] = self.one_of(orders, fits=orders[1:] if decayed else orders if self.exact else ("after_gradient",) * 6 + orders)
         self.tree["retention"] = retention
 
     def chunk(self) -> None:
         before = self.tree["retention"]["order"] == "before_gradient"
         chunk: Tree = {"size": self.one_of((1, 2, 3, 4, 5, 7, 8, 16))}
         deep = self.tree["memory"]["kind"] in ("mlp", "swiglu")
-        gradients = ("exact", "chunk_start")
+        bends = self.tree["retention"]["kind"] in ("kl", "sigmoid", "lq", "lq_printed", "elastic_net_ftrl", "bregman")
         if self.chance(0.95 if deep else 0.8):
-            chunk["gradient"] = self.one_of(
-                gradients, fits=gradients[:1] if self.exact or before else gradients[1:] if self.at_end else (*gradients, "chunk_start")
-            )
+            fits = ["exact"] if self.exact or before else ["chunk_start"] if self.at_end else ["exact", "chunk_start"]
+            if (deep or bends) and "chunk_start" in fits:
+                fits += ["chunk_start"] * 3  # all else runs token by token
+            chunk["gradient"] = self.one_of(("exact", "chunk_start"), fits=fits)
         frozen = chunk.get("gradient") == "chunk_start"
         if self.chance(0.5) or self.at_end:
             reads = ("after_write", "before_write", "chunk_start")
             chunk["read"] = self.one_of(reads, fits=reads[2:] if self.at_end else reads if frozen else reads[:2])
         if self.chance(0.35):
-            bends = self.tree["retention"]["kind"] in ("kl", "sigmoid", "lq", "lq_printed", "elastic_net_ftrl", "bregman")
             chunk["retention"] = self.one_of(("per_token", "chunk_end"), where=not (frozen and bends), fits=("per_token",))
         self.tree["chunk"] = chunk
 

@@ -74,6 +74,9 @@ FOUND = {
     ),
     "the keys that erase have the step size of their channel, too": spec("eta:key_channel alpha", optimizer=ERASE),
     "and what is added meanwhile that of its own": spec("eta:value_channel alpha:value_channel", optimizer=ERASE),
+    "on a linear path every channel has its own decay": spec(
+        "eta alpha:key_channel", retention={"kind": "sigmoid"}, chunk={**FROZEN, "retention": "chunk_end"}
+    ),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),

@@ -85,7 +85,8 @@ def show(lines: list[Line], console: Console) -> None:
     verdicts = Counter(line["verdict"] for line in lines)
     tried_for = [line["seconds"] for line in lines if line["verdict"] != "refused"]
     console.print(
-        f"{len(lines)} specs: {verdicts['accepted']} compiled and passed, {verdicts['refused']} refused, {verdicts['failed']} failed; "
+        f"{len(lines)} specs: {verdicts['accepted']} compiled and passed, {verdicts['refused']} refused, {verdicts['unstable']} unstable, "
+        f"{verdicts['failed']} failed; "
         f"{sum(tried_for) / max(1, len(tried_for)):.2f} s per compiled spec, {max(tried_for, default=0):.1f} s the longest"
     )
     for title, kept, of in (("parallel form", "accepted", "form"), ("refused because", "refused", "told")):

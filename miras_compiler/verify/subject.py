@@ -20,7 +20,8 @@ from miras_compiler.verify.package import Operator, Package
 Result = tuple[Tensor, dict[str, Tensor]]
 Run = Callable[[Inputs], Result]
 
-CALM = 2.0  # largest relative change of the output per relative change of v on which precisions are compared
+CALM = 2.0  # largest relative change of the output per relative change of v, or of the weights, on which precisions are compared
+SLIGHT = 1e-6  # such a change
 UNCHUNKED_LENGTH = 37  # tokens tried where the function has no chunk grid
 LONGEST_CHUNK = 128  # longer ones are crossed only from a state near their end
 BEFORE, AFTER = 4, 5  # tokens on either side of a chunk boundary
@@ -94,12 +95,12 @@ class Subject:
 
     @property
     def step(self) -> float:
-        """Largest step size, quartered from 0.5 until the literal model amplifies a change of v at most twice."""
+        """Largest step size, quartered from 0.5 until the literal model amplifies a change of v or of its weights at most twice."""
         return self._calm_step[0]
 
     @property
     def amplification(self) -> float:
-        """Relative change of the literal output per relative change of v, at that step size."""
+        """Relative change of the literal output per relative change of v, or of the initial weights, at that step size."""
         return self._calm_step[1]
 
     @cached_property
@@ -110,16 +111,23 @@ class Subject:
         return eta, amplification
 
     def _amplification(self, eta: float) -> float:
-        """One run on two batches, the second with v slightly changed."""
+        """One run on three batches: as it is, with v slightly changed, and with the weights (a rule may take no more than signs of v)."""
         inputs = self.inputs(self.long, seed=99, eta=eta)
         generator = torch.Generator().manual_seed(self.seed)
-        change = 1e-6 * torch.randn(inputs.v.shape, generator=generator, dtype=inputs.v.dtype)
-        twice = inputs.map(lambda tensor: torch.cat((tensor, tensor)))
-        twice = replace(twice, v=torch.cat((inputs.v, inputs.v + change)), parameters=inputs.parameters)
+
+        def changed(x: Tensor) -> Tensor:
+            noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            return x + SLIGHT * noise * x.norm() / noise.norm()
+
+        thrice = inputs.map(lambda tensor: torch.cat((tensor, tensor, tensor)))
+        weights = {name: torch.cat((w, w, changed(w))) for name, w in inputs.state.items() if name in self.literal.weight_names}
+        state = {name: torch.cat((tensor, tensor, tensor)) for name, tensor in inputs.state.items()} | weights
+        thrice = replace(thrice, v=torch.cat((inputs.v, changed(inputs.v), inputs.v)), state=state, parameters=inputs.parameters)
         with torch.no_grad():
-            output, _ = self.literal_run(twice)
-        before, after = output.chunk(2)
-        return float((after - before).norm() / before.norm() / (change.norm() / inputs.v.norm()))
+            output, _ = self.literal_run(thrice)
+        before, *after = output.chunk(3)
+        growth = torch.stack([(each - before).norm() / before.norm() / SLIGHT for each in after])
+        return float(growth.max())  # nan if one is
 
     def literal_run(self, inputs: Inputs) -> Result:
         """The literal model under the contract's precisions: float64 for float64, else computed in float32."""

@@ -97,7 +97,7 @@ def state_holes(spec: Spec, interface: Interface, variable: dict[str, str]) -> d
     return {
         **finish_holes(spec, interface, variable),
         "wide": "[:, None, None]" if isinstance(spec.memory, VectorMemory) else "[:, None, None, None]",
-        "wide_beta": "[:, None, None]" if gate_axes(spec, "alpha") else "[:, None]",
+        "wide_beta": "[:, None, None]" if "alpha" in spec.gates and gate_axes(spec, "alpha") else "[:, None]",
         "window": window_of(spec),
         "window_names": ["k", "v", *window_gates(spec)] if window_of(spec) > 1 else [],
         "carried": [(variable[name], name) for name in variable],
