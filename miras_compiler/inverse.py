@@ -165,13 +165,24 @@ def _value(expr: sp.Expr, variable: sp.Symbol, at: sp.Expr) -> sp.Expr | None:
 
 
 def _is_onto(function: Callable[[float], float], image: Callable[[float], float]) -> bool:
-    """Rises all along the image of the real line, from far below 0 to far above."""
-    values = [_call(function, image(t / 4)) for t in range(-60, 61)]
+    """Rises all along the image of the real line, from far below 0 to far above, where it may leave the floats."""
+    values = [_slope_at(function, image(t / 4), t) for t in range(-60, 61)]
     if any(value is None for value in values):
         return False
     known = [value for value in values if value is not None]
-    rising = all(low < high for low, high in pairwise(known))
+    rising = all(low < high or (low == high and math.isinf(low)) for low, high in pairwise(known))
     return rising and known[0] < -10 and known[-1] > 10
+
+
+def _slope_at(function: Callable[[float], float], at: float, side: float) -> float | None:
+    """The slope, infinite on its own side where it overflows; None where there is none."""
+    try:
+        function(at)
+    except OverflowError:
+        return math.copysign(math.inf, side)
+    except (ValueError, ZeroDivisionError, TypeError, NameError):
+        return None
+    return _call(function, at)
 
 
 def _call(function: Callable[[float], float], at: float) -> float | None:

@@ -87,3 +87,12 @@ def test_beyond_the_range_the_solution_is_the_end_of_the_domain() -> None:
 def test_a_guess_does_not_change_the_solution() -> None:
     a = torch.tensor([-3.0, 0.1, 2.0], dtype=torch.float64)
     torch.testing.assert_close(solve("cosh(w)", "w", a, torch.full_like(a, 40.0)), torch.asinh(a), rtol=1e-11, atol=0)
+
+
+def test_numbers_of_any_size_are_found_and_what_is_too_large_is_infinite() -> None:
+    """exp on a Bregman generator; the slopes of a steep one, where Newton's method alone goes down by 1 a round."""
+    a = torch.tensor([-1e4, -340.0, 340.0, 1e4], dtype=torch.float64)
+    assert inverse_derivative("w*log(w) - w", "w", a)[3] == torch.inf
+    torch.testing.assert_close(inverse_derivative("w*log(w) - w", "w", a)[:3], torch.exp(a[:3]), rtol=1e-12, atol=1e-150)
+    steep = torch.tensor([-1e300, -600.0, 600.0, 5000.0, 1e300], dtype=torch.float64)
+    torch.testing.assert_close(inverse_derivative("cosh(w)", "w", steep), torch.asinh(steep), rtol=1e-12, atol=0)

@@ -41,6 +41,7 @@ FORMS: dict[str, str] = {
     "dla": DUAL,
     "elastic_net_memory": BY_TOKEN,
     "elu_linear_attention": DUAL,
+    "entropy_memory": DUAL_PER_TOKEN,
     "epsilon_delta": SUBSTITUTE,
     "gated_delta_net": SOLVE,
     "gdn2": SOLVE,

@@ -105,20 +105,25 @@ def segment_sums_before(x: Tensor) -> Tensor:
     return sum_before(x[..., None].expand(*x.shape, x.shape[-1]).tril(-1), -2)
 ''',
 }  # fmt: skip
-IMAGES = ("torch.sinh({})", "torch.exp({})", "torch.sigmoid({})", "torch.tanh({})")  # of the real line, as in inverse.MAPS
+IMAGES = (  # of the real line, as in inverse.MAPS, and how a step is kept inside
+    ("torch.sinh(t)", "w - {}"), ("torch.exp(t)", "(w - {}).clamp(min=0)"),
+    ("torch.sigmoid(t)", "(w - {}).clamp(0, 1)"), ("torch.tanh(t)", "(w - {}).clamp(-1, 1)"),
+)  # fmt: skip
 INVERSE = '''
 def {name}(a: Tensor) -> Tensor:
     """w with F'(w) = a: bisection on the image of the real line, then one Newton step, through which derivatives flow."""
     with torch.no_grad():
-        low, high = torch.full_like(a, -40.0), torch.full_like(a, 40.0)
+        high = torch.full_like(a, torch.finfo(a.dtype).max).log()
+        low = -high
         for _ in range(64):
             t = (low + high) / 2
             w = {image}
-            below = {slope} < a
+            slope = {slope}
+            below = torch.where(slope.isnan(), t < 0, slope < a)  # no number: too far out
             low, high = torch.where(below, t, low), torch.where(below, high, t)
-        t = (low + high) / 2
+        t = torch.where(low > 0, low, high)  # the nearer to 0 of the two
         w = {image}
-    return w - ({slope} - a) / ({curvature})
+    return {step}
 '''
 NEEDS = {"sum_after": ("sum_before",), "segment_sums_before": ("sum_before",)}
 
@@ -235,15 +240,14 @@ class Printer:
         slope, kind = expr.args[0], int(expr.args[1])
         (w,) = slope.variables
         code = {w: Code("w")}
-        parts = {
-            "slope": self.expression(slope.expr, code).text, "curvature": self.expression(sp.diff(slope.expr, w), code).text,
-            "image": IMAGES[kind].format("t"),
-        }  # fmt: skip
-        for name, text in self.helpers.items():
-            if text == INVERSE.format(name=name, **parts):
+        value, curvature = (self.expression(expr, code).text for expr in (slope.expr, sp.diff(slope.expr, w)))
+        image, step = IMAGES[kind]
+        text = INVERSE.format(name="{name}", slope=value, image=image, step=step.format(f"({value} - a) / ({curvature})"))
+        for name, helper in self.helpers.items():
+            if helper == text.replace("{name}", name):
                 return name
         name = "inverse" if "inverse" not in self.helpers else f"inverse{len(self.helpers)}"
-        self.helpers[name] = INVERSE.format(name=name, **parts)
+        self.helpers[name] = text.replace("{name}", name)
         return name
 
     def condition(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> str:

@@ -1,11 +1,13 @@
 """Numerical inverses of the derivative of a convex formula: the x with F'(x) = a, by Newton's method inside a bracket.
 
-F' and F'' come from `jet`; no symbolic mathematics. The domain of F (where it is finite and
-F'' > 0) is found by trying points, so that `w*log(w) - w` is solved on (0, ∞) and `-sqrt(1 - w**2)` on (−1, 1).
+F' and F'' come from `jet`; no symbolic mathematics. The domain of F (where it is finite and F'' > 0) is found by trying points, so that
+`w*log(w) - w` is solved on (0, ∞) and `-sqrt(1 - w**2)` on (−1, 1). Where a step does not halve what is missing, the bracket is halved
+in the order of the floating-point numbers instead, which arrives at any of them in 64 rounds, whatever its size.
 """
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import torch
@@ -14,7 +16,8 @@ from torch import Tensor
 from miras_compiler.verify.literal.jet import slopes
 
 STARTS = (1.0, 0.5, 0.25, 0.1, -0.5, -1.0, 2.0, 4.0, -2.0)
-LARGEST = 120  # domains are followed up to about 2^120
+LARGEST = 500  # domains are followed up to about 2^500, so that products of two such numbers are numbers
+ENDLESS = 1e100  # a domain that reaches so far has no end, and what lies behind it is infinite
 ROUNDS = 250
 
 
@@ -28,35 +31,51 @@ def domain(text: str, letter: str) -> tuple[float, float, float]:
 def solve(text: str, letter: str, a: Tensor, guess: Tensor | None = None, lowest: float | None = None) -> Tensor:
     """The x of the domain (≥ `lowest`) with F'(x) = a, detached; the nearer end of it where a is outside the range of F'."""
     start, low_end, high_end = domain(text, letter)
-    a = a.detach()
+    dtype, a = a.dtype, a.detach().double()
     low = torch.full_like(a, low_end if lowest is None else max(low_end, lowest))
     high = torch.full_like(a, high_end)
-    x = torch.full_like(a, start) if guess is None else guess.detach().clamp(low, high)
+    x = torch.full_like(a, start) if guess is None else guess.detach().double().clamp(low, high)
     below, above = slopes(text, letter, low)[0] >= a, slopes(text, letter, high)[0] <= a
-    pinned = below | above | ~a.isfinite()
     x = torch.where(below, low, torch.where(above, high, x))
+    settled = below | above | ~a.isfinite()
+    missing = torch.full_like(a, math.inf)
     close = torch.finfo(a.dtype).eps ** 0.8  # the caller's last Newton step squares what is left
-    for turn in range(ROUNDS):
+    for _ in range(ROUNDS):
         first, second = slopes(text, letter, x)
         high, low = torch.where(first > a, x, high), torch.where(first > a, low, x)
         newton = x - (first - a) / second
-        reach = 1 + 2 * x.abs()  # an end that nothing has come near yet is no reason to jump half way to it
-        middle = (low + (high - low) / 2).clamp(x - reach, x + reach)
-        near = (first - a).abs() <= close * torch.maximum(a.abs(), (second * x).abs())
-        good = (newton >= low) & (newton <= high) & (near | (turn % 4 < 3))  # at a root with a steep slope Newton swings to and fro
-        better = torch.where(pinned, x, torch.where(good, newton, middle))
-        settled = near | ((better - x).abs() <= close * x.abs())
+        good = (newton >= low) & (newton <= high) & ((first - a).abs() <= missing / 2)
+        missing = (first - a).abs()
+        better = torch.where(settled, x, torch.where(good, newton, _between(low, high)))
+        settled = settled | ((better - x).abs() <= close * x.abs()) | (missing <= close * torch.maximum(a.abs(), (second * x).abs()))
         x = better
         if settled.all():
             break
-    return x
+    return x.to(dtype)
 
 
 def inverse_derivative(text: str, letter: str, a: Tensor, guess: Tensor | None = None) -> Tensor:
-    """(F')⁻¹(a), differentiable once: the last Newton step from the solution is taken with a alive, and has the slope 1/F''."""
+    """(F')⁻¹(a), differentiable once: the last Newton step from the solution is taken with a alive, and has the slope 1/F''.
+
+    Where a is outside the range of F' on the domain: the nearer end of the domain, or infinity where there is none.
+    """
     x = solve(text, letter, a, guess)
     first, second = slopes(text, letter, x)
-    return x - (first - a) / second
+    low, high = (torch.full_like(a, end, dtype=torch.float64) for end in domain(text, letter)[1:])
+    endless = ((x == low) | (x == high)) & (x.abs() > ENDLESS)
+    step = (x - (first - a) / second).double() * torch.ones_like(low).masked_fill(endless, math.inf)
+    return step.clamp(low.masked_fill(endless, -math.inf), high.masked_fill(endless, math.inf)).to(a.dtype)
+
+
+def _between(low: Tensor, high: Tensor) -> Tensor:
+    """The float64 half way between two others in the order of all of them."""
+    first, last = _turned(low.view(torch.int64)), _turned(high.view(torch.int64))
+    return _turned((first >> 1) + (last >> 1) + (first & last & 1)).view(torch.float64)
+
+
+def _turned(bits: Tensor) -> Tensor:
+    """Bits of floats as integers in the floats' order, and back: those of negative floats count downwards."""
+    return torch.where(bits < 0, torch.iinfo(torch.int64).min - bits, bits)
 
 
 def _inside(text: str, letter: str, x: Tensor) -> Tensor:
@@ -73,12 +92,7 @@ def _end(text: str, letter: str, start: float, direction: float) -> float:
         return float(points[-1])
     last = int(inside.long().argmin()) - 1
     good, bad = points[last], points[last + 1]
-    parts = torch.linspace(0, 1, 65, dtype=torch.float64)
-    for _ in range(ROUNDS):
-        between = good + (bad - good) * parts
-        inside = _inside(text, letter, between)
-        last = int(inside.long().argmin()) - 1
-        if not 0 <= last < 64 or (between[last] == good and between[last + 1] == bad) or float(good.abs()) < 1e-100:
-            break
-        good, bad = between[last], between[last + 1]
+    for _ in range(64):
+        middle = _between(good, bad)
+        good, bad = (middle, bad) if bool(_inside(text, letter, middle)) else (good, middle)
     return float(good)

@@ -1,0 +1,54 @@
+"""The inverse that generated code finds by numbers, against closed forms, over all sizes that a dual weight may have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sympy as sp
+import torch
+from torch import Tensor
+
+from miras_compiler.emit.torch.expression import Printer
+from miras_compiler.formula import parse_formula
+from miras_compiler.inverse import newton_inverse, numeric_inverse
+from miras_compiler.symbols import W
+
+A = torch.tensor([-1e4, -600, -80, -3, -1e-3, 0, 0.5, 20, 80, 600, 1e4], dtype=torch.float64)
+CLOSED: dict[str, Callable[[Tensor], Tensor]] = {  # a domain each: the real line, the positive numbers, (0, 1), (−1, 1)
+    "cosh(w)": torch.asinh,
+    "w*log(w) - w": torch.exp,
+    "w*log(w) + (1 - w)*log(1 - w)": torch.sigmoid,
+    "((1 + w)*log(1 + w) + (1 - w)*log(1 - w))/2": torch.tanh,
+}
+
+
+def emitted(generator: str) -> tuple[Printer, newton_inverse, Any]:
+    """The printer, what it has printed, and that as a function."""
+    printer, inverse = Printer(), numeric_inverse(sp.diff(parse_formula(generator, ("w",)), W))
+    assert isinstance(inverse, newton_inverse)
+    name = printer.define_inverse(inverse)
+    names: dict[str, Any] = {"torch": torch, "Tensor": Tensor}
+    exec(printer.helpers[name], names)
+    return printer, inverse, names[name]
+
+
+@pytest.mark.parametrize("generator", CLOSED)
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
+def test_a_numeric_inverse_is_the_closed_one_wherever_that_is_a_number(generator: str, dtype: torch.dtype, close: float) -> None:
+    a = A.to(dtype).requires_grad_()
+    actual, expected = emitted(generator)[2](a), CLOSED[generator](a)
+    (slope,), (expected_slope,) = torch.autograd.grad(actual.sum(), a), torch.autograd.grad(expected.sum(), a)
+    number, tiny = expected.isfinite(), torch.finfo(dtype).eps
+    assert number.sum() >= 9
+    torch.testing.assert_close(actual[number], expected[number], rtol=close, atol=tiny)
+    torch.testing.assert_close(slope[number], expected_slope[number], rtol=close, atol=tiny)
+    assert bool(slope.isfinite().all())
+
+
+def test_one_inverse_is_printed_once() -> None:
+    printer, inverse, _ = emitted("cosh(w)")
+    assert printer.define_inverse(inverse) == "inverse"
+    assert printer.define_inverse(numeric_inverse(W**3 + W)) == "inverse1"
+    assert list(printer.helpers) == ["inverse", "inverse1"]
