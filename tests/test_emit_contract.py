@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from spec_texts import edited, parsed
 from torch import Tensor
 
 from miras_compiler.compiler import compile_spec
@@ -160,6 +161,15 @@ def test_a_matrix_memory_begins_at_zero_and_absent_entries_mean_a_fresh_chunk() 
     fresh["position"] = torch.zeros(2, dtype=torch.int64)
     found = [loaded("titans_lmm").chunk_titans_lmm(**titans | {"initial_state": each})[0] for each in (weights, fresh)]
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("retention", ["{kind: weight_norm}", "{kind: lq_printed}"])
+def test_a_retention_that_keeps_or_divides_by_norms_refuses_to_begin_at_zero(retention: str) -> None:
+    spec = parsed(edited(("{kind: l2}\ngates", f"{retention}\ngates")))
+    x = torch.ones(1, 2, 3, 4)
+    given = {"q": x, "k": x, "v": x, "log_alpha": -x[..., 0], "eta": x[..., 0]}
+    with pytest.raises(ValueError, match=f"^initial_state: expected a dict with W, got None; the retention {spec.retention.kind} cannot"):
+        compile_spec(spec).load().chunk_x(**given)
 
 
 def test_outputs_have_the_dtype_of_the_query_and_states_are_float32_or_float64() -> None:

@@ -171,6 +171,37 @@ WRONG: dict[str, tuple[str, ...]] = {
     edited(more="  mu: {per: key_channel}\noptimizer: {kind: momentum}\n"): (
         "x.yaml:8:8: the gate 'mu' is per key_channel; mu is defined per head only; say `per: head`",
     ),
+    # formulas
+    edited(retention("kind: bregman, generator: w**3")): (
+        "x.yaml:4:28: the generator is not convex: its slope falls at w = -0.00446; take a convex function",
+    ),
+    edited(retention("kind: f_divergence, generator: sqrt(t)"), ("  alpha: {}\n", "")): (
+        "x.yaml:4:33: the generator is not convex: its slope falls at t = 0.00446; take a convex function",
+    ),
+    edited(retention("kind: bregman, generator: w*log(x)")): ("x.yaml:4:28: in the formula, column 7: unknown name 'x'; choose from w",),
+    edited(retention("kind: bregman, generator: sum(w)")): (
+        "x.yaml:4:28: the formula is one number for the whole row; it must have a value per coordinate of w",
+    ),
+    edited(bias("kind: formula, loss: u - v")): (
+        "x.yaml:3:35: the formula has a value per coordinate; an attentional bias is one number per token; wrap it in sum( )",
+    ),
+    # bounds with a reason
+    edited(bias("kind: l2, window: 0")): (
+        "x.yaml:3:30: attentional_bias.window should be greater than or equal to 1, not 0; "
+        "a window holds the token itself; leave it out to have none",
+    ),
+    edited((MEMORY, "{kind: matrix, init: {std: 0}}"), retention("kind: weight_norm")): (
+        "x.yaml:2:31: memory.init.std should be 'fan_in' or greater than 0, not 0; "
+        "a deep memory of zeros has no gradient, and a retention of norms keeps zero; say fan_in for 1/√rows",
+    ),
+    edited(more="feature_map: {kind: polynomial, degree: 3}\n"): (
+        "x.yaml:8:33: degree 3 makes 47905 features of 64 channels; 4096 is the most that a state of features times values is built for; "
+        "take a lower degree or a smaller layer.head_dim",
+    ),
+    edited(more="feature_map: {kind: polynomial, degree: 0}\n"): (
+        "x.yaml:8:33: feature_map.degree should be greater than or equal to 1, not 0; "
+        "degree 1 is the key itself and a constant, and above 8 the features are too many for any key",
+    ),
     # all at once, in the order of the file, and none that follows from another
     edited(
         (MEMORY, "{kind: mlp, residual: true}"), name("os"), ("eta: {}", "eta: {per: heads}"), more="layer: {value_dim: 3}\nx: 1\n"

@@ -20,6 +20,9 @@ REASONS: dict[Path, str] = {  # why a bound stands, where it is not plain to see
     ("attentional_bias", "p"): "below p = 1 the error is not convex, and its gradient is unbounded at 0",
     ("retention", "q"): "the squared q-norm has a mirror map for 1 < q <= 2 (the printed map for q > 1)",
     ("attentional_bias", "delta"): "a threshold is positive; name a gate to have it per token",
+    ("attentional_bias", "window"): "a window holds the token itself; leave it out to have none",
+    ("memory", "init", "std"): "a deep memory of zeros has no gradient, and a retention of norms keeps zero; say fan_in for 1/√rows",
+    ("feature_map", "degree"): "degree 1 is the key itself and a constant, and above 8 the features are too many for any key",
 }
 WANTS = {
     "model_type": "a mapping of keys", "model_attributes_type": "a mapping of keys", "dict_type": "a mapping of keys",
