@@ -11,7 +11,7 @@ from literal_package import fields_of, literal_package
 from literal_rules import RULES
 from verify_mutants import SLOW
 
-from miras_compiler.verify.checks import CHECKS, guards
+from miras_compiler.verify.checks import CHECKS
 from miras_compiler.verify.report import Row
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.verification import check_subject
@@ -93,16 +93,6 @@ def test_the_literal_package_of_a_window_over_chunks_is_accepted() -> None:
 def test_an_identity_is_tried_where_it_holds(name: str, rows: set[str]) -> None:
     subject = Subject(RULES[name], literal_package(RULES[name]), quick=True)
     assert {check.run.__name__ for check in CHECKS if check.check == "identities" and check.applies(subject)} == rows
-
-
-def test_many_tokens_are_tried_on_one_weight_and_held_in_float32_where_the_rule_is_linear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guards, "MANY", 200)
-    fields = RULES["two decays"]
-    checks = [check for check in CHECKS if check.run.__name__ == "many_tokens"]
-    (row,) = check_subject(Subject(fields, literal_package(fields)), checks=checks)
-    assert row.passed
-    assert "drift of float32" in row.note
-    assert check_subject(Subject(RULES["lact"], literal_package(RULES["lact"])), checks=checks) == ()
 
 
 def test_a_chunk_of_thousands_is_tried_near_its_end_only() -> None:
