@@ -49,6 +49,9 @@ def all_texts() -> dict[str, str]:
     for source in ("constant", "learned", "input, low_rank: null", "input"):
         fields = f"{{source: {source}, init: [{values}]}}"
         specs.append(formula_spec(f"alpha: {fields}, eta: {fields}, {LONG}: {fields}", "n" * 50, 40))
+    gates = [{"source": "constant"}, {"source": "learned", "per": "head"}, {"low_rank": None}, {}, None]
+    specs += [small_spec("rwkv7", tie={"erase_write_key": {"of": "k", "gate": gate}, "v": {"of": "v", "gate": {}}}) for gate in gates]
+    specs += [small_spec("hgrn2", tie={"k": {"of": "1 - alpha", "gate": gate}}) for gate in gates]
     return {f"layer_{number}.py": text_of(spec) for number, spec in enumerate(specs)}
 
 

@@ -16,6 +16,7 @@ NO_NAME = "it becomes a Python name; use up to 64 letters a-z, digits and _, a l
 EXACT_ONLY = "with exact gradients a chunk is only a way to compute, and no state enters it; use after_write, or gradient: chunk_start"
 Q = "the squared q-norm has a mirror map for 1 < q <= 2 (the printed map for q > 1)"
 DECAYED = "retention.order: before_gradient, or no retention"
+STEPS = "optimizer: {kind: gradient_descent, steps: 2}\n"
 ONE_ALPHA = "the kl retention needs one alpha for all entries that sum to its total; say `per: head`"
 
 
@@ -25,6 +26,10 @@ def bias(fields: str) -> tuple[str, str]:
 
 def retention(fields: str) -> tuple[str, str]:
     return (RETENTION, f"retention: {{{fields}}}")
+
+
+def tied(fields: str) -> str:
+    return edited(more=f"layer: {{tie: {{{fields}}}}}\n")
 
 
 def name(text: str) -> tuple[str, str]:
@@ -201,6 +206,29 @@ WRONG: dict[str, tuple[str, ...]] = {
     edited(more="feature_map: {kind: polynomial, degree: 0}\n"): (
         "x.yaml:8:33: feature_map.degree should be greater than or equal to 1, not 0; "
         "degree 1 is the key itself and a constant, and above 8 the features are too many for any key",
+    ),
+    # tied rows
+    tied("erase_key: {of: k}"): (
+        "x.yaml:8:15: the row 'erase_key' is tied to 'k'; the operator takes no erase_key; "
+        "set optimizer.erase_key: true, or remove the tie",
+    ),
+    tied("k: {of: 1 - alpha}"): (
+        "x.yaml:8:19: the row 'k' is tied to '1 - alpha'; that is a number per key channel only where alpha is one; "
+        "tie a key, and say `per: key_channel` at gates.alpha",
+    ),
+    tied("k: {of: k}"): (
+        "x.yaml:8:19: the row 'k' is tied to 'k'; it would be what it is; give a gate: `k: {of: k, gate: {}}`, or remove the tie",
+    ),
+    tied("k: {of: v}"): (
+        "x.yaml:8:19: the row 'k' is tied to 'v'; one has key channels and the other value channels; tie keys to keys",
+    ),
+    tied("k: {of: q}, q: {of: q, gate: {}}"): (
+        "x.yaml:8:19: the row 'k' is tied to 'q'; that row is tied itself; tie both to the row, or to 1 - alpha, that they are made of",
+    ),
+    tied("k: {of: q, gate: {init: 1}}"): ("x.yaml:8:33: layer.tie.k.gate.init should be less than 1, not 1",),
+    tied("r: {of: k}"): ("x.yaml:8:15: unknown key 'r'; choose from erase_key, erase_write_key, k, q, v",),
+    edited(("{kind: l2}\ngates", "{kind: l2, order: before_gradient}\ngates"), more=STEPS + "layer: {tie: {k: {of: q}}}\n"): (
+        "x.yaml:9:15: the row 'k' is tied; a token has several writes, each with a row of its own; remove the tie",
     ),
     # all at once, in the order of the file, and none that follows from another
     edited(

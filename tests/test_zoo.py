@@ -114,6 +114,8 @@ SWITCHES: dict[str, set[Any]] = {  # the dotted keys of a spec, and every value 
     "gates.*.per": {"head", "key_channel", "value_channel"},
     "gates.*.source": {"input", "learned", "constant"},
     "gates.*.low_rank": {None, 32},
+    "layer.tie.*.of": {"k", "v", "erase_key", "1 - alpha"},
+    "layer.tie.*.gate.per": {"head", "channel"},
 }
 
 
@@ -160,7 +162,10 @@ def values_at(tree: dict[str, Any], path: list[str]) -> Iterator[Any]:
     """What stands at a path of keys, where * is any key; nothing where the path does not lead anywhere."""
     first, *rest = path
     for value in tree.values() if first == "*" else [tree[first]] if first in tree else []:
-        yield from values_at(value, rest) if rest else [value]
+        if not rest:
+            yield value
+        elif value is not None:
+            yield from values_at(value, rest)
 
 
 def test_retnet_has_the_published_decay_of_every_head() -> None:

@@ -12,6 +12,7 @@ from miras_compiler.spec import combination_checks as combination
 from miras_compiler.spec import gate_checks as gate
 from miras_compiler.spec.fault import Fault, spec_error
 from miras_compiler.spec.schema import Spec
+from miras_compiler.spec.tie_checks import tied_row
 
 CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = tuple(
     (check, frozenset(parts.split()))
@@ -34,6 +35,7 @@ CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = t
         (combination.map_of_generator, "retention"),
         (combination.width_of_features, "feature_map memory gates layer"),
         (combination.window_of_rows, "attentional_bias optimizer"),
+        (tied_row, "layer gates optimizer"),
         (combination.not_built, "memory feature_map attentional_bias retention optimizer"),
     )
 )

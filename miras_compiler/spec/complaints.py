@@ -85,7 +85,8 @@ def _words(path: Path, details: list[ErrorDetails], tree: Mapping[str, Any]) -> 
             return f"{key.replace('_', ' ')} does not say its kind", "", f"choose from {', '.join(KINDS[key])}"
         case "literal_error" if isinstance(detail["input"], str) and not several:
             choices = re.findall(r"'([^']*)'", context["expected"])
-            return f"unknown {key} '{short(detail['input'])}'", "", nearest(detail["input"], choices)
+            what = "key" if detail["loc"][-1] == "[key]" else key
+            return f"unknown {what} '{short(detail['input'])}'", "", nearest(detail["input"], choices)
     wants = " or ".join(dict.fromkeys(_want(each) for each in details))
     why = REASONS.get(path, "") if any(each["type"].startswith(("greater", "less")) for each in details) else ""
     return f"{short('.'.join(map(str, path))) or 'the spec'} should be {wants}, not {_shown(detail['input'])}", why, ""

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from miras_compiler.spec.schema import Spec
+from miras_compiler.spec.ties import ROWS
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WORDS = frozenset(["null", "true", "false", "yes", "no", "on", "off", "y", "n"])  # the last six for readers of YAML 1.1
@@ -15,9 +16,10 @@ LINES = frozenset("\x85\u2028\u2029\ufeff")
 
 
 def normalized_yaml(spec: Spec) -> str:
-    """YAML that loads as the same spec: keys in the order of the schema, gates in canonical order, one line per entry."""
+    """YAML that loads as the same spec: keys in the order of the schema, gates and tied rows in canonical order, one line per entry."""
     tree = spec.model_dump(mode="json", by_alias=True)
     tree["gates"] = {name: tree["gates"][name] for name in sorted(tree["gates"], key=spec.gate_order)}
+    tree["layer"]["tie"] = {name: tree["layer"]["tie"][name] for name in ROWS if name in tree["layer"]["tie"]}
     lines: list[str] = []
     for key, value in tree.items():
         if key == "gates" and value:

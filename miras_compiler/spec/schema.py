@@ -16,6 +16,7 @@ from miras_compiler.elements.retention import AnyRetention, NoRetention
 from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS, Gate, GateLetter
 from miras_compiler.spec.names import GateName, Line, SpecName
 from miras_compiler.spec.source import Source, dotted
+from miras_compiler.spec.ties import RowName, Tie
 
 Count = Annotated[int, Field(ge=1, le=2**20)]
 
@@ -30,7 +31,7 @@ class Chunk(Settings):
 
 
 class Layer(Settings):
-    """The layer around the operator: widths, short convolution on q, k, v, norms and gates."""
+    """The layer around the operator: widths, short convolution on q, k, v, norms and gates; `tie` makes rows of others."""
 
     heads: Count = 16
     head_dim: Count = 64
@@ -40,6 +41,7 @@ class Layer(Settings):
     activation: Literal["silu", "none"] = "silu"
     output_norm: Literal["rms", "layer", "none"] = "rms"
     output_gate: bool = True
+    tie: dict[RowName, Tie] = Field(default_factory=dict)
 
 
 class Model(Settings):

@@ -1,4 +1,4 @@
-"""The gates of a layer: where each comes from, where it starts, and how it is handed to the operator."""
+"""The gates of a layer: where each comes from, where it starts, and how it is handed to the operator or multiplies a tied row."""
 
 from __future__ import annotations
 
@@ -27,16 +27,6 @@ class GateText:
     description: str
     refusal: str  # of another number of heads, where there is a list of initial values
 
-    @property
-    def projects(self) -> bool:
-        """Whether it is made of hidden states."""
-        return self.module in ("InputGate", "LowRankGate")
-
-    @property
-    def computed(self) -> bool:
-        """Whether it is made anew in every call."""
-        return self.module != "ConstantGate"
-
 
 def build_gates(spec: Spec, interface: Interface) -> tuple[GateText, ...]:
     """The gates of a spec, in the order of the operator's arguments."""
@@ -54,19 +44,9 @@ def _gate(spec: Spec, name: str, axes: dict[str, str]) -> GateText:
     steps = steps_of(spec) if "R" in axes[keyword] else 1
     heads, *channels = sizes(spec, axes[keyword][2:])
     lengths = [several(axes[keyword], steps) + heads, *channels]
-    arguments = [f"({', '.join(lengths)}{',' if len(lengths) == 1 else ''})"]
-    match gate.source:
-        case "constant":
-            module, function, inverse = "ConstantGate", "", "logarithms" if decays else ""
-            origin = "a constant"
-        case "learned":
-            module, origin = "LearnedGate", "learned numbers"
-        case "input" if gate.low_rank is None:
-            module, origin = "InputGate", "a projection of x"
-            arguments = ["hidden_size", *arguments]
-        case "input":
-            module, origin = "LowRankGate", f"a projection of x through rank {gate.low_rank}"
-            arguments = ["hidden_size", *arguments, str(gate.low_rank)]
+    module, arguments, origin = source_of(gate.source, gate.low_rank, f"({', '.join(lengths)}{',' if len(lengths) == 1 else ''})")
+    if gate.source == "constant":
+        function, inverse = "", "logarithms" if decays else ""
     values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
     opening, closing = (f"{inverse}(", ")") if inverse else ("[", "]")
     start = bracketed(opening, [repr(value) for value in values], closing, 12).lstrip()
@@ -82,6 +62,17 @@ def _gate(spec: Spec, name: str, axes: dict[str, str]) -> GateText:
         description=f"{keyword} = {WORDS[function]}{origin}; {name} {'is' if gate.source == 'constant' else 'starts at'} {value}",
         refusal=_refusal(name, len(gate.init)) if isinstance(gate.init, tuple) else "",
     )
+
+
+def source_of(source: str, low_rank: int | None, shape: str) -> tuple[str, list[str], str]:
+    """The module that makes a gate of that shape, the arguments of its constructor up to the start, and what it is in words."""
+    if source == "constant":
+        return "ConstantGate", [shape], "a constant"
+    if source == "learned":
+        return "LearnedGate", [shape], "learned numbers"
+    if low_rank is None:
+        return "InputGate", ["hidden_size", shape], "a projection of x"
+    return "LowRankGate", ["hidden_size", shape, str(low_rank)], f"a projection of x through rank {low_rank}"
 
 
 def _refusal(name: str, heads: int) -> str:

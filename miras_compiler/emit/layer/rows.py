@@ -13,13 +13,17 @@ from miras_compiler.spec import Spec
 
 @dataclass(frozen=True)
 class RowText:
-    """One row per head: its name, its width in the constructor, and in `mix` its convolution and the expression for it."""
+    """One row per head: its name, its width in the constructor, and in `mix` its convolution and the expression for it.
+
+    A row that is made of others has no projection.
+    """
 
     name: str
     width: str
     convolved: str
     made: str
     is_key: bool
+    projected: bool
 
 
 def build_rows(spec: Spec, interface: Interface) -> tuple[RowText, ...]:
@@ -45,7 +49,8 @@ def build_rows(spec: Spec, interface: Interface) -> tuple[RowText, ...]:
         if is_key and spec.layer.qk_norm == "l2":
             made = f"unit({made})"
         (width,) = sizes(spec, argument.axes[-1])
-        rows.append(RowText(name, f"{several(argument.axes, steps)}heads * {width}", convolved, made, is_key))
+        projected = name not in spec.layer.tie or spec.layer.tie[name].of == name
+        rows.append(RowText(name, f"{several(argument.axes, steps)}heads * {width}", convolved, made, is_key, projected))
     return tuple(rows)
 
 
@@ -56,7 +61,8 @@ def row_words(spec: Spec, rows: Sequence[RowText]) -> str:
         steps.append(f"each channel convolved over its last {spec.layer.conv} tokens")
     if spec.layer.activation == "silu":
         steps.append("silu")
-    words = f"{', '.join(row.name for row in rows)} = {', '.join(steps)}"
+    own = [row for row in rows if row.projected]
+    words = f"{', '.join(row.name for row in own)} = {', '.join(steps)}"
     if spec.layer.qk_norm == "l2":
-        words += f"; {' and '.join(row.name for row in rows if row.is_key)} of length 1 in every head"
+        words += f"; {' and '.join(row.name for row in own if row.is_key)} of length 1 in every head"
     return words

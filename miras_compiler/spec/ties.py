@@ -1,0 +1,32 @@
+"""Rows of a layer that are made of others: keys that a paper ties to one another, or to a gate."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from miras_compiler.elements.base import Settings
+
+RowName = Literal["q", "k", "v", "erase_key", "erase_write_key"]
+ROWS: tuple[RowName, ...] = get_args(RowName)
+RETAINED = "1 - alpha"
+
+
+class TieGate(Settings):
+    """A sigmoid of its own by which a tied row is multiplied: a number per head, or per channel of the row; `init` is where it starts."""
+
+    per: Literal["head", "channel"] = "channel"
+    source: Literal["input", "learned", "constant"] = "input"
+    low_rank: Annotated[int, Field(ge=1, le=2**20)] | None = 32
+    init: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+class Tie(Settings):
+    """What a row is made of instead of a projection of its own: another row as the operator gets it, or 1 − alpha, times a gate.
+
+    A row of itself is projected, and then multiplied by the gate.
+    """
+
+    of: Literal["q", "k", "v", "erase_key", "erase_write_key", "1 - alpha"]
+    gate: TieGate | None = None
