@@ -58,6 +58,10 @@ FORMS: dict[str, Case] = {
     "affine map, huber": ("huber_delta", SQUARE, "token_by_token", ("W = A / 2 is read in place of the dual state",)),
     "affine map, dot product": ("linear_attention", {**SQUARE, "gates.alpha": {}}, "dual_per_token", ("W = A / 2 is read in place",)),
     "lq": ("gated_delta_net", {"retention": {"kind": "lq", "q": 1.5}}, "token_by_token", ("(retention, ",)),
+    "lq with q = 2": ("sigmoid_memory", {"retention": {"kind": "lq", "q": 2}}, "dual", ("retention lq is the identity here",)),
+    "half a square": (
+        "sigmoid_memory", {"retention": {"kind": "bregman", "generator": "w**2/2"}}, "dual", ("bregman is the identity here",),
+    ),
     "deep and exact": ("titans_lmm", EXACT, "token_by_token", ("h₁ = gelu(z₁)", "(memory, ", "titans_lmm.yaml:3")),
     "deep, chunk of one": ("yaad", {"chunk.size": 1}, "token_by_token", ("(memory, ",)),
     "deep and linear": (

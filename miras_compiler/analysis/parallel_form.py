@@ -131,7 +131,9 @@ def _with_known_surprise(rule: UpdateRule, graph: DependencyGraph[str]) -> Paral
         why = f"but {graph.nodes[step]['text']} of every token is an orthogonalized step (optimizer, {spec.where('optimizer')})"
         return ParallelForm("dual_per_token", f"{cause}; {why}, so the state of every token is formed", step)
     if rule.mirror_map == A or spec.linear_reads or spec.chunk.read == "chunk_start":
-        linear = "" if not spec.linear_reads else ", and reads inside the chunk follow a linear path (chunk.retention: chunk_end)"
+        linear = ", and reads inside the chunk follow a linear path (chunk.retention: chunk_end)" if spec.linear_reads else ""
+        if rule.mirror_map == A and not spec.retention.identity:
+            linear = f", and the mirror map of the retention {spec.retention.kind} is the identity here ({spec.where('retention')})"
         return ParallelForm("dual", f"{cause}{linear}, so the state is a decayed sum and a read needs masked products only", None)
     mapped = _mapped(spec, graph)
     why = f"but {_accusation(spec, graph, mapped, MAPPED if sp.diff(rule.mirror_map, A).is_number else NOT_AFFINE)}"
