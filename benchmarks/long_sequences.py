@@ -23,7 +23,7 @@ import torch
 
 from miras_compiler import Spec, compile_spec, load_spec
 from miras_compiler.spec import digest
-from miras_compiler.verify.checks.guards import DRIFT, GROWTH, is_linear, run_long
+from miras_compiler.verify.checks.guards import DRIFT, GROWTH, is_bounded, is_linear, run_long
 from miras_compiler.verify.package import open_package
 from miras_compiler.verify.subject import Subject
 from miras_compiler.version import __version__
@@ -36,7 +36,7 @@ def measure(spec: Spec, tokens: int, limit: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, open_package(compile_spec(spec).write(folder), spec.name) as package:
         subject = Subject(spec.model_dump(by_alias=True), package)
         row = {"name": spec.name, "digest": package.manifest["digest"], "form": package.manifest["parallel_form"]["kind"], "tokens": tokens}
-        row |= {"linear": is_linear(subject), "eta": subject.step / 4}
+        row |= {"linear": is_linear(subject), "bounded": is_bounded(subject), "eta": subject.step / 4}
         run_long(subject, SAMPLE // 10)  # what only the first call costs
         began = time.perf_counter()
         run_long(subject, SAMPLE)
@@ -50,9 +50,10 @@ def measure(spec: Spec, tokens: int, limit: float) -> dict[str, Any]:
 
 
 def holds(row: dict[str, Any]) -> bool:
-    """Finite and bounded; float32 close to float64 where the rule is linear."""
-    calm = row["growth"] <= GROWTH and (not row["linear"] or max(row["drift"], row["drift_at_end"]) <= DRIFT)
-    return not row["broken"] and math.isfinite(row["growth"]) and calm
+    """Finite, and bounded where the loss is; float32 close to float64 where the rule is linear."""
+    calm = row["growth"] <= GROWTH or not row["bounded"]
+    exact = max(row["drift"], row["drift_at_end"]) <= DRIFT or not row["linear"]
+    return not row["broken"] and math.isfinite(row["growth"]) and calm and exact
 
 
 def table(rows: list[dict[str, Any]], command: str) -> str:
@@ -60,7 +61,9 @@ def table(rows: list[dict[str, Any]], command: str) -> str:
     lines = [
         f"{datetime.now(UTC):%Y-%m-%d}, {versions}, CPU, one thread; {command}",
         "B 1, H 1, K 4; growth: largest output of the second half over that of the first; drift: RMS error of float32 against float64",
-        f"on the same inputs, over all outputs and over their last tenth, held to {DRIFT:g} where the rule is linear in the state",
+        "on the same inputs, over all outputs and over their last tenth",
+        f"held: growth to {GROWTH:g}, but for a deep memory under dot_product, whose loss has no lower bound;",
+        f"drift to {DRIFT:g} where the rule is linear in the state",
         "",
         f"     {'spec':24} {'form':21} {'linear':6} {'tokens':>8} {'growth':>7} {'drift':>8} {'at end':>8} {'seconds':>8}",
     ]
