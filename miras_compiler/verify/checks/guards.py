@@ -15,7 +15,7 @@ from miras_compiler.verify.measure import Tally, rms_error
 from miras_compiler.verify.subject import Result, Subject, pull_back
 
 LARGE = 1e4
-MANY = 100_000  # tokens, where the rule is linear
+MANY = 100_000  # tokens, where the rule is linear and runs in parallel
 SEVERAL = 2_000  # elsewhere
 LONG_TILE = 64
 GROWTH = 10.0  # of the largest output from the first half of a long sequence to the second
@@ -86,7 +86,8 @@ def run_long(subject: Subject, tokens: int) -> LongRun:
 
 def many_tokens(subject: Subject, tally: Tally) -> None:
     """The chunk form over a long sequence: finite, its second half at most ten times the first; a linear rule keeps its digits."""
-    tokens = MANY if is_linear(subject) else SEVERAL
+    by_token = subject.package.manifest.get("parallel_form", {}).get("kind") == "token_by_token"
+    tokens = MANY if is_linear(subject) and not by_token else SEVERAL
     result = run_long(subject, tokens)
     tally.require(f"not finite after {tokens:,} tokens: {', '.join(result.broken)}", not result.broken)
     if result.broken:
