@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,6 @@ def test_an_exact_rule_runs_in_the_tile_length_that_was_fastest_for_its_widths()
 def test_packages_are_launched_as_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = load_spec("specs/gated_delta_net.yaml")
     row = TableRow("H100", forms_of(spec)[0], 64, 64, {"main": Launch(2, 5, 16, 99)})
-    monkeypatch.setattr("miras_compiler.gpus.launch_table.TABLE", (*TABLE, row))
-    monkeypatch.setattr("miras_compiler.gpus.launch_table.launches.__defaults__", ("H100", (*TABLE, row)))
+    monkeypatch.setattr("miras_compiler.emit.triton.options.launches", partial(launches, table=(*TABLE, row)))
     kernels = next(file.text for file in compile_spec(spec).files if file.path == "kernels.py")
     assert '"main": ((64, 2, 5, 16, 99), ' in kernels
