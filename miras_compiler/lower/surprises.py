@@ -16,7 +16,7 @@ from miras_compiler.elements.bias import L2Bias
 from miras_compiler.ir.build import constant, entrywise, forward_substitute, input_tile, lower_expression, rename, triangular_solve
 from miras_compiler.ir.nodes import Label, Leaf, Node, Program
 from miras_compiler.ir.traverse import labels_in_use, leaves_of
-from miras_compiler.lower.coefficients import Moment, TileCoefficients, times
+from miras_compiler.lower.coefficients import Moment, TileCoefficients
 from miras_compiler.symbols import E, U, V, letter
 
 Name = Callable[[Node, str, str], Node]

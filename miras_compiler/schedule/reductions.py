@@ -1,4 +1,4 @@
-"""Sums of sums over one axis as one sum, and nested sums with the hidden axis outermost: each reduction that is saved saves exchanges between threads."""
+"""Sums of sums over one axis as one sum, and nested sums with the hidden axis outermost: each reduction moves data between threads."""
 
 from __future__ import annotations
 

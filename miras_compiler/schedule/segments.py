@@ -1,4 +1,4 @@
-"""Sums over segments of tokens, and their gradient: recognized in a program, because they cost far less than the scans they are written as."""
+"""Sums over segments of tokens, and their gradient: recognized in a program, because there are cheaper ways than the scans that say it."""
 
 from __future__ import annotations
 

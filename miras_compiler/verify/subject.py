@@ -117,7 +117,7 @@ class Subject:
 
         def changed(x: Tensor) -> Tensor:
             noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-            return x + SLIGHT * noise * x.norm() / noise.norm()
+            return torch.add(x, noise * (x.norm() / noise.norm()), alpha=SLIGHT)
 
         thrice = inputs.map(lambda tensor: torch.cat((tensor, tensor, tensor)))
         weights = {name: torch.cat((w, w, changed(w))) for name, w in inputs.state.items() if name in self.literal.weight_names}

@@ -186,7 +186,8 @@ class Printer:
         size = max((code.size for code in codes), default=0)
         several = len(parts) > 1 or denominator != 1
         if negative:
-            return Code(f"-{text if several else codes[0].at_least(UNARY)}", PRODUCT if several else UNARY, size)
+            code = Code(text if several else codes[0].at_least(UNARY), PRODUCT if several else UNARY, size)
+            return Code(code.text[1:], PRODUCT, size) if code.text.startswith("-") else Code(f"-{code.text}", code.strength, size)
         return Code(text, PRODUCT, size) if several else codes[0] if codes else Code(text)
 
     def power(self, expr: sp.Pow, bound: Mapping[sp.Symbol, Code]) -> Code:

@@ -78,9 +78,9 @@ class BodyPrinter:
 
     def name_now(self, node: Node) -> None:
         """A variable for a tile that later code reads, if it does not stand for itself."""
-        node, order = resolve(node, node.axes)
+        node, _ = resolve(node, node.axes)
         while is_broadcast(node):
-            node, order = resolve(node.args[0], node.args[0].axes)
+            node, _ = resolve(node.args[0], node.args[0].axes)
         if isinstance(node, Leaf):
             self.operand(node, node.axes)
         elif not (isinstance(node, Map) and not node.args) and self.held(node) is None:

@@ -12,6 +12,7 @@ from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.body import BodyPrinter
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernel import RESERVED, wrapped
+from miras_compiler.emit.triton.kernels import marked
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, places
 from miras_compiler.emit.triton.operation import returned, tuple_type
 from miras_compiler.emit.triton.tile import block, place, width
@@ -39,7 +40,7 @@ def emit_decode(rule: UpdateRule, interface: Interface) -> str:
     printed = TokenKernel(rule, interface)
     text = printed.text()
     tokens, parameters = ([argument.name for argument in each] for each in (interface.tokens, interface.parameters))
-    return fill("decode.py", {
+    return marked(fill("decode.py", {
         "header": header(spec),
         "name": spec.name,
         "legend": legend(interface),
@@ -61,7 +62,7 @@ def emit_decode(rule: UpdateRule, interface: Interface) -> str:
         "arguments": wrapped(printed.tensors),
         "results_type": tuple_type(1 + len(printed.entries)),
         "returned": returned(["o", *(f"{name}_next" for name in printed.entries)]),
-    })  # fmt: skip
+    }))  # fmt: skip
 
 
 class TokenKernel:

@@ -60,11 +60,15 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "state_dict": "{" + ", ".join(f'"{name}": {name}_next' for name in main.carried) + "}",
         "frozen_state": [(n, f"{n}_next", f"{n}{START}" if n in last else "", last_name(n) if n in last else "") for n in main.carried],
     })  # fmt: skip
-    return "".join(marked(line) for line in text.splitlines(keepends=True))
+    return marked(text)
 
 
-def marked(line: str) -> str:
-    """A line of one long formula says that it is meant to be."""
+def marked(text: str) -> str:
+    """Lines of one long formula say that they are meant to be."""
+    return "".join(map(_marked, text.splitlines(keepends=True)))
+
+
+def _marked(line: str) -> str:
     if len(line) <= WIDTH + 1:
         return line
     return line.rstrip("\n") + ("  # noqa: E501  # fmt: skip\n" if line.lstrip().startswith("return ") else "  # noqa: E501\n")

@@ -98,9 +98,7 @@ class _Search:
             found: dict[int, tuple[int, int, int, tuple[int, ...]]] = {}
             for peak, live, done, order in beam:
                 ready = [
-                    i
-                    for i in eager
-                    if not done >> i & 1 and all(j >= self.count or self.lazy[j] or done >> j & 1 for j in self.reads[i])
+                    i for i in eager if not done >> i & 1 and all(j >= self.count or self.lazy[j] or done >> j & 1 for j in self.reads[i])
                 ]
                 for i in ready:
                     new = (done, live, peak)

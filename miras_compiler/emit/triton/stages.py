@@ -44,7 +44,9 @@ class Stages:
         for node in self.stage:
             if not isinstance(node, Map) or not node.args or not all(arg in found and uses[arg] == 1 for arg in node.args):
                 continue
-            signs = {placeholder(i): (arg, 1) for i, arg in enumerate(node.args)} | {-placeholder(i): (arg, -1) for i, arg in enumerate(node.args)}
+            signs = {placeholder(i): (arg, 1) for i, arg in enumerate(node.args)} | {
+                -placeholder(i): (arg, -1) for i, arg in enumerate(node.args)
+            }
             terms = sp.Add.make_args(node.expr)
             same = len({(self.stage[arg], arg.axes) for arg in node.args} | {(self.stage[node], node.axes)}) == 1
             if same and len(terms) > 1 and all(term in signs for term in terms):

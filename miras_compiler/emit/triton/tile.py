@@ -161,8 +161,8 @@ class TilePrinter:
     def reduce(self, node: Reduce, inside: Node) -> Code:
         gathered = gathered_of(node)
         if gathered is not None:
-            order = (node.axes[0], node.axis)
-            return Code(f"{self.printer.need('segment_gradient')}({self.full(gathered, order).text}, strict, DOT)", ATOM, 1)
+            code = self.full(gathered, (node.axes[0], node.axis))
+            return Code(f"{self.printer.need('segment_gradient')}({code.text}, strict, DOT)", ATOM, 1)
         if node.kind == "sum" and isinstance(inside, Reduce) and inside.kind == "sum" and self.is_inline(inside):
             (tile,) = inside.args
             code = self.inside(tile, inside.axis, tile.axes)
