@@ -16,7 +16,7 @@ Parts = tuple[Node, Node]
 
 
 def part_sums(program: Program) -> Program:
-    """The program with every output but the carried tiles as two sums, where products that depend on nothing carried are among its terms."""
+    """The program with every output but the carried tiles as two sums, where products that depend on nothing carried are among them."""
     carried = [leaf for leaf in leaves_of(program) if isinstance(leaf, State) and leaf.name in program.outputs]
     splitter = _Splitter(carried)
     names = {leaf.name for leaf in carried}
