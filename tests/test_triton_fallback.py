@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable
+from functools import cache
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from miras_compiler import compile_spec, load_spec
+from miras_compiler import Compilation, compile_spec, load_spec
 
 triton = pytest.importorskip("triton")
 NAMES = ("gated_delta_net", "titans_lmm")
@@ -41,9 +42,15 @@ class Kernel:
         return launch
 
 
+@cache
+def compiled(name: str) -> Compilation:
+    return compile_spec(load_spec(f"specs/{name}.yaml"))
+
+
 @pytest.fixture(params=NAMES)
 def ops(request: pytest.FixtureRequest) -> ModuleType:
-    return compile_spec(load_spec(f"specs/{request.param}.yaml")).load()
+    """Loaded anew: what one test's launches did shall not be known to the next."""
+    return compiled(request.param).load()
 
 
 def sibling(ops: ModuleType, name: str) -> ModuleType:
