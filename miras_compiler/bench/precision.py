@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from miras_compiler.bench.subject import DOUBLE, Regime, Shape, Subject
+from miras_compiler.errors import InternalError
 
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default, torch.ops.aten.addmm.default, torch.ops.aten.baddbmm.default}
 LIMITS = {torch.float32: (1e-5, 4.0), torch.bfloat16: (5e-3, 2.0)}  # of the RMS error, and of that error over the form's own
@@ -20,10 +21,13 @@ Tensors = dict[str, Tensor]
 
 
 class RoundedProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Every matrix product takes its operands rounded to bfloat16."""
+    """Every matrix product takes its operands rounded to bfloat16; `rounded` counts them."""
+
+    rounded = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if function in PRODUCTS:
+            self.rounded += 1
             args = tuple(a.bfloat16().to(a.dtype) if isinstance(a, Tensor) and a.is_floating_point() else a for a in args)
         return function(*args, **(kwargs or {}))
 
@@ -49,7 +53,7 @@ def cotangents(results: Mapping[str, Tensor]) -> Tensors:
     """Random gradients of the outputs, the same for every precision."""
     found = {}
     for index, name in enumerate(sorted(results)):
-        generator = torch.Generator().manual_seed(100 + index)  # on the CPU, where the rounded products are too
+        generator = torch.Generator().manual_seed(100 + index)
         drawn = torch.randn(results[name].shape, generator=generator, dtype=torch.float32).bfloat16()
         found[name] = drawn.to(results[name].device).double()
     return found
@@ -88,14 +92,22 @@ def own_error_of(
 ) -> Tensors:
     """What the PyTorch form gives in the precision of the kernels: float32, or float64 with the operands of products rounded.
 
-    The latter on the CPU, where the backward pass runs in the thread that rounds.
+    The latter in one thread, forward and backward: it is by thread that products are rounded. InternalError where they are not.
     """
     if dtype == torch.float32:
         return run(subject.reference, lowered(inputs, dtype), state, cu_seqlens, weights)
-    few, start = ({name: x.cpu() for name, x in tensors.items()} for tensors in (inputs, state))
-    with RoundedProducts():  # type: ignore[no-untyped-call]
-        found = run(subject.reference, few, start, None if cu_seqlens is None else cu_seqlens.cpu(), weights)
-    return {name: x.to(subject.device) for name, x in found.items()}
+    forward = 0
+
+    def counted(results: Mapping[str, Tensor]) -> Tensors:
+        nonlocal forward
+        forward = mode.rounded
+        return weights(results)
+
+    with torch.autograd.set_multithreading_enabled(False), RoundedProducts() as mode:  # type: ignore[no-untyped-call]
+        found = run(subject.reference, inputs, state, cu_seqlens, counted)
+    if not 0 < forward < mode.rounded:
+        raise InternalError(f"{forward} products were rounded forward and {mode.rounded - forward} backward")
+    return found
 
 
 def rms(actual: Tensor, expected: Tensor) -> float:
@@ -154,8 +166,7 @@ def verify_shape(subject: Subject, shape: Shape, dtype: torch.dtype, **options: 
         return whole
 
     def weights_of_heads(results: Mapping[str, Tensor]) -> Tensors:
-        part = subject.of_heads({name: whole[name] for name in results}, heads)
-        return {name: x.to(results[name].device) for name, x in part.items()}
+        return subject.of_heads({name: whole[name] for name in results}, heads)
 
     found = run(subject.operator, lowered(inputs, dtype, torch.float32), state, weights=weights_of_all, **options)
     results = {name: x for name, x in found.items() if name in subject.axes}
