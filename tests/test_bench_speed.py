@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from miras_compiler import compile_spec, load_spec
+from miras_compiler.bench.candidate import try_launches
 from miras_compiler.bench.peers import Contender, Peer, measure_peer
 from miras_compiler.bench.precision import CALM, amplification, calm_inputs, verify_shape
 from miras_compiler.bench.roofline import BOTH, FORWARD, bytes_moved, roofline
@@ -101,6 +102,28 @@ def test_a_verdict_sees_numbers_and_gradients_that_are_missing(subject: Subject,
         subject.operator = operator
     assert right.passed
     assert not wrong.passed
+
+
+def test_a_candidate_is_verified_at_two_shapes_and_in_cuts_of_chunks_before_it_is_timed(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = subject.operator
+    monkeypatch.setattr(subject, "operator", lambda **given: right(**given | TORCH))
+    *verified, timed = try_launches(subject, subject.shape(1, 9), torch.float32, TestClock(4.0))
+    assert all(row["passed"] for row in verified)
+    assert len(verified) == 2 + subject.frozen
+    assert timed == {"kernels": {}, "both": 4.0}
+    monkeypatch.setattr(subject, "operator", spoiled(subject, of_last_head))
+    assert [row["passed"] for row in try_launches(subject, subject.shape(1, 9), torch.float32, TestClock())] == [False]
+
+
+def test_a_launch_is_set_for_whole_chunks_and_for_those_in_progress(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject.kernels, "OPTIONS", dict(subject.kernels.OPTIONS))
+    before = dict(subject.kernels.OPTIONS)
+    subject.set_launches({"main": (2, 3, 16, 99)})
+    changed = {name for name, rows in subject.kernels.OPTIONS.items() if rows != before[name]}
+    assert changed == {"main", "resume_main"} & set(before)
+    assert subject.kernels.OPTIONS["main"] == ((1 << 30, 2, 3, 16, 99),)
 
 
 def test_inputs_are_made_calm_over_the_whole_length(subject: Subject) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from miras_compiler.bench.checks import Case
 from miras_compiler.bench.clock import Clock
 from miras_compiler.bench.roofline import around_launches
 from miras_compiler.bench.speed import Work, verdicts
@@ -17,11 +18,18 @@ REPEATS = 5
 
 
 def try_launches(subject: Subject, shape: Shape, dtype: torch.dtype, clock: Clock, **options: Any) -> Iterator[dict[str, Any]]:
-    """A verdict at a small shape, one at the shape itself, and then the milliseconds of every kernel; ends after a bad verdict."""
+    """A verdict at a small shape, one at the shape itself, one on cuts inside of chunks, and then the milliseconds of every kernel.
+
+    Ends after a bad verdict.
+    """
     passed = True
     for at, verdict in verdicts(subject, shape, dtype, **options):
         passed = verdict.passed
         yield {"verified": str(at), "passed": passed, **verdict._asdict()}
+    if passed and subject.frozen:  # kernels of a chunk in progress are launched as those of whole chunks are
+        row = Case(subject, dtype, shape, 0).split()
+        passed = row.passed
+        yield {"verified": row.check, "passed": passed, "entry": row.entry, "error": row.error, "limit": row.limit}
     if passed:
         work = Work(subject, shape, dtype, subject.operator, **options)
         yield {"kernels": kernel_times(subject, work.both, clock), "both": clock.median_ms(work.both)}

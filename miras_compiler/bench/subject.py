@@ -125,9 +125,13 @@ class Subject:
         return {name: x.index_select(self.axes[name].index("H"), index) if "H" in self.axes[name] else x for name, x in tensors.items()}
 
     def set_launches(self, launches: dict[str, Any], tile: int | None = None) -> None:
-        """Every kernel that is named is launched as said, whatever its widths: warps, stages, block, registers."""
+        """Every kernel that is named is launched as said, whatever its widths: warps, stages, block, registers.
+
+        So is the kernel of the same name for a chunk in progress, as the launch table has it.
+        """
         for name, launch in launches.items():
-            self.kernels.OPTIONS[name] = ((1 << 30, *launch),)
+            for each in {name, f"resume_{name}"} & set(self.kernels.OPTIONS):
+                self.kernels.OPTIONS[each] = ((1 << 30, *launch),)
         if tile and not self.frozen:
             vars(self.kernels)["TILE"] = tile
 
