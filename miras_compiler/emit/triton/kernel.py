@@ -82,7 +82,7 @@ class KernelPrinter:
         self.tile()
         self.epilogue()
         self.drop_unused()
-        return "\n".join([*head, *(f"{INDENT}{line}" if line else "" for line in self.lines)])
+        return "\n".join([*head, *(f"{INDENT}{line}" if line else "" for line in self.lines)]).rstrip()
 
     def drop_unused(self) -> None:
         """Without counters that nothing counts by; parts of `span` that nothing reads get an underscore."""
