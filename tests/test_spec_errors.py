@@ -207,6 +207,10 @@ WRONG: dict[str, tuple[str, ...]] = {
         "x.yaml:8:33: feature_map.degree should be greater than or equal to 1, not 0; "
         "degree 1 is the key itself and a constant, and above 8 the features are too many for any key",
     ),
+    edited(more="  mu: {}\noptimizer: {kind: nesterov}\nchunk: {gradient: chunk_start}\n"): (
+        "x.yaml:9:1: the optimizer nesterov needs chunk.gradient: exact; it measures where the momentum of each token leads to, "
+        "and frozen gradients do not follow it; say gradient: exact, or take momentum",
+    ),
     # tied rows
     tied("erase_key: {of: k}"): (
         "x.yaml:8:15: the row 'erase_key' is tied to 'k'; the operator takes no erase_key; "

@@ -119,7 +119,10 @@ def needs_of_optimizer(spec: Spec) -> Iterator[Fault]:
                 needs["an erase key"] = (l2, whole, matrix, live, (plain, "a memory without norm and residual"), (steps == 1, "steps: 1"))
     for what, conditions in needs.items():
         for met, condition in conditions:
-            if not met:
+            if not met and isinstance(spec.optimizer, Nesterov):
+                why = "it measures where the momentum of each token leads to, and frozen gradients do not follow it"
+                yield Fault(("optimizer",), f"{what} needs {condition}", why, "say gradient: exact, or take momentum")
+            elif not met:
                 yield Fault(("optimizer",), f"{what} needs {condition}", "it is not defined otherwise")
 
 
