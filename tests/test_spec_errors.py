@@ -280,7 +280,9 @@ def test_an_optimizer_says_all_that_it_needs(optimizer: str, needs: list[str]) -
 
 def test_an_erase_key_has_no_surprise_to_clip() -> None:
     text = edited(bias("kind: l2, clip: 1"), more="optimizer: {kind: gradient_descent, erase_key: true}\n")
-    assert told(text) == ["x.yaml:8:1: an erase key needs an attentional bias without clip; it is not defined otherwise"]
+    assert told(text) == [
+        "x.yaml:3:30: a clip with an erase key; the step along three keys is not one gradient that could be shortened; remove clip"
+    ]
 
 
 def test_momentum_is_not_defined_for_an_f_divergence() -> None:

@@ -115,8 +115,7 @@ def needs_of_optimizer(spec: Spec) -> Iterator[Fault]:
             if erase_key:
                 plain = not spec.memory.residual and spec.memory.norm == "none"
                 live = (not spec.frozen_gradient, "chunk.gradient: exact")
-                whole = (spec.attentional_bias.clip is None, "an attentional bias without clip")  # it writes u and v one by one
-                needs["an erase key"] = (l2, whole, matrix, live, (plain, "a memory without norm and residual"), (steps == 1, "steps: 1"))
+                needs["an erase key"] = (l2, matrix, live, (plain, "a memory without norm and residual"), (steps == 1, "steps: 1"))
     for what, conditions in needs.items():
         for met, condition in conditions:
             if not met and isinstance(spec.optimizer, Nesterov):
