@@ -49,13 +49,13 @@ class Domain(NamedTuple):
         return MAPS[self.kind][0]
 
 
-def closed_inverse(slope: sp.Expr, variable: sp.Symbol = W) -> sp.Expr:
-    """w(a) in A; raises NoInverseError."""
+def closed_inverse(slope: sp.Expr, variable: sp.Symbol = W, function: sp.Expr | None = None) -> sp.Expr:
+    """w(a) in A, where the `function` that has this slope is real; raises NoInverseError."""
     curvature = sp.diff(slope, variable)
     if curvature.is_number and curvature != 0:
         return (A - slope.subs(variable, 0)) / curvature
     candidates = _candidates(slope, variable)
-    right = [_written_stably(candidate) for candidate in candidates if _solves(slope, variable, candidate)]
+    right = [_written_stably(each) for each in candidates if _solves(slope, variable, each) and _is_real(function, variable, each)]
     for candidate in right:
         if _keeps_digits(candidate):
             return candidate
@@ -139,6 +139,11 @@ def _solves(slope: sp.Expr, variable: sp.Symbol, candidate: sp.Expr) -> bool:
         if value is None or abs(value - probe) > 1e-10 * (1 + abs(probe)):
             return False
     return True
+
+
+def _is_real(function: sp.Expr | None, variable: sp.Symbol, candidate: sp.Expr) -> bool:
+    """Whether the function has a value at every probe's solution: −log(w) has a slope at w < 0, and no value."""
+    return function is None or all(_value(function, variable, w) is not None for w in (_value(candidate, A, probe) for probe in PROBES))
 
 
 def _keeps_digits(candidate: sp.Expr) -> bool:

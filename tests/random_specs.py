@@ -71,7 +71,9 @@ class _Draw:
 
     def memory(self) -> None:
         matrices = ("matrix", "mlp", "swiglu")
-        fits = ("matrix",) if self.linear else matrices if self.tree["optimizer"]["kind"] == "muon" else ()
+        fits: Sequence[str] = ("matrix",) if self.linear else matrices if self.tree["optimizer"]["kind"] == "muon" else ()
+        if self.exact and not self.linear:
+            fits = (*matrices, "matrix", "matrix", "vector")
         memory: Tree = {"kind": self.kind("memory", fits=fits)}
         if memory["kind"] in ("mlp", "swiglu"):
             memory["expansion"] = self.one_of((1, 2))
@@ -115,7 +117,7 @@ class _Draw:
 
     def retention(self) -> None:
         others = [kind for kind in KINDS["retention"] if kind != "f_divergence" or self.tree["optimizer"]["kind"] == "gradient_descent"]
-        kind = self.kind("retention", fits=("none", "l2", "l2", *others))
+        kind = self.kind("retention", fits=("none", "l2", "l2") * (4 if self.exact else 1) + tuple(others))
         retention: Tree = {"kind": kind}
         match kind:
             case "l2":
@@ -224,7 +226,7 @@ class _Draw:
             excluded |= {"input": {"key_channel"}, "output": {"value_channel"}, "all": {"key_channel", "value_channel"}}[retention["slice"]]
         if name == "alpha" and retention.get("value_decay"):
             excluded.add("value_channel")
-        return ("head", *(per for per in PER if per not in excluded))
+        return ("head",) * 3 + tuple(per for per in PER if per not in excluded)
 
 
 def random_spec(random: Random) -> Tree:

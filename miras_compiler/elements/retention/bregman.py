@@ -32,4 +32,4 @@ class BregmanRetention(Retention):
 
     def inverse_map(self, slope: sp.Expr) -> sp.Expr:
         """ψ from F'; raises NoInverseError."""
-        return numeric_inverse(slope) if self.inverse == "newton" else closed_inverse(slope)
+        return numeric_inverse(slope) if self.inverse == "newton" else closed_inverse(slope, function=self.function())
