@@ -79,6 +79,20 @@ FOUND = {
     "on a linear path every channel has its own decay": spec(
         "eta alpha:key_channel", retention={"kind": "sigmoid"}, chunk={**FROZEN, "retention": "chunk_end"}
     ),
+    "and also where every token's step is orthogonalized": spec(
+        "eta alpha mu", retention={"kind": "sigmoid"}, optimizer={"kind": "muon"}, chunk={**FROZEN, "retention": "chunk_end"}
+    ),
+    "a chunk of one token is read before it is written, where its start is": spec(
+        "eta alpha", chunk={"size": 1, "gradient": "chunk_start", "read": "chunk_start"}
+    ),
+    "and so it is where surprises are known, and ψ is applied per token": spec(
+        "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "sigmoid"},
+        chunk={"size": 1, "gradient": "chunk_start", "read": "chunk_start"},
+    ),
+    "a linear path of one token begins at ψ of the state before it": spec(
+        "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "sigmoid"},
+        chunk={"size": 1, "gradient": "chunk_start", "retention": "chunk_end"},
+    ),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),

@@ -141,6 +141,9 @@ WRONG: dict[str, tuple[str, ...]] = {
     edited(("alpha: {}", "alpha: {init: 1.5, source: constant}")): (
         "x.yaml:6:11: the gate 'alpha' starts at 1.5; 'alpha' is [0, 1]; for example 0.999",
     ),
+    edited(bias("kind: formula, loss: sum(abs(sign(u - v)*v))")): (
+        "x.yaml:3:35: the formula is flat: u stands inside sign( ) only; a surprise is the slope of the loss",
+    ),
     # combinations
     edited((MEMORY, "{kind: matrix, residual: true}"), more="layer: {value_dim: 32}\n"): (
         "x.yaml:2:24: a residual with K = 64 and V = 32; it adds the key to a value; "

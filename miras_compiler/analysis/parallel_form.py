@@ -70,6 +70,10 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
         return _token_by_token(spec, graph, next(weight.name for weight in spec.memory.weights()))
     if writes_per_chunk(spec) and not waits_for_chunk_end(spec):
         return _token_by_token(spec, graph, f"O{spec.memory.weights()[0].name[1:]}")
+    if spec.linear_reads and not spec.frozen_gradient and rule.mirror_map != A:
+        where = spec.where("chunk.retention")
+        reason = f"token by token, because the mirror map of every token is the start of a linear path (chunk.retention: chunk_end, {where})"
+        return ParallelForm("token_by_token", reason, None)
     if not surprises:
         return _with_known_surprise(rule, graph)
     if len([step for step in spec.memory.forward() if not isinstance(step, Entrywise)]) > 1:
@@ -130,7 +134,7 @@ def _with_known_surprise(rule: UpdateRule, graph: DependencyGraph[str]) -> Paral
         step = f"O{spec.memory.weights()[0].name[1:]}"
         why = f"but {graph.nodes[step]['text']} of every token is an orthogonalized step (optimizer, {spec.where('optimizer')})"
         return ParallelForm("dual_per_token", f"{cause}; {why}, so the state of every token is formed", step)
-    if rule.mirror_map == A or spec.linear_reads or spec.chunk.read == "chunk_start":
+    if rule.mirror_map == A or spec.linear_reads or (spec.chunk.read == "chunk_start" and spec.frozen_gradient):
         linear = ", and reads inside the chunk follow a linear path (chunk.retention: chunk_end)" if spec.linear_reads else ""
         if rule.mirror_map == A and not spec.retention.identity:
             linear = f", and the mirror map of the retention {spec.retention.kind} is the identity here ({spec.where('retention')})"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sympy as sp
 from pydantic import AfterValidator
 
 from miras_compiler.elements.base import refused
 from miras_compiler.formula import ROW_LETTERS, FormulaError, is_row, names_in, parse_formula
-from miras_compiler.symbols import RowMax, RowSum
+from miras_compiler.symbols import RowMax, RowSum, letter, signum
 
 
 def _check(text: str, letters: str, *, gates: bool) -> None:
@@ -18,6 +19,8 @@ def _check(text: str, letters: str, *, gates: bool) -> None:
         raise refused(f"in the formula, column {error.column}: {error.message}") from None
     if not any(symbol.name == letters[0] for symbol in expr.free_symbols):
         raise refused(f"the formula does not depend on {letters[0]}")
+    if gates and letter(letters[0]) not in expr.replace(signum, lambda x: sp.Integer(1)).free_symbols:
+        raise refused(f"the formula is flat: {letters[0]} stands inside sign( ) only", "a surprise is the slope of the loss")
     scalar = not is_row(expr)
     if gates and not scalar:
         raise refused("the formula has a value per coordinate", "an attentional bias is one number per token", "wrap it in sum( )")

@@ -201,7 +201,7 @@ class ChunkBuilder:
     def reader(self, writes: Writes) -> Callable[[Weight, Node], Node]:
         """How the rows of a query multiply a weight."""
         read = self.spec.chunk.read
-        if read == "chunk_start":
+        if read == "chunk_start" and self.spec.frozen_gradient:
             return plain_product({name: self.primal(name, node) for name, node in self.start.items()})
         moment: Moment = "after" if read == "after_write" else "before"
         bases = {name: self.linear_base(name) for name in self.weights}
@@ -222,7 +222,8 @@ class ChunkBuilder:
 
     def per_token_reads(self, writes: Writes, moment: Moment) -> PerTokenReads:
         reads = OrthogonalReads if isinstance(self.spec.optimizer, Muon) else PerTokenReads
-        return reads(self.rule, self.coefficients, self.before, self.momentum, writes, moment, self.name)
+        bases = {name: self.linear_base(name) for name in self.weights}
+        return reads(self.rule, self.coefficients, bases, self.momentum, writes, moment, self.name)
 
     def linear_base(self, name: str) -> Node:
         """A_0; with `retention: chunk_end`, the point of the linear path from ψ(A_start) that the tile begins at."""

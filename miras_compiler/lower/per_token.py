@@ -35,7 +35,7 @@ class PerTokenReads:
         return total(product, weight.rows) if weight.columns else product
 
     def primal(self, weight: Weight) -> Node:
-        """ψ(A_t) of every token."""
+        """ψ(A_t) of every token; on a linear path `before` is where it begins, and ψ is not applied."""
         spec, dual = self.rule.spec, self.dual(weight)
         if spec.retention.identity or spec.linear_reads:  # a linear path begins at the mapped state and follows the dual one
             return dual
