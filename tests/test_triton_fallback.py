@@ -6,7 +6,7 @@ import importlib
 import warnings
 from collections.abc import Callable
 from functools import cache
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -179,13 +179,3 @@ def test_a_wrong_state_is_refused_before_anything_is_launched(ops: ModuleType, w
     weight = next(iter(given["initial_state"]))
     with pytest.raises(ValueError, match=f"{weight}: expected"):
         operator(**given | {"initial_state": given["initial_state"] | {weight: wrong}})
-
-
-@pytest.mark.parametrize("ops", ["yaad"], indirect=True)
-def test_a_state_that_is_too_large_is_refused_with_what_it_needs(ops: ModuleType) -> None:
-    kernels = sibling(ops, "kernels")
-    q, large = SimpleNamespace(element_size=lambda: 2), torch.zeros(1, 1, 64, 1024)
-    assert kernels.lacks(q, {"W1": large, "W2": large.mT}) == "expected 232448 bytes of shared memory a head at most, got a state of 262144"
-    small = {name: torch.zeros(1, 1, 64, 512) for name in ("W1", "W2", "W1_start", "W2_start")} | {"position": torch.zeros(1)}
-    assert kernels.lacks(q, small) == "expected 81920 numbers a head at most, within a chunk, got a state of 131072"
-    assert kernels.lacks(q, {name: x for name, x in small.items() if name in ("W1", "W2")}) == ""

@@ -72,7 +72,7 @@ def classify_parallel_form(rule: UpdateRule, graph: DependencyGraph[str]) -> Par
         return _token_by_token(spec, graph, f"O{spec.memory.weights()[0].name[1:]}")
     if spec.linear_reads and not spec.frozen_gradient and rule.mirror_map != A:
         where = spec.where("chunk.retention")
-        reason = f"token by token, because the mirror map of every token is the start of a linear path (chunk.retention: chunk_end, {where})"
+        reason = f"token by token, because every token's mirror map is the start of a linear path (chunk.retention: chunk_end, {where})"
         return ParallelForm("token_by_token", reason, None)
     if not surprises:
         return _with_known_surprise(rule, graph)

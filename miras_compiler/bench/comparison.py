@@ -70,12 +70,14 @@ def compare_packages(
             each.result()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         verdicts = dict(zip(jobs, pool.map(lambda job: run("verify", given[job], limit), jobs), strict=True))
+    measured: dict[tuple[object, ...], Answer] = {}
     for job in jobs:
         yield from package_figures(job, verdicts[job], run("speed", given[job], limit), others)
-    measured = {each: run("peer", beside[each], limit) for each in peers}
-    for job in jobs:
         if job.peer:
-            yield peer_figure(job, measured[job.peer, job.shape, job.chunk])
+            key = (job.peer, job.shape, job.chunk)
+            if key not in measured:
+                measured[key] = run("peer", beside[key], limit)
+            yield peer_figure(job, measured[key])
 
 
 def package_figures(job: Job, verdict: Answer, speed: Answer, others: bool) -> Iterator[Figure]:

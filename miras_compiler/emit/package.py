@@ -133,7 +133,6 @@ def emit_ops(spec: Spec, interface: Interface, kernels: bool, decodes: bool) -> 
         "decodes": decodes,
         "tokens_dict": mapping([argument.name for argument in interface.tokens], 4),
         "parameters_dict": mapping([argument.name for argument in interface.parameters], 4),
-        "resumes": spec.frozen_gradient,
     })  # fmt: skip
 
 

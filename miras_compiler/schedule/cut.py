@@ -8,7 +8,7 @@ again is its frontier, a minimum cut.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from miras_compiler.ir.build import input_tile
@@ -81,8 +81,8 @@ class _Pass:
         to_walk = self.crossing(find_frontier(list(nexts.values()), path, walk_loads, prices, "walk"))
         if self.is_worth_a_kernel(others, depends - path):
             late_loads = price_loads(topological(others.values()), (*before, *to_walk, *others.values()), prices, "each")
-            own = {name: node for name, node in others.items() if node in depends}
-            to_late = self.frontiers(self.groups(own), depends - path, late_loads)
+            own = [node for node in others.values() if node in depends]
+            to_late = find_frontier(own, depends - path, late_loads, prices, "each")
             walking = nexts
         else:
             whole = topological(program.outputs.values())
@@ -106,35 +106,13 @@ class _Pass:
         middle = self.kernel(names[1], walk, {**walking, **made_walking, **left}, to_walk)
         saved = {name: name + AT for name in (states if walk == "forward" else entering)}
         middle = replace(middle, entries=dict(sorted(saved.items())), last=last)
-        final = self.each_kernels(names[2], self.groups(late), to_late, entering)
-        return tuple(kernel for kernel in (*first, middle, *final) if kernel.results)
+        final = self.kernel(names[2], "each", late, to_late, entering)
+        return tuple(kernel for kernel in (*first, middle, final) if kernel.results)
 
-    def groups(self, outputs: Mapping[str, Node]) -> list[dict[str, Node]]:
-        """The outputs that one kernel computes: those of a deep memory, which come with many tiles, in two, tiles and rows apart."""
-        tiles = {name: node for name, node in outputs.items() if len(node.axes) > 1}
-        rows = {name: node for name, node in outputs.items() if name not in tiles}
-        deep = any(axis.startswith("n") for node in topological(outputs.values()) for axis in node.axes)
-        return [tiles, rows] if deep and tiles and rows else [dict(outputs)]
-
-    def frontiers(self, groups: Sequence[Mapping[str, Node]], inside: Collection[Node], loads: Mapping[Node, float]) -> tuple[Node, ...]:
-        """What the kernels of groups of outputs load, all together."""
-        parts = (find_frontier(list(each.values()), inside, loads, self.prices, "each") for each in groups)
-        return tuple(dict.fromkeys(node for part in parts for node in part))
-
-    def each_kernels(
-        self,
-        name: str,
-        groups: Sequence[Mapping[str, Node]],
-        crossing: Collection[Node],
-        entering: Mapping[str, str] | None = None,
-    ) -> list[Kernel]:
-        """Kernels over all tiles at once, one for each group of outputs."""
-        return [self.kernel(name + ("_rows" if i else ""), "each", each, crossing, entering) for i, each in enumerate(groups)]
-
-    def early_kernels(self, name: str, outputs: Mapping[str, Node], before: Collection[Node], *, ahead: bool = False) -> list[Kernel]:
+    def early_kernels(self, name: str, outputs: Mapping[str, Node], before: Collection[Node]) -> list[Kernel]:
         """The outputs that depend on nothing carried, in as many kernels as keep each to a size that fits.
 
-        The last kernel does the last products; what it loads of the tiles before them, the kernels `ahead` of it store.
+        The last kernel does the last products; what it loads of the tiles before them, the kernels before it store.
         """
         if not outputs:
             return []
@@ -150,14 +128,13 @@ class _Pass:
         own = set(needed[start:])
         loads = price_loads([*needed[:start], *before, *leaves_of(self.program)], before, self.prices, "each")
         last = {output: node for output, node in outputs.items() if node in own}
-        groups = [last] if ahead else self.groups(last)
-        loaded = self.crossing(self.frontiers(groups, own, loads))
+        loaded = self.crossing(find_frontier(list(last.values()), own, loads, self.prices, "each"))
         for node in loaded:
             self.buffers.add(node, self.program)
-        rest = {output: node for output, node in outputs.items() if output not in last}
-        rest |= self.named(node for node in loaded if node not in before)
-        kernels = self.early_kernels(name, rest, before, ahead=True)
-        return [*kernels, *self.each_kernels(f"{name}{len(kernels) + 1}", groups, loaded)]
+        ahead = {output: node for output, node in outputs.items() if output not in last}
+        ahead |= self.named(node for node in loaded if node not in before)
+        kernels = self.early_kernels(name, ahead, before)
+        return [*kernels, self.kernel(f"{name}{len(kernels) + 1}", "each", last, loaded)]
 
     def is_worth_a_kernel(self, outputs: Mapping[str, Node], own: Collection[Node]) -> bool:
         """Whether the outputs that nothing is carried from take longer in the walk than it takes to read the carried tiles again."""

@@ -95,12 +95,12 @@ class Subject:
 
     @property
     def step(self) -> float:
-        """Largest step size, quartered from 0.5 until the literal model amplifies a change of v or of its weights at most twice."""
+        """Largest step size, quartered from 0.5 until the literal model amplifies small changes at most twice."""
         return self._calm_step[0]
 
     @property
     def amplification(self) -> float:
-        """Relative change of the literal output per relative change of v, or of the initial weights, at that step size."""
+        """Relative change of the literal output per relative change of v at that step size; of the weights, where only signs of v count."""
         return self._calm_step[1]
 
     @cached_property
@@ -111,23 +111,24 @@ class Subject:
         return eta, amplification
 
     def _amplification(self, eta: float) -> float:
-        """One run on three batches: as it is, with v slightly changed, and with the weights (a rule may take no more than signs of v)."""
+        """One run on three batches: as it is, with v slightly changed, and with the weights."""
         inputs = self.inputs(self.long, seed=99, eta=eta)
         generator = torch.Generator().manual_seed(self.seed)
 
-        def changed(x: Tensor) -> Tensor:
-            noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-            return torch.add(x, noise * (x.norm() / noise.norm()), alpha=SLIGHT)
+        def noise(x: Tensor) -> Tensor:
+            return SLIGHT * torch.randn(x.shape, generator=generator, dtype=x.dtype)
 
+        change = noise(inputs.v)
+        weights = {name: inputs.state[name] for name in self.literal.weight_names}
+        changes = {name: noise(x) * x.norm() / x.numel() ** 0.5 for name, x in weights.items()}
         thrice = inputs.map(lambda tensor: torch.cat((tensor, tensor, tensor)))
-        weights = {name: torch.cat((w, w, changed(w))) for name, w in inputs.state.items() if name in self.literal.weight_names}
-        state = {name: torch.cat((tensor, tensor, tensor)) for name, tensor in inputs.state.items()} | weights
-        thrice = replace(thrice, v=torch.cat((inputs.v, changed(inputs.v), inputs.v)), state=state, parameters=inputs.parameters)
+        state = {name: torch.cat((x, x, x + changes[name] if name in changes else x)) for name, x in inputs.state.items()}
+        thrice = replace(thrice, v=torch.cat((inputs.v, inputs.v + change, inputs.v)), state=state, parameters=inputs.parameters)
         with torch.no_grad():
             output, _ = self.literal_run(thrice)
         before, *after = output.chunk(3)
-        growth = torch.stack([(each - before).norm() / before.norm() / SLIGHT for each in after])
-        return float(growth.max())  # nan if one is
+        of_values, of_weights = (float((each - before).norm() / before.norm()) for each in after)
+        return of_weights / SLIGHT if of_values == 0 else of_values / float(change.norm() / inputs.v.norm())
 
     def literal_run(self, inputs: Inputs) -> Result:
         """The literal model under the contract's precisions: float64 for float64, else computed in float32."""
