@@ -199,6 +199,18 @@ class step(RealFunction):
         return sp.Integer(0)
 
 
+class attains(RealFunction):
+    """1 where x is at least the maximum y, else 0; its derivative is 0.
+
+    Of x and y as they are: a difference would be summed in an order of its own, and miss the maximum by its rounding.
+    """
+
+    nargs = 2
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        return sp.Integer(0)
+
+
 class relu(RealFunction):
     """max(x, 0)."""
 

@@ -56,6 +56,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "relu": lambda x: np.where(x > 0, x, 0.0),
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "step": lambda x: np.where(x > 0, 1.0, 0.0),
+    "attains": lambda x, largest: np.where(x >= largest, 1.0, 0.0),
     "magnitude": np.abs,
     "signum": np.sign,
     "smaller": np.minimum,

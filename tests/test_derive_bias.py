@@ -151,7 +151,7 @@ def test_the_largest_coordinates_share_the_derivative() -> None:
 def test_tidying_keeps_the_value_and_pulls_out_what_is_constant_in_a_row() -> None:
     delta, e = letter("delta"), np.array([0.5, -2.0, 0.0])
     for expr, short in [
-        (RowSum(3 * delta * E), 3 * delta * RowSum(E)),
+        (RowSum(3 * delta * RowSum(E) * E), 3 * RowSum(E) * RowSum(delta * E)),  # a gate may have a value per channel
         (signum(E) * magnitude(E) * delta, delta * E),
         (magnitude(E) ** 2 + sp.sinh(E) / sp.cosh(E), E**2 + sp.tanh(E)),
         (Power0(magnitude(E), sp.Integer(-2)), Power0(E, sp.Integer(-2))),

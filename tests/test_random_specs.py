@@ -93,6 +93,13 @@ FOUND = {
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "sigmoid"},
         chunk={"size": 1, "gradient": "chunk_start", "retention": "chunk_end"},
     ),
+    "a query does not look ahead": spec("eta alpha mu", optimizer={"kind": "nesterov"}, chunk={"read": "before_write"}),
+    "a gate per value channel stays under the sum": spec(
+        "eta alpha rho:value_channel", attentional_bias={"kind": "formula", "loss": "sum(rho*(u - v))**2 + sum((u - v)**2)"}
+    ),
+    "the largest coordinate is found however a difference is rounded": spec(
+        "eta alpha", attentional_bias={"kind": "formula", "loss": "max(exp(-(u - v)**2) - (u - v))**2"}
+    ),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),

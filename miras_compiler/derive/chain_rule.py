@@ -6,8 +6,7 @@ import sympy as sp
 
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.bias import AttentionalBias
-from miras_compiler.formula import is_row
-from miras_compiler.symbols import E, Power0, RowMax, RowSum, U, V, letter, magnitude, power0, row_norm, signum, step, where_positive
+from miras_compiler.symbols import E, Power0, RowMax, RowSum, U, V, attains, letter, magnitude, power0, row_norm, signum, where_positive
 
 
 def derive_bias_derivative(bias: AttentionalBias) -> sp.Expr:
@@ -39,7 +38,7 @@ def _reduction_gradient(reduction: sp.Expr, x: sp.Symbol) -> sp.Expr:
     (inside,) = reduction.args
     weight: sp.Expr = sp.Integer(1)
     if isinstance(reduction, RowMax):
-        attained = 1 - step(reduction - inside)
+        attained = attains(inside, reduction)
         weight = attained / RowSum(attained)
     result = weight * _partial(inside, x)
     for inner, slope in _slopes(inside):
@@ -64,9 +63,14 @@ def row_sum(expr: sp.Expr) -> sp.Expr:
     """Σ_j of an expression, with the factors that do not depend on the coordinate outside."""
     if expr == 0:
         return sp.Integer(0)
-    inside = [factor for factor in sp.Mul.make_args(expr) if is_row(factor)]
-    outside = [factor for factor in sp.Mul.make_args(expr) if not is_row(factor)]
+    inside = [factor for factor in sp.Mul.make_args(expr) if _has_letters(factor)]
+    outside = [factor for factor in sp.Mul.make_args(expr) if not _has_letters(factor)]
     return sp.Mul(*outside, RowSum(sp.Mul(*inside)))
+
+
+def _has_letters(expr: sp.Expr) -> bool:
+    """Whether the expression may differ from coordinate to coordinate: a gate may have a value for each."""
+    return isinstance(expr, sp.Symbol) or (not isinstance(expr, RowSum | RowMax) and any(map(_has_letters, expr.args)))
 
 
 def _outermost(expr: sp.Expr) -> list[sp.Expr]:

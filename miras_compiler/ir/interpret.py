@@ -178,6 +178,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "relu": lambda x: np.maximum(x, 0.0),
     "step": lambda x: np.where(x > 0, 1.0, 0.0),
+    "attains": lambda x, largest: np.where(x >= largest, 1.0, 0.0),
     "magnitude": np.abs,
     "signum": np.sign,
     "smaller": np.minimum,

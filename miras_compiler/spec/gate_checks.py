@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import sympy as sp
+
 from miras_compiler.elements.bias import FormulaBias, HuberNormBias, ThresholdBias, YaadSwitchBias
 from miras_compiler.elements.optimizer import Implicit
 from miras_compiler.elements.retention import KLRetention, L2Retention
@@ -11,6 +13,7 @@ from miras_compiler.errors import nearest
 from miras_compiler.spec.fault import Fault
 from miras_compiler.spec.gates import GATE_LETTERS
 from miras_compiler.spec.schema import Spec
+from miras_compiler.symbols import RowMax, RowSum
 
 CHANNEL_INSIDE_SLICE = {"input": ("key_channel",), "output": ("value_channel",), "all": ("key_channel", "value_channel")}
 
@@ -80,14 +83,22 @@ def per_channel_gate(spec: Spec) -> Iterator[Fault]:
             yield Fault(
                 path, f"eta is per {gate.per} with the optimizer implicit", "its step size is one number per token", "say `per: head`"
             )
-        elif name in spec.attentional_bias.gates() and (gate.per == "key_channel" or _by_row(spec)):
-            why = "the attentional bias sees values only" if gate.per == "key_channel" else "a norm of the residual has one threshold"
+        elif name in spec.attentional_bias.gates() and (gate.per == "key_channel" or _by_row(spec, name)):
+            why = "the attentional bias sees values only" if gate.per == "key_channel" else "it stands beside one number per token"
             yield Fault(path, f"the gate '{name}' of the attentional bias is per {gate.per}", why, "say `per: head`")
 
 
-def _by_row(spec: Spec) -> bool:
-    """Whether the bias compares its gate with a number per row."""
-    return isinstance(spec.attentional_bias, HuberNormBias | YaadSwitchBias)
+def _by_row(spec: Spec, name: str) -> bool:
+    """Whether the bias has its gate beside a number per row, and not under a reduction of one."""
+    bias = spec.attentional_bias
+    return isinstance(bias, HuberNormBias | YaadSwitchBias) or (isinstance(bias, FormulaBias) and name in _unreduced(bias.loss()))
+
+
+def _unreduced(expr: sp.Expr) -> set[str]:
+    """The letters outside of sum, max and norm."""
+    if isinstance(expr, sp.Symbol):
+        return {expr.name}
+    return set() if isinstance(expr, RowSum | RowMax) else set().union(*map(_unreduced, expr.args))
 
 
 def decay_of_values(spec: Spec) -> Iterator[Fault]:

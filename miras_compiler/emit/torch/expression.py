@@ -71,6 +71,11 @@ def indicator(x: Tensor) -> Tensor:
     """1 where x > 0, else 0."""
     return (x > 0).to(x.dtype)
 ''',
+    "attains": '''
+def attains(x: Tensor, largest: Tensor) -> Tensor:
+    """1 where x is the largest, else 0."""
+    return (x >= largest).to(x.dtype)
+''',
     "sum_before": '''
 def sum_before(x: Tensor, dim: int) -> Tensor:
     """Cumulative sum that leaves the entry itself out."""
@@ -211,6 +216,8 @@ class Printer:
         arguments = [self.expression(argument, bound).text for argument in given]
         if name == "where_positive":
             return Code(f"torch.where({self.condition(expr.args[0], bound)}, {arguments[1]}, {arguments[2]})", ATOM, size)
+        if name == "attains":
+            return Code(f"{self.need('attains')}({', '.join(arguments)})", ATOM, size)
         if name in ("larger", "smaller"):
             return Code(self.extremum(expr, bound), ATOM, size)
         if isinstance(expr, Power0):

@@ -104,6 +104,8 @@ class TritonPrinter(Printer):
             return Code(f"tl.where({self.condition(expr.args[0], bound)}, {arguments[1]}, {arguments[2]})", ATOM, size)
         if name == "step":
             return Code(f"tl.where({self.condition(expr.args[0], bound)}, 1.0, 0.0)", ATOM, size)
+        if name == "attains":
+            return Code(f"tl.where({arguments[0]} >= {arguments[1]}, 1.0, 0.0)", ATOM, size)
         if name in ("larger", "smaller"):
             return Code(f"tl.{'maximum' if name == 'larger' else 'minimum'}({', '.join(map(self.as_float, arguments))})", ATOM, size)
         if isinstance(expr, Power0):
