@@ -42,6 +42,7 @@ CLOSED: list[tuple[str, Callable[[Tensor], Tensor]]] = [
     ("w*log(w) + (1 - w)*log(1 - w)", torch.sigmoid),
     ("cosh(w)", torch.asinh),
     ("-sqrt(1 - w**2)", lambda a: a / (1 + a * a).sqrt()),
+    ("-log(w) + 3*(w**2/2)", lambda a: 2 / ((a * a + 12).sqrt() - a)),
     ("w**4", lambda a: torch.sign(a) * (a.abs() / 4).pow(1 / 3)),
 ]
 

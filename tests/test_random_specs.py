@@ -97,6 +97,9 @@ FOUND = {
     "a gate per value channel stays under the sum": spec(
         "eta alpha rho:value_channel", attentional_bias={"kind": "formula", "loss": "sum(rho*(u - v))**2 + sum((u - v)**2)"}
     ),
+    "and couples the values, also where each decays by itself": spec(
+        "eta alpha:value_channel", attentional_bias={"kind": "formula", "loss": "sum(u - v)**2 + sum((u - v)**2)"}
+    ),
     "the largest coordinate is found however a difference is rounded": spec(
         "eta alpha", attentional_bias={"kind": "formula", "loss": "max(exp(-(u - v)**2) - (u - v))**2"}
     ),

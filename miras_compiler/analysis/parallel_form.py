@@ -14,7 +14,7 @@ from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.elements.memory import Entrywise, VectorMemory
 from miras_compiler.elements.optimizer import Muon
 from miras_compiler.spec import Spec
-from miras_compiler.symbols import A, RowSum
+from miras_compiler.symbols import A, RowMax, RowSum
 
 Kind = Literal["dual", "dual_per_token", "triangular_solve", "forward_substitution", "token_by_token"]
 EXPLANATION: dict[Kind, str] = {
@@ -108,7 +108,7 @@ def _with_one_system(rule: UpdateRule, graph: DependencyGraph[str], culprits: li
     by_channel = isinstance(spec.memory, VectorMemory) or any("v" in gate_axes(spec, gate) for gate in ("alpha", "alpha_value", "eta"))
     systems = "one unit lower triangular system per value channel" if by_channel else "one unit lower triangular system"
     rows = f"so the surprises of a tile{window} follow row by row from products of keys"
-    coupled = ("window_du" if "window_du" in graph else "du") if rule.bias_derivative.has(RowSum) else None
+    coupled = ("window_du" if "window_du" in graph else "du") if rule.bias_derivative.has(RowSum, RowMax) else None
     if culprits:
         reason = f"{_accusation(spec, graph, culprits[0])}, but it acts on one row at a time, {rows}"
         return ParallelForm("forward_substitution", reason, culprits[0])

@@ -92,6 +92,12 @@ def _plain_power(x: Tensor, n: float) -> Tensor:
     return torch.where(defined, torch.where(defined, x, torch.ones_like(x)).pow(n), torch.zeros_like(x))
 
 
+def _log(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Below 0 there is no value, and so no slope either."""
+    there = torch.where(x < 0, torch.full_like(x, torch.nan), x)
+    return torch.log(there), 1 / there, -1 / there.square()
+
+
 def _tanh(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     t = torch.tanh(x)
     return t, 1 - t * t, -2 * t * (1 - t * t)
@@ -111,7 +117,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]] = {
     "abs": lambda x: (x.abs(), torch.sign(x), torch.zeros_like(x)),
     "sign": lambda x: (torch.sign(x), torch.zeros_like(x), torch.zeros_like(x)),
     "exp": lambda x: (torch.exp(x),) * 3,
-    "log": lambda x: (torch.log(x), 1 / x, -1 / x.square()),
+    "log": _log,
     "tanh": _tanh,
     "cosh": lambda x: (torch.cosh(x), torch.sinh(x), torch.cosh(x)),
     "sinh": lambda x: (torch.sinh(x), torch.cosh(x), torch.sinh(x)),
