@@ -19,6 +19,7 @@ VOCABULARY = (sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh, sp.asinh, sp.atanh)
 
 PROBES = tuple(sp.Rational(*pair) for pair in ((-41, 3), (-7, 3), (-1, 4), (1, 3), (9, 4), (40, 3)))
 STEP = 1e-4
+NOTHING, JUMP, FINITE = 1e-60, 1e-3, 1e9  # next to 0; what no continuous function rises by over so little; what no pole stays below
 MAPS: tuple[tuple[str, Callable[[float], float]], ...] = (
     ("real", math.sinh), ("positive", math.exp), ("unit", lambda t: 1 / (1 + math.exp(-t))), ("symmetric", math.tanh),
 )  # fmt: skip
@@ -114,6 +115,11 @@ def _plain(expr: sp.Expr) -> sp.Expr:
 def numeric_inverse(slope: sp.Expr, variable: sp.Symbol = W) -> sp.Expr:
     """w(a) as a `newton_inverse`; raises NoInverseError if the derivative does not rise from −∞ to ∞ on any domain that we know."""
     function = sp.lambdify(variable, _plain(slope), "math")
+    below, above = _call(function, -NOTHING), _call(function, NOTHING)
+    if below is not None and above is not None and abs(below) < FINITE and abs(above) < FINITE and above - below > JUMP:
+        raise NoInverseError(
+            f"has a derivative that jumps at 0, from {below:.3g} to {above:.3g}, so that Newton's method has no slope there"
+        )
     for kind, (_, image) in enumerate(MAPS):
         if _is_onto(function, image):
             return newton_inverse(sp.Lambda(variable, slope), sp.Integer(kind), A)

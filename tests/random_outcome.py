@@ -21,6 +21,7 @@ from miras_compiler.verify.package import open_package
 from miras_compiler.verify.subject import CALM, Subject
 from miras_compiler.verify.verification import check_subject
 
+CLAIMS = (*EQUATIONS, *(check for check in GRADIENTS if check.limit), *SEQUENCES, *CONTRACT)  # differences are too coarse for steep losses
 Verdict = Literal["accepted", "refused", "unstable", "failed"]
 ROUNDING = 1e-4  # what becomes of 1e-16 in a rule that amplifies every change
 
@@ -68,7 +69,7 @@ def verified(spec: Spec, package: Path, form: str) -> tuple[Verdict, str, tuple[
     """Tries the claims about equations, gradients, sequences and the contract; extreme inputs, precisions and kernels apart."""
     with open_package(package, spec.name) as opened:
         subject = Subject(spec.model_dump(by_alias=True), opened, quick=True)
-        rows = check_subject(subject, checks=(*EQUATIONS, *GRADIENTS, *SEQUENCES, *CONTRACT))
+        rows = check_subject(subject, checks=CLAIMS)
         calm = subject.amplification <= CALM
     missed = [row for row in rows if not row.passed]
     told = tuple(f"{row.subject}: {row.note}" + ("" if row.error is None else f" ({row.error:.1e})") for row in missed)

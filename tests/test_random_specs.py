@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from random_outcome import outcome_of
 from random_specs import Tree, random_spec
 
-EXAMPLES = 12  # in a test; `python tests/try_random_specs.py` tries thousands
+EXAMPLES = 24  # in a test; `python tests/try_random_specs.py` tries thousands
 
 
 @given(st.randoms(use_true_random=False).map(random_spec))
@@ -28,17 +28,21 @@ def spec(gates: str, **sections: Any) -> Tree:
     return {"name": "found", **plain, "gates": declared, "layer": {"heads": 2, "head_dim": 4}, **sections}
 
 
+JUMPS = "the generator has a derivative that jumps at 0, from -1 to 1, so that Newton's method has no slope there"
 CANCELS = "the generator has a derivative whose closed inverse cancels in floating point"
 FOUND_REFUSED = [
     ("f_divergence", "-log(t)", "the generator has a derivative that does not take the value 1/3 at positive t, where ratios lie"),
     ("f_divergence", "t*log(t) - (1 + t)*log((1 + t)/2)", CANCELS),
+    ("bregman newton", "abs(w) + w**4", JUMPS),
     ("bregman", "w**2/2 - log(w)", CANCELS),  # the branch at w < 0, where log(w) is no number, does not
 ]
 
 
 @pytest.mark.parametrize(("kind", "generator", "cause"), FOUND_REFUSED)
 def test_a_generator_that_cannot_be_inverted_is_refused(kind: str, generator: str, cause: str) -> None:
-    outcome = outcome_of(spec("eta" if kind == "f_divergence" else "eta alpha", retention={"kind": kind, "generator": generator}))
+    kind, _, inverse = kind.partition(" ")
+    retention = {"kind": kind, "generator": generator} | ({"inverse": inverse} if inverse else {})
+    outcome = outcome_of(spec("eta" if kind == "f_divergence" else "eta alpha", retention=retention))
     assert (outcome.verdict, outcome.told) == ("refused", (cause,))
 
 
@@ -102,6 +106,10 @@ FOUND = {
     ),
     "the largest coordinate is found however a difference is rounded": spec(
         "eta alpha", attentional_bias={"kind": "formula", "loss": "max(exp(-(u - v)**2) - (u - v))**2"}
+    ),
+    "a residual beside features that are made outside": spec(
+        "eta alpha", memory={"kind": "matrix", "residual": True}, attentional_bias={"kind": "huber_norm", "delta": 0.7},
+        feature_map={"kind": "polynomial", "degree": 2},
     ),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
