@@ -112,7 +112,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     edited(bias("kind: huber")): (
         "x.yaml:5:1: the attentional bias huber reads the gate 'delta', which is not declared; add `delta: {init: 1}` to gates",
     ),
-    edited(bias("kind: formula, loss: sum(u*beta)")): (
+    edited(bias("kind: formula, loss: sum(u*v*beta)")): (
         "x.yaml:5:1: the attentional bias formula reads the gate 'beta', which is not declared; add `beta: {init: 1}` to gates",
     ),
     edited(more="  mu: {}\n"): ("x.yaml:8:3: the gate 'mu' is declared and nothing reads it; remove it, or: choose from alpha, eta",),
@@ -124,7 +124,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     edited(bias("kind: huber, delta: alpha")): (
         "x.yaml:3:33: the threshold is 'alpha', what is retained of the state; a threshold is a gate of its own; name it delta",
     ),
-    edited(bias("kind: formula, loss: sum(u*alpha)")): (
+    edited(bias("kind: formula, loss: sum(u*v*alpha)")): (
         "x.yaml:3:35: the formula uses 'alpha', what is retained of the state; it has its place in the rule already; "
         "use a name of its own",
     ),
@@ -143,6 +143,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     edited(bias("kind: formula, loss: sum(abs(sign(u - v)*v))")): (
         "x.yaml:3:35: the formula is flat: u stands inside sign( ) only; a surprise is the slope of the loss",
+    ),
+    edited(bias("kind: formula, loss: 2*sum(u - v)")): (
+        "x.yaml:3:35: the slope of the loss in u does not depend on v; the memory would write the same whatever value it is given; "
+        "for example sum((u - v)**2)",
     ),
     # combinations
     edited((MEMORY, "{kind: matrix, residual: true}"), more="layer: {value_dim: 32}\n"): (

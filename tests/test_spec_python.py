@@ -131,7 +131,7 @@ def test_errors_of_a_spec_built_in_python_name_dotted_keys() -> None:
     built = Spec(
         name="x",
         memory=MatrixMemory(),
-        attentional_bias=FormulaBias(loss="sum(u*alpha)"),
+        attentional_bias=FormulaBias(loss="sum(u*v*alpha)"),
         retention=L2Retention(),
         gates={"alpha": Gate(), "eta": Gate(init=-1.0)},
     )

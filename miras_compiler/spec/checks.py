@@ -32,6 +32,7 @@ CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = t
         (combination.needs_of_optimizer, "optimizer memory attentional_bias retention chunk"),
         (combination.needs_of_retention, "retention optimizer memory"),
         (combination.undefined_together, "retention optimizer attentional_bias"),
+        (combination.value_in_surprise, "attentional_bias"),
         (combination.map_of_generator, "retention"),
         (combination.width_of_features, "feature_map memory gates layer"),
         (combination.window_of_rows, "attentional_bias optimizer"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from miras_compiler.elements.bias import L2Bias
+from miras_compiler.elements.bias import FormulaBias, L2Bias
 from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import MatrixMemory, VectorMemory
 from miras_compiler.elements.optimizer import GradientDescent, Implicit, Muon, Nesterov, Preconditioned
@@ -18,10 +18,11 @@ from miras_compiler.elements.retention import (
     LqRetention,
     NoRetention,
 )
+from miras_compiler.formula import ROW_LETTERS
 from miras_compiler.inverse import NoInverseError, counterexample
 from miras_compiler.spec.fault import Fault
 from miras_compiler.spec.schema import Spec
-from miras_compiler.symbols import W, letter
+from miras_compiler.symbols import RowMax, RowSum, W, larger, letter
 
 MAX_DUAL_NORM = 64
 
@@ -164,6 +165,27 @@ def undefined_together(spec: Spec) -> Iterator[Fault]:
     for is_there, path, what, why, remedy in rows:
         if is_there:
             yield Fault(path, what, why, remedy)
+
+
+def value_in_surprise(spec: Spec) -> Iterator[Fault]:
+    """A loss of one's own has the value in its slope: of a row of two coordinates, written out."""
+    bias = spec.attentional_bias
+    if not isinstance(bias, FormulaBias):
+        return
+    slope = sp.diff(_coordinate(bias.loss(), 1), letter("u1"))
+    if not slope.free_symbols & {letter("v1"), letter("v2")}:
+        why = "the memory would write the same whatever value it is given"
+        yield Fault(("attentional_bias", "loss"), "the slope of the loss in u does not depend on v", why, "for example sum((u - v)**2)")
+
+
+def _coordinate(expr: sp.Expr, i: int) -> sp.Expr:
+    """The expression at coordinate i of two, its reductions carried out."""
+    if isinstance(expr, sp.Symbol):
+        return letter(f"{expr.name}{i}") if expr.name in ROW_LETTERS else expr
+    if isinstance(expr, RowSum | RowMax):
+        first, second = (_coordinate(expr.args[0], j) for j in (1, 2))
+        return first + second if isinstance(expr, RowSum) else larger(first, second)
+    return expr.func(*(_coordinate(argument, i) for argument in expr.args)) if expr.args else expr
 
 
 def map_of_generator(spec: Spec) -> Iterator[Fault]:
