@@ -243,6 +243,10 @@ class smaller(RealFunction):
 
     nargs = 2
 
+    @classmethod
+    def eval(cls, x: Expr, y: Expr) -> Expr | None:
+        return x if x == y else None
+
     def fdiff(self, argindex: int = 1) -> Expr:
         x, y = self.args
         return step(y - x) if argindex == 1 else 1 - step(y - x)
@@ -252,6 +256,10 @@ class larger(RealFunction):
     """max(x, y); at a tie the derivative goes to y."""
 
     nargs = 2
+
+    @classmethod
+    def eval(cls, x: Expr, y: Expr) -> Expr | None:
+        return x if x == y else None
 
     def fdiff(self, argindex: int = 1) -> Expr:
         x, y = self.args

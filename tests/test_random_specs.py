@@ -111,6 +111,9 @@ FOUND = {
         "eta alpha", memory={"kind": "matrix", "residual": True}, attentional_bias={"kind": "huber_norm", "delta": 0.7},
         feature_map={"kind": "polynomial", "degree": 2},
     ),
+    "the larger of one and the same": spec(
+        "eta alpha", attentional_bias={"kind": "formula", "loss": "sum(max((u - v)**2, (u - v)**2)) + sum(max(u*v, u*v))"}
+    ),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),
