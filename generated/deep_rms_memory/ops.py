@@ -23,7 +23,7 @@ from .recurrent import naive_recurrent_deep_rms_memory
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 if HAS_TRITON:
     from .decode import triton_recurrent_deep_rms_memory
-    from .kernels import TILE, CannotLaunch, lacks, triton_chunk_deep_rms_memory
+    from .kernels import TILE, CannotLaunch, triton_chunk_deep_rms_memory
 FEW = 16  # tokens that are sooner done one by one than as a tile
 LAUNCHES: dict[tuple[object, ...], bool] = {}  # whether the kernels run here, by precisions, widths and what is wanted
 
@@ -152,8 +152,6 @@ def choose(
         raise ValueError(f"backend: expected auto, torch or triton, got {chosen!r}")
     if chosen == "auto":
         if not HAS_TRITON or not isinstance(q, Tensor) or not q.is_cuda or q.dtype == torch.float64:
-            return "torch"
-        if not few and lacks(q, initial_state):
             return "torch"
         runs = torch.compiler.is_compiling() or can_launch(tokens, parameters, initial_state, cu_seqlens, few)
         return "triton" if runs else "torch"

@@ -67,8 +67,7 @@ def token_steps(
 
         # the memory at the key
         k = load_row(k_ptr, at_row, at_k, K)
-        x4 = tl.sum(tl.where(at_k < K, fourth(tl.maximum(k, 0.0)), 0.0), 0)
-        k_phi = power0(tl.sqrt(tl.maximum(x4, 0.0)) + 0.1, -1) * square(tl.maximum(k, 0.0))
+        k_phi = power0(tl.sqrt(tl.maximum(tl.sum(fourth(tl.maximum(k, 0.0)), 0), 0.0)) + 0.1, -1) * square(tl.maximum(k, 0.0))
         W_decayed = alpha * W_prev  # W[decayed] = α W[t−1]
         u = tl.sum(k_phi[:, None] * W_decayed, 0)  # u = Σ_k φ(k) · W[decayed]
 
@@ -82,12 +81,11 @@ def token_steps(
 
         # the memory at the query
         q = load_row(q_ptr, at_row, at_k, K)
-        x13 = tl.sum(tl.where(at_k < K, fourth(tl.maximum(q, 0.0)), 0.0), 0)
-        q_phi = power0(tl.sqrt(tl.maximum(x13, 0.0)) + 0.1, -1) * square(tl.maximum(q, 0.0))
-        o = tl.sum(tl.where((at_k < K)[:, None], q_phi[:, None] * W, 0.0), 0)  # y = Σ_k φ(q) · W
+        q_phi = power0(tl.sqrt(tl.maximum(tl.sum(fourth(tl.maximum(q, 0.0)), 0), 0.0)) + 0.1, -1) * square(tl.maximum(q, 0.0))
+        o = tl.sum(q_phi[:, None] * W, 0)  # y = Σ_k φ(q) · W
         store_row(o_ptr, at_row, at_v, V, o)
 
-        W_prev = tl.where((at_k < K)[:, None], W, 0.0)
+        W_prev = W
 
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W_prev)
 

@@ -30,9 +30,9 @@ OPTIONS = {
     "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "post": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -272,34 +272,35 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x17 = fourth(tl.maximum(q.to(tl.float32), 0.0))
+    x18 = tl.sum(x17, 1)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     store_row(beta_ptr, index * H + h, r, C, beta)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x4 = tl.sum(tl.where((at_k < K)[None, :], fourth(tl.maximum(k.to(tl.float32), 0.0)), 0.0), 1)
-    k_phi = power0(tl.sqrt(tl.maximum(x4[:, None], 0.0)) + 0.1, -1) * square(tl.maximum(k.to(tl.float32), 0.0))
-    store_tile(k_phi_ptr, index * H + h, r, at_k, C, K, k_phi)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x16 = tl.sum(tl.where((at_k < K)[None, :], fourth(tl.maximum(q.to(tl.float32), 0.0)), 0.0), 1)
-    q_phi = power0(tl.sqrt(tl.maximum(x16[:, None], 0.0)) + 0.1, -1) * square(tl.maximum(q.to(tl.float32), 0.0))
+    q_phi = power0(tl.sqrt(tl.maximum(x18[:, None], 0.0)) + 0.1, -1) * square(tl.maximum(q.to(tl.float32), 0.0))
     store_tile(q_phi_ptr, index * H + h, r, at_k, C, K, q_phi)
-    x20 = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
-    kk = dot_nt(k_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x4 = fourth(tl.maximum(k.to(tl.float32), 0.0))
+    x5 = tl.sum(x4, 1)
+    k_phi = power0(tl.sqrt(tl.maximum(x5[:, None], 0.0)) + 0.1, -1) * square(tl.maximum(k.to(tl.float32), 0.0))
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    P = G * dot_nt(q_phi, k_phi, DOT)  # P = G · (φ(q) φ(k)ᵀ)
+    store_tile(k_phi_ptr, index * H + h, r, at_k, C, K, k_phi)
+    kk = dot_nt(k_phi, k_phi, DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
     L = G_decayed * kk  # L = G[decayed] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    P = G * x20  # P = G · (φ(q) φ(k)ᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
 
 
@@ -396,7 +397,7 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t4 = tl.sum(tl.where((at_k < K)[None, :], fourth(tl.maximum(k.to(tl.float32), 0.0)), 0.0), 1)  # t₄ = Σ_k max(k, 0)^4
+    t4 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₄ = Σ_k max(k, 0)^4
     store_row(t4_ptr, index * H + h, r, C, t4)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
@@ -444,7 +445,7 @@ def pre(
     )  # fmt: skip
     store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t2 = tl.sum(tl.where((at_k < K)[None, :], fourth(tl.maximum(q.to(tl.float32), 0.0)), 0.0), 1)  # t₂ = Σ_k max(q, 0)^4
+    t2 = tl.sum(fourth(tl.maximum(q.to(tl.float32), 0.0)), 1)  # t₂ = Σ_k max(q, 0)^4
     x33 = (
         power0(t2[:, None], -0.5)
         * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -2)

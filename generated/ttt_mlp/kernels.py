@@ -11,7 +11,7 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,6 @@ from .contract import CHUNK, read_lengths, read_state
 LEAST = 64  # the narrowest that a width is padded to
 BLOCK = 64  # of the hidden width, at once
 TILE = CHUNK  # tokens that are computed at once
-SHARED = 232448  # bytes of shared memory that a program may have
-ROOM = 81920  # numbers in the states of a head, when a chunk is resumed: what shared memory has room for
 CARRIED = ("W1", "W2")
 STARTS = ("W1_start", "W2_start")
 OPTIONS = {
@@ -2034,21 +2032,6 @@ def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor 
 resume_forward_op.register_autograd(_differentiate_resume_forward, setup_context=_save_resume_forward)
 
 
-def lacks(q: Tensor, state: Mapping[str, Tensor] | None) -> str:
-    """What room the kernels lack for a state, "" where they have it; one within a chunk is as large again by its start."""
-    state = {} if state is None else state
-    carried = [state.get(name, state.get(name.removesuffix("_momentum"))) for name in CARRIED]
-    starts = [x for name, x in state.items() if name.endswith("_start")]
-    if not all(isinstance(x, Tensor) and x.dim() > 1 for x in (*carried, *starts)):
-        return ""  # zero, or refused elsewhere
-    numbers, started = (sum(x.shape[-2] * x.shape[-1] for x in tiles) for tiles in (carried, starts))
-    if numbers * q.element_size() > SHARED:
-        return f"expected {SHARED} bytes of shared memory a head at most, got a state of {numbers * q.element_size()}"
-    if "position" in state and numbers + started > ROOM:
-        return f"expected {ROOM} numbers a head at most, within a chunk, got a state of {numbers + started}"
-    return ""
-
-
 def triton_chunk_ttt_mlp(
     q: Tensor,
     k: Tensor,
@@ -2074,8 +2057,6 @@ def triton_chunk_ttt_mlp(
     W1_start, W2_start = (state[name].contiguous() for name in STARTS)
     resumed = initial_state is not None and "position" in initial_state
     position = state["position"] if resumed else None
-    if lacking := lacks(q, initial_state):
-        raise ValueError(f"initial_state: {lacking}; use backend='torch'")
     if resumed:  # the chunk that the state was in the middle of
         found = (W1, W2, W1_start, W2_start)
         results = resume_forward_op(*inputs, *found, position, cu_seqlens, "resumed", save)
