@@ -114,6 +114,11 @@ FOUND = {
     "the larger of one and the same": spec(
         "eta alpha", attentional_bias={"kind": "formula", "loss": "sum(max((u - v)**2, (u - v)**2)) + sum(max(u*v, u*v))"}
     ),
+    "the hyperbolic cosine of a large error has a logarithm": spec(
+        "eta alpha mu", memory={"kind": "mlp", "layers": 3}, attentional_bias={"kind": "log_cosh", "clip": 1.0},
+        optimizer={"kind": "muon", "coefficients": "lact", "apply": "chunk_end"}, retention={"kind": "kl", "slice": "output", "total": 16.0},
+        chunk=FROZEN | {"read": "chunk_start", "retention": "chunk_end"},
+    ),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),

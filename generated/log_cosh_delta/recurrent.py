@@ -129,8 +129,13 @@ def step(
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W
 
     # measures
-    loss = torch.log(torch.cosh(e)).sum(-1)  # ℓ = Σ_v log(cosh(e))
+    loss = log_cosh(e).sum(-1)  # ℓ = Σ_v log(cosh(e))
     norm_error = torch.sqrt(e.square().sum(-1))  # ‖e‖ = ‖e‖
     norm_surprise = torch.sqrt(k.square().sum(-1) * du.square().sum(-1))  # ‖g‖ = √(‖k‖² ‖∂ℓ/∂u‖²)
     norm_state = torch.sqrt(W.square().sum(-2).sum(-1))  # ‖A‖ = √(Σ_v ‖W‖²)
     return o, W, loss, norm_error, norm_surprise, norm_state
+
+
+def log_cosh(x: Tensor) -> Tensor:
+    """log(cosh(x)), without overflow."""
+    return torch.logaddexp(x, -x) - 0.6931471805599453

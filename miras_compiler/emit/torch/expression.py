@@ -66,6 +66,11 @@ def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x)), without overflow."""
     return torch.logaddexp(x, torch.zeros_like(x))
 ''',
+    "log_cosh": '''
+def log_cosh(x: Tensor) -> Tensor:
+    """log(cosh(x)), without overflow."""
+    return torch.logaddexp(x, -x) - 0.6931471805599453
+''',
     "indicator": '''
 def indicator(x: Tensor) -> Tensor:
     """1 where x > 0, else 0."""
@@ -216,6 +221,8 @@ class Printer:
         arguments = [self.expression(argument, bound).text for argument in given]
         if name == "where_positive":
             return Code(f"torch.where({self.condition(expr.args[0], bound)}, {arguments[1]}, {arguments[2]})", ATOM, size)
+        if isinstance(expr, sp.log) and isinstance(expr.args[0], sp.cosh):
+            return Code(f"{self.need('log_cosh')}({self.expression(expr.args[0].args[0], bound).text})", ATOM, size)
         if name == "attains":
             return Code(f"{self.need('attains')}({', '.join(arguments)})", ATOM, size)
         if name in ("larger", "smaller"):
