@@ -116,7 +116,7 @@ FOUND = {
     ),
     "the hyperbolic cosine of a large error has a logarithm": spec(
         "eta alpha mu", memory={"kind": "mlp", "layers": 3}, attentional_bias={"kind": "log_cosh", "clip": 1.0},
-        optimizer={"kind": "muon", "coefficients": "lact", "apply": "chunk_end"}, retention={"kind": "kl", "slice": "output", "total": 16.0},
+        optimizer=AT_CHUNK_END | {"coefficients": "lact"}, retention={"kind": "kl", "slice": "output", "total": 16.0},
         chunk=FROZEN | {"read": "chunk_start", "retention": "chunk_end"},
     ),
     "a mirror map that is derived to be the identity": spec(
