@@ -41,7 +41,7 @@ def _kernel(facts: KernelFacts) -> Iterator[str]:
     yield from _listed("saves", facts.saves, facts.saves)
     yield from _listed("gives", facts.gives)
     least, most = facts.pressure.registers
-    spill = " (more than there are: tiles spill to memory)" if least > REGISTER_FILE else ""
+    spill = " (more than there are: tiles may spill to memory)" if least > REGISTER_FILE else ""
     yield f"  moves {kib(facts.moved)}; registers {kib(least)} to {kib(most)}{spill}, shared memory {kib(facts.pressure.shared)}"
 
 
