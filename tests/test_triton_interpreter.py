@@ -15,7 +15,9 @@ CHECKS = {
     "free-running", "teacher-forced", "same bits twice", "split in four = whole", "token by token", "prefix causality",
     "torch.compile(fullgraph=True): graphs over 5 lengths",
 }  # fmt: skip
-SIZES = {"linear_attention": (16, 0), "gated_delta_net": (24, 0), "yaad": (16, 24), "titans_lmm": (16, 96)}  # 96: two blocks of hidden width
+SIZES = {  # widths of keys and of the hidden layer; 96 is two blocks of it
+    "linear_attention": (16, 0), "gated_delta_net": (24, 0), "yaad": (16, 24), "titans_lmm": (16, 96),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SIZES)
