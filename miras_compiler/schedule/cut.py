@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from miras_compiler.ir.build import input_tile
-from miras_compiler.ir.nodes import Contract, Label, Leaf, Node, Program, State
+from miras_compiler.ir.nodes import Contract, Label, Leaf, Node, Program
 from miras_compiler.ir.traverse import dependents, labels_in_use, leaves_of, topological
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule.buffers import Buffers
@@ -22,7 +22,16 @@ from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
 from miras_compiler.schedule.partial_sums import part_sums
 from miras_compiler.schedule.price import LENGTHS, Prices, narrow_tiles
 from miras_compiler.schedule.reductions import merge_reductions
-from miras_compiler.schedule.roles import AT, adjoint_of, backward_results, backward_roles, carried_states, forward_results, forward_roles
+from miras_compiler.schedule.roles import (
+    AT,
+    adjoint_of,
+    backward_results,
+    backward_roles,
+    carried_leaves,
+    carried_states,
+    forward_results,
+    forward_roles,
+)
 from miras_compiler.schedule.scaling import pull_scalings
 
 PRODUCTS_AT_ONCE = 12  # more in one kernel, and the tiles that live at once no longer fit into registers and shared memory
@@ -61,15 +70,10 @@ class _Pass:
     buffers: Buffers
     prices: Prices
 
-    @property
-    def carried(self) -> list[Leaf]:
-        """The states that this direction hands on from tile to tile."""
-        return [leaf for leaf in leaves_of(self.program) if isinstance(leaf, State) and leaf.name in self.program.outputs]
-
     def kernels(self, names: tuple[str, str, str], walk: Walk, last: tuple[str, ...]) -> tuple[Kernel, ...]:
         """Early, walking and late kernel."""
         program, prices = self.program, self.prices
-        carried = self.carried
+        carried = carried_leaves(program)
         states = {leaf.name for leaf in carried}
         nexts = {name: node for name, node in program.outputs.items() if name in states}
         others = {name: node for name, node in program.outputs.items() if name not in states}
@@ -139,7 +143,8 @@ class _Pass:
     def is_worth_a_kernel(self, outputs: Mapping[str, Node], own: Collection[Node]) -> bool:
         """Whether the outputs that nothing is carried from take longer in the walk than it takes to read the carried tiles again."""
         needed = set(topological(outputs.values())) & set(own)
-        return sum(self.prices.computed(n, "walk") for n in needed) > sum(self.prices.moved(leaf, "each") for leaf in self.carried)
+        again = sum(self.prices.moved(leaf, "each") for leaf in carried_leaves(self.program))
+        return sum(self.prices.computed(node, "walk") for node in needed) > again
 
     @staticmethod
     def crossing(frontier: Iterable[Node]) -> tuple[Node, ...]:

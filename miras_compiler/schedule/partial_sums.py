@@ -8,8 +8,9 @@ from dataclasses import replace
 import sympy as sp
 
 from miras_compiler.ir.build import add, cumulate, entrywise, mask, placeholder, rename, total
-from miras_compiler.ir.nodes import Contract, Cumulate, Map, Mask, Node, Program, Reduce, Rename, State
-from miras_compiler.ir.traverse import leaves_of, topological
+from miras_compiler.ir.nodes import Contract, Cumulate, Map, Mask, Node, Program, Reduce, Rename
+from miras_compiler.ir.traverse import topological
+from miras_compiler.schedule.roles import carried_leaves
 from miras_compiler.symbols import letter
 
 Parts = tuple[Node, Node]
@@ -17,7 +18,7 @@ Parts = tuple[Node, Node]
 
 def part_sums(program: Program) -> Program:
     """The program with every output but the carried tiles as two sums, where products that depend on nothing carried are among them."""
-    carried = [leaf for leaf in leaves_of(program) if isinstance(leaf, State) and leaf.name in program.outputs]
+    carried = carried_leaves(program)
     splitter = _Splitter(carried)
     names = {leaf.name for leaf in carried}
     parts = {name: splitter.parts(node) for name, node in program.outputs.items() if name not in names}

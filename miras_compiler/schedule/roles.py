@@ -13,8 +13,13 @@ from miras_compiler.schedule.kernel import Result, Role
 AT = "_at"  # what a state is called in the buffer that holds it as each tile finds it
 
 
+def carried_leaves(program: Program) -> list[Leaf]:
+    """The states that a program hands on from tile to tile."""
+    return [leaf for leaf in leaves_of(program) if isinstance(leaf, State) and leaf.name in program.outputs]
+
+
 def carried_states(program: Program) -> tuple[str, ...]:
-    return tuple(leaf.name for leaf in leaves_of(program) if isinstance(leaf, State) and leaf.name in program.outputs)
+    return tuple(leaf.name for leaf in carried_leaves(program))
 
 
 def adjoint_of(program: Program) -> Program:

@@ -34,7 +34,7 @@ class BodyPrinter:
         data = [leaf for leaf in leaves_of(program) if len(leaf.axes) > 1 or leaf.axes not in (("c",), ())]
         self.data = dependents(program.outputs.values(), data)
         self.tiles = TilePrinter(printer, self.operand, self.held, lambda node: node not in self.data, narrow, self.is_inline)
-        self.rounded = {node for node in self.data if len(node.axes) == 2 and is_rounded(program, node)}
+        self.rounded = rounded_tiles(program) & self.data
         self.narrow = narrow
         self.limit = INLINE
 
@@ -172,10 +172,11 @@ def bytes_of(node: Node, narrow: bool) -> int:
     return int(64 ** len(node.axes)) * (2 if narrow else 4)
 
 
-def is_rounded(program: Program, node: Node) -> bool:
-    """Whether nothing but products reads a tile, which round it to the type of the tokens."""
-    readers = [reader for reader in nodes_of(program) if node in reader.args]
-    return bool(readers) and node not in program.outputs.values() and all(isinstance(r, Contract) for r in readers)
+def rounded_tiles(program: Program) -> set[Node]:
+    """Tiles of two axes that nothing but products reads, which round them to the type of the tokens."""
+    nodes = nodes_of(program)
+    others = {arg for node in nodes if not isinstance(node, Contract) for arg in node.args} | set(program.outputs.values())
+    return {arg for node in nodes if isinstance(node, Contract) for arg in node.args if len(arg.axes) == 2} - others
 
 
 def folded(name: str, code: str) -> list[str]:

@@ -11,9 +11,9 @@ from miras_compiler.emit.python_text import header, legend, mapping, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.body import BodyPrinter
 from miras_compiler.emit.triton.expression import TritonPrinter
-from miras_compiler.emit.triton.kernel import RESERVED, wrapped
-from miras_compiler.emit.triton.kernels import marked
-from miras_compiler.emit.triton.memory import OF_SEQUENCE, places
+from miras_compiler.emit.triton.kernel import RESERVED, function_head, masked, wrapped
+from miras_compiler.emit.triton.kernels import keys, marked
+from miras_compiler.emit.triton.memory import LOADERS, OF_SEQUENCE, STORERS, load_call, store_call
 from miras_compiler.emit.triton.operation import returned, tuple_type
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.build import ordered, placeholder
@@ -118,14 +118,7 @@ class TokenKernel:
         """How a token's own tiles are loaded; "" for what is loaded before the first token."""
         if leaf.name not in [argument.name for argument in self.interface.tokens]:
             return ""
-        return self.load(leaf.name, leaf, "at_row")
-
-    def load(self, name: str, leaf: Node, index: str) -> str:
-        code = f"{LOADERS[len(leaf.axes)]}({name}_ptr, {index}{places(leaf.axes)})"
-        return code if len(leaf.axes) < 2 else f"{code}.to(tl.float32)"
-
-    def store(self, name: str, node: Node, code: str, index: str) -> str:
-        return f"{STORERS[len(node.axes)]}({name}_ptr, {index}{places(node.axes)}, {code})"
+        return load_call(leaf.name, leaf.axes, "at_row", widened=True)
 
     def loaders(self) -> set[str]:
         """What the text calls of kernels.py."""
@@ -137,14 +130,7 @@ class TokenKernel:
 
     def text(self) -> str:
         """The function."""
-        sizes = ["H", *self.widths, "C", *(f"B{w}" for w in self.widths), "BC", "DOT", "GRID", "PACKED", "SAVE"]
-        head = [
-            "@triton.jit(do_not_specialize=JUST_NUMBERS)",
-            "def token_steps(",
-            *(f"{INDENT}{line}" for line in wrapped([*(f"{name}_ptr" for name in self.tensors), "position_ptr", "cu_ptr", "T", "members"])),
-            *(f"{INDENT}{line}" for line in wrapped([f"{size}: tl.constexpr" for size in sizes])),
-            "):  # fmt: skip",
-        ]
+        head = function_head("token_steps", self.tensors, self.widths)
         self.before()
         self.token()
         self.after()
@@ -162,9 +148,9 @@ class TokenKernel:
             *(f"{place(axis)} = tl.arange(0, {block(axis)})" for axis in self.axes),
         )
         for name in [argument.name for argument in self.interface.parameters if argument.name in self.found]:
-            self.emit(f"{self.variable(name)} = {self.load(name, self.found[name], 'h')}")
+            self.emit(f"{self.variable(name)} = {load_call(name, self.found[name].axes, 'h', widened=True)}")
         for name in self.entries:
-            self.emit(f"{self.variable(name)} = {self.load(name, self.leaf_of(name), OF_SEQUENCE)}")
+            self.emit(f"{self.variable(name)} = {load_call(name, self.leaf_of(name).axes, OF_SEQUENCE, widened=True)}")
         if self.frozen:
             self.emit("position = tl.load(position_ptr + n)")
 
@@ -200,9 +186,9 @@ class TokenKernel:
             code = self.body.named_result(node, name if name == "o" else f"{name}_next")
             self.flush()
             if name == "o":
-                self.emit(self.store("o", node, code, "at_row"), depth=1)
+                self.emit(store_call("o", node.axes, code, "at_row"), depth=1)
             else:
-                nexts[name] = self.masked(node, code)
+                nexts[name] = masked(self.body, node, code)
         self.emit("")
         for name, code in nexts.items():
             self.emit(f"{self.variable(name)} = {code}", depth=1)
@@ -217,14 +203,6 @@ class TokenKernel:
             self.emit(*statement.text, depth=1)
         self.body.statements.clear()
 
-    def masked(self, node: Node, code: str) -> str:
-        """A tile that is carried on, 0 in the padding."""
-        for position, axis in enumerate(node.axes):
-            if not self.body.tiles.padding.is_zero(node, axis):
-                here = f"{place(axis)} < {width(axis)}"
-                code = f"tl.where({f'({here})[{ROWS[position]}]' if len(node.axes) == 2 else here}, {code}, 0.0)"
-        return code
-
     def after(self) -> None:
         """The state behind the last token."""
         self.emit("")
@@ -232,16 +210,7 @@ class TokenKernel:
             code = self.variable(name)
             if name.endswith(START):
                 code = f"tl.where(position == 0, {self.variable(name.removesuffix(START))}, {code})"
-            self.emit(self.store(f"{name}_next", self.leaf_of(name), code, OF_SEQUENCE))
-
-
-def keys(names: Sequence[str]) -> str:
-    return "(" + ", ".join(f'"{name}"' for name in names) + ("," if len(names) == 1 else "") + ")"
-
-
-LOADERS = ("load_number", "load_row", "load_tile")
-STORERS = ("store_number", "store_row", "store_tile")
-ROWS = (":, None", "None, :")
+            self.emit(store_call(f"{name}_next", self.leaf_of(name).axes, code, OF_SEQUENCE))
 
 
 def only_states(program: Program, interface: Interface) -> Program:

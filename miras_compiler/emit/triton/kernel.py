@@ -68,15 +68,7 @@ class KernelPrinter:
 
     def text(self) -> str:
         """The function."""
-        sizes = ["H", *self.widths, "C", *(f"B{w}" for w in self.widths), "BC", "DOT", "GRID", "PACKED", "SAVE"]
-        pointers = [*(f"{name}_ptr" for name in self.arguments_of(self.kernel)), "position_ptr", "cu_ptr", "T", "members"]
-        head = [
-            "@triton.jit(do_not_specialize=JUST_NUMBERS)",
-            f"def {self.kernel.name}{self.suffix}(",
-            *(f"{INDENT}{line}" for line in wrapped(pointers)),
-            *(f"{INDENT}{line}" for line in wrapped([f"{size}: tl.constexpr" for size in sizes])),
-            "):  # fmt: skip",
-        ]
+        head = function_head(f"{self.kernel.name}{self.suffix}", self.arguments_of(self.kernel), self.widths)
         self.prologue()
         self.load_once()
         self.tile()
@@ -156,7 +148,7 @@ class KernelPrinter:
             self.emit("if SAVE:", depth=depth)
         for name, buffer in entries.items():
             leaf = self.found[name]
-            self.emit(self.memory.store(buffer, leaf.axes, self.body.names[leaf, leaf.axes], "(slot + i) * H + h"), depth=depth + 1)
+            self.emit(self.memory.store(buffer, leaf.axes, self.body.names[leaf, leaf.axes], self.memory.at_tile), depth=depth + 1)
         last = self.last_here()
         if self.kernel.walk == "forward" and last:
             self.emit("if i == tiles - 1:", depth=depth)
@@ -203,7 +195,7 @@ class KernelPrinter:
         body, node, result = self.body, self.program.outputs[name], self.kernel.results[name]
         if result == "carried":
             leaf = self.found[name]
-            return [(body.names[leaf, leaf.axes], self.masked(node, body.named_result(node, f"{name}_next")))]
+            return [(body.names[leaf, leaf.axes], masked(body, node, body.named_result(node, f"{name}_next")))]
         if result == "total" and self.walks:
             body.statements.append(Statement((f"{sum_name(name)} += {body.tiles.full(node, node.axes).text}",)))
             return []
@@ -235,14 +227,28 @@ class KernelPrinter:
         for name in self.kernel.outputs("total"):
             self.emit(self.memory.store(result_name(name, self.kernel), self.program.outputs[name].axes, sum_name(name), OF_SEQUENCE))
 
-    def masked(self, node: Node, code: str) -> str:
-        """A carried tile, 0 in the padding."""
-        for position, axis in enumerate(node.axes):
-            if axis not in TOKEN_AXES and not self.body.tiles.padding.is_zero(node, axis):
-                here = f"{place(axis)} < {width(axis)}"
-                index = f"({here})[{':, None' if position == 0 else 'None, :'}]" if len(node.axes) == 2 else here
-                code = f"tl.where({index}, {code}, 0.0)"
-        return code
+
+def masked(body: BodyPrinter, node: Node, code: str) -> str:
+    """A carried tile, 0 in the padding."""
+    for position, axis in enumerate(node.axes):
+        if axis not in TOKEN_AXES and not body.tiles.padding.is_zero(node, axis):
+            here = f"{place(axis)} < {width(axis)}"
+            index = f"({here})[{':, None' if position == 0 else 'None, :'}]" if len(node.axes) == 2 else here
+            code = f"tl.where({index}, {code}, 0.0)"
+    return code
+
+
+def function_head(name: str, tensors: Sequence[str], widths: Sequence[str]) -> list[str]:
+    """The lines before the body: every kernel is launched with the same arguments around its tensors and widths."""
+    pointers = [*(f"{tensor}_ptr" for tensor in tensors), "position_ptr", "cu_ptr", "T", "members"]
+    sizes = ["H", *widths, "C", *(f"B{w}" for w in widths), "BC", "DOT", "GRID", "PACKED", "SAVE"]
+    return [
+        "@triton.jit(do_not_specialize=JUST_NUMBERS)",
+        f"def {name}(",
+        *(f"{INDENT}{line}" for line in wrapped(pointers)),
+        *(f"{INDENT}{line}" for line in wrapped([f"{size}: tl.constexpr" for size in sizes])),
+        "):  # fmt: skip",
+    ]
 
 
 def split_axis(kernel: Kernel) -> str:

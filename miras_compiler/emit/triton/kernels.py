@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import WIDTH, header, legend, mapping, signature
 from miras_compiler.emit.template import fill
+from miras_compiler.emit.triton.blocks import BLOCK
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.emit.triton.memory import last_name
@@ -39,6 +40,7 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "frozen": frozen,
         "tile": tile_length(spec),
         "least": 64 if any(axis.startswith("n") for each in printed for axis in each.axes) else 16,
+        "block": BLOCK,
         "blocked": any(each.blocked for each in printed),
         "options": launch_options(spec, variants),
         "kernels": texts,

@@ -7,6 +7,8 @@ from miras_compiler.ir.nodes import Axes, Leaf, Node
 from miras_compiler.schedule.kernel import Kernel
 
 OF_SEQUENCE = "n * H + h"
+LOADERS = ("load_number", "load_row", "load_tile")  # by the number of axes
+STORERS = ("store_number", "store_row", "store_tile")
 
 
 class Memory:
@@ -49,11 +51,10 @@ class Memory:
         return f"store_rows({pointer}, at_row, row, here, {place(axis)}, {width(axis)}, {code})"
 
     def load(self, name: str, leaf: Node, index: str) -> str:
-        code = f"{('load_number', 'load_row', 'load_tile')[len(leaf.axes)]}({name}_ptr, {index}{places(leaf.axes)})"
-        return code if self.kernel.roles.get(name) == "saved" or len(leaf.axes) < 2 else f"{code}.to(tl.float32)"
+        return load_call(name, leaf.axes, index, widened=self.kernel.roles.get(name) != "saved")
 
     def store(self, name: str, axes: Axes, code: str, index: str) -> str:
-        return f"{('store_number', 'store_row', 'store_tile')[len(axes)]}({name}_ptr, {index}{places(axes)}, {code})"
+        return store_call(name, axes, code, index)
 
     def store_output(self, name: str, output: Node, code: str) -> str:
         """The call that stores an output."""
@@ -72,6 +73,16 @@ def last_name(name: str) -> str:
 def result_name(name: str, kernel: Kernel) -> str:
     """What an output is called among the arguments: a leaf may have its name already."""
     return f"{name}_next" if name in kernel.roles else name
+
+
+def load_call(name: str, axes: Axes, index: str, *, widened: bool) -> str:
+    """The code that loads tile number `index` of a tensor; a tile of two axes in its own type, or `widened` to float32."""
+    code = f"{LOADERS[len(axes)]}({name}_ptr, {index}{places(axes)})"
+    return f"{code}.to(tl.float32)" if widened and len(axes) == 2 else code
+
+
+def store_call(name: str, axes: Axes, code: str, index: str) -> str:
+    return f"{STORERS[len(axes)]}({name}_ptr, {index}{places(axes)}, {code})"
 
 
 def places(axes: Axes) -> str:

@@ -81,7 +81,7 @@ class StagedPrinter(KernelPrinter):
             outputs = [name for name, node in self.program.outputs.items() if self.home(name, node) == loop]
             hidden = [name for name in outputs if is_hidden(self.program.outputs[name])]
             sums = self.stages.sums(loop)
-            blocks = [*(term for node in sums for term, _ in self.stages.terms(node)), *(self.program.outputs[name] for name in hidden)]
+            blocks = [*(term for node in sums for term, _ in self.stages.chains[node]), *(self.program.outputs[name] for name in hidden)]
             entering = self.stages.entering(blocks)
             entered += entering
             for node in entering:
@@ -115,7 +115,7 @@ class StagedPrinter(KernelPrinter):
             self.emit(f"{name} = tl.zeros({shape(node.axes)}, tl.float32){body.comment(node)}", depth=depth)
         self.emit(LOOP, PLACE, depth=depth)
         for node, name in accumulators.items():
-            for term, sign in self.stages.terms(node):
+            for term, sign in self.stages.chains[node]:
                 body.statements.append(Statement((f"{name} {'+' if sign > 0 else '-'}= {body.tiles.code(term, term.axes).text}",)))
         for output in outputs:
             if self.kernel.results[output] == "carried":
@@ -134,7 +134,7 @@ class StagedPrinter(KernelPrinter):
         body, kernel, leaf, node = self.body, self.kernel, self.found[name], self.program.outputs[name]
         old = body.operand(leaf, leaf.axes).text
         if name in kernel.entries:
-            code = self.memory.store(kernel.entries[name], leaf.axes, old, "(slot + i) * H + h")
+            code = self.memory.store(kernel.entries[name], leaf.axes, old, self.memory.at_tile)
             body.statements.append(Statement(("if SAVE:", f"    {code}")))
         if name in kernel.last and kernel.walk == "forward":
             code = self.memory.store(last_name(name), leaf.axes, old, OF_SEQUENCE)

@@ -59,10 +59,6 @@ class Stages:
         """What a loop sums up."""
         return [node for node in self.stage if node in self.chains and self.stage[node] == loop + 1]
 
-    def terms(self, node: Node) -> list[tuple[Node, int]]:
-        """What is added up to a sum, with signs."""
-        return self.chains[node]
-
     def entering(self, roots: list[Node]) -> list[Node]:
         """Tiles without the hidden axis that the blocks under `roots` are computed from."""
         found: dict[Node, None] = {}
