@@ -16,6 +16,12 @@ class Buffers:
         self.names: dict[Node, str] = {}
         self.given: dict[Node, Label] = {}
 
+    def copy(self) -> Buffers:
+        """The same, for trying out."""
+        other = Buffers()
+        other.taken, other.names, other.given = set(self.taken), dict(self.names), dict(self.given)
+        return other
+
     def add(self, node: Node, program: Program) -> None:
         if node in self.names:
             return

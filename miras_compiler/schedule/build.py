@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.leaves import has_erase_key, outer_features, steps_of
 from miras_compiler.ir.nodes import (
@@ -21,6 +22,7 @@ from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.entered import START, enter_chunk
 from miras_compiler.schedule.kernel import Schedule
+from miras_compiler.schedule.tile import tile_length
 from miras_compiler.spec import Spec
 
 RESUME = "resume_"  # prefix of the kernels for a chunk in progress
@@ -37,9 +39,10 @@ def build_schedules(spec: Spec, program: Program) -> dict[str, Schedule]:
     reason = (
         "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."
     )
-    schedules = {"": build_cut(enter_chunk(program), reason, starts)}
+    lengths = axis_lengths(spec, tile_length(spec))
+    schedules = {"": build_cut(enter_chunk(program), reason, starts, lengths=lengths)}
     if starts:
-        schedules[RESUME] = build_cut(program, "The tile that such a chunk begins with, cut likewise.", prefix=RESUME)
+        schedules[RESUME] = build_cut(program, "The tile that such a chunk begins with, cut likewise.", prefix=RESUME, lengths=lengths)
     return schedules
 
 

@@ -8,11 +8,11 @@ again is its frontier, a minimum cut.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from miras_compiler.ir.build import input_tile
-from miras_compiler.ir.nodes import Contract, Label, Leaf, Node, Program
+from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
 from miras_compiler.ir.traverse import dependents, labels_in_use, leaves_of, topological
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule.buffers import Buffers
@@ -20,6 +20,7 @@ from miras_compiler.schedule.frontier import find_frontier, price_loads
 from miras_compiler.schedule.inverse import invert_triangles
 from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
 from miras_compiler.schedule.partial_sums import part_sums
+from miras_compiler.schedule.pressure import estimate_pressure
 from miras_compiler.schedule.price import LENGTHS, Prices, narrow_tiles
 from miras_compiler.schedule.reductions import merge_reductions
 from miras_compiler.schedule.roles import (
@@ -33,9 +34,12 @@ from miras_compiler.schedule.roles import (
     forward_roles,
 )
 from miras_compiler.schedule.scaling import pull_scalings
+from miras_compiler.schedule.substitute import needed_tiles, substitute
+from miras_compiler.schedule.tile import BLOCK
 
-PRODUCTS_AT_ONCE = 12  # more in one kernel, and the tiles that live at once no longer fit into registers and shared memory
-OF_DEEP_AT_ONCE = 6  # of a deep memory, whose products come with more tiles
+ROOM = 132 * 1024  # bytes of tiles that may live at once in one program: with more, kernels spilled and took longer than two of them
+LEAST = 4  # products of a kernel, for fewer of which it rather loads what it could compute again
+DEAR = (1.0, 4.0, 16.0)  # how many times as dear to compute again, step by step
 
 
 def build_cut(
@@ -96,7 +100,7 @@ class _Pass:
         made = {name: node for name, node in others.items() if node in to_late and node not in before}  # where they are computed
         made |= {name: node for name, node in others.items() if node not in depends}
         late = {name: node for name, node in others.items() if name not in made}
-        to_late = tuple(node for node in _needed(late.values(), to_late) if node in to_late)
+        to_late = tuple(node for node in needed_tiles(late.values(), to_late) if node in to_late)
         entering = {leaf.name: leaf.name + AT for leaf in carried if leaf in to_late}
         to_late = self.crossing(to_late)
 
@@ -105,40 +109,73 @@ class _Pass:
         made_walking = {name: node for name, node in made.items() if node in depends}
         for node in (*to_walk, *to_late, *early):
             self.buffers.add(node, program)
-        first = self.early_kernels(names[0], {**self.named(early), **made_early}, before)
+        first = self.each_kernels(names[0], {**self.named(early), **made_early}, before)
         left = self.named(node for node in to_late if node in path)
         middle = self.kernel(names[1], walk, {**walking, **made_walking, **left}, to_walk)
         saved = {name: name + AT for name in (states if walk == "forward" else entering)}
         middle = replace(middle, entries=dict(sorted(saved.items())), last=last)
-        final = self.kernel(names[2], "each", late, to_late, entering)
-        return tuple(kernel for kernel in (*first, middle, final) if kernel.results)
+        final = self.each_kernels(names[2], late, {*before, *to_walk, *to_late}, entering)
+        return tuple(kernel for kernel in (*first, middle, *final) if kernel.results)
 
-    def early_kernels(self, name: str, outputs: Mapping[str, Node], before: Collection[Node]) -> list[Kernel]:
-        """The outputs that depend on nothing carried, in as many kernels as keep each to a size that fits.
+    def each_kernels(
+        self, name: str, outputs: Mapping[str, Node], held: Collection[Node], entering: Mapping[str, str] | None = None
+    ) -> list[Kernel]:
+        """Kernels of outputs that nothing is carried to, as few as keep the tiles of each in registers.
 
-        The last kernel does the last products; what it loads of the tiles before them, the kernels before it store.
+        The last kernel does as many of the last products as fit; what it loads of the tiles before them, the kernels before it store.
+        Where few fit, it computes less again. Tiles `held` are in buffers.
         """
         if not outputs:
             return []
-        roots = list(outputs.values())
-        loads = price_loads([*before, *leaves_of(self.program)], before, self.prices, "each")
-        loaded = self.crossing(find_frontier(roots, (), loads, self.prices, "each"))
-        needed = _needed(roots, loaded)
-        products = [node for node in needed if isinstance(node, Contract)]
-        limit = OF_DEEP_AT_ONCE if any(axis.startswith("n") for node in needed for axis in node.axes) else PRODUCTS_AT_ONCE
-        if len(products) <= limit:
-            return [self.kernel(name, "each", outputs, loaded)]
-        start = needed.index(products[-limit])
-        own = set(needed[start:])
-        loads = price_loads([*needed[:start], *before, *leaves_of(self.program)], before, self.prices, "each")
-        last = {output: node for output, node in outputs.items() if node in own}
-        loaded = self.crossing(find_frontier(list(last.values()), own, loads, self.prices, "each"))
+        for dear in DEAR:
+            count, ends, loaded = self.last_fitting(outputs, held, entering, dear)
+            if count >= LEAST or len(ends) == len(outputs):
+                break
         for node in loaded:
             self.buffers.add(node, self.program)
-        ahead = {output: node for output, node in outputs.items() if output not in last}
-        ahead |= self.named(node for node in loaded if node not in before)
-        kernels = self.early_kernels(name, ahead, before)
-        return [*kernels, self.kernel(f"{name}{len(kernels) + 1}", "each", last, loaded)]
+        ahead = {output: node for output, node in outputs.items() if output not in ends}
+        ahead |= self.named(node for node in loaded if node not in held)
+        kernels = self.each_kernels(name, ahead, held, entering)
+        return [*kernels, self.kernel(f"{name}{len(kernels) + 1 if kernels else ''}", "each", ends, loaded, entering)]
+
+    def last_fitting(
+        self, outputs: Mapping[str, Node], held: Collection[Node], entering: Mapping[str, str] | None, dear: float
+    ) -> tuple[int, dict[str, Node], tuple[Node, ...]]:
+        """The most last products, at least one, that fit into one kernel; the outputs that they end in, and what such a kernel loads."""
+        loaded = self.loaded(list(outputs.values()), (), held, (), dear)
+        order, stops = needed_tiles(outputs.values(), loaded), set(loaded)
+        products = [node for node in order if isinstance(node, Contract)]
+
+        def last(count: int) -> tuple[dict[str, Node], tuple[Node, ...]]:
+            start = order.index(products[-count])
+            own = {node for node in order[start:] if node not in stops}
+            ends = {output: node for output, node in outputs.items() if node in own}
+            return ends, self.loaded(list(ends.values()), own, held, order[:start], dear)
+
+        if len(products) < 2 or self.fits(outputs, loaded, entering):
+            return len(products), dict(outputs), loaded
+        count, most = 0, len(products) - 1
+        while count < most:
+            middle = (count + most + 1) // 2
+            count, most = (middle, most) if self.fits(*last(middle), entering) else (count, middle - 1)
+        return count, *last(max(count, 1))
+
+    def loaded(
+        self, roots: Sequence[Node], inside: Collection[Node], held: Collection[Node], ahead: Sequence[Node], dear: float
+    ) -> tuple[Node, ...]:
+        """What a kernel of the roots loads of what is `held` or computed `ahead`, where computing it again is so many times as `dear`."""
+        stored = {*held, *(node for node in ahead if node in self.buffers.names)}
+        prices = price_loads([*ahead, *held, *leaves_of(self.program)], stored, self.prices, "each")
+        return self.crossing(find_frontier(roots, inside, {node: price / dear for node, price in prices.items()}, self.prices, "each"))
+
+    def fits(self, outputs: Mapping[str, Node], loaded: Collection[Node], entering: Mapping[str, str] | None) -> bool:
+        """Whether the tiles of a kernel that live at once stay in registers."""
+        trial = replace(self, buffers=self.buffers.copy())
+        for node in loaded:
+            trial.buffers.add(node, self.program)
+        kernel = trial.kernel("trial", "each", outputs, loaded, entering)
+        blocks = {axis: BLOCK for axis, length in self.prices.lengths.items() if axis.startswith("n") and length > BLOCK}
+        return estimate_pressure(kernel, self.prices.lengths, blocks).live <= ROOM
 
     def is_worth_a_kernel(self, outputs: Mapping[str, Node], own: Collection[Node]) -> bool:
         """Whether the outputs that nothing is carried from take longer in the walk than it takes to read the carried tiles again."""
@@ -168,35 +205,6 @@ class _Pass:
         results: dict[str, Result] = {output: self.results.get(output, "saved") for output in outputs}
         narrow = {name for node, name in self.buffers.names.items() if node in self.prices.narrow}
         return Kernel(name, walk, Program(name, cut, labels_in_use(cut, labels)), roles, results, narrow=frozenset(narrow))
-
-
-def substitute(
-    outputs: Mapping[str, Node], leaves: Mapping[Node, Node], labels: Mapping[Node, Label]
-) -> tuple[dict[str, Node], dict[Node, Label]]:
-    """The outputs with leaves in place of tiles, and the labels that go with them."""
-    new: dict[Node, Node] = {}
-    for node in _needed(outputs.values(), leaves):
-        if node in leaves:
-            new[node] = leaves[node]
-        else:
-            new[node] = node if isinstance(node, Leaf) else type(node)(node.axes, tuple(new[arg] for arg in node.args), node.fields)
-    return {name: new[node] for name, node in outputs.items()}, {new[node]: label for node, label in labels.items() if node in new}
-
-
-def _needed(roots: Iterable[Node], stops: Collection[Node]) -> list[Node]:
-    """The tiles under the roots, not looking behind the stops, arguments first."""
-    order: dict[Node, None] = {}
-    stack = [(root, False) for root in reversed(list(roots))]
-    while stack:
-        node, expanded = stack.pop()
-        if node in order:
-            continue
-        if expanded or node in stops:
-            order[node] = None
-        else:
-            stack.append((node, True))
-            stack.extend((arg, False) for arg in reversed(node.args))
-    return list(order)
 
 
 __all__ = ["build_cut", "carried_states"]

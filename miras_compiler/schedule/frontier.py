@@ -13,6 +13,7 @@ from miras_compiler.ir.traverse import topological
 from miras_compiler.schedule.price import Prices, is_free
 
 SOURCE, SINK = "source", "sink"
+UNITS = 1e18  # of a second: whole numbers add up to the same in any order, so that equal cuts stay equal
 
 
 def find_frontier(
@@ -34,9 +35,9 @@ def find_frontier(
         elif isinstance(node, Leaf):
             graph.add_edge(SOURCE, here)
         else:
-            graph.add_edge(SOURCE, here, capacity=prices.computed(node, way))
+            graph.add_edge(SOURCE, here, capacity=round(UNITS * prices.computed(node, way)))
         if node in loads and node not in must:
-            graph.add_edge(here, hand, capacity=loads[node])
+            graph.add_edge(here, hand, capacity=round(UNITS * loads[node]))
         else:
             graph.add_edge(here, hand)
             if not isinstance(node, Leaf):

@@ -11,15 +11,15 @@ from collections.abc import Collection, Mapping
 import sympy as sp
 
 from miras_compiler.ir.build import placeholder
-from miras_compiler.ir.nodes import Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename, State
+from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Cumulate, Leaf, Map, Mask, Node, Program, Reduce, Rename
 from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.schedule.inverse import TriangularInverse
 from miras_compiler.schedule.segments import segments_of
 
 LENGTHS = {"c": 64, "i": 64, "j": 64, "k": 64, "v": 64} | {f"n{i}": 256 for i in ("", *range(1, 17))}
-BYTES = 2.0e12  # bytes a second between memory and chip
-PRODUCTS = {"walk": 20e12, "each": 200e12}  # operations of tensor cores a second; a walk has few programs, which wait for each other
-OTHERS = {"walk": 1.5e12, "each": 12e12}
+BYTES = 3.0e12  # bytes a second between memory and chip
+PRODUCTS = {"walk": 20e12, "each": 250e12}  # operations of tensor cores a second; a walk has few programs, which wait for each other
+OTHERS = {"walk": 1.5e12, "each": 15e12}
 LATENCY = {"walk": 2e-10, "each": 5e-11}  # of one load, shared between programs
 SCAN = 12  # operations per entry of a cumulative sum
 SEGMENTS = 4  # of sums over segments
@@ -68,9 +68,10 @@ class Prices:
 
 
 def narrow_tiles(*programs: Program) -> set[Node]:
-    """Tiles that may be stored in the type of the tokens: products round them to it anyway, and sums of products average its errors.
+    """Tiles that are stored in the type of the tokens.
 
-    Token rows come in that type; states, which are read by products, are saved in it.
+    Those with an axis of the memory: whatever sums them up averages the errors. Of those between tokens, which may be coefficients of gates
+    that multiply one another, only what products round anyway.
     """
     readers: dict[Node, set[Node]] = {}
     nodes = [node for program in programs for node in nodes_of(program)]
@@ -78,8 +79,6 @@ def narrow_tiles(*programs: Program) -> set[Node]:
         for arg in node.args:
             readers.setdefault(arg, set()).add(node)
     outputs = {node for program in programs for node in program.outputs.values()}
-    states = {node.name for node in nodes if isinstance(node, State)}
-    carried = {node for program in programs for name, node in program.outputs.items() if name in states}
 
     def is_rounded(node: Node) -> bool:
         """Whether products round everything that the tile goes into."""
@@ -88,8 +87,6 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     def is_rounding(reader: Node, node: Node) -> bool:
         if isinstance(reader, Contract) or is_factor(reader):
             return True
-        if reader in carried:  # what is added up over many tiles keeps its digits
-            return False
         return (isinstance(reader, Rename) or is_term(reader, node)) and (reader in outputs or is_rounded(reader))
 
     def is_factor(reader: Node) -> bool:
@@ -100,7 +97,10 @@ def narrow_tiles(*programs: Program) -> set[Node]:
             and all(isinstance(r, Contract | Reduce) or (isinstance(r, Rename) and is_rounded(r)) for r in readers.get(reader, ()))
         )
 
-    return {node for node in nodes if len(node.axes) == 2 and (isinstance(node, Leaf) or (node not in outputs and is_rounded(node)))}
+    def is_narrow(node: Node) -> bool:
+        return isinstance(node, Leaf) or (node not in outputs and (not TOKEN_AXES.issuperset(node.axes) or is_rounded(node)))
+
+    return {node for node in nodes if len(node.axes) == 2 and is_narrow(node)}
 
 
 def is_term(reader: Node, node: Node) -> bool:

@@ -6,6 +6,7 @@ from miras_compiler.gpus.launch_table import tuned_tile
 from miras_compiler.spec import Spec
 
 TILE = 64
+BLOCK = 64  # of an axis that is longer, what a program holds at once
 
 
 def tile_length(spec: Spec) -> int:

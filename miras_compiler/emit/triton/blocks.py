@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from miras_compiler.emit.triton.kernel import split_axis
 from miras_compiler.emit.triton.stages import HIDDEN, can_be_staged
 from miras_compiler.schedule.kernel import Kernel
-
-BLOCK = 64
+from miras_compiler.schedule.tile import BLOCK
 
 
 def blocks_of(kernel: Kernel, lengths: Mapping[str, int]) -> dict[str, int]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import WIDTH, header, legend, mapping, signature
 from miras_compiler.emit.template import fill
-from miras_compiler.emit.triton.blocks import BLOCK
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.emit.triton.memory import last_name
@@ -17,7 +16,7 @@ from miras_compiler.emit.triton.staged import make_printers
 from miras_compiler.emit.triton.tile import width
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.entered import START
-from miras_compiler.schedule.tile import tile_length
+from miras_compiler.schedule.tile import BLOCK, tile_length
 from miras_compiler.spec import Spec
 
 

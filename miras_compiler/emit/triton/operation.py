@@ -105,12 +105,22 @@ class Operation:
                     found.setdefault(width(axis), f"{name}.shape[{position - len(axes)}]")
         return "{" + ", ".join(f'"{name}": {code}' for name, code in sorted(found.items())) + "}"
 
-    def launches(self, kernels: Sequence[Kernel]) -> str:
+    def steps(self, kernels: Sequence[Kernel], returned: Sequence[str]) -> str:
+        """Kernel by kernel what it writes to, its launch, and what nothing reads any more, whose memory the next ones take."""
+        arguments = [KernelPrinter.arguments_of(kernel) for kernel in kernels]
+        made: set[str] = set()
         lines = []
-        for kernel in kernels:
+        for number, kernel in enumerate(kernels):
+            new = {name: code for name, code in self.made([kernel]).items() if name not in made}
+            made |= new.keys()
+            lines.append(assigned(new))
             lines.append(f"{INDENT}launch_{kernel.name}(sizes, (")
-            lines += [f"{INDENT * 2}{line}" for line in wrapped(KernelPrinter.arguments_of(kernel))]
+            lines += [f"{INDENT * 2}{line}" for line in wrapped(arguments[number])]
             lines.append(f"{INDENT}))  # fmt: skip")
+            needed = {*returned, *(name for names in arguments[number + 1 :] for name in names)}
+            done = [name for name in arguments[number] if name in made and name not in needed]
+            if done and kernel is not kernels[-1]:
+                lines.append(f"{INDENT}del {', '.join(done)}")
         return "\n".join(lines)
 
     def returned(self) -> str:
@@ -141,17 +151,15 @@ class Operation:
             "save": "save" if len(self.schedule.forward) == 1 else "True",
             "lengths": self.lengths(self.inputs),
             "backward_lengths": self.lengths(arguments),
-            "allocations": assigned(forward),
             "fakes": assigned({name: forward[name] for name in results}),
-            "launches": self.launches(self.schedule.forward),
+            "steps": self.steps(self.schedule.forward, results),
             "backward_inputs": typed(arguments),
             "backward_call": called(f"gradients_of = {self.prefix}backward_op", [*arguments, "position", "cu_seqlens", "ctx.grid"]),
             "read_backward": assigned_from(self.gradients, "gradients_of"),
             "gradients": returned(self.gradients),
             "gradients_type": tuple_type(len(self.gradients)),
-            "backward_allocations": assigned(backward),
             "backward_fakes": assigned({name: backward[name] for name in self.gradients}),
-            "backward_launches": self.launches(self.schedule.backward),
+            "backward_steps": self.steps(self.schedule.backward, self.gradients),
             "read_cotangents": assigned_from(self.cotangents, f"(x.contiguous() for x in gradients[:{len(self.visible)}])"),
             "returned": self.returned(),
         }

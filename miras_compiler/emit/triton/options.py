@@ -32,4 +32,5 @@ def estimated(variants: Sequence[KernelPrinter]) -> dict[int, Launch]:
 
 
 def warps(printed: KernelPrinter) -> int:
-    return 8 if printed.peak > HALF_A_FILE else 4
+    """More for a walk, of which there is one program on a processor anyway; of other kernels two small programs are faster than one."""
+    return 8 if printed.walks and printed.peak > HALF_A_FILE else 4

@@ -10,9 +10,10 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-BEAM = 6
+BEAM = 50
 BUDGET = 40 * 1024  # bytes that may live at once before statements are reordered: the compiler needs about twice that
 
+FAR = 8  # statements: a tile that is read again after so many is loaded again
 TILE = 2048  # fewer bytes are rows or numbers
 
 
@@ -40,9 +41,11 @@ def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Coll
     search = _Search(statements, held, kept)
     peak = search.peak(range(len(statements)))
     if peak > BUDGET:
-        order = search.best()
+        order = search.delayed(search.best())
         if search.peak(order) < peak:
-            return [Statement(statements[i].text, statements[i].name, statements[i].bytes) for i in order], search.peak(order)
+            return [
+                Statement(statements[i].text, statements[i].name, statements[i].bytes) for i in search.with_reloads(order)
+            ], search.peak(order)
     return list(statements), peak
 
 
@@ -61,6 +64,11 @@ class _Search:
         self.kept = {number[name] for name in kept if name in number}
         self.count = len(statements)
         self.held = sum(held.values())
+        self.entrywise = {  # loaded tiles that more than products read, which would hold them in registers
+            i for i, s in enumerate(statements)
+            if s.bytes >= TILE and s.text[0].startswith(f"{s.name} = load_")
+            and any(f"{s.name}.to(tl.float32)" in line for other in statements for line in other.text)
+        }  # fmt: skip
         self.lazy: list[bool] = []  # what is loaded, or made of such rows, stands right before what reads it first
         for i, read in enumerate(self.reads):
             self.lazy.append(bool(self.readers[i]) and all(j < i and self.lazy[j] and self.bytes[j] < TILE for j in read))
@@ -78,10 +86,40 @@ class _Search:
         return done, live, peak
 
     def peak(self, order: Sequence[int]) -> int:
-        done, live, peak = 0, self.held, self.held
+        return self.cost(order)[0]
+
+    def cost(self, order: Sequence[int]) -> tuple[int, int]:
+        """The most bytes that live at once, and the bytes that live, summed up over the statements."""
+        done, live, peak, total = 0, self.held, self.held, 0
         for i in order:
             done, live, peak = self.step(i, done, live, peak)
-        return peak
+            total += live
+        return peak, total
+
+    def delayed(self, order: Sequence[int]) -> tuple[int, ...]:
+        """The order with every statement right before the first that reads it, where fewer bytes live then."""
+        found = list(order)
+        cost = self.cost(found)
+        for i in reversed(order):
+            rest = [j for j in found if j != i]
+            first = next((at for at, j in enumerate(rest) if self.readers[i] >> j & 1), len(rest))
+            later = [*rest[:first], i, *rest[first:]]
+            if self.cost(later) <= cost:
+                found, cost = later, self.cost(later)
+        return tuple(found)
+
+    def with_reloads(self, order: Sequence[int]) -> list[int]:
+        """The order, where a loaded tile that is read entrywise is loaded again for a reader far behind the one before."""
+        found: list[int] = []
+        at: dict[int, int] = {}  # where a tile was loaded or read last
+        for place, i in enumerate(order):
+            for j in self.reads[i]:
+                if j in self.entrywise and place - at[j] > FAR:
+                    found.append(j)
+                at[j] = place
+            found.append(i)
+            at[i] = place
+        return found
 
     def with_loads(self, i: int, done: int) -> list[int]:
         """Statement `i` behind the lazy ones that it needs."""

@@ -14,7 +14,8 @@ from miras_compiler.emit.triton.memory import OF_SEQUENCE, Memory, last_name, re
 from miras_compiler.emit.triton.order import Statement
 from miras_compiler.emit.triton.stages import HIDDEN, Stages, can_be_staged, is_hidden
 from miras_compiler.emit.triton.tile import block, place, width
-from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
+from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.schedule.build import RESUME
 from miras_compiler.schedule.kernel import Kernel
 
@@ -27,16 +28,28 @@ PLACE = f"    {place(HIDDEN)} = b * {block(HIDDEN)} + tl.arange(0, {block(HIDDEN
 def make_printers(kernel: Kernel, printer: TritonPrinter) -> list[KernelPrinter]:
     """The printers for a kernel.
 
-    One in stages where it has a hidden axis that programs cannot share out. A walk has one more before that: it keeps its carried tiles in
-    registers, which is faster where the hidden width is no more than a block. A chunk in progress is a single tile, and needs no other.
+    One in stages where it has a hidden axis that programs cannot share out, and one more before that for a hidden width of no more than a
+    block, which has no need of stages. A chunk in progress is a single tile, and needs no other.
     """
     if not can_be_staged(kernel.program) or split_axis(kernel) == HIDDEN:
         return [KernelPrinter(kernel, printer)]
     staged = StagedPrinter(kernel, printer)
-    if kernel.walk == "each" or kernel.name.startswith(RESUME):
+    if kernel.name.startswith(RESUME):
         return [staged]
     staged.suffix = WIDE
-    return [KernelPrinter(kernel, printer), staged]
+    whole = KernelPrinter(kernel, printer)
+    if whole.walks:
+        whole.body.tiles.apart = staged.body.tiles.apart = chained(kernel.program)
+    return [whole, staged]
+
+
+def chained(program: Program) -> set[Node]:
+    """The products that other products are made of."""
+    found: set[Node] = set()
+    for node in reversed(nodes_of(program)):
+        if isinstance(node, Contract) or node in found:
+            found.update(node.args)
+    return {node for node in found if isinstance(node, Contract)}
 
 
 @dataclass

@@ -7,7 +7,7 @@ a transposed product in that place wrong on Hopper.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import sympy as sp
 
@@ -70,6 +70,7 @@ class TilePrinter:
         self.is_inline = is_inline  # tiles that get no name of their own
         self.narrow = narrow  # leaves that may be loaded in less than float32
         self.padding = Padding()
+        self.apart: Collection[Node] = ()  # products that hide from the compiler that other products read them
 
     def code(self, node: Node, order: Axes) -> Code:
         match node:
@@ -142,10 +143,12 @@ class TilePrinter:
             left_text = f"tl.trans({left_code.text})" if turns_left else left_code.text
             right_text = f"tl.trans({right_code.text})" if turns_right else right_code.text
             return Code(f"{self.printer.need('exact_dot')}({left_text}, {right_text}, DOT)", ATOM, 2)
-        name = {(False, False): "dot", (True, False): "dot_tn", (False, True): "dot_nt", (True, True): "dot_tt"}[turns_left, turns_right]
+        turns = {(False, False): "", (True, False): "_tn", (False, True): "_nt", (True, True): "_tt"}[turns_left, turns_right]
+        apart = node in self.apart and not turns_left
+        name = f"dot_apart{turns}" if apart else f"dot{turns}"
         if name != "dot":
             self.printer.need(name)
-        return Code(f"{name}({left_code.text}, {right_code.text}, DOT)", ATOM, 2)
+        return Code(f"{name}({left_code.text}, {right_code.text}, DOT{', T' if apart else ''})", ATOM, 2)
 
     def dot_operand(self, node: Node, order: Axes) -> Code:
         return self.operand(node, order) if spans(node) else self.full(node, order)
