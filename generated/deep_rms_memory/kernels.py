@@ -30,29 +30,22 @@ STARTS = ("W1_start", "W2_start", "W3_start")
 OPTIONS = {
     "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre4": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre5": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre6": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre7": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "post": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_prep": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_prep2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_read": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre4": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre5": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre6": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre7": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -276,26 +269,26 @@ def prep(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
+    x14 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    D_alpha_before = tl.where(strict, tl.exp(x14), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
+    store_number(reach_end_ptr, index * H + h, reach_end)
+    reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
+    store_row(reach_before_ptr, index * H + h, r, C, reach_before)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
     eta = load_numbers(eta_ptr, at_row, row, here)
     n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     store_row(n_end_ptr, index * H + h, r, C, n_end)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-    store_number(reach_end_ptr, index * H + h, reach_end)
-    x14 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    D_alpha_before = tl.where(strict, tl.exp(x14), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
     D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     store_row(G_end_ptr, index * H + h, r, C, G_end)
-    reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
-    store_row(reach_before_ptr, index * H + h, r, C, reach_before)
     G_before = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G[t−1] = (t₁ Dμ) · η
     store_tile(G_before_ptr, index * H + h, r, r, C, C, G_before)
 
@@ -304,13 +297,12 @@ def prep(
 def main(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr,
     ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr,
-    W2_momentum_next_ptr, W3_momentum_next_ptr, d1_ptr, d3_ptr, h2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr,
-    W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T,
-    members,
+    W2_momentum_next_ptr, W3_momentum_next_ptr, d3_ptr, h2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr,
+    W3_at_ptr, W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """W1, W2, W3, W1_momentum, W2_momentum, W3_momentum, d1, d3, h2: one tile after another."""
+    """W1, W2, W3, W1_momentum, W2_momentum, W3_momentum, d3, h2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -361,7 +353,6 @@ def main(
         t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
         d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
         store_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N, h2)
-        d2 = dot_nt(d3, W3, DOT) * (1 - h2 * h2)  # d₂ = (d₃ W₃[0]ᵀ) · (1 − h₂²)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
@@ -369,13 +360,14 @@ def main(
         m_end = load_number(m_end_ptr, (slot + i) * H + h)
         n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         W3_momentum_next = m_end * W3_momentum - dot_tn(h2, n_end[:, None] * d3, DOT)  # S₃[C] = m[C] S₃[0] − h₂ᵀ (n[C] · d₃)
-        store_tile(d3_ptr, (slot + i) * H + h, r, at_v, C, V, d3)
-        d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[0]ᵀ) · (1 − h₁²)
+        d2 = dot_nt(d3, W3, DOT) * (1 - h2 * h2)  # d₂ = (d₃ W₃[0]ᵀ) · (1 − h₂²)
         W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, G_end[:, None] * d2, DOT)
         W2_momentum_next = m_end * W2_momentum - dot_tn(h1, n_end[:, None] * d2, DOT)  # S₂[C] = m[C] S₂[0] − h₁ᵀ (n[C] · d₂)
+        d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[0]ᵀ) · (1 − h₁²)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
         W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
-        store_tile(d1_ptr, (slot + i) * H + h, r, at_n1, C, N, d1)
+        store_tile(d3_ptr, (slot + i) * H + h, r, at_v, C, V, d3)
         W1 = W1_next
         W2 = W2_next
         W3 = W3_next
@@ -393,9 +385,9 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d1_ptr,
-    d3_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, o_ptr, position_ptr, cu_ptr,
-    T, members,
+    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d3_ptr,
+    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, o_ptr, position_ptr, cu_ptr, T,
+    members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -428,18 +420,18 @@ def read(
     G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = (G_before.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G[t−1] · (q kᵀ)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
-    read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
-    read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
-    P2 = (G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     d2 = dot_nt(d3, W3, DOT) * (1 - square(h2.to(tl.float32)))  # d₂ = (d₃ W₃[0]ᵀ) · (1 − h₂²)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[0]ᵀ) · (1 − h₁²)
+    read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
+    read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    P2 = (G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
     read_z2 = (
         beta_before[:, None] * dot(read_h1, W2, DOT)
         + reach_before[:, None] * dot(read_h1, W2_momentum, DOT)
@@ -461,12 +453,14 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, h1_ptr, f_ptr, rstd_ptr, e_ptr,
-    t10_ptr, t2_ptr, t11_ptr, t12_ptr, t13_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, eta_ptr, h2_ptr, k_ptr, ln_bias_ptr,
+    ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, v_ptr, h1_ptr, f_ptr, rstd_ptr, e_ptr, t10_ptr,
+    t2_ptr, t11_ptr, t12_ptr, d2_ptr, t13_ptr, du_ptr, t14_ptr, t15_ptr, t8_ptr, read_h1_ptr, read_h2_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """h1, f, rstd, e, t10, t2, t11, t12, t13: every tile on its own."""
+    """h1, f, rstd, e, t10, t2, t11, t12, d2, t13, du, t14, t15, t8, read_h1, read_h2: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -478,69 +472,97 @@ def pre(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # h1
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
-    store_tile(h1_ptr, index * H + h, r, at_n1, C, N, h1)
-
-    # f
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     f = dot(h2, W3, DOT)  # f = h₂ W₃[0]
     store_tile(f_ptr, index * H + h, r, at_v, C, V, f)
-
-    # rstd
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-
-    # e
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * f  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(e_ptr, index * H + h, r, at_v, C, V, e)
-
-    # t10
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
-    store_row(t10_ptr, index * H + h, r, C, t10)
-
-    # t2
     du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
+    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
-
-    # t11
     t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
-    store_row(t11_ptr, index * H + h, r, C, t11)
-
-    # t12
     d3 = (rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V).to(DOT)
+    store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
     t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
     store_tile(t12_ptr, index * H + h, r, at_n2, C, N, t12)
-
-    # t13
-    d2 = (t12 * (1 - square(h2.to(tl.float32)))).to(DOT)  # d₂ = t₁₂ · (1 − h₂²)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x31 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x31)  # t₅ = exp(Σ_{j<l<t} log α)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
+    store_row(t10_ptr, index * H + h, r, C, t10)
+    store_tile(t8_ptr, index * H + h, r, r, C, C, t8)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    store_row(t11_ptr, index * H + h, r, C, t11)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t13 = dot_nt(d2, W2, DOT)  # t₁₃ = d₂ W₂[0]ᵀ
     store_tile(t13_ptr, index * H + h, r, at_n1, C, N, t13)
+    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    store_tile(h1_ptr, index * H + h, r, at_n1, C, N, h1)
+    store_tile(d2_ptr, index * H + h, r, at_n2, C, N, d2)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
+    read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
+    store_tile(t14_ptr, index * H + h, r, at_n2, C, N, t14)
+    store_tile(t15_ptr, index * H + h, r, at_n2, C, N, t15)
+    store_tile(read_h1_ptr, index * H + h, r, at_n1, C, N, read_h1)
+    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
+    store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    reach_before_ptr, t13_ptr, t14_ptr, t15_ptr, read_h1_ptr, t16_ptr, P1_ptr, P2_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+    W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr, d3_ptr, d_o_ptr, e_ptr, eta_ptr, f_ptr, h1_ptr,
+    h2_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, read_h1_ptr, read_h2_ptr, rstd_ptr, t10_ptr,
+    t13_ptr, t8_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr,
+    P3_ptr, t17_ptr, t18_ptr, read_rstd_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, t25_ptr, t30_ptr, t57_ptr, t54_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t14, t15, read_h1, t16, P1, P2: every tile on its own."""
+    """s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, P3, t17, t18, read_rstd, s20, s21, …: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -551,379 +573,127 @@ def pre2(
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # t14
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    x9 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x9)  # t₅ = exp(Σ_{j<l<t} log α)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    P1 = G_before * t9  # P₁ = G[t−1] · t₉
-    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
-    d1 = t13.to(tl.float32) * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
-    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
-    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
-    store_tile(t14_ptr, index * H + h, r, at_n2, C, N, t14)
-
-    # t15
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
-    store_tile(t15_ptr, index * H + h, r, at_n2, C, N, t15)
-
-    # read_h1
-    store_tile(read_h1_ptr, index * H + h, r, at_n1, C, N, read_h1)
-
-    # t16
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
-
-    # P1
-    store_tile(P1_ptr, index * H + h, r, r, C, C, P1)
-
-    # P2
-    P2 = G_before * t16  # P₂ = G[t−1] · t₁₆
-    store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
-    G_before_ptr, P2_ptr, W3_at_ptr, W3_momentum_at_ptr, d3_ptr, d_o_ptr, h2_ptr, ln_weight_ptr, log_alpha_ptr,
-    reach_before_ptr, t14_ptr, t15_ptr, P3_ptr, t17_ptr, t18_ptr, read_rstd_ptr, s20_ptr, read_h2_ptr, t19_ptr, t20_ptr,
-    t22_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """P3, t17, t18, read_rstd, s20, read_h2, t19, t20, t22: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
+    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
+    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
+    G_before = eta[None, :] * t8.to(tl.float32)  # G[t−1] = t₈ · η
+    P3 = G_before * t19  # P₃ = G[t−1] · t₁₉
+    store_tile(P3_ptr, index * H + h, r, r, C, C, P3)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
+    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
+    store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
-    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
-    read_z2 = beta_before[:, None] * t14.to(tl.float32) + reach_before[:, None] * t15.to(tl.float32) - dot(P2, d2, DOT)
-    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
-    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
-    store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
-    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
-    store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    P3 = G_before.to(tl.float32) * t19  # P₃ = G[t−1] · t₁₉
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
-    store_tile(P3_ptr, index * H + h, r, r, C, C, P3)
-    store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
     read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     s20 = tl.sum(t3 * read_f, 1)  # s₂₀ = Σ_v t₃ · f
     t20 = read_rstd[:, None] * t3 - s20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
-    store_tile(t20_ptr, index * H + h, r, at_v, C, V, t20)
+    s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
+    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
+    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    t22 = t21 * G_before.to(tl.float32)  # t₂₂ = t₂₁ · G[t−1]
-    store_tile(t22_ptr, index * H + h, r, r, C, C, t22)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    store_row(s20_ptr, index * H + h, r, C, s20)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre4(
-    G_before_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d3_ptr, h1_ptr, h2_ptr, log_alpha_ptr,
-    reach_before_ptr, read_h1_ptr, read_h2_ptr, t20_ptr, t25_ptr, t30_ptr, t26_ptr, t27_ptr, position_ptr, cu_ptr, T,
-    members,
-    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """t25, t30, t26, t27: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    t20 = load_tile(t20_ptr, index * H + h, r, at_v, C, V)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    t22 = (t21 * G_before.to(tl.float32)).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t23 = (reach_before[:, None] * t20.to(tl.float32)).to(DOT)  # t₂₃ = f[t−1] · t₂₀
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t24 = (beta_before[:, None] * t20.to(tl.float32)).to(DOT)  # t₂₄ = β[t−1] · t₂₀
+    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
+    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
     t25 = (1 - square(read_h2.to(tl.float32))) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
-    t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    store_tile(t25_ptr, index * H + h, r, at_n2, C, N, t25)
-    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
-    t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    store_tile(t26_ptr, index * H + h, r, r, C, C, t26)
-    t27 = t26 * G_before.to(tl.float32)  # t₂₇ = t₂₆ · G[t−1]
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
-    t30 = (1 - square(read_h1.to(tl.float32))) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    store_tile(t30_ptr, index * H + h, r, at_n1, C, N, t30)
-    store_tile(t27_ptr, index * H + h, r, r, C, C, t27)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre5(
-    P1_ptr, P2_ptr, P3_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, read_h2_ptr, t20_ptr, t22_ptr, t25_ptr, t27_ptr, t30_ptr,
-    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s1, s2, s3, s4, s5, s6: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # s1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    s1 = dot_tn(q, t31, DOT)  # s₁ = qᵀ t₃₁
-    store_tile(s1_ptr, index * H + h, at_k, at_n1, K, N, s1)
-
-    # s2
-    t27 = load_tile(t27_ptr, index * H + h, r, r, C, C)
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
-    s2 = dot_tn(t27, read_h1, DOT)  # s₂ = t₂₇ᵀ h₁
-    store_tile(s2_ptr, index * H + h, r, at_n1, C, N, s2)
-
-    # s3
-    P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
-    s3 = dot_tn(P1, t30, DOT)  # s₃ = P₁ᵀ t₃₀
-    store_tile(s3_ptr, index * H + h, r, at_n1, C, N, s3)
-
-    # s4
-    t22 = load_tile(t22_ptr, index * H + h, r, r, C, C)
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
     s4 = dot_tn(t22, read_h2, DOT)  # s₄ = t₂₂ᵀ h₂
     store_tile(s4_ptr, index * H + h, r, at_n2, C, N, s4)
-
-    # s5
-    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
-    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
-    s5 = dot_tn(P2, t25, DOT)  # s₅ = P₂ᵀ t₂₅
-    store_tile(s5_ptr, index * H + h, r, at_n2, C, N, s5)
-
-    # s6
-    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
-    t20 = load_tile(t20_ptr, index * H + h, r, at_v, C, V)
-    s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
-    store_tile(s6_ptr, index * H + h, r, at_v, C, V, s6)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre6(
-    d1_ptr, d3_ptr, eta_ptr, f_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr,
-    read_h1_ptr, read_h2_ptr, rstd_ptr, t10_ptr, t16_ptr, t19_ptr, t20_ptr, t25_ptr, t26_ptr, t30_ptr, v_ptr, s7_ptr, s8_ptr,
-    s9_ptr, s10_ptr, s11_ptr, s12_ptr, t33_ptr, s21_ptr, s22_ptr, t57_ptr, t54_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s7, s8, s9, s10, s11, s12, t33, s21, s22, t57, t54: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # s7
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t52 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₅₂ = f[t−1] · t₃₀
-    s7 = dot_tn(q, t52, DOT)  # s₇ = qᵀ t₅₂
-    store_tile(s7_ptr, index * H + h, at_k, at_n1, K, N, s7)
-
-    # s8
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
-    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    s8 = dot_tn(read_h1, t29, DOT)  # s₈ = h₁ᵀ t₂₉
-    store_tile(s8_ptr, index * H + h, at_n1, at_n2, N, N, s8)
-
-    # s9
-    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    s9 = dot_tn(read_h1, t28, DOT)  # s₉ = h₁ᵀ t₂₈
-    store_tile(s9_ptr, index * H + h, at_n1, at_n2, N, N, s9)
-
-    # s10
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
-    t20 = load_tile(t20_ptr, index * H + h, r, at_v, C, V)
-    t24 = (beta_before[:, None] * t20.to(tl.float32)).to(DOT)  # t₂₄ = β[t−1] · t₂₀
     s10 = dot_tn(read_h2, t24, DOT)  # s₁₀ = h₂ᵀ t₂₄
     store_tile(s10_ptr, index * H + h, at_n2, at_v, N, V, s10)
-
-    # s11
-    t23 = (reach_before[:, None] * t20.to(tl.float32)).to(DOT)  # t₂₃ = f[t−1] · t₂₀
     s11 = dot_tn(read_h2, t23, DOT)  # s₁₁ = h₂ᵀ t₂₃
     store_tile(s11_ptr, index * H + h, at_n2, at_v, N, V, s11)
-
-    # s12
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
-    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
-    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
-    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    t54 = t21 * t19.to(tl.float32) + t26.to(tl.float32) * t16.to(tl.float32) + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
-    x32 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x32)  # t₅ = exp(Σ_{j<l<t} log α)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    s12 = tl.sum(t54 * t8, 0)  # s₁₂ = Σ_c t₅₄ · t₈
-    store_row(s12_ptr, index * H + h, r, C, s12)
-
-    # t33
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    t33 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₃ = Σ_i D[C] · Dμ
-    store_row(t33_ptr, index * H + h, r, C, t33)
-
-    # s21
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
-    P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
-    s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
-    x49 = -s6
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+    store_row(s20_ptr, index * H + h, r, C, s20)
+    store_tile(s6_ptr, index * H + h, r, at_v, C, V, s6)
+    x62 = -s6
     rstd = load_row(rstd_ptr, index * H + h, r, C)
     f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    x52 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x49 * f.to(tl.float32) / V
-    s21 = -tl.sum(x52, 1)  # s₂₁ = −Σ_v r³ · (−s₆) · f / V
-    store_row(s21_ptr, index * H + h, r, C, s21)
-
-    # s22
-    x54 = rstd[:, None] * x49 + s21[:, None] * f.to(tl.float32)
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
+    x65 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x62 * f.to(tl.float32) / V
+    s21 = -tl.sum(x65, 1)  # s₂₁ = −Σ_v r³ · (−s₆) · f / V
+    x67 = rstd[:, None] * x62 + s21[:, None] * f.to(tl.float32)
+    x68 = ln_weight[None, :] * x67
     t10 = load_row(t10_ptr, index * H + h, r, C)
-    x60 = ln_weight[None, :] * x54
-    x61 = (
+    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
+    x71 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x60
-        * e
+        * x68
+        * e.to(tl.float32)
     )  # fmt: skip
-    s22 = tl.sum(x61, 1)  # s₂₂ = Σ_v (−2 / (√(t₁₀) · √(t₁₀)²) if √(t₁₀) > 4 else 0) · ((r · (−s₆) + s₂₁ · f) · w) · e
+    s22 = tl.sum(x71, 1)  # s₂₂ = Σ_v (−2 / (√(t₁₀) · √(t₁₀)²) if √(t₁₀) > 4 else 0) · ((r · (−s₆) + s₂₁ · f) · w) · e
+    s23 = (
+        2 * s22[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x68
+    )  # fmt: skip
+    store_tile(s23_ptr, index * H + h, r, at_v, C, V, s23)
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
+    t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    s8 = dot_tn(read_h1, t29, DOT)  # s₈ = h₁ᵀ t₂₉
+    store_tile(s8_ptr, index * H + h, at_n1, at_n2, N, N, s8)
+    store_row(s21_ptr, index * H + h, r, C, s21)
+    t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
+    s9 = dot_tn(read_h1, t28, DOT)  # s₉ = h₁ᵀ t₂₈
+    store_tile(s9_ptr, index * H + h, at_n1, at_n2, N, N, s9)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    s5 = dot_tn(P2, t25, DOT)  # s₅ = P₂ᵀ t₂₅
+    store_tile(s5_ptr, index * H + h, r, at_n2, C, N, s5)
+    store_tile(t25_ptr, index * H + h, r, at_n2, C, N, t25)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
+    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    s2 = dot_tn(t27, read_h1, DOT)  # s₂ = t₂₇ᵀ h₁
+    store_tile(s2_ptr, index * H + h, r, at_n1, C, N, s2)
     store_row(s22_ptr, index * H + h, r, C, s22)
-
-    # t57
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    t30 = (1 - square(read_h1.to(tl.float32))) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
+    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    t54 = t21 * t19 + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    s3 = dot_tn(P1, t30, DOT)  # s₃ = P₁ᵀ t₃₀
+    store_tile(s3_ptr, index * H + h, r, at_n1, C, N, s3)
     t57 = t53 * G_before  # t₅₇ = t₅₃ · G[t−1]
     store_tile(t57_ptr, index * H + h, r, r, C, C, t57)
-
-    # t54
+    store_tile(t30_ptr, index * H + h, r, at_n1, C, N, t30)
+    t52 = (reach_before[:, None] * t30).to(DOT)  # t₅₂ = f[t−1] · t₃₀
+    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
+    s1 = dot_tn(q, t31, DOT)  # s₁ = qᵀ t₃₁
+    store_tile(s1_ptr, index * H + h, at_k, at_n1, K, N, s1)
+    s7 = dot_tn(q, t52, DOT)  # s₇ = qᵀ t₅₂
+    store_tile(s7_ptr, index * H + h, at_k, at_n1, K, N, s7)
+    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
+    s12 = tl.sum(t54 * t8.to(tl.float32), 0)  # s₁₂ = Σ_c t₅₄ · t₈
     store_tile(t54_ptr, index * H + h, r, r, C, C, t54)
+    store_row(s12_ptr, index * H + h, r, C, s12)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre7(
-    P3_ptr, W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, eta_ptr, f_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_before_ptr, read_rstd_ptr, rstd_ptr, s20_ptr, s21_ptr, s22_ptr, t10_ptr, t11_ptr, t14_ptr,
-    t15_ptr, t17_ptr, t18_ptr, t25_ptr, t30_ptr, t54_ptr, t57_ptr, v_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr,
+def pre3(
+    P3_ptr, W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, du_ptr, e_ptr, eta_ptr, f_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, q_ptr, reach_before_ptr, read_rstd_ptr, rstd_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, t10_ptr, t11_ptr,
+    t14_ptr, t15_ptr, t17_ptr, t18_ptr, t25_ptr, t30_ptr, t54_ptr, t57_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr,
     s19_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -942,136 +712,122 @@ def pre7(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # s13
-    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s20 = load_row(s20_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
-    t20 = read_rstd[:, None] * t3 - s20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
-    s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
-    s21 = load_row(s21_ptr, index * H + h, r, C)
-    x29 = rstd[:, None] * -s6 + s21[:, None] * f.to(tl.float32)
-    x30 = ln_weight[None, :] * x29
-    s22 = load_row(s22_ptr, index * H + h, r, C)
-    x32 = (
-        2 * s22[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x30
-    )  # fmt: skip
-    t57 = load_tile(t57_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s13 = x32 + dot_tn(t57, q, DOT)  # s₁₃ = (2 s₂₂ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₆) + s₂₁ · f) · w)) + t₅₇ᵀ q
-    store_tile(s13_ptr, index * H + h, r, at_k, C, K, s13)
-
-    # s15
-    x36 = (
-        2 * s22[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x30
-        + d_o.to(tl.float32)
-    )  # fmt: skip
-    s15 = tl.sum(x36, 0)  # s₁₅ = Σ_c (2 s₂₂ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₆) + s₂₁ · f) · w) + d_o)
-    store_row(s15_ptr, index * H + h, at_v, V, s15)
-
-    # s16
-    read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
-    x39 = x29 * du + x32 * normal + d_o.to(tl.float32) * read_normal
-    s16 = tl.sum(x39, 0)
-    store_row(s16_ptr, index * H + h, at_v, V, s16)
-
-    # s17
-    t54 = load_tile(t54_ptr, index * H + h, r, r, C, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
     t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
+    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
+    x50 = t25.to(tl.float32) * t15.to(tl.float32)
+    x51 = tl.sum(x50, 1)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
+    x66 = t25.to(tl.float32) * t14.to(tl.float32)
+    x67 = tl.sum(x66, 1)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t57 = load_tile(t57_ptr, index * H + h, r, r, C, C)
+    s23 = load_tile(s23_ptr, index * H + h, r, at_v, C, V)
+    s13 = s23.to(tl.float32) + dot_tn(t57, q, DOT)  # s₁₃ = s₂₃ + t₅₇ᵀ q
+    store_tile(s13_ptr, index * H + h, r, at_k, C, K, s13)
+    s19 = -s23.to(tl.float32)  # s₁₉ = −s₂₃
+    store_tile(s19_ptr, index * H + h, r, at_v, C, V, s19)
     t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    x52 = t20 * t18.to(tl.float32)
+    x52 = t30.to(tl.float32) * t6
     x53 = tl.sum(x52, 1)
-    x54 = t25.to(tl.float32) * t15.to(tl.float32)
-    x55 = tl.sum(x54, 1)
-    x56 = t30.to(tl.float32) * t6
-    x57 = tl.sum(x56, 1)
-    t58 = x53 + x55 + x57  # t₅₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₅ · t₁₅ + Σ_n1 t₃₀ · t₆
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    valid = tl.where(here, 1.0, 0.0)
-    x61 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54.to(tl.float32), D_mu, DOT))
-    x62 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x62)  # t₅ = exp(Σ_{j<l<t} log α)
-    x64 = tl.where(strict, sums_after(tl.where(strict, x61, 0.0) * t5, r, DOT), 0.0)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    x68 = t20 * t17.to(tl.float32)
+    x68 = t30.to(tl.float32) * t4
     x69 = tl.sum(x68, 1)
-    x70 = t25.to(tl.float32) * t14.to(tl.float32)
-    x71 = tl.sum(x70, 1)
-    x72 = t30.to(tl.float32) * t4
-    x73 = tl.sum(x72, 1)
-    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x64, 1) + sum_after(beta_before * (x69 + x71 + x73), r, DOT))
-    store_row(s17_ptr, index * H + h, r, C, s17)
-
-    # s18
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    x76 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
-    x77 = segment_gradient(tl.where(causal, x76, 0.0) * t7, strict, DOT)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    x79 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
-    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x77 + x79)
-    store_row(s18_ptr, index * H + h, r, C, s18)
-
-    # s19
-    s19 = -x32  # s₁₉ = −(2 s₂₂ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₆) + s₂₁ · f) · w))
-    store_tile(s19_ptr, index * H + h, r, at_v, C, V, s19)
-
-    # the gradient of q
-    t52 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₅₂ = f[t−1] · t₃₀
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    x84 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x84)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t52 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₅₂ = f[t−1] · t₃₀
+    x81 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x81)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
+    read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
+    s20 = load_row(s20_ptr, index * H + h, r, C)
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    t20 = read_rstd[:, None] * t3 - s20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    x48 = t20 * t18.to(tl.float32)
+    x49 = tl.sum(x48, 1)
+    s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
+    x64 = t20 * t17.to(tl.float32)
+    read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
+    s21 = load_row(s21_ptr, index * H + h, r, C)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    x26 = rstd[:, None] * -s6 + s21[:, None] * f.to(tl.float32)
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    s23 = load_tile(s23_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    x35 = x26 * du.to(tl.float32) + s23.to(tl.float32) * normal + d_o.to(tl.float32) * read_normal
+    x30 = ln_weight[None, :] * x26
+    s22 = load_row(s22_ptr, index * H + h, r, C)
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
+    x31 = (
+        2 * s22[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x30
+        + d_o.to(tl.float32)
+    )  # fmt: skip
+    s15 = tl.sum(x31, 0)  # s₁₅ = Σ_c (2 s₂₂ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₆) + s₂₁ · f) · w) + d_o)
+    x65 = tl.sum(x64, 1)
+    t58 = x49 + x51 + x53  # t₅₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₅ · t₁₅ + Σ_n1 t₃₀ · t₆
+    x58 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x58)  # t₅ = exp(Σ_{j<l<t} log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    valid = tl.where(here, 1.0, 0.0)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    x75 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t54 = load_tile(t54_ptr, index * H + h, r, r, C, C)
+    x72 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    x73 = segment_gradient(tl.where(causal, x72, 0.0) * t7, strict, DOT)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    x57 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54.to(tl.float32), D_mu, DOT))
+    x60 = tl.where(strict, sums_after(tl.where(strict, x57, 0.0) * t5, r, DOT), 0.0)
+    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x60, 1) + sum_after(beta_before * (x65 + x67 + x69), r, DOT))
+    s16 = tl.sum(x35, 0)  # s₁₆ = Σ_c ((r · (−s₆) + s₂₁ · f) · ∂ℓ/∂u + s₂₃ · f̂ + d_o · f̂)
+    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x73 + x75)
+    store_row(s18_ptr, index * H + h, r, C, s18)
+    store_row(s17_ptr, index * H + h, r, C, s17)
+    store_row(s16_ptr, index * H + h, at_v, V, s16)
+    store_row(s15_ptr, index * H + h, at_v, V, s15)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, W2_at_ptr, W3_at_ptr, beta_end_ptr, d3_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr,
+    G_end_ptr, W2_at_ptr, W3_at_ptr, beta_end_ptr, d2_ptr, d3_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr,
     d_W3_ptr, d_W3_momentum_ptr, e_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr,
     rstd_ptr, s1_ptr, s10_ptr, s11_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t10_ptr, t11_ptr,
     t12_ptr, t13_ptr, t2_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr,
-    d_W3_momentum_next_ptr, s14_ptr, t51_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
-    d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr, position_ptr, cu_ptr, T, members,
+    d_W3_momentum_next_ptr, t40_ptr, t41_ptr, s14_ptr, t51_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
+    d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, s14, t51: from the last tile to the first."""
+    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, t40, t41, s14, t51: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -1102,92 +858,101 @@ def seq(
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, d_W2_momentum)
             store_tile(d_W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3)
             store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3_momentum)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t34 = -dot(k, d_W1_momentum, DOT)  # t₃₄ = −k d_W1_momentum
-        t35 = -dot(k, d_W1, DOT)  # t₃₅ = −k d_W1
-        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n1, C, N)
-        t36 = -dot(h1, d_W2_momentum, DOT)  # t₃₆ = −h₁ d_W2_momentum
-        t37 = -dot(h1, d_W2, DOT)  # t₃₇ = −h₁ d_W2
         h2 = load_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N)
         t40 = -dot(h2, d_W3_momentum, DOT)  # t₄₀ = −h₂ d_W3_momentum
+        store_tile(t40_ptr, (slot + i) * H + h, r, at_v, C, V, t40)
         t41 = -dot(h2, d_W3, DOT)  # t₄₁ = −h₂ d_W3
-        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        x67 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
+        store_tile(t41_ptr, (slot + i) * H + h, r, at_v, C, V, t41)
         n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n1, C, N)
-        x20 = n_end[:, None] * t34 + G_end[:, None] * t35 - s3.to(tl.float32)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, r, at_n2, C, N)
-        x30 = n_end[:, None] * t36 + G_end[:, None] * t37 - s5.to(tl.float32)
         s6 = load_tile(s6_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x37 = n_end[:, None] * t40 + G_end[:, None] * t41 - s6.to(tl.float32)
-        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        x75 = m_end * d_W3_momentum + reach_end * d_W3 + s11.to(tl.float32)
-        d3 = load_tile(d3_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x25 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum, DOT)
-        t38 = (x20 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₈ = (n[C] · t₃₄ + G[C] · t₃₅ − s₃) · (1 − h₁²)
+        x38 = n_end[:, None] * t40 + G_end[:, None] * t41 - s6.to(tl.float32)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n1, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t35 = -dot(k, d_W1, DOT)  # t₃₅ = −k d_W1
+        t34 = -dot(k, d_W1_momentum, DOT)  # t₃₄ = −k d_W1_momentum
+        x19 = n_end[:, None] * t34 + G_end[:, None] * t35 - s3.to(tl.float32)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        x70 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n1, C, N)
+        t37 = -dot(h1, d_W2, DOT)  # t₃₇ = −h₁ d_W2
+        t36 = -dot(h1, d_W2_momentum, DOT)  # t₃₆ = −h₁ d_W2_momentum
+        x29 = n_end[:, None] * t36 + G_end[:, None] * t37 - s5.to(tl.float32)
         W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        t39 = x30 + dot(t38, W2, DOT)  # t₃₉ = (n[C] · t₃₆ + G[C] · t₃₇ − s₅) + t₃₈ W₂[0]
-        t42 = (t39 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₂ = t₃₉ · (1 − h₂²)
-        x26 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3, DOT)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_n2, C, N)
-        x59 = s4.to(tl.float32) + x25 + x26
+        t38 = (x19 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₈ = (n[C] · t₃₄ + G[C] · t₃₅ − s₃) · (1 − h₁²)
+        t39 = x29 + dot(t38, W2, DOT)  # t₃₉ = (n[C] · t₃₆ + G[C] · t₃₇ − s₅) + t₃₈ W₂[0]
         W3 = load_tile(W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        h2 = load_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        t42 = (t39 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₂ = t₃₉ · (1 − h₂²)
         s14 = dot(t42, W3, DOT)  # s₁₄ = t₄₂ W₃[0]
-        t43 = x37 + s14  # t₄₃ = (n[C] · t₄₀ + G[C] · t₄₁ − s₆) + s₁₄
         store_tile(s14_ptr, (slot + i) * H + h, r, at_v, C, V, s14)
+        t43 = x38 + s14  # t₄₃ = (n[C] · t₄₀ + G[C] · t₄₁ − s₆) + s₁₄
         rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
         f = load_tile(f_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x45 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t43 * f.to(tl.float32) / V
-        t44 = -tl.sum(x45, 1)  # t₄₄ = −Σ_v r³ · t₄₃ · f / V
+        x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t43 * f.to(tl.float32) / V
+        t44 = -tl.sum(x46, 1)  # t₄₄ = −Σ_v r³ · t₄₃ · f / V
         t45 = rstd[:, None] * t43 + t44[:, None] * f.to(tl.float32)  # t₄₅ = r · t₄₃ + t₄₄ · f
         t46 = ln_weight[None, :] * t45  # t₄₆ = t₄₅ · w
         t10 = load_row(t10_ptr, (slot + i) * H + h, r, C)
         e = load_tile(e_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x52 = (
+        x53 = (
             tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
             * t46
             * e.to(tl.float32)
         )  # fmt: skip
-        x53 = tl.sum(x52, 1)
+        x54 = tl.sum(x53, 1)
         t47 = (
-            2 * x53[:, None] * e.to(tl.float32)
+            2 * x54[:, None] * e.to(tl.float32)
             + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t46
         )  # fmt: skip
         t48 = ln_weight[None, :] * t47  # t₄₈ = t₄₇ · w
         t11 = load_row(t11_ptr, (slot + i) * H + h, r, C)
         t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x56 = t43 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
-        x57 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x56, 1) + tl.sum(t48 * f.to(tl.float32), 1)) / V
+        f = load_tile(f_ptr, (slot + i) * H + h, r, at_v, C, V)
+        x57 = t43 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
+        x58 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x57, 1) + tl.sum(t48 * f.to(tl.float32), 1)) / V
         t49 = (
-            (2 * x57[:, None] * f.to(tl.float32) + rstd[:, None] * t48 + t44[:, None] * t2.to(tl.float32) - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t43 / V).to(DOT)  # noqa: E501
+            (2 * x58[:, None] * f.to(tl.float32) + rstd[:, None] * t48 + t44[:, None] * t2.to(tl.float32) - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t43 / V).to(DOT)  # noqa: E501
         )  # fmt: skip
-        x60 = dot_nt(t49, W3, DOT)
-        t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n2, C, N)
-        t50 = ((1 - square(h2.to(tl.float32))) * (x59 + x60 - 2 * t39 * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)
+        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        x78 = m_end * d_W3_momentum + reach_end * d_W3 + s11.to(tl.float32)
+        d3 = load_tile(d3_ptr, (slot + i) * H + h, r, at_v, C, V)
+        x24 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum, DOT)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         s10 = load_tile(s10_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        x73 = beta_end * d_W3 + s10.to(tl.float32) + dot_tn(t42, d3, DOT) + dot_tn(h2, t49, DOT)
-        d2 = t12.to(tl.float32) * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+        h2 = load_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        x76 = beta_end * d_W3 + s10.to(tl.float32) + dot_tn(t42, d3, DOT) + dot_tn(h2, t49, DOT)
+        x25 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3, DOT)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        x60 = s4.to(tl.float32) + x24 + x25
+        x61 = dot_nt(t49, W3, DOT)
+        t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        t50 = ((1 - square(h2.to(tl.float32))) * (x60 + x61 - 2 * t39 * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)
         s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n1, C, N)
-        x16 = s2.to(tl.float32) + dot_nt(n_end[:, None] * d2, -d_W2_momentum, DOT) + dot_nt(G_end[:, None] * d2, -d_W2, DOT)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        x15 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT)
+        x13 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT)
+        x63 = s2.to(tl.float32) + x13 + x15
         t13 = load_tile(t13_ptr, (slot + i) * H + h, r, at_n1, C, N)
-        t51 = (1 - square(h1.to(tl.float32))) * (x16 + dot_nt(t50, W2, DOT) - 2 * x20 * t13.to(tl.float32) * h1.to(tl.float32))
+        x64 = dot_nt(t50, W2, DOT)
+        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n1, C, N)
+        t51 = (1 - square(h1.to(tl.float32))) * (x63 + x64 - 2 * x19 * t13.to(tl.float32) * h1.to(tl.float32))
         s8 = load_tile(s8_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        x69 = beta_end * d_W2 + s8.to(tl.float32) + dot_tn(t38, d2, DOT) + dot_tn(h1, t50, DOT)
+        x72 = beta_end * d_W2 + s8.to(tl.float32) + dot_tn(t38, d2, DOT) + dot_tn(h1, t50, DOT)
         s9 = load_tile(s9_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        x71 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
+        x74 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        x63 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t51, DOT)
+        x66 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t51, DOT)
         store_tile(t51_ptr, (slot + i) * H + h, r, at_n1, C, N, t51)
-        d_W1 = x63
-        d_W1_momentum = x67
-        d_W2 = x69
-        d_W2_momentum = x71
-        d_W3 = x73
-        d_W3_momentum = x75
+        d_W1 = x66
+        d_W1_momentum = x70
+        d_W2 = x72
+        d_W2_momentum = x74
+        d_W3 = x76
+        d_W3_momentum = x78
         if lane == 0:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
@@ -1203,11 +968,44 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d1_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, eta_ptr, f_ptr, h1_ptr,
-    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr,
-    s16_ptr, s17_ptr, s18_ptr, s19_ptr, t10_ptr, t11_ptr, t33_ptr, t51_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    d2_ptr, d3_ptr, d_W2_momentum_at_ptr, h1_ptr, t40_ptr, s24_ptr, s25_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s24, s25: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_n1 = tl.arange(0, BN)
+    at_n2 = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+
+    # s24
+    t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    s24 = tl.sum(t40.to(tl.float32) * d3.to(tl.float32), 1)  # s₂₄ = Σ_v t₄₀ · d₃
+    store_row(s24_ptr, index * H + h, r, C, s24)
+
+    # s25
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t36 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₆ = −h₁ d_W2_momentum_at
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    s25 = tl.sum(t36 * d2.to(tl.float32), 1)  # s₂₅ = Σ_n2 t₃₆ · d₂
+    store_row(s25_ptr, index * H + h, r, C, s25)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2(
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr, d_W1_at_ptr,
+    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, e_ptr, eta_ptr,
+    f_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr,
+    s17_ptr, s18_ptr, s19_ptr, s24_ptr, s25_ptr, t10_ptr, t11_ptr, t13_ptr, t40_ptr, t41_ptr, t51_ptr, d_eta_ptr, d_k_ptr,
+    d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1225,145 +1023,141 @@ def post(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # the gradient of eta
-    s12 = load_row(s12_ptr, index * H + h, r, C)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    t40 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₀ = −h₂ d_W3_momentum_at
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    x82 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    x64 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t36 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₆ = −h₁ d_W2_momentum_at
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t34 = -dot(k, d_W1_momentum_at, DOT)  # t₃₄ = −k d_W1_momentum_at
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
-    t55 = tl.sum(t40 * d3, 1) + tl.sum(t36 * d2, 1) + tl.sum(t34 * d1.to(tl.float32), 1)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x84 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x66 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x68 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    t60 = x64 + x66 + x68  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t32 = sum_after(decay_mu, r, DOT)  # t₃₂ = Σ_{l>t} log μ
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x85 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    x89 = m_end * (tl.sum(x82) + tl.sum(x84) + tl.sum(x85))
+    s25 = load_row(s25_ptr, index * H + h, r, C)
+    s24 = load_row(s24_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t34 = -dot(k, d_W1_momentum_at, DOT)  # t₃₄ = −k d_W1_momentum_at
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    t55 = s24 + s25 + tl.sum(t34 * d1, 1)  # t₅₅ = s₂₄ + s₂₅ + Σ_n1 t₃₄ · d₁
+    valid = tl.where(here, 1.0, 0.0)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x91 = t60 * D_end * m
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    t41 = -dot(h2, d_W3_at, DOT)  # t₄₁ = −h₂ d_W3_at
+    x75 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t37 = -dot(h1, d_W2_at, DOT)  # t₃₇ = −h₁ d_W2_at
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x76 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t35 = -dot(k, d_W1_at, DOT)  # t₃₅ = −k d_W1_at
-    t56 = tl.sum(t41 * d3, 1) + tl.sum(t37 * d2, 1) + tl.sum(t35 * d1.to(tl.float32), 1)
-    t33 = load_row(t33_ptr, index * H + h, r, C)
-    d_eta = s12 + (t55 * tl.exp(t32) + t56 * t33)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-    # the gradient of k
-    s13 = load_tile(s13_ptr, index * H + h, r, at_k, C, K)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
+    t56 = tl.sum(t41.to(tl.float32) * d3, 1) + tl.sum(t37 * d2.to(tl.float32), 1) + tl.sum(t35 * d1, 1)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    n_end = eta * tl.exp(t32)  # n[C] = η · exp(t₃₂)
-    G_end = t33 * eta  # G[C] = t₃₃ · η
-    s14 = load_tile(s14_ptr, index * H + h, r, at_v, C, V)
-    x45 = (n_end[:, None] * t40 + G_end[:, None] * t41) + s14.to(tl.float32)
-    x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x45 * f.to(tl.float32) / V
-    x47 = rstd[:, None] * x45 + (-tl.sum(x46, 1))[:, None] * f.to(tl.float32)
-    x48 = ln_weight[None, :] * x47
-    x49 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x48
-        * e
-    )  # fmt: skip
-    x50 = tl.sum(x49, 1)
-    x51 = (
-        2 * x50[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x48
-    )  # fmt: skip
-    t51 = load_tile(t51_ptr, index * H + h, r, at_n1, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x54 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-    x55 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    x56 = s13.to(tl.float32) + (x51 + dot_nt(t51, W1, DOT) + (x54 + x55))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x56)
-
-    # the gradient of ln_bias
-    s15 = load_row(s15_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + tl.sum(x51, 0))
-
-    # the gradient of ln_weight
-    s16 = load_row(s16_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s16 + tl.sum(x47 * du + x51 * normal, 0))
-
-    # the gradient of log_alpha
-    s17 = load_row(s17_ptr, index * H + h, r, C)
     t59 = t56 * eta  # t₅₉ = t₅₆ · η
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x64 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x66 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x68 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    t60 = x64 + x66 + x68  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x75 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x71 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x78 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    x79 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    x80 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    x81 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x75 + beta_end * (tl.sum(x78) + tl.sum(x79) + tl.sum(x80)))
-    d_log_alpha = s17 + x81
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-
-    # the gradient of log_mu
-    s18 = load_row(s18_ptr, index * H + h, r, C)
-    x84 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    x85 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    x86 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x88 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
-    x89 = sum_before(t55 * n_end, r, DOT)
-    x90 = m_end * (tl.sum(x84) + tl.sum(x85) + tl.sum(x86))
-    x91 = segment_gradient(x88, strict, DOT)
-    x92 = t60 * D_end * m
-    x93 = tl.cumsum(x92, 0, reverse=True)
-    x94 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x89 + x90 + x91 + x93)
-    d_log_mu = s18 + x94
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-
-    # the gradient of v
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x77 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    x78 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x71 + beta_end * (tl.sum(x75) + tl.sum(x76) + tl.sum(x77)))
+    x87 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
+    x90 = segment_gradient(x87, strict, DOT)
+    t33 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₃ = Σ_i D[C] · Dμ
+    G_end = t33 * eta  # G[C] = t₃₃ · η
+    x54 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
+    t32 = sum_after(decay_mu, r, DOT)  # t₃₂ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t32)  # n[C] = η · exp(t₃₂)
+    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
+    x40 = n_end[:, None] * t40.to(tl.float32) + G_end[:, None] * t41.to(tl.float32)
+    s14 = load_tile(s14_ptr, index * H + h, r, at_v, C, V)
+    x42 = x40 + s14.to(tl.float32)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    x43 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x42 * f.to(tl.float32) / V
+    x44 = rstd[:, None] * x42 + (-tl.sum(x43, 1))[:, None] * f.to(tl.float32)
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
+    x45 = ln_weight[None, :] * x44
+    x48 = (
+        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
+        * x45
+        * e.to(tl.float32)
+    )  # fmt: skip
+    x49 = tl.sum(x48, 1)
+    x50 = (
+        2 * x49[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x45
+    )  # fmt: skip
+    s16 = load_row(s16_ptr, index * H + h, at_v, V)
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    x59 = s16 + tl.sum(x44 * du.to(tl.float32) + x50 * normal, 0)
+    t51 = load_tile(t51_ptr, index * H + h, r, at_n1, C, N)
+    s13 = load_tile(s13_ptr, index * H + h, r, at_k, C, K)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x53 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x55 = s13.to(tl.float32) + (x50 + dot_nt(t51, W1, DOT) + (x53 + x54))
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x55)
+    s15 = load_row(s15_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + tl.sum(x50, 0))
     s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
-    d_v = s19.to(tl.float32) + -x51
+    d_v = s19.to(tl.float32) + -x50
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x59)
+    s17 = load_row(s17_ptr, index * H + h, r, C)
+    d_log_alpha = s17 + x78
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    s18 = load_row(s18_ptr, index * H + h, r, C)
+    x88 = sum_before(t55 * n_end, r, DOT)
+    x92 = tl.cumsum(x91, 0, reverse=True)
+    x93 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x88 + x89 + x90 + x92)
+    d_log_mu = s18 + x93
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    s12 = load_row(s12_ptr, index * H + h, r, C)
+    d_eta = s12 + (t55 * tl.exp(t32) + t56 * t33)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, v_ptr,
-    beta_end_ptr, reach_end_ptr, s1_ptr, d1_ptr, h1_ptr, d3_ptr, h2_ptr, G_end_ptr, position_ptr, cu_ptr, T, members,
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    v_ptr, beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, reach_before_ptr, s7_ptr,
+    G_before_ptr, h1_ptr, d2_ptr, h2_ptr, d3_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, reach_end, s1, d1, h1, d3, h2, G_end: every tile on its own."""
+    """beta_end, reach_end, s1, s2, s3, m_end, s4, s5, s6, reach_before, s7, G_before, h1, d2, …: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1385,27 +1179,30 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # beta_end
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
-
-    # reach_end
+    x42 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    D_alpha_before = tl.where(strict, tl.exp(x42), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
     valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
-
-    # s1
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
+    store_row(reach_before_ptr, index * H + h, r, C, reach_before)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
+    G_before = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G[t−1] = (t₁ Dμ) · η
+    store_tile(G_before_ptr, index * H + h, r, r, C, C, G_before)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = (G_before * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G[t−1] · (q kᵀ)
     z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
     h1 = tanh(z1)  # h₁ = tanh(z₁)
     z2 = dot(h1, W2_start, DOT)  # z₂ = h₁ W₂[start]
@@ -1420,87 +1217,30 @@ def resume_prep(
     du = tl.where(tl.sqrt(tl.maximum(x28[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(x28[:, None], 0.0)), -1), 1) * e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
-    d2 = (dot_nt(d3, W3_start, DOT) * (1 - h2 * h2)).to(DOT)  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
+    s3 = dot_tn(h2, G_end[:, None] * d3, DOT)  # s₃ = h₂ᵀ (G[C] · d₃)
+    store_tile(s3_ptr, index * H + h, at_n2, at_v, N, V, s3)
+    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
+    s6 = dot_tn(h2, n_end[:, None] * d3, DOT)  # s₆ = h₂ᵀ (n[C] · d₃)
+    store_tile(s6_ptr, index * H + h, at_n2, at_v, N, V, s6)
+    store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
+    store_tile(d3_ptr, index * H + h, r, at_v, C, V, d3)
+    d2 = dot_nt(d3, W3_start, DOT) * (1 - h2 * h2)  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
     d1 = dot_nt(d2, W2_start, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[start]ᵀ) · (1 − h₁²)
+    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
+    store_tile(s7_ptr, index * H + h, r, at_n1, C, N, s7)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
     store_tile(s1_ptr, index * H + h, at_k, at_n1, K, N, s1)
-
-    # d1
-    store_tile(d1_ptr, index * H + h, r, at_n1, C, N, d1)
-
-    # h1
-    store_tile(h1_ptr, index * H + h, r, at_n1, C, N, h1)
-
-    # d3
-    store_tile(d3_ptr, index * H + h, r, at_v, C, V, d3)
-
-    # h2
-    store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
-
-    # G_end
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep2(
-    G_end_ptr, W3_start_ptr, d1_ptr, d3_ptr, eta_ptr, h1_ptr, h2_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s2_ptr, s3_ptr,
-    m_end_ptr, s4_ptr, s5_ptr, s6_ptr, reach_before_ptr, G_before_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s2, s3, m_end, s4, s5, s6, reach_before, G_before: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
-    s4 = dot_tn(k, n_end[:, None] * d1.to(tl.float32), DOT)  # s₄ = kᵀ (n[C] · d₁)
-    store_tile(s4_ptr, index * H + h, at_k, at_n1, K, N, s4)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    store_number(m_end_ptr, index * H + h, m_end)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    s6 = dot_tn(h2, n_end[:, None] * d3.to(tl.float32), DOT)  # s₆ = h₂ᵀ (n[C] · d₃)
-    store_tile(s6_ptr, index * H + h, at_n2, at_v, N, V, s6)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    s3 = dot_tn(h2, G_end[:, None] * d3.to(tl.float32), DOT)  # s₃ = h₂ᵀ (G[C] · d₃)
-    store_tile(s3_ptr, index * H + h, at_n2, at_v, N, V, s3)
-    d2 = dot_nt(d3, W3_start, DOT) * (1 - square(h2.to(tl.float32)))  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     s2 = dot_tn(h1, G_end[:, None] * d2, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
     store_tile(s2_ptr, index * H + h, at_n1, at_n2, N, N, s2)
+    s4 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₄ = kᵀ (n[C] · d₁)
+    store_tile(s4_ptr, index * H + h, at_k, at_n1, K, N, s4)
     s5 = dot_tn(h1, n_end[:, None] * d2, DOT)  # s₅ = h₁ᵀ (n[C] · d₂)
     store_tile(s5_ptr, index * H + h, at_n1, at_n2, N, N, s5)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    x20 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    D_alpha_before = tl.where(strict, tl.exp(x20), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
-    store_row(reach_before_ptr, index * H + h, r, C, reach_before)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    G_before = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G[t−1] = (t₁ Dμ) · η
-    store_tile(G_before_ptr, index * H + h, r, r, C, C, G_before)
+    store_tile(h1_ptr, index * H + h, r, at_n1, C, N, h1)
+    store_tile(d2_ptr, index * H + h, r, at_n2, C, N, d2)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    store_number(m_end_ptr, index * H + h, m_end)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1567,9 +1307,9 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr,
-    d1_ptr, d3_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, o_ptr,
-    position_ptr, cu_ptr, T, members,
+    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr,
+    d3_ptr, h1_ptr, h2_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, s7_ptr, o_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1585,7 +1325,6 @@ def resume_read(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -1600,19 +1339,15 @@ def resume_read(
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = (G_before.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G[t−1] · (q kᵀ)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
-    read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
+    s7 = load_tile(s7_ptr, index * H + h, r, at_n1, C, N)
+    read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - s7.to(tl.float32)
     read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     P2 = (G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d2 = dot_nt(d3, W3_start, DOT) * (1 - square(h2.to(tl.float32)))  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     read_z2 = (
         beta_before[:, None] * dot(read_h1, W2, DOT)
         + reach_before[:, None] * dot(read_h1, W2_momentum, DOT)
@@ -1621,7 +1356,9 @@ def resume_read(
     read_h2 = (tanh(read_z2)).to(DOT)  # h₂ = tanh(z₂)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     P3 = (G_before.to(tl.float32) * dot_nt(read_h2, h2, DOT)).to(DOT)  # P₃ = G[t−1] · (h₂ h₂ᵀ)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     read_f = (
         beta_before[:, None] * dot(read_h2, W3, DOT)
         + reach_before[:, None] * dot(read_h2, W3_momentum, DOT)
@@ -1635,12 +1372,14 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W2_start_ptr, W3_start_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, rstd_ptr, t10_ptr, t11_ptr, t13_ptr, f_ptr,
-    position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr,
+    d2_ptr, eta_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr,
+    v_ptr, du_ptr, rstd_ptr, t11_ptr, t10_ptr, f_ptr, t14_ptr, t15_ptr, P3_ptr, t17_ptr, t18_ptr, t8_ptr, d1_ptr,
+    read_h1_ptr, read_h2_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """rstd, t10, t11, t13, f: every tile on its own."""
+    """du, rstd, t11, t10, f, t14, t15, P3, t17, t18, t8, d1, read_h1, read_h2: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1652,6 +1391,8 @@ def resume_pre(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
@@ -1659,47 +1400,91 @@ def resume_pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # rstd
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
-
-    # t10
-    normal = rstd[:, None] * f  # f̂ = r · f
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * f  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
-    store_row(t10_ptr, index * H + h, r, C, t10)
-
-    # t11
     du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
+    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
-    store_row(t11_ptr, index * H + h, r, C, t11)
-
-    # t13
-    d3 = (rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V).to(DOT)
-    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
-    d2 = (t12 * (1 - square(h2.to(tl.float32)))).to(DOT)  # d₂ = t₁₂ · (1 − h₂²)
-    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    store_tile(t13_ptr, index * H + h, r, at_n1, C, N, t13)
-
-    # f
     store_tile(f_ptr, index * H + h, r, at_v, C, V, f)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x25 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x25)  # t₅ = exp(Σ_{j<l<t} log α)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
+    store_tile(t8_ptr, index * H + h, r, r, C, C, t8)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    store_row(t11_ptr, index * H + h, r, C, t11)
+    store_row(t10_ptr, index * H + h, r, C, t10)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    store_tile(d1_ptr, index * H + h, r, at_n1, C, N, d1)
+    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
+    read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
+    store_tile(t14_ptr, index * H + h, r, at_n2, C, N, t14)
+    store_tile(t15_ptr, index * H + h, r, at_n2, C, N, t15)
+    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
+    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
+    P3 = G_before * t19  # P₃ = G[t−1] · t₁₉
+    store_tile(P3_ptr, index * H + h, r, r, C, C, P3)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
+    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
+    store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
+    store_tile(read_h1_ptr, index * H + h, r, at_n1, C, N, read_h1)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
+    store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    t13_ptr, t14_ptr, t15_ptr, read_h1_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+    W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d1_ptr, d2_ptr, d3_ptr, d_o_ptr, eta_ptr, f_ptr, h1_ptr,
+    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, read_h1_ptr, read_h2_ptr, rstd_ptr,
+    t10_ptr, t17_ptr, t18_ptr, t8_ptr, v_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr,
+    s17_ptr, s18_ptr, s19_ptr, read_rstd_ptr, s26_ptr, s27_ptr, s28_ptr, s29_ptr, t25_ptr, t30_ptr, t57_ptr, t54_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t14, t15, read_h1: every tile on its own."""
+    """s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19, read_rstd, s26, s27, s28, s29, …: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1710,59 +1495,134 @@ def resume_pre2(
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    x6 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x6)  # t₅ = exp(Σ_{j<l<t} log α)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
+    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
+    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
+    G_before = eta[None, :] * t8.to(tl.float32)  # G[t−1] = t₈ · η
+    P3 = (G_before * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
+    read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    s26 = tl.sum(t3 * read_f, 1)  # s₂₆ = Σ_v t₃ · f
+    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    t20 = read_rstd[:, None] * t3 - s26[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
+    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
+    s12 = dot_tn(read_h2, t24, DOT)  # s₁₂ = h₂ᵀ t₂₄
+    store_tile(s12_ptr, index * H + h, at_n2, at_v, N, V, s12)
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
+    s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
+    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
+    s13 = dot_tn(read_h2, t23, DOT)  # s₁₃ = h₂ᵀ t₂₃
+    store_tile(s13_ptr, index * H + h, at_n2, at_v, N, V, s13)
+    store_row(s26_ptr, index * H + h, r, C, s26)
+    store_tile(s18_ptr, index * H + h, r, at_v, C, V, s18)
+    x62 = -s18
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    x65 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x62 * f.to(tl.float32) / V
+    s27 = -tl.sum(x65, 1)  # s₂₇ = −Σ_v r³ · (−s₁₈) · f / V
+    store_row(s27_ptr, index * H + h, r, C, s27)
+    x67 = rstd[:, None] * x62 + s27[:, None] * f.to(tl.float32)
+    x68 = ln_weight[None, :] * x67
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    x74 = (
+        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
+        * x68
+        * e
+    )  # fmt: skip
+    s28 = tl.sum(x74, 1)  # s₂₈ = Σ_v (−2 / (√(t₁₀) · √(t₁₀)²) if √(t₁₀) > 4 else 0) · ((r · (−s₁₈) + s₂₇ · f) · w) · e
+    s29 = (
+        2 * s28[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x68
+    )  # fmt: skip
+    store_tile(s29_ptr, index * H + h, r, at_v, C, V, s29)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
+    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t25 = (1 - square(read_h2.to(tl.float32))) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
+    t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    s10 = dot_tn(read_h1, t29, DOT)  # s₁₀ = h₁ᵀ t₂₉
+    store_tile(s10_ptr, index * H + h, at_n1, at_n2, N, N, s10)
+    s16 = dot_tn(t22, read_h2, DOT)  # s₁₆ = t₂₂ᵀ h₂
+    store_tile(s16_ptr, index * H + h, r, at_n2, C, N, s16)
+    t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
+    s11 = dot_tn(read_h1, t28, DOT)  # s₁₁ = h₁ᵀ t₂₈
+    store_tile(s11_ptr, index * H + h, at_n1, at_n2, N, N, s11)
+    store_row(s28_ptr, index * H + h, r, C, s28)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    s17 = dot_tn(P2, t25, DOT)  # s₁₇ = P₂ᵀ t₂₅
+    store_tile(s17_ptr, index * H + h, r, at_n2, C, N, s17)
+    store_tile(t25_ptr, index * H + h, r, at_n2, C, N, t25)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
+    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    s14 = dot_tn(t27, read_h1, DOT)  # s₁₄ = t₂₇ᵀ h₁
+    store_tile(s14_ptr, index * H + h, r, at_n1, C, N, s14)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    t30 = (1 - square(read_h1.to(tl.float32))) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
+    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    t54 = t21 * t19 + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
     P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
-    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
-    store_tile(t14_ptr, index * H + h, r, at_n2, C, N, t14)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
-    store_tile(t15_ptr, index * H + h, r, at_n2, C, N, t15)
-    store_tile(read_h1_ptr, index * H + h, r, at_n1, C, N, read_h1)
+    s15 = dot_tn(P1, t30, DOT)  # s₁₅ = P₁ᵀ t₃₀
+    store_tile(s15_ptr, index * H + h, r, at_n1, C, N, s15)
+    t57 = t53 * G_before  # t₅₇ = t₅₃ · G[t−1]
+    store_tile(t57_ptr, index * H + h, r, r, C, C, t57)
+    store_tile(t30_ptr, index * H + h, r, at_n1, C, N, t30)
+    t32 = (reach_before[:, None] * t30).to(DOT)  # t₃₂ = f[t−1] · t₃₀
+    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
+    s8 = dot_tn(q, t31, DOT)  # s₈ = qᵀ t₃₁
+    store_tile(s8_ptr, index * H + h, at_k, at_n1, K, N, s8)
+    s9 = dot_tn(q, t32, DOT)  # s₉ = qᵀ t₃₂
+    store_tile(s9_ptr, index * H + h, at_k, at_n1, K, N, s9)
+    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
+    s19 = tl.sum(t54 * t8.to(tl.float32), 0)  # s₁₉ = Σ_c t₅₄ · t₈
+    store_tile(t54_ptr, index * H + h, r, r, C, C, t54)
+    store_row(s19_ptr, index * H + h, r, C, s19)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre3(
-    G_before_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr, d3_ptr, d_o_ptr, h1_ptr, h2_ptr, ln_weight_ptr, log_alpha_ptr,
-    reach_before_ptr, read_h1_ptr, t14_ptr, t15_ptr, P3_ptr, t17_ptr, t18_ptr, read_rstd_ptr, s25_ptr, t16_ptr, read_h2_ptr,
-    t19_ptr, t20_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+    P3_ptr, W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, du_ptr, eta_ptr, f_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, q_ptr, reach_before_ptr, read_rstd_ptr, rstd_ptr, s26_ptr, s27_ptr, s28_ptr, s29_ptr, t10_ptr, t11_ptr,
+    t14_ptr, t15_ptr, t17_ptr, t18_ptr, t25_ptr, t30_ptr, t54_ptr, t57_ptr, v_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr,
+    s24_ptr, s25_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """P3, t17, t18, read_rstd, s25, t16, read_h2, t19, t20: every tile on its own."""
+    """s20, s21, s22, s23, s24, s25, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1770,426 +1630,123 @@ def resume_pre3(
     if i >= tiles:
         return
     r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
+    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
+    x54 = t25.to(tl.float32) * t15.to(tl.float32)
+    x55 = tl.sum(x54, 1)
     t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
-    read_z2 = beta_before[:, None] * t14.to(tl.float32) + reach_before[:, None] * t15.to(tl.float32) - dot(P2, d2, DOT)
-    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
-    store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
-    P3 = G_before.to(tl.float32) * t19  # P₃ = G[t−1] · t₁₉
-    store_tile(P3_ptr, index * H + h, r, r, C, C, P3)
-    store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
-    read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
-    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
-    store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
-    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    s25 = tl.sum(t3 * read_f, 1)  # s₂₅ = Σ_v t₃ · f
-    t20 = read_rstd[:, None] * t3 - s25[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
-    store_tile(t20_ptr, index * H + h, r, at_v, C, V, t20)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    store_row(s25_ptr, index * H + h, r, C, s25)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre4(
-    G_before_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr, d3_ptr, h1_ptr, h2_ptr,
-    log_alpha_ptr, reach_before_ptr, read_h1_ptr, read_h2_ptr, t20_ptr, t25_ptr, t30_ptr, t26_ptr, position_ptr, cu_ptr, T,
-    members,
-    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """t25, t30, t26: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # t25
-    t20 = load_tile(t20_ptr, index * H + h, r, at_v, C, V)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    t22 = (t21 * G_before.to(tl.float32)).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t23 = (reach_before[:, None] * t20.to(tl.float32)).to(DOT)  # t₂₃ = f[t−1] · t₂₀
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t24 = (beta_before[:, None] * t20.to(tl.float32)).to(DOT)  # t₂₄ = β[t−1] · t₂₀
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
-    t25 = (1 - square(read_h2.to(tl.float32))) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
-    store_tile(t25_ptr, index * H + h, r, at_n2, C, N, t25)
-
-    # t30
-    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
-    t27 = (t26 * G_before.to(tl.float32)).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
-    t30 = (1 - square(read_h1.to(tl.float32))) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    store_tile(t30_ptr, index * H + h, r, at_n1, C, N, t30)
-
-    # t26
-    store_tile(t26_ptr, index * H + h, r, r, C, C, t26)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre5(
-    log_alpha_ptr, q_ptr, reach_before_ptr, read_h1_ptr, read_h2_ptr, t20_ptr, t25_ptr, t30_ptr, s7_ptr, s8_ptr, s9_ptr,
-    s10_ptr, s11_ptr, s12_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s7, s8, s9, s10, s11, s12: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # s7
+    x70 = t25.to(tl.float32) * t14.to(tl.float32)
+    x71 = tl.sum(x70, 1)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    s7 = dot_tn(q, t31, DOT)  # s₇ = qᵀ t₃₁
-    store_tile(s7_ptr, index * H + h, at_k, at_n1, K, N, s7)
-
-    # s8
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t32 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₂ = f[t−1] · t₃₀
-    s8 = dot_tn(q, t32, DOT)  # s₈ = qᵀ t₃₂
-    store_tile(s8_ptr, index * H + h, at_k, at_n1, K, N, s8)
-
-    # s9
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
-    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
-    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    s9 = dot_tn(read_h1, t29, DOT)  # s₉ = h₁ᵀ t₂₉
-    store_tile(s9_ptr, index * H + h, at_n1, at_n2, N, N, s9)
-
-    # s10
-    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    s10 = dot_tn(read_h1, t28, DOT)  # s₁₀ = h₁ᵀ t₂₈
-    store_tile(s10_ptr, index * H + h, at_n1, at_n2, N, N, s10)
-
-    # s11
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
-    t20 = load_tile(t20_ptr, index * H + h, r, at_v, C, V)
-    t24 = (beta_before[:, None] * t20.to(tl.float32)).to(DOT)  # t₂₄ = β[t−1] · t₂₀
-    s11 = dot_tn(read_h2, t24, DOT)  # s₁₁ = h₂ᵀ t₂₄
-    store_tile(s11_ptr, index * H + h, at_n2, at_v, N, V, s11)
-
-    # s12
-    t23 = (reach_before[:, None] * t20.to(tl.float32)).to(DOT)  # t₂₃ = f[t−1] · t₂₀
-    s12 = dot_tn(read_h2, t23, DOT)  # s₁₂ = h₂ᵀ t₂₃
-    store_tile(s12_ptr, index * H + h, at_n2, at_v, N, V, s12)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre6(
-    d1_ptr, d3_ptr, eta_ptr, f_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, read_h1_ptr,
-    read_h2_ptr, rstd_ptr, t10_ptr, t16_ptr, t19_ptr, t20_ptr, t25_ptr, t26_ptr, t30_ptr, v_ptr, s13_ptr, t34_ptr, s14_ptr,
-    s15_ptr, s16_ptr, s17_ptr, s18_ptr, s26_ptr, s27_ptr, t57_ptr, t54_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s13, t34, s14, s15, s16, s17, s18, s26, s27, t57, t54: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
-    store_row(t34_ptr, index * H + h, r, C, t34)
-    x5 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x5)  # t₅ = exp(Σ_{j<l<t} log α)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
-    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
-    t27 = (t26.to(tl.float32) * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
-    s13 = dot_tn(t27, read_h1, DOT)  # s₁₃ = t₂₇ᵀ h₁
-    store_tile(s13_ptr, index * H + h, r, at_n1, C, N, s13)
-    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
-    P2 = (G_before * t16.to(tl.float32)).to(DOT)  # P₂ = G[t−1] · t₁₆
-    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
-    s16 = dot_tn(P2, t25, DOT)  # s₁₆ = P₂ᵀ t₂₅
-    store_tile(s16_ptr, index * H + h, r, at_n2, C, N, s16)
-    t20 = load_tile(t20_ptr, index * H + h, r, at_v, C, V)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
-    s15 = dot_tn(t22, read_h2, DOT)  # s₁₅ = t₂₂ᵀ h₂
-    store_tile(s15_ptr, index * H + h, r, at_n2, C, N, s15)
-    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
-    P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
-    s17 = dot_tn(P3, t20, DOT)  # s₁₇ = P₃ᵀ t₂₀
-    store_tile(s17_ptr, index * H + h, r, at_v, C, V, s17)
-    x45 = -s17
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    x48 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x45 * f.to(tl.float32) / V
-    s26 = -tl.sum(x48, 1)  # s₂₆ = −Σ_v r³ · (−s₁₇) · f / V
-    store_row(s26_ptr, index * H + h, r, C, s26)
-    x50 = rstd[:, None] * x45 + s26[:, None] * f.to(tl.float32)
-    x56 = ln_weight[None, :] * x50
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    x57 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x56
-        * e
-    )  # fmt: skip
-    s27 = tl.sum(x57, 1)  # s₂₇ = Σ_v (−2 / (√(t₁₀) · √(t₁₀)²) if √(t₁₀) > 4 else 0) · ((r · (−s₁₇) + s₂₆ · f) · w) · e
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
-    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    t54 = t21 * t19.to(tl.float32) + t26.to(tl.float32) * t16.to(tl.float32) + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    t57 = t53 * G_before  # t₅₇ = t₅₃ · G[t−1]
-    store_tile(t57_ptr, index * H + h, r, r, C, C, t57)
-    s18 = tl.sum(t54 * t8, 0)  # s₁₈ = Σ_c t₅₄ · t₈
-    s14 = dot_tn(P1, t30, DOT)  # s₁₄ = P₁ᵀ t₃₀
-    store_tile(s14_ptr, index * H + h, r, at_n1, C, N, s14)
-    store_tile(t54_ptr, index * H + h, r, r, C, C, t54)
-    store_row(s18_ptr, index * H + h, r, C, s18)
-    store_row(s27_ptr, index * H + h, r, C, s27)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre7(
-    P3_ptr, W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, eta_ptr, f_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_before_ptr, read_rstd_ptr, rstd_ptr, s25_ptr, s26_ptr, s27_ptr, t10_ptr, t11_ptr, t14_ptr,
-    t15_ptr, t17_ptr, t18_ptr, t25_ptr, t30_ptr, t54_ptr, t57_ptr, v_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr,
-    s24_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s19, s20, s21, s22, s23, s24, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # s19
-    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s25 = load_row(s25_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
-    t20 = read_rstd[:, None] * t3 - s25[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
-    s17 = dot_tn(P3, t20, DOT)  # s₁₇ = P₃ᵀ t₂₀
-    s26 = load_row(s26_ptr, index * H + h, r, C)
-    x29 = rstd[:, None] * -s17 + s26[:, None] * f.to(tl.float32)
-    x30 = ln_weight[None, :] * x29
-    s27 = load_row(s27_ptr, index * H + h, r, C)
-    x32 = (
-        2 * s27[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x30
-    )  # fmt: skip
     t57 = load_tile(t57_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s19 = x32 + dot_tn(t57, q, DOT)  # s₁₉ = (2 s₂₇ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₁₇) + s₂₆ · f) · w)) + t₅₇ᵀ q
-    store_tile(s19_ptr, index * H + h, r, at_k, C, K, s19)
-
-    # s20
-    x36 = (
-        2 * s27[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x30
-        + d_o.to(tl.float32)
-    )  # fmt: skip
-    s20 = tl.sum(x36, 0)  # s₂₀ = Σ_c (2 s₂₇ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₁₇) + s₂₆ · f) · w) + d_o)
-    store_row(s20_ptr, index * H + h, at_v, V, s20)
-
-    # s21
-    read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
-    x39 = x29 * du + x32 * normal + d_o.to(tl.float32) * read_normal
-    s21 = tl.sum(x39, 0)
-    store_row(s21_ptr, index * H + h, at_v, V, s21)
-
-    # s22
-    t54 = load_tile(t54_ptr, index * H + h, r, r, C, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
-    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
+    s29 = load_tile(s29_ptr, index * H + h, r, at_v, C, V)
+    s20 = s29.to(tl.float32) + dot_tn(t57, q, DOT)  # s₂₀ = s₂₉ + t₅₇ᵀ q
+    store_tile(s20_ptr, index * H + h, r, at_k, C, K, s20)
+    s25 = -s29.to(tl.float32)  # s₂₅ = −s₂₉
+    store_tile(s25_ptr, index * H + h, r, at_v, C, V, s25)
     t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    x52 = t20 * t18.to(tl.float32)
-    x53 = tl.sum(x52, 1)
-    x54 = t25.to(tl.float32) * t15.to(tl.float32)
-    x55 = tl.sum(x54, 1)
     x56 = t30.to(tl.float32) * t6
     x57 = tl.sum(x56, 1)
-    t58 = x53 + x55 + x57  # t₅₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₅ · t₁₅ + Σ_n1 t₃₀ · t₆
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    valid = tl.where(here, 1.0, 0.0)
-    x61 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54.to(tl.float32), D_mu, DOT))
-    x62 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x62)  # t₅ = exp(Σ_{j<l<t} log α)
-    x64 = tl.where(strict, sums_after(tl.where(strict, x61, 0.0) * t5, r, DOT), 0.0)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    x68 = t20 * t17.to(tl.float32)
-    x69 = tl.sum(x68, 1)
-    x70 = t25.to(tl.float32) * t14.to(tl.float32)
-    x71 = tl.sum(x70, 1)
     x72 = t30.to(tl.float32) * t4
     x73 = tl.sum(x72, 1)
-    s22 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x64, 1) + sum_after(beta_before * (x69 + x71 + x73), r, DOT))
-    store_row(s22_ptr, index * H + h, r, C, s22)
-
-    # s23
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    x76 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
-    x77 = segment_gradient(tl.where(causal, x76, 0.0) * t7, strict, DOT)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    x79 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
-    s23 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x77 + x79)
-    store_row(s23_ptr, index * H + h, r, C, s23)
-
-    # s24
-    s24 = -x32  # s₂₄ = −(2 s₂₇ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₁₇) + s₂₆ · f) · w))
-    store_tile(s24_ptr, index * H + h, r, at_v, C, V, s24)
-
-    # the gradient of q
-    t32 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₂ = f[t−1] · t₃₀
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t32 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₂ = f[t−1] · t₃₀
     x84 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t32, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x84)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
+    read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
+    s26 = load_row(s26_ptr, index * H + h, r, C)
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    t20 = read_rstd[:, None] * t3 - s26[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    x52 = t20 * t18.to(tl.float32)
+    x53 = tl.sum(x52, 1)
+    s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
+    x68 = t20 * t17.to(tl.float32)
+    read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
+    s27 = load_row(s27_ptr, index * H + h, r, C)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    x27 = rstd[:, None] * -s18 + s27[:, None] * f.to(tl.float32)
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    s29 = load_tile(s29_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    x39 = x27 * du.to(tl.float32) + s29.to(tl.float32) * normal + d_o.to(tl.float32) * read_normal
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    x35 = ln_weight[None, :] * x27
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    s28 = load_row(s28_ptr, index * H + h, r, C)
+    x36 = (
+        2 * s28[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x35
+        + d_o.to(tl.float32)
+    )  # fmt: skip
+    s21 = tl.sum(x36, 0)  # s₂₁ = Σ_c (2 s₂₈ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₁₈) + s₂₇ · f) · w) + d_o)
+    x69 = tl.sum(x68, 1)
+    t58 = x53 + x55 + x57  # t₅₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₅ · t₁₅ + Σ_n1 t₃₀ · t₆
+    x62 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x62)  # t₅ = exp(Σ_{j<l<t} log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    valid = tl.where(here, 1.0, 0.0)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    x79 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t54 = load_tile(t54_ptr, index * H + h, r, r, C, C)
+    x76 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    x77 = segment_gradient(tl.where(causal, x76, 0.0) * t7, strict, DOT)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    x61 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54.to(tl.float32), D_mu, DOT))
+    x64 = tl.where(strict, sums_after(tl.where(strict, x61, 0.0) * t5, r, DOT), 0.0)
+    s23 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x64, 1) + sum_after(beta_before * (x69 + x71 + x73), r, DOT))
+    s22 = tl.sum(x39, 0)  # s₂₂ = Σ_c ((r · (−s₁₈) + s₂₇ · f) · ∂ℓ/∂u + s₂₉ · f̂ + d_o · f̂)
+    s24 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x77 + x79)
+    store_row(s24_ptr, index * H + h, r, C, s24)
+    store_row(s23_ptr, index * H + h, r, C, s23)
+    store_row(s22_ptr, index * H + h, at_v, V, s22)
+    store_row(s21_ptr, index * H + h, at_v, V, s21)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_seq(
     beta_end_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W3_ptr, d_W3_momentum_ptr, m_end_ptr,
-    reach_end_ptr, s10_ptr, s11_ptr, s12_ptr, s7_ptr, s8_ptr, s9_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
+    reach_end_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s8_ptr, s9_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
     d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
     d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -2217,21 +1774,21 @@ def resume_seq(
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, d_W2_momentum)
             store_tile(d_W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3)
             store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3_momentum)
-        s8 = load_tile(s8_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        x12 = m_end * d_W1_momentum + reach_end * d_W1 + s8.to(tl.float32)
-        s10 = load_tile(s10_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        x16 = m_end * d_W2_momentum + reach_end * d_W2 + s10.to(tl.float32)
-        s12 = load_tile(s12_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        x20 = m_end * d_W3_momentum + reach_end * d_W3 + s12.to(tl.float32)
-        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        x12 = m_end * d_W1_momentum + reach_end * d_W1 + s9.to(tl.float32)
+        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        x16 = m_end * d_W2_momentum + reach_end * d_W2 + s11.to(tl.float32)
+        s13 = load_tile(s13_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        x20 = m_end * d_W3_momentum + reach_end * d_W3 + s13.to(tl.float32)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        d_W1_next = beta_end * d_W1 + s7.to(tl.float32)
-        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        d_W2_next = beta_end * d_W2 + s9.to(tl.float32)
-        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        d_W3_next = beta_end * d_W3 + s11.to(tl.float32)
+        s8 = load_tile(s8_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        d_W1_next = beta_end * d_W1 + s8.to(tl.float32)
+        s10 = load_tile(s10_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        d_W2_next = beta_end * d_W2 + s10.to(tl.float32)
+        s12 = load_tile(s12_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        d_W3_next = beta_end * d_W3 + s12.to(tl.float32)
         d_W1 = d_W1_next
         d_W1_momentum = x12
         d_W2 = d_W2_next
@@ -2249,11 +1806,110 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
-    eta_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr, s13_ptr, s14_ptr,
-    s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, t10_ptr, t11_ptr, t13_ptr,
-    t34_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
+    W2_start_ptr, W3_start_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, eta_ptr, h1_ptr, h2_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr,
+    s18_ptr, t7_ptr, t12_ptr, t13_ptr, D_end_ptr, t34_ptr, s30_ptr, t35_ptr, t36_ptr, s31_ptr, s32_ptr, t37_ptr, t38_ptr,
+    t40_ptr, t41_ptr, t42_ptr, s33_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """t7, t12, t13, D_end, t34, s30, t35, t36, s31, s32, t37, t38, t40, t41, t42, s33: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n1 = tl.arange(0, BN)
+    at_n2 = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    store_tile(t7_ptr, index * H + h, r, r, C, C, t7)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
+    store_row(D_end_ptr, index * H + h, r, C, D_end)
+    store_row(t34_ptr, index * H + h, r, C, t34)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
+    store_tile(t35_ptr, index * H + h, r, at_n1, C, N, t35)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
+    store_tile(t36_ptr, index * H + h, r, at_n1, C, N, t36)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = t34 * eta  # G[C] = t₃₄ · η
+    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
+    s15 = load_tile(s15_ptr, index * H + h, r, at_n1, C, N)
+    s31 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₁ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
+    store_tile(s31_ptr, index * H + h, r, at_n1, C, N, s31)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    t39 = (s31 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₁ · (1 − h₁²)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
+    store_tile(t37_ptr, index * H + h, r, at_n2, C, N, t37)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
+    store_tile(t38_ptr, index * H + h, r, at_n2, C, N, t38)
+    s17 = load_tile(s17_ptr, index * H + h, r, at_n2, C, N)
+    x43 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
+    t40 = x43 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    store_tile(t12_ptr, index * H + h, r, at_n2, C, N, t12)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    store_tile(t13_ptr, index * H + h, r, at_n1, C, N, t13)
+    store_tile(t40_ptr, index * H + h, r, at_n2, C, N, t40)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x21 = dot_nt(n_end[:, None] * d2, -d_W2_momentum_at.to(tl.float32), DOT)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x24 = dot_nt(G_end[:, None] * d2, -d_W2_at.to(tl.float32), DOT)
+    s14 = load_tile(s14_ptr, index * H + h, r, at_n1, C, N)
+    s30 = s14.to(tl.float32) + x21 + x24  # s₃₀ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
+    store_tile(s30_ptr, index * H + h, r, at_n1, C, N, s30)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    s16 = load_tile(s16_ptr, index * H + h, r, at_n2, C, N)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    x37 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
+    x35 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
+    s32 = s16.to(tl.float32) + x35 + x37  # s₃₂ = s₁₆ + (n[C] · d₃) (−d_W3_momentum_at)ᵀ + (G[C] · d₃) (−d_W3_at)ᵀ
+    store_tile(s32_ptr, index * H + h, r, at_n2, C, N, s32)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
+    store_tile(t41_ptr, index * H + h, r, at_v, C, V, t41)
+    t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
+    s18 = load_tile(s18_ptr, index * H + h, r, at_v, C, V)
+    s33 = n_end[:, None] * t41 + G_end[:, None] * t42 - s18.to(tl.float32)  # s₃₃ = n[C] · t₄₁ + G[C] · t₄₂ − s₁₈
+    store_tile(s33_ptr, index * H + h, r, at_v, C, V, s33)
+    store_tile(t42_ptr, index * H + h, r, at_v, C, V, t42)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post2(
+    D_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr,
+    W3_momentum_at_ptr, W3_start_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
+    d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, eta_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, rstd_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, s25_ptr, s30_ptr, s31_ptr, s32_ptr, s33_ptr,
+    t10_ptr, t11_ptr, t12_ptr, t13_ptr, t34_ptr, t35_ptr, t36_ptr, t37_ptr, t38_ptr, t40_ptr, t41_ptr, t42_ptr, t7_ptr,
+    v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
     d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -2280,162 +1936,185 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x114 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    t37 = load_tile(t37_ptr, index * H + h, r, at_n2, C, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    x53 = t37.to(tl.float32) * d2.to(tl.float32)
+    x54 = tl.sum(x53, 1)
+    t38 = load_tile(t38_ptr, index * H + h, r, at_n2, C, N)
+    x66 = t38.to(tl.float32) * d2.to(tl.float32)
+    x67 = tl.sum(x66, 1)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x98 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x123 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    x99 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x100 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x115 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x102 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x102 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    t60 = x98 + x100 + x102  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x104 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    t60 = x99 + x102 + x104  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    D_end = load_row(D_end_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x132 = t60 * D_end * m
+    x133 = tl.cumsum(x132, 0, reverse=True)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x125 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x126 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    x130 = m_end * (tl.sum(x123) + tl.sum(x125) + tl.sum(x126))
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    x115 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x116 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x129 = t60 * D_end * m
-    x130 = tl.cumsum(x129, 0, reverse=True)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x116 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x117 = beta_end * (tl.sum(x114) + tl.sum(x115) + tl.sum(x116))
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x121 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x122 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x123 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x127 = m_end * (tl.sum(x121) + tl.sum(x122) + tl.sum(x123))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
-    t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
-    t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    normal = rstd[:, None] * f  # f̂ = r · f
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V  # d₃ = r · t₂ − r³ · t₁₁ · f / V
-    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
-    x42 = dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-    t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
-    t34 = load_row(t34_ptr, index * H + h, r, C)
-    G_end = t34 * eta  # G[C] = t₃₄ · η
-    x44 = dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
-    s15 = load_tile(s15_ptr, index * H + h, r, at_n2, C, N)
-    x69 = s15.to(tl.float32) + x42 + x44
-    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
-    s14 = load_tile(s14_ptr, index * H + h, r, at_n1, C, N)
-    x37 = n_end[:, None] * t35 + G_end[:, None] * t36 - s14.to(tl.float32)
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    x27 = dot_nt(n_end[:, None] * d2, -d_W2_momentum_at.to(tl.float32), DOT)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x117 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    x118 = beta_end * (tl.sum(x115) + tl.sum(x116) + tl.sum(x117))
+    t35 = load_tile(t35_ptr, index * H + h, r, at_n1, C, N)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t39 = (x37 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = (n[C] · t₃₅ + G[C] · t₃₆ − s₁₄) · (1 − h₁²)
-    t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
-    x31 = dot_nt(G_end[:, None] * d2, -d_W2_at.to(tl.float32), DOT)
-    s13 = load_tile(s13_ptr, index * H + h, r, at_n1, C, N)
-    x72 = s13.to(tl.float32) + x27 + x31
     t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
     d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    t55 = tl.sum(t41 * d3, 1) + tl.sum(t37 * d2, 1) + tl.sum(t35 * d1, 1)  # t₅₅ = Σ_v t₄₁ · d₃ + Σ_n2 t₃₇ · d₂ + Σ_n1 t₃₅ · d₁
-    t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
-    t56 = tl.sum(t42 * d3, 1) + tl.sum(t38 * d2, 1) + tl.sum(t36 * d1, 1)  # t₅₆ = Σ_v t₄₂ · d₃ + Σ_n2 t₃₈ · d₂ + Σ_n1 t₃₆ · d₁
-    s16 = load_tile(s16_ptr, index * H + h, r, at_n2, C, N)
-    x48 = n_end[:, None] * t37 + G_end[:, None] * t38 - s16.to(tl.float32)
-    x88 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-    x89 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    s18 = load_row(s18_ptr, index * H + h, r, C)
-    d_eta = s18 + (t55 * tl.exp(t33) + t56 * t34)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    x55 = t35.to(tl.float32) * d1
+    x56 = tl.sum(x55, 1)
+    t36 = load_tile(t36_ptr, index * H + h, r, at_n1, C, N)
+    x68 = t36.to(tl.float32) * d1
+    x69 = tl.sum(x68, 1)
+    t42 = load_tile(t42_ptr, index * H + h, r, at_v, C, V)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    x64 = t42.to(tl.float32) * d3.to(tl.float32)
+    x65 = tl.sum(x64, 1)
+    t56 = x65 + x67 + x69  # t₅₆ = Σ_v t₄₂ · d₃ + Σ_n2 t₃₈ · d₂ + Σ_n1 t₃₆ · d₁
+    eta = load_numbers(eta_ptr, at_row, row, here)
     t59 = t56 * eta  # t₅₉ = t₅₆ · η
-    t40 = x48 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₆) + t₃₉ W₂[start]
-    x126 = sum_before(t55 * n_end, r, DOT)
-    t43 = (t40 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    x109 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
-    x125 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
-    x128 = segment_gradient(x125, strict, DOT)
-    x131 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x126 + x127 + x128 + x130)
-    x118 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x109 + x117)
-    s22 = load_row(s22_ptr, index * H + h, r, C)
-    d_log_alpha = s22 + x118
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    s17 = load_tile(s17_ptr, index * H + h, r, at_v, C, V)
-    x54 = n_end[:, None] * t41 + G_end[:, None] * t42 - s17.to(tl.float32)
-    x56 = dot(t43, W3_start, DOT)
-    x81 = (n_end[:, None] * t41 + G_end[:, None] * t42) + x56
-    t44 = x54 + x56  # t₄₄ = (n[C] · t₄₁ + G[C] · t₄₂ − s₁₇) + t₄₃ W₃[start]
-    x58 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f / V
-    t45 = -tl.sum(x58, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
+    t7 = load_tile(t7_ptr, index * H + h, r, r, C, C)
+    D_mu = tl.where(causal, t7.to(tl.float32), 0.0)  # Dμ = causal(t₇)
+    x108 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
+    x128 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7.to(tl.float32)
+    x131 = segment_gradient(x128, strict, DOT)
+    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x86 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    t34 = load_row(t34_ptr, index * H + h, r, C)
+    G_end = t34 * eta  # G[C] = t₃₄ · η
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x88 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    x119 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x108 + x118)
+    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    x51 = t41.to(tl.float32) * d3.to(tl.float32)
+    x52 = tl.sum(x51, 1)
+    t55 = x52 + x54 + x56  # t₅₅ = Σ_v t₄₁ · d₃ + Σ_n2 t₃₇ · d₂ + Σ_n1 t₃₅ · d₁
+    x129 = sum_before(t55 * n_end, r, DOT)
+    x134 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x129 + x130 + x131 + x133)
+    s19 = load_row(s19_ptr, index * H + h, r, C)
+    d_eta = s19 + (t55 * tl.exp(t33) + t56 * t34)
+    t42 = load_tile(t42_ptr, index * H + h, r, at_v, C, V)
+    x77 = n_end[:, None] * t41.to(tl.float32) + G_end[:, None] * t42.to(tl.float32)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     s23 = load_row(s23_ptr, index * H + h, r, C)
-    d_log_mu = s23 + x131
+    d_log_alpha = s23 + x119
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    s24 = load_row(s24_ptr, index * H + h, r, C)
+    d_log_mu = s24 + x134
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t40 = load_tile(t40_ptr, index * H + h, r, at_n2, C, N)
+    t43 = (t40.to(tl.float32) * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
+    x16 = dot(t43, W3_start, DOT)
+    x78 = x77 + x16
+    s33 = load_tile(s33_ptr, index * H + h, r, at_v, C, V)
+    t44 = s33.to(tl.float32) + x16  # t₄₄ = s₃₃ + t₄₃ W₃[start]
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
+    x79 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x78 * f / V
+    x80 = rstd[:, None] * x78 + (-tl.sum(x79, 1))[:, None] * f
+    x21 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f / V
+    t45 = -tl.sum(x21, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * f  # f̂ = r · f
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    x81 = ln_weight[None, :] * x80
+    x82 = (
+        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
+        * x81
+        * e
+    )  # fmt: skip
+    x83 = tl.sum(x82, 1)
+    x84 = (
+        2 * x83[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x81
+    )  # fmt: skip
+    s22 = load_row(s22_ptr, index * H + h, at_v, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    x92 = s22 + tl.sum(x80 * du.to(tl.float32) + x84 * normal, 0)
     t46 = rstd[:, None] * t44 + t45[:, None] * f  # t₄₆ = r · t₄₄ + t₄₅ · f
     t47 = ln_weight[None, :] * t46  # t₄₇ = t₄₆ · w
-    x62 = (
+    x32 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
         * t47
         * e
     )  # fmt: skip
-    x63 = tl.sum(x62, 1)
+    x33 = tl.sum(x32, 1)
     t48 = (
-        2 * x63[:, None] * e
+        2 * x33[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t47
     )  # fmt: skip
     t49 = ln_weight[None, :] * t48  # t₄₉ = t₄₈ · w
-    x66 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f / V)
-    x67 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x66, 1) + tl.sum(t49 * f, 1)) / V
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    x36 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f / V)
+    x37 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x36, 1) + tl.sum(t49 * f, 1)) / V
     t50 = (
-        (2 * x67[:, None] * f + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V).to(DOT)  # noqa: E501
+        (2 * x37[:, None] * f + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V).to(DOT)  # noqa: E501
     )  # fmt: skip
-    x70 = dot_nt(t50, W3_start, DOT)
-    t51 = ((1 - square(h2.to(tl.float32))) * (x69 + x70 - 2 * t40 * t12 * h2.to(tl.float32))).to(DOT)
-    x73 = dot_nt(t51, W2_start, DOT)
-    t52 = ((1 - square(h1.to(tl.float32))) * (x72 + x73 - 2 * x37 * t13.to(tl.float32) * h1.to(tl.float32))).to(DOT)
+    t12 = load_tile(t12_ptr, index * H + h, r, at_n2, C, N)
+    s32 = load_tile(s32_ptr, index * H + h, r, at_n2, C, N)
+    x39 = dot_nt(t50, W3_start, DOT)
+    t40 = load_tile(t40_ptr, index * H + h, r, at_n2, C, N)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t51 = (
+        ((1 - square(h2.to(tl.float32))) * (s32.to(tl.float32) + x39 - 2 * t40.to(tl.float32) * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)  # noqa: E501
+    )  # fmt: skip
+    s31 = load_tile(s31_ptr, index * H + h, r, at_n1, C, N)
+    s30 = load_tile(s30_ptr, index * H + h, r, at_n1, C, N)
+    x41 = dot_nt(t51, W2_start, DOT)
+    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    t52 = (
+        ((1 - square(h1.to(tl.float32))) * (s30.to(tl.float32) + x41 - 2 * s31.to(tl.float32) * t13.to(tl.float32) * h1.to(tl.float32))).to(DOT)  # noqa: E501
+    )  # fmt: skip
+    t39 = (s31.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₁ · (1 − h₁²)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t39, d2, DOT) + dot_tn(h1, t51, DOT))
-    x82 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x81 * f / V
-    x83 = rstd[:, None] * x81 + (-tl.sum(x82, 1))[:, None] * f
-    x84 = ln_weight[None, :] * x83
-    x85 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x84
-        * e
-    )  # fmt: skip
-    x86 = tl.sum(x85, 1)
-    x87 = (
-        2 * x86[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x84
-    )  # fmt: skip
-    s21 = load_row(s21_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s21 + tl.sum(x83 * du + x87 * normal, 0))
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
-    s19 = load_tile(s19_ptr, index * H + h, r, at_k, C, K)
-    x90 = s19.to(tl.float32) + (x87 + dot_nt(t52, W1_start, DOT) + (x88 + x89))
+    s20 = load_tile(s20_ptr, index * H + h, r, at_k, C, K)
+    x89 = s20.to(tl.float32) + (x84 + dot_nt(t52, W1_start, DOT) + (x86 + x88))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, t52, DOT))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x90)
-    s20 = load_row(s20_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s20 + tl.sum(x87, 0))
-    s24 = load_tile(s24_ptr, index * H + h, r, at_v, C, V)
-    d_v = s24.to(tl.float32) + -x87
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x89)
+    s21 = load_row(s21_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x84, 0))
+    s25 = load_tile(s25_ptr, index * H + h, r, at_v, C, V)
+    d_v = s25.to(tl.float32) + -x84
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x92)
 
 
 class Sizes:
@@ -2535,27 +2214,20 @@ launch_prep = Launch(prep, "prep", walks=False, widths="")
 launch_main = Launch(main, "main", walks=True, widths="KNV")
 launch_read = Launch(read, "read", walks=False, widths="KNV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KNV")
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KN")
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="NV")
-launch_pre4 = Launch(pre4, "pre4", walks=False, widths="NV")
-launch_pre5 = Launch(pre5, "pre5", walks=False, widths="KNV")
-launch_pre6 = Launch(pre6, "pre6", walks=False, widths="KNV")
-launch_pre7 = Launch(pre7, "pre7", walks=False, widths="KNV")
+launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV")
+launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
-launch_post = Launch(post, "post", walks=False, widths="KNV")
+launch_post = Launch(post, "post", walks=False, widths="NV")
+launch_post2 = Launch(post2, "post2", walks=False, widths="KNV")
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV")
-launch_resume_prep2 = Launch(resume_prep2, "resume_prep2", walks=False, widths="KNV")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV")
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV")
-launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KN")
-launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="NV")
-launch_resume_pre4 = Launch(resume_pre4, "resume_pre4", walks=False, widths="NV")
-launch_resume_pre5 = Launch(resume_pre5, "resume_pre5", walks=False, widths="KNV")
-launch_resume_pre6 = Launch(resume_pre6, "resume_pre6", walks=False, widths="KNV")
-launch_resume_pre7 = Launch(resume_pre7, "resume_pre7", walks=False, widths="KNV")
+launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV")
+launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
+launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -2578,7 +2250,7 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 26]:
+) -> tuple[(Tensor,) * 24]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -2588,13 +2260,15 @@ def forward_op(
     n_end = sizes.per_slot("C", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
     G_before = sizes.per_slot("CC", narrow=True)
+    launch_prep(sizes, (
+        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
+    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
     W3_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
     W2_momentum_next = sizes.per_sequence("NN")
     W3_momentum_next = sizes.per_sequence("NV")
-    d1 = sizes.per_slot("CN", narrow=True)
     d3 = sizes.per_slot("CV", narrow=True)
     h2 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
@@ -2606,22 +2280,19 @@ def forward_op(
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NN")
     W3_last = sizes.per_sequence("NV")
-    o = sizes.rows("V")
-    launch_prep(sizes, (
-        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
-    ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, k, ln_bias, ln_weight, m_end, n_end, reach_end, v,
-        W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, d1, d3, h2, W1_at, W1_momentum_at,
-        W2_at, W2_momentum_at, W3_at, W3_momentum_at, W1_last, W2_last, W3_last,
+        W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, d3, h2, W1_at, W1_momentum_at, W2_at,
+        W2_momentum_at, W3_at, W3_momentum_at, W1_last, W2_last, W3_last,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
-        G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d1, d3, h2, k, ln_bias, ln_weight,
-        log_alpha, q, reach_before, o,
+        G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d3, h2, k, ln_bias, ln_weight, log_alpha,
+        q, reach_before, o,
     ))  # fmt: skip
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
-        reach_end, G_end, m_end, n_end, reach_before, G_before, d1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     )  # fmt: skip
 
@@ -2646,7 +2317,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 26]:
+) -> tuple[(Tensor,) * 24]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2664,8 +2335,6 @@ def _(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
-    G_before = sizes.per_slot("CC", narrow=True)
-    d1 = sizes.per_slot("CN", narrow=True)
     d3 = sizes.per_slot("CV", narrow=True)
     h2 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
@@ -2676,7 +2345,7 @@ def _(
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
-        reach_end, G_end, m_end, n_end, reach_before, G_before, d1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     )  # fmt: skip
 
@@ -2697,8 +2366,6 @@ def backward_op(
     m_end: Tensor,
     n_end: Tensor,
     reach_before: Tensor,
-    G_before: Tensor,
-    d1: Tensor,
     d3: Tensor,
     h2: Tensor,
     W1_at: Tensor,
@@ -2722,52 +2389,57 @@ def backward_op(
     grid: str,
 ) -> tuple[(Tensor,) * 14]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "N": d1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "N": h2.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     h1 = sizes.per_slot("CN", narrow=True)
-    f = sizes.per_slot("CV", narrow=False)
+    f = sizes.per_slot("CV", narrow=True)
     rstd = sizes.per_slot("C", narrow=False)
-    e = sizes.per_slot("CV", narrow=False)
+    e = sizes.per_slot("CV", narrow=True)
     t10 = sizes.per_slot("C", narrow=False)
-    t2 = sizes.per_slot("CV", narrow=False)
+    t2 = sizes.per_slot("CV", narrow=True)
     t11 = sizes.per_slot("C", narrow=False)
     t12 = sizes.per_slot("CN", narrow=True)
+    d2 = sizes.per_slot("CN", narrow=True)
     t13 = sizes.per_slot("CN", narrow=True)
-    t14 = sizes.per_slot("CN", narrow=False)
-    t15 = sizes.per_slot("CN", narrow=False)
-    read_h1 = sizes.per_slot("CN", narrow=False)
-    t16 = sizes.per_slot("CC", narrow=False)
-    P1 = sizes.per_slot("CC", narrow=True)
-    P2 = sizes.per_slot("CC", narrow=True)
-    P3 = sizes.per_slot("CC", narrow=True)
-    t17 = sizes.per_slot("CV", narrow=False)
-    t18 = sizes.per_slot("CV", narrow=False)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    s20 = sizes.per_slot("C", narrow=False)
-    read_h2 = sizes.per_slot("CN", narrow=False)
-    t19 = sizes.per_slot("CC", narrow=False)
-    t20 = sizes.per_slot("CV", narrow=True)
-    t22 = sizes.per_slot("CC", narrow=True)
-    t25 = sizes.per_slot("CN", narrow=True)
-    t30 = sizes.per_slot("CN", narrow=True)
-    t26 = sizes.per_slot("CC", narrow=False)
-    t27 = sizes.per_slot("CC", narrow=True)
-    s1 = sizes.per_slot("KN", narrow=False)
+    du = sizes.per_slot("CV", narrow=True)
+    t14 = sizes.per_slot("CN", narrow=True)
+    t15 = sizes.per_slot("CN", narrow=True)
+    t8 = sizes.per_slot("CC", narrow=False)
+    read_h1 = sizes.per_slot("CN", narrow=True)
+    read_h2 = sizes.per_slot("CN", narrow=True)
+    launch_pre(sizes, (
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, eta, h2, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach_before,
+        v, h1, f, rstd, e, t10, t2, t11, t12, d2, t13, du, t14, t15, t8, read_h1, read_h2,
+    ))  # fmt: skip
+    s1 = sizes.per_slot("KN", narrow=True)
     s2 = sizes.per_slot("CN", narrow=True)
     s3 = sizes.per_slot("CN", narrow=True)
     s4 = sizes.per_slot("CN", narrow=True)
     s5 = sizes.per_slot("CN", narrow=True)
-    s6 = sizes.per_slot("CV", narrow=False)
-    s7 = sizes.per_slot("KN", narrow=False)
-    s8 = sizes.per_slot("NN", narrow=False)
-    s9 = sizes.per_slot("NN", narrow=False)
-    s10 = sizes.per_slot("NV", narrow=False)
-    s11 = sizes.per_slot("NV", narrow=False)
+    s6 = sizes.per_slot("CV", narrow=True)
+    s7 = sizes.per_slot("KN", narrow=True)
+    s8 = sizes.per_slot("NN", narrow=True)
+    s9 = sizes.per_slot("NN", narrow=True)
+    s10 = sizes.per_slot("NV", narrow=True)
+    s11 = sizes.per_slot("NV", narrow=True)
     s12 = sizes.per_slot("C", narrow=False)
-    t33 = sizes.per_slot("C", narrow=False)
+    P3 = sizes.per_slot("CC", narrow=True)
+    t17 = sizes.per_slot("CV", narrow=True)
+    t18 = sizes.per_slot("CV", narrow=True)
+    read_rstd = sizes.per_slot("C", narrow=False)
+    s20 = sizes.per_slot("C", narrow=False)
     s21 = sizes.per_slot("C", narrow=False)
     s22 = sizes.per_slot("C", narrow=False)
+    s23 = sizes.per_slot("CV", narrow=True)
+    t25 = sizes.per_slot("CN", narrow=True)
+    t30 = sizes.per_slot("CN", narrow=True)
     t57 = sizes.per_slot("CC", narrow=True)
     t54 = sizes.per_slot("CC", narrow=True)
+    launch_pre2(sizes, (
+        W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d3, d_o, e, eta, f, h1, h2, k, ln_weight, log_alpha, q, reach_before,
+        read_h1, read_h2, rstd, t10, t13, t8, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, P3, t17, t18, read_rstd, s20,
+        s21, s22, s23, t25, t30, t57, t54,
+    ))  # fmt: skip
+    del read_h1, read_h2, t8
     s13 = sizes.per_slot("CK", narrow=True)
     s15 = sizes.per_slot("V", narrow=False)
     s16 = sizes.per_slot("V", narrow=False)
@@ -2775,13 +2447,20 @@ def backward_op(
     s18 = sizes.per_slot("C", narrow=False)
     s19 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
+    launch_pre3(sizes, (
+        P3, W1_at, W1_momentum_at, d_o, du, e, eta, f, k, ln_weight, log_alpha, log_mu, q, reach_before, read_rstd, rstd, s20,
+        s21, s22, s23, t10, t11, t14, t15, t17, t18, t25, t30, t54, t57, s13, s15, s16, s17, s18, s19, d_q,
+    ))  # fmt: skip
+    del P3, read_rstd, s20, s21, s22, s23, t14, t15, t17, t18, t25, t30, t54, t57
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NN")
     d_W2_momentum_next = sizes.per_sequence("NN")
     d_W3_next = sizes.per_sequence("NV")
     d_W3_momentum_next = sizes.per_sequence("NV")
-    s14 = sizes.per_slot("CV", narrow=False)
+    t40 = sizes.per_slot("CV", narrow=True)
+    t41 = sizes.per_slot("CV", narrow=True)
+    s14 = sizes.per_slot("CV", narrow=True)
     t51 = sizes.per_slot("CN", narrow=True)
     d_W1_at = sizes.per_slot("KN", narrow=True)
     d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
@@ -2789,6 +2468,18 @@ def backward_op(
     d_W2_momentum_at = sizes.per_slot("NN", narrow=True)
     d_W3_at = sizes.per_slot("NV", narrow=True)
     d_W3_momentum_at = sizes.per_slot("NV", narrow=True)
+    launch_seq(sizes, (
+        G_end, W2_at, W3_at, beta_end, d2, d3, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, e, f, h1, h2, k,
+        ln_weight, m_end, n_end, reach_end, rstd, s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t10, t11, t12, t13, t2,
+        d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, t40, t41, s14, t51, d_W1_at,
+        d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
+    ))  # fmt: skip
+    del s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t12, t2
+    s24 = sizes.per_slot("C", narrow=False)
+    s25 = sizes.per_slot("C", narrow=False)
+    launch_post(sizes, (
+        d2, d3, d_W2_momentum_at, h1, t40, s24, s25,
+    ))  # fmt: skip
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
@@ -2796,42 +2487,11 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        W1_at, W2_at, W3_at, h2, k, ln_bias, ln_weight, v, h1, f, rstd, e, t10, t2, t11, t12, t13,
-    ))  # fmt: skip
-    launch_pre2(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, eta, k, log_alpha, log_mu, q, reach_before, t13, t14, t15, read_h1, t16,
-        P1, P2,
-    ))  # fmt: skip
-    launch_pre3(sizes, (
-        G_before, P2, W3_at, W3_momentum_at, d3, d_o, h2, ln_weight, log_alpha, reach_before, t14, t15, P3, t17, t18, read_rstd,
-        s20, read_h2, t19, t20, t22,
-    ))  # fmt: skip
-    launch_pre4(sizes, (
-        G_before, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d3, h1, h2, log_alpha, reach_before, read_h1, read_h2, t20, t25,
-        t30, t26, t27,
-    ))  # fmt: skip
-    launch_pre5(sizes, (
-        P1, P2, P3, log_alpha, q, read_h1, read_h2, t20, t22, t25, t27, t30, s1, s2, s3, s4, s5, s6,
-    ))  # fmt: skip
-    launch_pre6(sizes, (
-        d1, d3, eta, f, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach_before, read_h1, read_h2, rstd, t10, t16, t19, t20,
-        t25, t26, t30, v, s7, s8, s9, s10, s11, s12, t33, s21, s22, t57, t54,
-    ))  # fmt: skip
-    launch_pre7(sizes, (
-        P3, W1_at, W1_momentum_at, d_o, eta, f, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach_before, read_rstd, rstd, s20,
-        s21, s22, t10, t11, t14, t15, t17, t18, t25, t30, t54, t57, v, s13, s15, s16, s17, s18, s19, d_q,
-    ))  # fmt: skip
-    launch_seq(sizes, (
-        G_end, W2_at, W3_at, beta_end, d3, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, e, f, h1, h2, k,
-        ln_weight, m_end, n_end, reach_end, rstd, s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t10, t11, t12, t13, t2,
-        d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, s14, t51, d_W1_at,
-        d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
-    ))  # fmt: skip
-    launch_post(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d1, d_W1_at, d_W1_momentum_at, d_W2_at,
-        d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, f, h1, h2, k, ln_bias, ln_weight, log_alpha, log_mu, rstd, s12, s13,
-        s14, s15, s16, s17, s18, s19, t10, t11, t33, t51, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+    launch_post2(sizes, (
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d_W1_at, d_W1_momentum_at, d_W2_at,
+        d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, rstd, s12, s13, s14,
+        s15, s16, s17, s18, s19, s24, s25, t10, t11, t13, t40, t41, t51, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha,
+        d_log_mu, d_v,
     ))  # fmt: skip
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -2855,8 +2515,6 @@ def _(
     m_end: Tensor,
     n_end: Tensor,
     reach_before: Tensor,
-    G_before: Tensor,
-    d1: Tensor,
     d3: Tensor,
     h2: Tensor,
     W1_at: Tensor,
@@ -2879,7 +2537,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[(Tensor,) * 14]:
-    sizes = Sizes(q, {"K": q.shape[-1], "N": d1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "N": h2.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -2907,29 +2565,29 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     ) = inputs  # fmt: skip
     (
         _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, _W1_last, _W2_last, _W3_last,
-        beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before, d1, d3, h2, W1_at, W1_momentum_at, W2_at,
-        W2_momentum_at, W3_at, W3_momentum_at,
+        beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
-        d1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
-        d1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     (
         d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last,
     ) = (x.contiguous() for x in gradients[:10])  # fmt: skip
     gradients_of = backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
-        d1, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum,
-        d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum,
+        d_W3_momentum, d_W1_last, d_W2_last, d_W3_last, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -2983,25 +2641,29 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 22]:
+) -> tuple[(Tensor,) * 21]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
-    s1 = sizes.per_slot("KN", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
-    h1 = sizes.per_slot("CN", narrow=True)
-    d3 = sizes.per_slot("CV", narrow=True)
-    h2 = sizes.per_slot("CN", narrow=True)
-    G_end = sizes.per_slot("C", narrow=False)
-    s2 = sizes.per_slot("NN", narrow=False)
-    s3 = sizes.per_slot("NV", narrow=False)
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NN", narrow=True)
+    s3 = sizes.per_slot("NV", narrow=True)
     m_end = sizes.per_slot("", narrow=False)
-    s4 = sizes.per_slot("KN", narrow=False)
-    s5 = sizes.per_slot("NN", narrow=False)
-    s6 = sizes.per_slot("NV", narrow=False)
+    s4 = sizes.per_slot("KN", narrow=True)
+    s5 = sizes.per_slot("NN", narrow=True)
+    s6 = sizes.per_slot("NV", narrow=True)
     reach_before = sizes.per_slot("C", narrow=False)
+    s7 = sizes.per_slot("CN", narrow=True)
     G_before = sizes.per_slot("CC", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
+    d2 = sizes.per_slot("CN", narrow=True)
+    h2 = sizes.per_slot("CN", narrow=True)
+    d3 = sizes.per_slot("CV", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, beta_end, reach_end, s1, s2, s3,
+        m_end, s4, s5, s6, reach_before, s7, G_before, h1, d2, h2, d3,
+    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
     W3_next = sizes.per_sequence("NV")
@@ -3014,26 +2676,20 @@ def resume_forward_op(
     W2_momentum_at = sizes.per_slot("NN", narrow=True)
     W3_at = sizes.per_slot("NV", narrow=True)
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
-    o = sizes.rows("V")
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, v, beta_end, reach_end, s1, d1, h1, d3, h2,
-        G_end,
-    ))  # fmt: skip
-    launch_resume_prep2(sizes, (
-        G_end, W3_start, d1, d3, eta, h1, h2, k, log_alpha, log_mu, s2, s3, m_end, s4, s5, s6, reach_before, G_before,
-    ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, m_end, reach_end, s1, s2, s3, s4, s5, s6, W1_next, W2_next,
         W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     ))  # fmt: skip
+    del s1, s2, s3, s4, s5, s6
+    o = sizes.rows("V")
     launch_resume_read(sizes, (
-        G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, W3_start, d1, d3, h1, h2, k, ln_bias,
-        ln_weight, log_alpha, q, reach_before, o,
+        G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d3, h1, h2, ln_bias, ln_weight,
+        log_alpha, q, reach_before, s7, o,
     ))  # fmt: skip
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, d1, h1, d3, h2,
-        m_end, reach_before, G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end,
+        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -3060,7 +2716,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 22]:
+) -> tuple[(Tensor,) * 21]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -3071,13 +2727,12 @@ def _(
     W3_momentum_next = sizes.per_sequence("NV")
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
-    h1 = sizes.per_slot("CN", narrow=True)
-    d3 = sizes.per_slot("CV", narrow=True)
-    h2 = sizes.per_slot("CN", narrow=True)
     m_end = sizes.per_slot("", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
-    G_before = sizes.per_slot("CC", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
+    d2 = sizes.per_slot("CN", narrow=True)
+    h2 = sizes.per_slot("CN", narrow=True)
+    d3 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NN", narrow=True)
@@ -3085,8 +2740,8 @@ def _(
     W3_at = sizes.per_slot("NV", narrow=True)
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, d1, h1, d3, h2,
-        m_end, reach_before, G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end,
+        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -3105,13 +2760,12 @@ def resume_backward_op(
     W3_start: Tensor,
     beta_end: Tensor,
     reach_end: Tensor,
-    d1: Tensor,
-    h1: Tensor,
-    d3: Tensor,
-    h2: Tensor,
     m_end: Tensor,
     reach_before: Tensor,
-    G_before: Tensor,
+    h1: Tensor,
+    d2: Tensor,
+    h2: Tensor,
+    d3: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -3131,50 +2785,64 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 17]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    du = sizes.per_slot("CV", narrow=True)
     rstd = sizes.per_slot("C", narrow=False)
-    t10 = sizes.per_slot("C", narrow=False)
     t11 = sizes.per_slot("C", narrow=False)
-    t13 = sizes.per_slot("CN", narrow=True)
-    f = sizes.per_slot("CV", narrow=False)
-    t14 = sizes.per_slot("CN", narrow=False)
-    t15 = sizes.per_slot("CN", narrow=False)
-    read_h1 = sizes.per_slot("CN", narrow=False)
+    t10 = sizes.per_slot("C", narrow=False)
+    f = sizes.per_slot("CV", narrow=True)
+    t14 = sizes.per_slot("CN", narrow=True)
+    t15 = sizes.per_slot("CN", narrow=True)
     P3 = sizes.per_slot("CC", narrow=True)
-    t17 = sizes.per_slot("CV", narrow=False)
-    t18 = sizes.per_slot("CV", narrow=False)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    s25 = sizes.per_slot("C", narrow=False)
-    t16 = sizes.per_slot("CC", narrow=False)
-    read_h2 = sizes.per_slot("CN", narrow=False)
-    t19 = sizes.per_slot("CC", narrow=False)
-    t20 = sizes.per_slot("CV", narrow=True)
-    t25 = sizes.per_slot("CN", narrow=True)
-    t30 = sizes.per_slot("CN", narrow=True)
-    t26 = sizes.per_slot("CC", narrow=False)
-    s7 = sizes.per_slot("KN", narrow=False)
-    s8 = sizes.per_slot("KN", narrow=False)
-    s9 = sizes.per_slot("NN", narrow=False)
-    s10 = sizes.per_slot("NN", narrow=False)
-    s11 = sizes.per_slot("NV", narrow=False)
-    s12 = sizes.per_slot("NV", narrow=False)
-    s13 = sizes.per_slot("CN", narrow=True)
-    t34 = sizes.per_slot("C", narrow=False)
+    t17 = sizes.per_slot("CV", narrow=True)
+    t18 = sizes.per_slot("CV", narrow=True)
+    t8 = sizes.per_slot("CC", narrow=False)
+    d1 = sizes.per_slot("CN", narrow=True)
+    read_h1 = sizes.per_slot("CN", narrow=True)
+    read_h2 = sizes.per_slot("CN", narrow=True)
+    launch_resume_pre(sizes, (
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, eta, h1, h2, k, ln_bias,
+        ln_weight, log_alpha, log_mu, q, reach_before, v, du, rstd, t11, t10, f, t14, t15, P3, t17, t18, t8, d1, read_h1,
+        read_h2,
+    ))  # fmt: skip
+    s8 = sizes.per_slot("KN", narrow=True)
+    s9 = sizes.per_slot("KN", narrow=True)
+    s10 = sizes.per_slot("NN", narrow=True)
+    s11 = sizes.per_slot("NN", narrow=True)
+    s12 = sizes.per_slot("NV", narrow=True)
+    s13 = sizes.per_slot("NV", narrow=True)
     s14 = sizes.per_slot("CN", narrow=True)
     s15 = sizes.per_slot("CN", narrow=True)
     s16 = sizes.per_slot("CN", narrow=True)
-    s17 = sizes.per_slot("CV", narrow=False)
-    s18 = sizes.per_slot("C", narrow=False)
+    s17 = sizes.per_slot("CN", narrow=True)
+    s18 = sizes.per_slot("CV", narrow=True)
+    s19 = sizes.per_slot("C", narrow=False)
+    read_rstd = sizes.per_slot("C", narrow=False)
     s26 = sizes.per_slot("C", narrow=False)
     s27 = sizes.per_slot("C", narrow=False)
+    s28 = sizes.per_slot("C", narrow=False)
+    s29 = sizes.per_slot("CV", narrow=True)
+    t25 = sizes.per_slot("CN", narrow=True)
+    t30 = sizes.per_slot("CN", narrow=True)
     t57 = sizes.per_slot("CC", narrow=True)
     t54 = sizes.per_slot("CC", narrow=True)
-    s19 = sizes.per_slot("CK", narrow=True)
-    s20 = sizes.per_slot("V", narrow=False)
+    launch_resume_pre2(sizes, (
+        W2_at, W2_momentum_at, W3_at, W3_momentum_at, d1, d2, d3, d_o, eta, f, h1, h2, k, ln_bias, ln_weight, log_alpha, q,
+        reach_before, read_h1, read_h2, rstd, t10, t17, t18, t8, v, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19,
+        read_rstd, s26, s27, s28, s29, t25, t30, t57, t54,
+    ))  # fmt: skip
+    del d1, read_h1, read_h2, t8
+    s20 = sizes.per_slot("CK", narrow=True)
     s21 = sizes.per_slot("V", narrow=False)
-    s22 = sizes.per_slot("C", narrow=False)
+    s22 = sizes.per_slot("V", narrow=False)
     s23 = sizes.per_slot("C", narrow=False)
-    s24 = sizes.per_slot("CV", narrow=True)
+    s24 = sizes.per_slot("C", narrow=False)
+    s25 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
+    launch_resume_pre3(sizes, (
+        P3, W1_at, W1_momentum_at, d_o, du, eta, f, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach_before, read_rstd, rstd,
+        s26, s27, s28, s29, t10, t11, t14, t15, t17, t18, t25, t30, t54, t57, v, s20, s21, s22, s23, s24, s25, d_q,
+    ))  # fmt: skip
+    del P3, f, read_rstd, s26, s27, s28, s29, t14, t15, t17, t18, t25, t30, t54, t57
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NN")
@@ -3187,6 +2855,34 @@ def resume_backward_op(
     d_W2_momentum_at = sizes.per_slot("NN", narrow=True)
     d_W3_at = sizes.per_slot("NV", narrow=True)
     d_W3_momentum_at = sizes.per_slot("NV", narrow=True)
+    launch_resume_seq(sizes, (
+        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, s10, s11, s12, s13, s8, s9,
+        d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at,
+        d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at,
+    ))  # fmt: skip
+    del s10, s11, s12, s13, s8, s9
+    t7 = sizes.per_slot("CC", narrow=False)
+    t12 = sizes.per_slot("CN", narrow=True)
+    t13 = sizes.per_slot("CN", narrow=True)
+    D_end = sizes.per_slot("C", narrow=False)
+    t34 = sizes.per_slot("C", narrow=False)
+    s30 = sizes.per_slot("CN", narrow=True)
+    t35 = sizes.per_slot("CN", narrow=True)
+    t36 = sizes.per_slot("CN", narrow=True)
+    s31 = sizes.per_slot("CN", narrow=True)
+    s32 = sizes.per_slot("CN", narrow=True)
+    t37 = sizes.per_slot("CN", narrow=True)
+    t38 = sizes.per_slot("CN", narrow=True)
+    t40 = sizes.per_slot("CN", narrow=True)
+    t41 = sizes.per_slot("CV", narrow=True)
+    t42 = sizes.per_slot("CV", narrow=True)
+    s33 = sizes.per_slot("CV", narrow=True)
+    launch_resume_post(sizes, (
+        W2_start, W3_start, d3, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h1, h2, k,
+        log_alpha, log_mu, s14, s15, s16, s17, s18, t7, t12, t13, D_end, t34, s30, t35, t36, s31, s32, t37, t38, t40, t41, t42,
+        s33,
+    ))  # fmt: skip
+    del s14, s15, s16, s17, s18
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NN")
     d_W3_start = sizes.shares("NV")
@@ -3197,41 +2893,12 @@ def resume_backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_resume_pre(sizes, (
-        W2_start, W3_start, h2, k, ln_bias, ln_weight, v, rstd, t10, t11, t13, f,
-    ))  # fmt: skip
-    launch_resume_pre2(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, eta, h1, k, log_alpha, log_mu, q, t13, t14, t15, read_h1,
-    ))  # fmt: skip
-    launch_resume_pre3(sizes, (
-        G_before, W3_at, W3_momentum_at, W3_start, d3, d_o, h1, h2, ln_weight, log_alpha, reach_before, read_h1, t14, t15, P3,
-        t17, t18, read_rstd, s25, t16, read_h2, t19, t20,
-    ))  # fmt: skip
-    launch_resume_pre4(sizes, (
-        G_before, W2_at, W2_momentum_at, W3_at, W3_momentum_at, W3_start, d3, h1, h2, log_alpha, reach_before, read_h1, read_h2,
-        t20, t25, t30, t26,
-    ))  # fmt: skip
-    launch_resume_pre5(sizes, (
-        log_alpha, q, reach_before, read_h1, read_h2, t20, t25, t30, s7, s8, s9, s10, s11, s12,
-    ))  # fmt: skip
-    launch_resume_pre6(sizes, (
-        d1, d3, eta, f, k, ln_bias, ln_weight, log_alpha, log_mu, q, read_h1, read_h2, rstd, t10, t16, t19, t20, t25, t26, t30,
-        v, s13, t34, s14, s15, s16, s17, s18, s26, s27, t57, t54,
-    ))  # fmt: skip
-    launch_resume_pre7(sizes, (
-        P3, W1_at, W1_momentum_at, d_o, eta, f, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach_before, read_rstd, rstd, s25,
-        s26, s27, t10, t11, t14, t15, t17, t18, t25, t30, t54, t57, v, s19, s20, s21, s22, s23, s24, d_q,
-    ))  # fmt: skip
-    launch_resume_seq(sizes, (
-        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, s10, s11, s12, s7, s8, s9,
-        d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at,
-        d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at,
-    ))  # fmt: skip
-    launch_resume_post(sizes, (
-        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1_at,
-        d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h1, h2, k, ln_bias, ln_weight, log_alpha,
-        log_mu, rstd, s13, s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24, t10, t11, t13, t34, v, d_W1_start, d_W2_start,
-        d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+    launch_resume_post2(sizes, (
+        D_end, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d3,
+        d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, eta, h1, h2, k, ln_bias, ln_weight,
+        log_alpha, log_mu, rstd, s19, s20, s21, s22, s23, s24, s25, s30, s31, s32, s33, t10, t11, t12, t13, t34, t35, t36, t37,
+        t38, t40, t41, t42, t7, v, d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu,
+        d_v,
     ))  # fmt: skip
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -3254,13 +2921,12 @@ def _(
     W3_start: Tensor,
     beta_end: Tensor,
     reach_end: Tensor,
-    d1: Tensor,
-    h1: Tensor,
-    d3: Tensor,
-    h2: Tensor,
     m_end: Tensor,
     reach_before: Tensor,
-    G_before: Tensor,
+    h1: Tensor,
+    d2: Tensor,
+    h2: Tensor,
+    d3: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -3308,27 +2974,27 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
         W2_start, W3_start, position, cu_seqlens, grid, _save,
     ) = inputs  # fmt: skip
     (
-        _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, beta_end, reach_end, d1, h1,
-        d3, h2, m_end, reach_before, G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, beta_end, reach_end, m_end,
+        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, d1, h1, d3, h2,
-        m_end, reach_before, G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
+        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, d1, h1, d3, h2,
-        m_end, reach_before, G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
+        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, d1, h1, d3, h2,
-        m_end, reach_before, G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2,
-        d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
+        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3,
+        d_W1_momentum, d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,

@@ -360,11 +360,11 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        eta = load_numbers(eta_ptr, at_row, row, here)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t2 = -dot(k, d_W, DOT)  # t₂ = −k d_W
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        eta = load_numbers(eta_ptr, at_row, row, here)
         t3 = dot_tn(Inv, eta[:, None] * t2 - s2.to(tl.float32), DOT)  # t₃ = (I + L)⁻¹ᵀ (η · t₂ − s₂)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k, t3, DOT)
@@ -395,15 +395,13 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t3 = load_tile(t3_ptr, index * H + h, r, at_v, C, V)
-    d_v = -t3.to(tl.float32)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t5 = tl.where(strict, -tl.where(strict, dot_nt(t3, U, DOT), 0.0), 0.0)  # t₅ = strictly_causal(−strictly_causal(t₃ Uᵀ))
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t3 = load_tile(t3_ptr, index * H + h, r, at_v, C, V)
+    t5 = tl.where(strict, -tl.where(strict, dot_nt(t3, U, DOT), 0.0), 0.0)  # t₅ = strictly_causal(−strictly_causal(t₃ Uᵀ))
     t2 = -dot(k, d_W_at, DOT)  # t₂ = −k d_W_at
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     x8 = tl.sum(t5 * kk, 0) + tl.sum(t2 * U.to(tl.float32), 1)
     eta = load_numbers(eta_ptr, at_row, row, here)
     t6 = (eta[None, :] * t5).to(DOT)  # t₆ = t₅ · η
@@ -413,6 +411,8 @@ def post(
     s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
     d_k = s4.to(tl.float32) + x15
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    d_v = -t3.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     s3 = load_row(s3_ptr, index * H + h, r, C)
     d_eta = s3 + x8
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
@@ -534,16 +534,16 @@ def forward_op(
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     Inv = sizes.per_slot("CC", narrow=True)
-    W_next = sizes.per_sequence("KV")
-    U = sizes.per_slot("CV", narrow=True)
-    W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, Inv,
     ))  # fmt: skip
+    W_next = sizes.per_sequence("KV")
+    U = sizes.per_slot("CV", narrow=True)
+    W_at = sizes.per_slot("KV", narrow=True)
     launch_main(sizes, (
         Inv, W, eta, k, v, W_next, U, W_at,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         U, W_at, eta, k, q, o,
     ))  # fmt: skip
@@ -587,23 +587,24 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
-    s1 = sizes.per_slot("KV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
     s3 = sizes.per_slot("C", narrow=False)
     s4 = sizes.per_slot("CK", narrow=True)
     d_q = sizes.rows("K")
-    d_W_next = sizes.per_sequence("KV")
-    t3 = sizes.per_slot("CV", narrow=True)
-    d_W_at = sizes.per_slot("KV", narrow=True)
-    d_eta = sizes.rows("", eta.dtype)
-    d_k = sizes.rows("K")
-    d_v = sizes.rows("V")
     launch_pre(sizes, (
         U, W_at, d_o, eta, k, q, s1, s2, s3, s4, d_q,
     ))  # fmt: skip
+    d_W_next = sizes.per_sequence("KV")
+    t3 = sizes.per_slot("CV", narrow=True)
+    d_W_at = sizes.per_slot("KV", narrow=True)
     launch_seq(sizes, (
         Inv, d_W, eta, k, s1, s2, d_W_next, t3, d_W_at,
     ))  # fmt: skip
+    del s1, s2
+    d_eta = sizes.rows("", eta.dtype)
+    d_k = sizes.rows("K")
+    d_v = sizes.rows("V")
     launch_post(sizes, (
         U, W_at, d_W_at, eta, k, s3, s4, t3, d_eta, d_k, d_v,
     ))  # fmt: skip

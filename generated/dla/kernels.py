@@ -40,11 +40,12 @@ OPTIONS = {
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre2": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -172,8 +173,11 @@ def dot_nt(a, b, DOT: tl.constexpr):
 
 @triton.jit
 def normal_cdf(x):
-    """(1 + erf(x / sqrt 2)) / 2."""
-    return 0.5 + 0.5 * tl.erf(0.7071067811865476 * x)
+    """(1 + erf(x / sqrt 2)) / 2 to 8e-8: Abramowitz and Stegun, 7.1.26, half the instructions of erf."""
+    t = 1 / (1 + 0.23164189 * tl.abs(x))
+    series = 0.127414796 + t * (-0.142248368 + t * (0.710706871 + t * (-0.726576014 + t * 0.530702715)))
+    tail = tl.exp(-0.5 * (x * x)) * t * series
+    return tl.where(x < 0, tail, 1 - tail)
 
 
 @triton.jit
@@ -287,15 +291,15 @@ def main(
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         d1 = -dot_nt(v, W2, DOT) * gelu_slope(z1)  # d₁ = −(v W₂[0]ᵀ) · gelu′(z₁)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − kᵀ (G[C] · d₁)
         du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
         W2_next = beta_end * W2 - dot_tn(h1, G_end[:, None] * du, DOT)  # W₂[C] = β[C] W₂[0] − h₁ᵀ (G[C] · ∂ℓ/∂u)
         W1 = W1_next
         W2 = W2_next
@@ -306,6 +310,53 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
+    W1_at_ptr, W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = -dot_nt(v, W2, DOT) * gelu_slope(z1)  # d₁ = −(v W₂[0]ᵀ) · gelu′(z₁)
+    read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
+    read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    P2 = (G * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    o = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def read_wide(
     W1_at_ptr, W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -359,11 +410,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, k_ptr, v_ptr, z1_ptr, t7_ptr, d1_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, t8_ptr, read_z1_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, t7, d1: every tile on its own."""
+    """z1, t7, t8, read_z1: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -372,32 +424,55 @@ def pre(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-        store_tile(t7_ptr, index * H + h, r, at_n, C, N, t7)
-        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
+    store_tile(t7_ptr, index * H + h, r, at_n, C, N, t7)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+    read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
+    store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
+    store_tile(t8_ptr, index * H + h, r, at_n, C, N, t8)
+    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, t14_ptr,
-    t8_ptr, position_ptr, cu_ptr, T, members,
+def pre_wide(
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, t8_ptr, read_z1_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, t14, t8: every tile on its own."""
+    """z1, t7, t8, read_z1: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -429,44 +504,103 @@ def pre2(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
+        store_tile(t7_ptr, index * H + h, r, at_n, C, N, t7)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+        store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        t14 += dot_nt(read_h1, h1, DOT)
         t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
-        t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
-        s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
-        store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-        s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
-        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-        s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
-        store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
-        s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
-        store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
+        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
         store_tile(t8_ptr, index * H + h, r, at_n, C, N, t8)
-    store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
-    W1_at_ptr, W2_at_ptr, d1_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, t14_ptr, t8_ptr, v_ptr, s5_ptr, s6_ptr,
-    s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+def pre2(
+    d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_z1_ptr, t7_ptr, t8_ptr, v_ptr, z1_ptr, s1_ptr, s2_ptr, s3_ptr,
+    s4_ptr, s5_ptr, t19_ptr, read_h1_ptr, t14_ptr, t16_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s5, s6, s7, s8, d_q: every tile on its own."""
+    """s1, s2, s3, s4, s5, t19, read_h1, t14, t16: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+    read_h1 = gelu(read_z1.to(tl.float32))  # h₁ = gelu(z₁)
+    s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
+    store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
+    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
+    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+    z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
+    h1 = gelu(z1.to(tl.float32))  # h₁ = gelu(z₁)
+    t14 = dot_nt(read_h1, h1, DOT)  # t₁₄ = h₁ h₁ᵀ
+    t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
+    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+    t7 = load_tile(t7_ptr, index * H + h, r, at_n, C, N)
+    z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
+    d1 = t7.to(tl.float32) * gelu_slope(z1.to(tl.float32))  # d₁ = t₇ · gelu′(z₁)
+    t15 = -dot_nt(t8, d1, DOT)  # t₁₅ = −t₈ d₁ᵀ
+    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
+    t19 = t15 * G  # t₁₉ = t₁₅ · G
+    store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
+    store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
+    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
+    store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
+    store_row(s5_ptr, index * H + h, r, C, s5)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2_wide(
+    d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_z1_ptr, t7_ptr, t8_ptr, v_ptr, z1_ptr, s1_ptr, s2_ptr, s3_ptr,
+    s4_ptr, s5_ptr, t19_ptr, read_h1_ptr, t14_ptr, t16_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s1, s2, s3, s4, s5, t19, read_h1, t14, t16: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -484,57 +618,175 @@ def pre3(
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
+    sum13 = tl.zeros([BC, BC], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+        t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
+        s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
+        store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+        t7 = load_tile(t7_ptr, index * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
+        d1 = t7.to(tl.float32) * gelu_slope(z1.to(tl.float32))  # d₁ = t₇ · gelu′(z₁)
+        sum13 += dot_nt(t8, d1, DOT)
+        s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
+        store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+        read_h1 = gelu(read_z1.to(tl.float32))  # h₁ = gelu(z₁)
+        h1 = gelu(z1.to(tl.float32))  # h₁ = gelu(z₁)
+        t14 += dot_nt(read_h1, h1, DOT)
+        s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
+        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
+        s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
+        store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
+    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
+    t19 = t15 * G  # t₁₉ = t₁₅ · G
+    store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
+    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
+    store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
+    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
+    store_row(s5_ptr, index * H + h, r, C, s5)
+    store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre3(
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, t14_ptr, t16_ptr, t19_ptr, t8_ptr,
+    s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s6, s7, s8, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
+    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
+    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x12 = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+    x17 = tl.cumsum(beta * (x12 + tl.sum(t8.to(tl.float32) * t5, 1)), 0, reverse=True)
+    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_q = dot(t19, k, DOT) + dot_nt(t9, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
+    x5 = tl.where(causal, eta[None, :] * t16.to(tl.float32), 0.0)
+    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (segment_gradient(x5 * t2, strict, DOT) + x17)
+    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
+    G = eta[None, :] * D_alpha  # G = Dα · η
     t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
     P2 = (G * t14.to(tl.float32)).to(DOT)  # P₂ = G · t₁₄
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
     store_tile(s8_ptr, index * H + h, r, at_v, C, V, s8)
-    sum11 = tl.zeros([BC, BC], tl.float32)
-    sum11_2 = tl.zeros([BC, BV], tl.float32)
-    sum11_3 = tl.zeros([BC], tl.float32)
-    sum11_4 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
-        t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum11_4 += dot_nt(t9, W1, DOT)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        sum11_3 += tl.sum(t8.to(tl.float32) * t5, 1)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum11 += dot_nt(t8, d1, DOT)
-        read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum11_2 += dot(read_h1, W2, DOT)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    store_row(s7_ptr, index * H + h, r, C, s7)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre3_wide(
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, t14_ptr, t16_ptr, t19_ptr, t8_ptr,
+    s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s6, s7, s8, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
     t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
-    t15 = -sum11  # t₁₅ = −t₈ d₁ᵀ
-    t16 = t1 * t14.to(tl.float32) + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
-    store_row(s5_ptr, index * H + h, r, C, s5)
-    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
+    P2 = (G * t14.to(tl.float32)).to(DOT)  # P₂ = G · t₁₄
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
+    store_tile(s8_ptr, index * H + h, r, at_v, C, V, s8)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
     s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
     store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    x26 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
-    x27 = beta * (tl.sum(d_o.to(tl.float32) * sum11_2, 1) + sum11_3)
-    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x26 + tl.cumsum(x27, 0, reverse=True))
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    sum10 = tl.zeros([BC, BV], tl.float32)
+    sum10_2 = tl.zeros([BC], tl.float32)
+    sum10_3 = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum10 += dot(read_h1, W2, DOT)
+        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        sum10_2 += tl.sum(t8.to(tl.float32) * t5, 1)
+        t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
+        sum10_3 += dot_nt(t9, W1, DOT)
+    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
+    x14 = tl.where(causal, eta[None, :] * t16.to(tl.float32), 0.0)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x16 = beta * (tl.sum(d_o.to(tl.float32) * sum10, 1) + sum10_2)
+    x17 = segment_gradient(x14 * t2, strict, DOT)
+    x18 = tl.cumsum(x16, 0, reverse=True)
+    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x17 + x18)
     store_row(s7_ptr, index * H + h, r, C, s7)
+    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_q = dot(t19, k, DOT) + sum11_4
+    d_q = dot(t19, k, DOT) + sum10_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -566,17 +818,17 @@ def seq(
         if SAVE:
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t11 = -dot(k, d_W1, DOT)  # t₁₁ = −k d_W1
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t11 = -dot(k, d_W1, DOT)  # t₁₁ = −k d_W1
         x13 = G_end[:, None] * t11 - s3.to(tl.float32)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
         x9 = s2.to(tl.float32) + dot_nt(G_end[:, None] * du, -d_W2, DOT)
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
         t7 = load_tile(t7_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
         t12 = (
             x13
             * t7.to(tl.float32)
@@ -589,8 +841,8 @@ def seq(
         x19 = beta_end * d_W2 + s4.to(tl.float32) + dot_tn(t13, du, DOT)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         x16 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t12, DOT)
-        store_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N, t12)
         store_tile(t13_ptr, (slot + i) * H + h, r, at_n, C, N, t13)
+        store_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N, t12)
         d_W1 = x16
         d_W2 = x19
         if lane == 0:
@@ -603,6 +855,69 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
+    G_end_ptr, W1_at_ptr, W2_at_ptr, d_W1_at_ptr, d_W2_at_ptr, k_ptr, log_alpha_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t12_ptr,
+    t13_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t17 = -dot(h1, d_W2_at, DOT)  # t₁₇ = −h₁ d_W2_at
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x26 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t18 = tl.sum(t17 * du, 1) + tl.sum(t11 * d1, 1)  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    x22 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
+    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
+    d_k = s6.to(tl.float32) + (dot_nt(t12, W1, DOT) + x22)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
+    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x31 = s8.to(tl.float32) + (-(G_end[:, None] * t17) - dot(t13, W2, DOT))
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, x31)
+    x27 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + x26)
+    t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
+    s5 = load_row(s5_ptr, index * H + h, r, C)
+    d_eta = s5 + t18 * tl.exp(t10)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    s7 = load_row(s7_ptr, index * H + h, r, C)
+    d_log_alpha = s7 + x27
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
     G_end_ptr, W1_at_ptr, W2_at_ptr, d_W1_at_ptr, d_W2_at_ptr, k_ptr, log_alpha_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t12_ptr,
     t13_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -632,31 +947,32 @@ def post(
     sum1_7 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
-        sum1_3 += dot_nt(t12, W1, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
-        sum1_7 += dot(t13, W2, DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum1_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum1_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         sum1 += dot(h1, d_W2_at, DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum1_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
+        sum1_7 += dot(t13, W2, DOT)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
         sum1_2 += tl.sum(t11 * d1, 1)
         sum1_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum1_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
+        sum1_3 += dot_nt(t12, W1, DOT)
     s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
     d_k = s6.to(tl.float32) + (sum1_3 + sum1_4)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    t17 = -sum1  # t₁₇ = −h₁ d_W2_at
     s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    t17 = -sum1  # t₁₇ = −h₁ d_W2_at
     x24 = s8.to(tl.float32) + (-(G_end[:, None] * t17) - sum1_7)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, x24)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -666,8 +982,8 @@ def post(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x21 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum1_5 + sum1_6))
-    s5 = load_row(s5_ptr, index * H + h, r, C)
     t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
+    s5 = load_row(s5_ptr, index * H + h, r, C)
     d_eta = s5 + t18 * tl.exp(t10)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     s7 = load_row(s7_ptr, index * H + h, r, C)
@@ -677,12 +993,12 @@ def post(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
-    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, v_ptr, beta_end_ptr, s1_ptr, s2_ptr, d1_ptr, h1_ptr,
+    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, beta_end_ptr, s1_ptr, s2_ptr, s3_ptr, h1_ptr,
     position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, s1, s2, d1, h1: every tile on its own."""
+    """beta_end, s1, s2, s3, h1: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -692,6 +1008,8 @@ def resume_prep(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -699,12 +1017,16 @@ def resume_prep(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     x7 = (G_end[:, None] * du).to(DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -718,7 +1040,8 @@ def resume_prep(
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         s2 = dot_tn(h1, x7, DOT)  # s₂ = h₁ᵀ (G[C] · ∂ℓ/∂u)
         store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
+        store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
 
 
@@ -757,8 +1080,7 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    W1_at_ptr, W2_at_ptr, d1_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T,
-    members,
+    W1_at_ptr, W2_at_ptr, eta_ptr, h1_ptr, log_alpha_ptr, q_ptr, s3_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -780,76 +1102,37 @@ def resume_read(
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
-    sum7 = tl.zeros([BC, BV], tl.float32)
-    sum7_2 = tl.zeros([BC, BC], tl.float32)
+    sum3 = tl.zeros([BC, BV], tl.float32)
+    sum3_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
+        s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
+        read_z1 = beta[:, None] * dot(q, W1, DOT) - s3.to(tl.float32)  # z₁ = β · (q W₁[0]) − s₃
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum7 += dot(read_h1, W2, DOT)
+        sum3 += dot(read_h1, W2, DOT)
         h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        sum7_2 += dot_nt(read_h1, h1, DOT)
-    P2 = (G * sum7_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+        sum3_2 += dot_nt(read_h1, h1, DOT)
+    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    P2 = (G * sum3_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    o = beta[:, None] * sum7 - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
+    o = beta[:, None] * sum3 - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    d_o_ptr, eta_ptr, log_alpha_ptr, v_ptr, t3_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
-    GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """t3: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # t3
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    t3 = t1 * G  # t₃ = t₁ · G
-    store_tile(t3_ptr, index * H + h, r, r, C, C, t3)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, s3_ptr, s4_ptr,
-    read_h1_ptr, P1_ptr, t8_ptr, d1_2_ptr, t14_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, t8_ptr, d1_ptr,
+    read_z1_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3, s4, read_h1, P1, t8, d1_2, t14: every tile on its own."""
+    """t8, d1, read_z1: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -880,46 +1163,36 @@ def resume_pre2(
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = G * t6  # P₁ = G · t₆
-    store_tile(P1_ptr, index * H + h, r, r, C, C, P1)
-    t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
+    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d1_2 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        store_tile(d1_2_ptr, index * H + h, r, at_n, C, N, d1_2)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
+        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        read_z1 = beta[:, None] * t5 - dot(P1, d1_2, DOT)  # z₁ = β · t₅ − P₁ d₁
+        read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
+        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        t14 += dot_nt(read_h1, h1, DOT)
-        t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
-        s3 = dot_tn(q, t9, DOT)  # s₃ = qᵀ t₉
-        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
-        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-        s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
-        store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
+        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
         store_tile(t8_ptr, index * H + h, r, at_n, C, N, t8)
-    store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre3(
-    W1_at_ptr, W2_at_ptr, d1_2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, t14_ptr, t8_ptr, v_ptr, s5_ptr, s6_ptr,
-    s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+def resume_pre2(
+    d1_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, read_z1_ptr, t8_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr,
+    s7_ptr, s8_ptr, t19_ptr, read_h1_ptr, t14_ptr, t16_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s5, s6, s7, s8, d_q: every tile on its own."""
+    """s4, s5, s6, s7, s8, t19, read_h1, t14, t16: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -937,63 +1210,122 @@ def resume_pre3(
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
-    P2 = (G * t14.to(tl.float32)).to(DOT)  # P₂ = G · t₁₄
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
-    store_tile(s8_ptr, index * H + h, r, at_v, C, V, s8)
-    sum11 = tl.zeros([BC, BC], tl.float32)
-    sum11_2 = tl.zeros([BC, BV], tl.float32)
-    sum11_3 = tl.zeros([BC], tl.float32)
-    sum11_4 = tl.zeros([BC, BK], tl.float32)
+    t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
+    sum13 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+        s7 = dot_tn(P1, t8, DOT)  # s₇ = P₁ᵀ t₈
+        store_tile(s7_ptr, index * H + h, r, at_n, C, N, s7)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        sum13 += dot_nt(t8, d1, DOT)
         t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum11_4 += dot_nt(t9, W1, DOT)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        sum11_3 += tl.sum(t8.to(tl.float32) * t5, 1)
-        d1_2 = load_tile(d1_2_ptr, index * H + h, r, at_n, C, N)
-        sum11 += dot_nt(t8, d1_2, DOT)
-        read_z1 = beta[:, None] * t5 - dot(P1, d1_2, DOT)  # z₁ = β · t₅ − P₁ d₁
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum11_2 += dot(read_h1, W2, DOT)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+        s4 = dot_tn(q, t9, DOT)  # s₄ = qᵀ t₉
+        store_tile(s4_ptr, index * H + h, at_k, at_n, K, N, s4)
+        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+        read_h1 = gelu(read_z1.to(tl.float32))  # h₁ = gelu(z₁)
+        s5 = dot_tn(read_h1, t4, DOT)  # s₅ = h₁ᵀ t₄
+        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        s6 = dot_tn(t3, read_h1, DOT)  # s₆ = t₃ᵀ h₁
+        store_tile(s6_ptr, index * H + h, r, at_n, C, N, s6)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        t14 += dot_nt(read_h1, h1, DOT)
+        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
+    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
+    t19 = t15 * G  # t₁₉ = t₁₅ · G
+    store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
+    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
+    store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
+    s8 = tl.sum(t16 * D_alpha, 0)  # s₈ = Σ_c t₁₆ · Dα
+    store_row(s8_ptr, index * H + h, r, C, s8)
+    store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre3(
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, t14_ptr, t16_ptr, t19_ptr, t8_ptr,
+    s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s9, s10, s11, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
     t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
-    t15 = -sum11  # t₁₅ = −t₈ d₁ᵀ
-    t16 = t1 * t14.to(tl.float32) + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
-    store_row(s5_ptr, index * H + h, r, C, s5)
-    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
+    P2 = (G * t14.to(tl.float32)).to(DOT)  # P₂ = G · t₁₄
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s11 = dot_tn(P2, d_o, DOT)  # s₁₁ = −(−P₂ᵀ d_o)
+    store_tile(s11_ptr, index * H + h, r, at_v, C, V, s11)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
-    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    x26 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
-    x27 = beta * (tl.sum(d_o.to(tl.float32) * sum11_2, 1) + sum11_3)
-    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x26 + tl.cumsum(x27, 0, reverse=True))
-    store_row(s7_ptr, index * H + h, r, C, s7)
+    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
+    s9 = dot_tn(t19, q, DOT)  # s₉ = t₁₉ᵀ q
+    store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    sum10 = tl.zeros([BC, BV], tl.float32)
+    sum10_2 = tl.zeros([BC], tl.float32)
+    sum10_3 = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum10 += dot(read_h1, W2, DOT)
+        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        sum10_2 += tl.sum(t8.to(tl.float32) * t5, 1)
+        t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
+        sum10_3 += dot_nt(t9, W1, DOT)
+    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
+    x14 = tl.where(causal, eta[None, :] * t16.to(tl.float32), 0.0)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x16 = beta * (tl.sum(d_o.to(tl.float32) * sum10, 1) + sum10_2)
+    x17 = segment_gradient(x14 * t2, strict, DOT)
+    x18 = tl.cumsum(x16, 0, reverse=True)
+    s10 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x17 + x18)
+    store_row(s10_ptr, index * H + h, r, C, s10)
+    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_q = dot(t19, k, DOT) + sum11_4
+    d_q = dot(t19, k, DOT) + sum10_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_seq(
-    beta_end_ptr, d_W1_ptr, d_W2_ptr, s3_ptr, s4_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr,
+    beta_end_ptr, d_W1_ptr, d_W2_ptr, s4_ptr, s5_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr,
     cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1013,13 +1345,13 @@ def resume_seq(
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
 
         # the gradient of W1
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        d_W1_next = beta_end * d_W1 + s3.to(tl.float32)
+        d_W1_next = beta_end * d_W1 + s4.to(tl.float32)
 
         # the gradient of W2
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        d_W2_next = beta_end * d_W2 + s4.to(tl.float32)
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        d_W2_next = beta_end * d_W2 + s5.to(tl.float32)
         d_W1 = d_W1_next
         d_W2 = d_W2_next
 
@@ -1029,13 +1361,12 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    P1_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr,
-    read_h1_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t3_ptr, t8_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr,
-    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    W1_start_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s6_ptr, s7_ptr, v_ptr,
+    d_W1_start_ptr, t13_ptr, t12_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1_start, d_W2_start, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    """d_W1_start, t13, t12: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1057,63 +1388,108 @@ def resume_post(
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     x7 = (G_end[:, None] * du).to(DOT)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    sum7 = tl.zeros([BC, BV], tl.float32)
-    sum7_2 = tl.zeros([BC], tl.float32)
-    sum7_3 = tl.zeros([BC, BK], tl.float32)
-    sum7_4 = tl.zeros([BC, BK], tl.float32)
-    sum7_5 = tl.zeros([], tl.float32)
-    sum7_6 = tl.zeros([], tl.float32)
-    sum7_7 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum7_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum7_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
-        P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
-        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
-        x23 = G_end[:, None] * t11 - dot_tn(P1, t8, DOT)
+        x16 = G_end[:, None] * t11 - s7.to(tl.float32)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        x10 = s6.to(tl.float32) + dot_nt(x7, -d_W2_at.to(tl.float32), DOT)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        t13 = (x23 * gelu_slope(z1)).to(DOT)  # t₁₃ = (G[C] · t₁₁ − P₁ᵀ t₈) · gelu′(z₁)
+        t12 = (
+            x16 * t7 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
+            + x10 * gelu_slope(z1)
+        )  # fmt: skip
+        t13 = x16 * gelu_slope(z1)  # t₁₃ = (G[C] · t₁₁ − s₇) · gelu′(z₁)
+        store_tile(t13_ptr, index * H + h, r, at_n, C, N, t13)
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t12, DOT))
+        store_tile(t12_ptr, index * H + h, r, at_n, C, N, t12)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post2(
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s10_ptr,
+    s11_ptr, s8_ptr, s9_ptr, t12_ptr, t13_ptr, v_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W2_start, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = eta * tl.exp(t10)  # G[C] = η · exp(t₁₀)
+    sum5 = tl.zeros([BC, BV], tl.float32)
+    sum5_2 = tl.zeros([BC], tl.float32)
+    sum5_3 = tl.zeros([BC, BK], tl.float32)
+    sum5_4 = tl.zeros([BC, BK], tl.float32)
+    sum5_5 = tl.zeros([], tl.float32)
+    sum5_6 = tl.zeros([], tl.float32)
+    sum5_7 = tl.zeros([BC, BV], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, -dot_tn(t13, v, DOT))
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        sum7_7 += dot(t13, W2_start, DOT)
+        sum5_7 += dot(t13, W2_start, DOT)
         t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
-        d1_2 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        sum7_2 += tl.sum(t11 * d1_2, 1)
-        sum7_4 += dot_nt(G_end[:, None] * d1_2, -d_W1_at.to(tl.float32), DOT)
-        t3 = load_tile(t3_ptr, index * H + h, r, r, C, C)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-        x20 = dot_tn(t3, read_h1, DOT) + dot_nt(x7, -d_W2_at.to(tl.float32), DOT)
-        t12 = (
-            (x23 * t7 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + x20 * gelu_slope(z1)).to(DOT)  # noqa: E501
-        )  # fmt: skip
+        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        sum5_3 += dot_nt(t12, W1_start, DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        sum7 += dot(h1, d_W2_at, DOT)
-        sum7_3 += dot_nt(t12, W1_start, DOT)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t12, DOT))
-    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
-    d_k = s6.to(tl.float32) + (sum7_3 + sum7_4)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum5 += dot(h1, d_W2_at, DOT)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
+        sum5_2 += tl.sum(t11 * d1, 1)
+        sum5_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum5_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum5_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
+    d_k = s9.to(tl.float32) + (sum5_3 + sum5_4)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    t17 = -sum7  # t₁₇ = −h₁ d_W2_at
-    t18 = tl.sum(t17 * du, 1) + sum7_2  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
-    s5 = load_row(s5_ptr, index * H + h, r, C)
-    d_eta = s5 + t18 * tl.exp(t10)
+    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
+    t17 = -sum5  # t₁₇ = −h₁ d_W2_at
+    x25 = s11.to(tl.float32) + (-(G_end[:, None] * t17) - sum5_7)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, x25)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t18 = tl.sum(t17 * du, 1) + sum5_2  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    d_eta = s8 + t18 * tl.exp(t10)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x22 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum7_5 + sum7_6))
-    s7 = load_row(s7_ptr, index * H + h, r, C)
-    d_log_alpha = s7 + x22
+    x22 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum5_5 + sum5_6))
+    s10 = load_row(s10_ptr, index * H + h, r, C)
+    d_log_alpha = s10 + x22
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
-    x25 = s8.to(tl.float32) + (-(G_end[:, None] * t17) - sum7_7)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, x25)
 
 
 class Sizes:
@@ -1215,20 +1591,21 @@ class Launch:
 
 launch_prep = Launch(prep, "prep", walks=False, widths="")
 launch_main = Launch(main, "main", walks=True, widths="KNV", split="N")
-launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N")
-launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N")
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N")
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N")
+launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide)
+launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
+launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide)
+launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", split="N")
-launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N")
+launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", split="N")
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV", blocked="N")
-launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="V")
+launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
 launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
 launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
+launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1249,19 +1626,19 @@ def forward_op(
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
+    launch_prep(sizes, (
+        eta, log_alpha, beta_end, G_end,
+    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
-    o = sizes.rows("V")
-    launch_prep(sizes, (
-        eta, log_alpha, beta_end, G_end,
-    ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W2, beta_end, k, v, W1_next, W2_next, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         W1_at, W2_at, eta, k, log_alpha, q, v, o,
     ))  # fmt: skip
@@ -1317,43 +1694,49 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    z1 = sizes.per_slot("CN", narrow=False)
-    t7 = sizes.per_slot("CN", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
-    s1 = sizes.per_slot("KN", narrow=False)
-    s2 = sizes.per_slot("CN", narrow=False)
-    s3 = sizes.per_slot("CN", narrow=False)
-    s4 = sizes.per_slot("NV", narrow=False)
-    t14 = sizes.per_slot("CC", narrow=False)
+    z1 = sizes.per_slot("CN", narrow=True)
+    t7 = sizes.per_slot("CN", narrow=True)
     t8 = sizes.per_slot("CN", narrow=True)
+    read_z1 = sizes.per_slot("CN", narrow=True)
+    launch_pre(sizes, (
+        W1_at, W2_at, d_o, eta, k, log_alpha, q, v, z1, t7, t8, read_z1,
+    ))  # fmt: skip
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("CN", narrow=True)
+    s3 = sizes.per_slot("CN", narrow=True)
+    s4 = sizes.per_slot("NV", narrow=True)
     s5 = sizes.per_slot("C", narrow=False)
+    t19 = sizes.per_slot("CC", narrow=True)
+    read_h1 = sizes.per_slot("CN", narrow=True)
+    t14 = sizes.per_slot("CC", narrow=False)
+    t16 = sizes.per_slot("CC", narrow=False)
+    launch_pre2(sizes, (
+        d_o, eta, k, log_alpha, q, read_z1, t7, t8, v, z1, s1, s2, s3, s4, s5, t19, read_h1, t14, t16,
+    ))  # fmt: skip
+    del read_z1
     s6 = sizes.per_slot("CK", narrow=True)
     s7 = sizes.per_slot("C", narrow=False)
     s8 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
+    launch_pre3(sizes, (
+        W1_at, W2_at, d_o, eta, k, log_alpha, q, read_h1, t14, t16, t19, t8, s6, s7, s8, d_q,
+    ))  # fmt: skip
+    del read_h1, t14, t16, t19, t8
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     t12 = sizes.per_slot("CN", narrow=True)
     t13 = sizes.per_slot("CN", narrow=True)
     d_W1_at = sizes.per_slot("KN", narrow=True)
     d_W2_at = sizes.per_slot("NV", narrow=True)
-    d_eta = sizes.rows("", eta.dtype)
-    d_k = sizes.rows("K")
-    d_log_alpha = sizes.rows("", log_alpha.dtype)
-    d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        W1_at, W2_at, k, v, z1, t7, d1,
-    ))  # fmt: skip
-    launch_pre2(sizes, (
-        W1_at, W2_at, d_o, eta, k, log_alpha, q, v, s1, s2, s3, s4, t14, t8,
-    ))  # fmt: skip
-    launch_pre3(sizes, (
-        W1_at, W2_at, d1, d_o, eta, k, log_alpha, q, t14, t8, v, s5, s6, s7, s8, d_q,
-    ))  # fmt: skip
     launch_seq(sizes, (
         G_end, beta_end, d_W1, d_W2, k, s1, s2, s3, s4, t7, v, z1, d_W1_next, d_W2_next, t12, t13, d_W1_at, d_W2_at, d_W1_last,
         d_W2_last,
     ))  # fmt: skip
+    del s1, s2, s3, s4, t7, z1
+    d_eta = sizes.rows("", eta.dtype)
+    d_k = sizes.rows("K")
+    d_log_alpha = sizes.rows("", log_alpha.dtype)
+    d_v = sizes.rows("V")
     launch_post(sizes, (
         G_end, W1_at, W2_at, d_W1_at, d_W2_at, k, log_alpha, s5, s6, s7, s8, t12, t13, v, d_eta, d_k, d_log_alpha, d_v,
     ))  # fmt: skip
@@ -1440,29 +1823,30 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
-    s1 = sizes.per_slot("KN", narrow=False)
-    s2 = sizes.per_slot("NV", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NV", narrow=True)
+    s3 = sizes.per_slot("CN", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, eta, k, log_alpha, q, v, beta_end, s1, s2, s3, h1,
+    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    o = sizes.rows("V")
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, eta, k, log_alpha, v, beta_end, s1, s2, d1, h1,
-    ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W2, beta_end, s1, s2, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
+    del s1, s2
+    o = sizes.rows("V")
     launch_resume_read(sizes, (
-        W1_at, W2_at, d1, eta, h1, k, log_alpha, q, v, o,
+        W1_at, W2_at, eta, h1, log_alpha, q, s3, v, o,
     ))  # fmt: skip
-    return o, W1_next, W2_next, beta_end, W1_at, W2_at
+    return o, W1_next, W2_next, beta_end, h1, W1_at, W2_at
 
 
 @resume_forward_op.register_fake
@@ -1480,15 +1864,16 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     beta_end = sizes.per_slot("", narrow=False)
+    h1 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, beta_end, W1_at, W2_at
+    return o, W1_next, W2_next, beta_end, h1, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -1501,6 +1886,7 @@ def resume_backward_op(
     W1_start: Tensor,
     W2_start: Tensor,
     beta_end: Tensor,
+    h1: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1512,44 +1898,56 @@ def resume_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    t3 = sizes.per_slot("CC", narrow=True)
-    s3 = sizes.per_slot("KN", narrow=False)
-    s4 = sizes.per_slot("NV", narrow=False)
-    read_h1 = sizes.per_slot("CN", narrow=True)
-    P1 = sizes.per_slot("CC", narrow=True)
     t8 = sizes.per_slot("CN", narrow=True)
-    d1_2 = sizes.per_slot("CN", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    read_z1 = sizes.per_slot("CN", narrow=True)
+    launch_resume_pre(sizes, (
+        W1_at, W1_start, W2_at, W2_start, d_o, eta, k, log_alpha, q, v, t8, d1, read_z1,
+    ))  # fmt: skip
+    s4 = sizes.per_slot("KN", narrow=True)
+    s5 = sizes.per_slot("NV", narrow=True)
+    s6 = sizes.per_slot("CN", narrow=True)
+    s7 = sizes.per_slot("CN", narrow=True)
+    s8 = sizes.per_slot("C", narrow=False)
+    t19 = sizes.per_slot("CC", narrow=True)
+    read_h1 = sizes.per_slot("CN", narrow=True)
     t14 = sizes.per_slot("CC", narrow=False)
-    s5 = sizes.per_slot("C", narrow=False)
-    s6 = sizes.per_slot("CK", narrow=True)
-    s7 = sizes.per_slot("C", narrow=False)
-    s8 = sizes.per_slot("CV", narrow=True)
+    t16 = sizes.per_slot("CC", narrow=False)
+    launch_resume_pre2(sizes, (
+        d1, d_o, eta, h1, k, log_alpha, q, read_z1, t8, v, s4, s5, s6, s7, s8, t19, read_h1, t14, t16,
+    ))  # fmt: skip
+    del d1, read_z1
+    s9 = sizes.per_slot("CK", narrow=True)
+    s10 = sizes.per_slot("C", narrow=False)
+    s11 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
+    launch_resume_pre3(sizes, (
+        W1_at, W2_at, d_o, eta, k, log_alpha, q, read_h1, t14, t16, t19, t8, s9, s10, s11, d_q,
+    ))  # fmt: skip
+    del read_h1, t14, t16, t19, t8
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W1_at = sizes.per_slot("KN", narrow=True)
     d_W2_at = sizes.per_slot("NV", narrow=True)
+    launch_resume_seq(sizes, (
+        beta_end, d_W1, d_W2, s4, s5, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
+    ))  # fmt: skip
+    del s4, s5
     d_W1_start = sizes.shares("KN")
+    t13 = sizes.per_slot("CN", narrow=True)
+    t12 = sizes.per_slot("CN", narrow=True)
+    launch_resume_post(sizes, (
+        W1_start, W2_start, d_W1_at, d_W2_at, eta, k, log_alpha, s6, s7, v, d_W1_start, t13, t12,
+    ))  # fmt: skip
+    del s6, s7
     d_W2_start = sizes.shares("NV")
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_resume_pre(sizes, (
-        d_o, eta, log_alpha, v, t3,
-    ))  # fmt: skip
-    launch_resume_pre2(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d_o, eta, k, log_alpha, q, v, s3, s4, read_h1, P1, t8, d1_2, t14,
-    ))  # fmt: skip
-    launch_resume_pre3(sizes, (
-        W1_at, W2_at, d1_2, d_o, eta, k, log_alpha, q, t14, t8, v, s5, s6, s7, s8, d_q,
-    ))  # fmt: skip
-    launch_resume_seq(sizes, (
-        beta_end, d_W1, d_W2, s3, s4, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
-    ))  # fmt: skip
-    launch_resume_post(sizes, (
-        P1, W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, eta, k, log_alpha, read_h1, s5, s6, s7, s8, t3, t8, v,
-        d_W1_start, d_W2_start, d_eta, d_k, d_log_alpha, d_v,
+    launch_resume_post2(sizes, (
+        W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, eta, k, log_alpha, s10, s11, s8, s9, t12, t13, v, d_W2_start, d_eta,
+        d_k, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start
 
@@ -1564,6 +1962,7 @@ def _(
     W1_start: Tensor,
     W2_start: Tensor,
     beta_end: Tensor,
+    h1: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1588,17 +1987,17 @@ def _(
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, log_alpha, eta, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, beta_end, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, beta_end, h1, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, W1_at, W2_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, h1, W1_at, W2_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, h1, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, h1, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (

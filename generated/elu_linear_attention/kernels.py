@@ -265,17 +265,17 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
     s3 = dot_tn(q_phi, d_o, DOT)  # s₃ = φ(q)ᵀ d_o
     store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # t₁ = causal(−d_o ∂ℓ/∂uᵀ)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t4 = (eta[None, :] * t1).to(DOT)  # t₄ = t₁ · η
     x12 = dot_tn(t4, q_phi, DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s5 = (
         x12
         * tl.where(k.to(tl.float32) > 0, 1, tl.exp(tl.minimum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) < 0, 1.0, 0.0))
@@ -345,11 +345,11 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t3 = -dot(k_phi, d_W_at, DOT)  # t₃ = −φ(k) d_W_at
     eta = load_numbers(eta_ptr, at_row, row, here)
     s6 = load_tile(s6_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
+    t3 = -dot(k_phi, d_W_at, DOT)  # t₃ = −φ(k) d_W_at
     d_v = s6.to(tl.float32) + -(eta[:, None] * t3)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -483,18 +483,19 @@ def forward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    s1 = sizes.per_slot("KV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
     q_phi = sizes.per_slot("CK", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
-    W_next = sizes.per_sequence("KV")
-    W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, q, v, s1, q_phi, s2,
     ))  # fmt: skip
+    W_next = sizes.per_sequence("KV")
+    W_at = sizes.per_slot("KV", narrow=True)
     launch_main(sizes, (
         W, s1, W_next, W_at,
     ))  # fmt: skip
+    del s1
+    o = sizes.rows("V")
     launch_read(sizes, (
         W_at, q_phi, s2, o,
     ))  # fmt: skip
@@ -537,23 +538,24 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s3 = sizes.per_slot("KV", narrow=False)
+    s3 = sizes.per_slot("KV", narrow=True)
     s4 = sizes.per_slot("C", narrow=False)
     k_phi = sizes.per_slot("CK", narrow=True)
     s5 = sizes.per_slot("CK", narrow=True)
     s6 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
-    d_W_next = sizes.per_sequence("KV")
-    d_W_at = sizes.per_slot("KV", narrow=True)
-    d_eta = sizes.rows("", eta.dtype)
-    d_k = sizes.rows("K")
-    d_v = sizes.rows("V")
     launch_pre(sizes, (
         W_at, d_o, eta, k, q, q_phi, v, s3, s4, k_phi, s5, s6, d_q,
     ))  # fmt: skip
+    d_W_next = sizes.per_sequence("KV")
+    d_W_at = sizes.per_slot("KV", narrow=True)
     launch_seq(sizes, (
         d_W, s3, d_W_next, d_W_at,
     ))  # fmt: skip
+    del s3
+    d_eta = sizes.rows("", eta.dtype)
+    d_k = sizes.rows("K")
+    d_v = sizes.rows("V")
     launch_post(sizes, (
         d_W_at, eta, k, k_phi, s4, s5, s6, v, d_eta, d_k, d_v,
     ))  # fmt: skip

@@ -261,14 +261,14 @@ def prep(
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P = G * dot_nt(q, k, DOT)  # P = G · (q kᵀ)
+    store_tile(P_ptr, index * H + h, r, r, C, C, P)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     L = G_decayed * kk  # L = G[decayed] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    store_tile(P_ptr, index * H + h, r, r, C, C, P)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -363,38 +363,39 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t9 = -dot_nt(d_o, U, DOT)  # t₉ = −d_o Uᵀ
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
-    t10 = t9 * t3  # t₁₀ = t₉ · t₃
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t9 = -dot_nt(d_o, U, DOT)  # t₉ = −d_o Uᵀ
+    t10 = t9 * t3  # t₁₀ = t₉ · t₃
     x21 = segment_gradient(tl.where(causal, eta[None, :] * t10, 0.0) * t1, strict, DOT)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     s3 = tl.sum(t10 * D_alpha, 0)  # s₃ = Σ_c t₁₀ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
     P = (G * t3).to(DOT)  # P = G · t₃
     t15 = (t9 * G).to(DOT)  # t₁₅ = t₉ · G
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
+    s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x23 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     d_q = dot(t15, k, DOT) + dot_nt(t2, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     s4 = dot_tn(t15, q, DOT)  # s₄ = t₁₅ᵀ q
     store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x21 + tl.cumsum(x23, 0, reverse=True))
-    store_row(s3_ptr, index * H + h, r, C, s3)
     store_row(s5_ptr, index * H + h, r, C, s5)
+    store_row(s3_ptr, index * H + h, r, C, s3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -418,16 +419,16 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t4 = -dot(k, d_W, DOT)  # t₄ = −k d_W
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         t6 = dot_tn(Inv, G_end[:, None] * t4 - s2.to(tl.float32), DOT)  # t₆ = (I + L)⁻¹ᵀ (G[C] · t₄ − s₂)
         beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
-        t7 = (beta[:, None] * t6).to(DOT)  # t₇ = β · t₆
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        t7 = (beta[:, None] * t6).to(DOT)  # t₇ = β · t₆
         x11 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t7, DOT)
         store_tile(t6_ptr, (slot + i) * H + h, r, at_v, C, V, t6)
         d_W = x11
@@ -459,36 +460,39 @@ def post(
     t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
     d_v = -t6.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t8 = dot(k, W, DOT)  # t₈ = k W[0]
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x31 = tl.cumsum(tl.sum(t6.to(tl.float32) * t8, 1) * beta, 0, reverse=True)
-    t7 = (beta[:, None] * t6.to(tl.float32)).to(DOT)  # t₇ = β · t₆
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t12 = -tl.where(strict, dot_nt(t6, U, DOT), 0.0)  # t₁₂ = −strictly_causal(t₆ Uᵀ)
-    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    t13 = t12 * kk  # t₁₃ = t₁₂ · K Kᵀ
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    x29 = segment_gradient(tl.where(strict, eta[None, :] * t13, 0.0) * t1, strict, DOT)
-    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-    t14 = (t12 * G_decayed).to(DOT)  # t₁₄ = t₁₂ · G[decayed]
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t4 = -dot(k, d_W_at, DOT)  # t₄ = −k d_W_at
     t11 = tl.sum(t4 * U.to(tl.float32), 1)  # t₁₁ = Σ_v t₄ · U
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    t12 = -tl.where(strict, dot_nt(t6, U, DOT), 0.0)  # t₁₂ = −strictly_causal(t₆ Uᵀ)
+    t13 = t12 * kk  # t₁₃ = t₁₂ · K Kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    x29 = segment_gradient(tl.where(strict, eta[None, :] * t13, 0.0) * t1, strict, DOT)
+    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     s3 = load_row(s3_ptr, index * H + h, r, C)
     t5 = sum_after(decay_alpha, r, DOT)  # t₅ = Σ_{l>t} log α
     x15 = s3 + (t11 * tl.exp(t5) + tl.sum(t13 * D_alpha_decayed, 0))
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    t14 = (t12 * G_decayed).to(DOT)  # t₁₄ = t₁₂ · G[decayed]
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
+    t7 = (beta[:, None] * t6.to(tl.float32)).to(DOT)  # t₇ = β · t₆
     G_end = eta * tl.exp(t5)  # G[C] = η · exp(t₅)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     x24 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
     x25 = dot_nt(t7, W, DOT) + dot(t14, k, DOT) + (x24 + dot_tn(t14, k, DOT))
-    x32 = sum_before(t11 * G_end, r, DOT)
-    x33 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    t8 = dot(k, W, DOT)  # t₈ = k W[0]
+    x31 = tl.cumsum(tl.sum(t6.to(tl.float32) * t8, 1) * beta, 0, reverse=True)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x33 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    x32 = sum_before(t11 * G_end, r, DOT)
     x34 = (
         tl.sum(x33) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x32 + x29 + x31)
@@ -623,16 +627,16 @@ def forward_op(
     Inv = sizes.per_slot("CC", narrow=True)
     beta = sizes.per_slot("C", narrow=False)
     P = sizes.per_slot("CC", narrow=True)
-    W_next = sizes.per_sequence("KV")
-    U = sizes.per_slot("CV", narrow=True)
-    W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, log_alpha, q, beta_end, G_end, Inv, beta, P,
     ))  # fmt: skip
+    W_next = sizes.per_sequence("KV")
+    U = sizes.per_slot("CV", narrow=True)
+    W_at = sizes.per_slot("KV", narrow=True)
     launch_main(sizes, (
         G_end, Inv, W, beta, beta_end, k, v, W_next, U, W_at,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         P, U, W_at, beta, q, o,
     ))  # fmt: skip
@@ -684,25 +688,26 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
-    s1 = sizes.per_slot("KV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
     s3 = sizes.per_slot("C", narrow=False)
     s4 = sizes.per_slot("CK", narrow=True)
     s5 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
+    launch_pre(sizes, (
+        U, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, s5, d_q,
+    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
     t6 = sizes.per_slot("CV", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
+    launch_seq(sizes, (
+        G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, t6, d_W_at,
+    ))  # fmt: skip
+    del s1, s2
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        U, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, s5, d_q,
-    ))  # fmt: skip
-    launch_seq(sizes, (
-        G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, t6, d_W_at,
-    ))  # fmt: skip
     launch_post(sizes, (
         U, W_at, d_W_at, eta, k, log_alpha, s3, s4, s5, t6, d_eta, d_k, d_log_alpha, d_v,
     ))  # fmt: skip

@@ -342,11 +342,11 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t3 = -dot(k, d_W_at, DOT)  # t₃ = −k d_W_at
     eta = load_numbers(eta_ptr, at_row, row, here)
     s6 = load_tile(s6_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t3 = -dot(k, d_W_at, DOT)  # t₃ = −k d_W_at
     d_v = s6.to(tl.float32) + -(eta[:, None] * t3)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -475,17 +475,18 @@ def forward_op(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    s1 = sizes.per_slot("KV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
-    W_next = sizes.per_sequence("KV")
-    W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, q, v, s1, s2,
     ))  # fmt: skip
+    W_next = sizes.per_sequence("KV")
+    W_at = sizes.per_slot("KV", narrow=True)
     launch_main(sizes, (
         W, s1, W_next, W_at,
     ))  # fmt: skip
+    del s1
+    o = sizes.rows("V")
     launch_read(sizes, (
         W_at, q, s2, o,
     ))  # fmt: skip
@@ -526,22 +527,23 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s3 = sizes.per_slot("KV", narrow=False)
+    s3 = sizes.per_slot("KV", narrow=True)
     s4 = sizes.per_slot("C", narrow=False)
     s5 = sizes.per_slot("CK", narrow=True)
     s6 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
-    d_W_next = sizes.per_sequence("KV")
-    d_W_at = sizes.per_slot("KV", narrow=True)
-    d_eta = sizes.rows("", eta.dtype)
-    d_k = sizes.rows("K")
-    d_v = sizes.rows("V")
     launch_pre(sizes, (
         W_at, d_o, eta, k, q, v, s3, s4, s5, s6, d_q,
     ))  # fmt: skip
+    d_W_next = sizes.per_sequence("KV")
+    d_W_at = sizes.per_slot("KV", narrow=True)
     launch_seq(sizes, (
         d_W, s3, d_W_next, d_W_at,
     ))  # fmt: skip
+    del s3
+    d_eta = sizes.rows("", eta.dtype)
+    d_k = sizes.rows("K")
+    d_v = sizes.rows("V")
     launch_post(sizes, (
         d_W_at, eta, k, s4, s5, s6, v, d_eta, d_k, d_v,
     ))  # fmt: skip

@@ -376,11 +376,11 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        step_size = load_row(step_size_ptr, (slot + i) * H + h, r, C)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t3 = -dot(k, d_W, DOT)  # t₃ = −k d_W
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        step_size = load_row(step_size_ptr, (slot + i) * H + h, r, C)
         t4 = dot_tn(Inv, step_size[:, None] * t3 - s2.to(tl.float32), DOT)  # t₄ = (I + L)⁻¹ᵀ (η̃ · t₃ − s₂)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k, t4, DOT)
@@ -411,40 +411,38 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # the gradient of eta
-    s3 = load_row(s3_ptr, index * H + h, r, C)
     t4 = load_tile(t4_ptr, index * H + h, r, at_v, C, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t6 = tl.where(strict, -tl.where(strict, dot_nt(t4, U, DOT), 0.0), 0.0)  # t₆ = strictly_causal(−strictly_causal(t₄ Uᵀ))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t3 = -dot(k, d_W_at, DOT)  # t₃ = −k d_W_at
-    x8 = tl.sum(t6 * kk, 0) + tl.sum(t3 * U.to(tl.float32), 1)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t1 = load_row(t1_ptr, index * H + h, r, C)
-    x11 = x8 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
-    d_eta = s3 + x11
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-    # the gradient of k
-    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    step_size = eta / (eta * t1 + 1)  # η̃ = η / (η · t₁ + 1)
-    t7 = (step_size[None, :] * t6).to(DOT)  # t₇ = t₆ · η̃
-    x17 = dot_nt(step_size[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x18 = dot_nt(t4, W, DOT)
-    x19 = dot(t7, k, DOT)
-    x20 = -x8 * (eta * eta) / square(eta * t1 + 1)
-    x21 = dot_tn(t7, k, DOT)
-    x22 = 2 * x20[:, None] * k.to(tl.float32) + x18 + x19 + (x17 + x21)
-    d_k = s4.to(tl.float32) + x22
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-
-    # the gradient of v
     d_v = -t4.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t3 = -dot(k, d_W_at, DOT)  # t₃ = −k d_W_at
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    t6 = tl.where(strict, -tl.where(strict, dot_nt(t4, U, DOT), 0.0), 0.0)  # t₆ = strictly_causal(−strictly_causal(t₄ Uᵀ))
+    x8 = tl.sum(t6 * kk, 0) + tl.sum(t3 * U.to(tl.float32), 1)
+    t1 = load_row(t1_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    step_size = eta / (eta * t1 + 1)  # η̃ = η / (η · t₁ + 1)
+    t7 = (step_size[None, :] * t6).to(DOT)  # t₇ = t₆ · η̃
+    x11 = x8 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
+    x20 = -x8 * (eta * eta) / square(eta * t1 + 1)
+    s3 = load_row(s3_ptr, index * H + h, r, C)
+    d_eta = s3 + x11
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x17 = dot_nt(step_size[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t4 = load_tile(t4_ptr, index * H + h, r, at_v, C, V)
+    x18 = dot_nt(t4, W, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x21 = dot_tn(t7, k, DOT)
+    x19 = dot(t7, k, DOT)
+    x22 = 2 * x20[:, None] * k.to(tl.float32) + x18 + x19 + (x17 + x21)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
+    d_k = s4.to(tl.float32) + x22
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
 
 class Sizes:
@@ -564,16 +562,16 @@ def forward_op(
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     step_size = sizes.per_slot("C", narrow=False)
     Inv = sizes.per_slot("CC", narrow=True)
-    W_next = sizes.per_sequence("KV")
-    U = sizes.per_slot("CV", narrow=True)
-    W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, step_size, Inv,
     ))  # fmt: skip
+    W_next = sizes.per_sequence("KV")
+    U = sizes.per_slot("CV", narrow=True)
+    W_at = sizes.per_slot("KV", narrow=True)
     launch_main(sizes, (
         Inv, W, k, step_size, v, W_next, U, W_at,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         U, W_at, k, q, step_size, o,
     ))  # fmt: skip
@@ -619,24 +617,25 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
-    s1 = sizes.per_slot("KV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
     s3 = sizes.per_slot("C", narrow=False)
     t1 = sizes.per_slot("C", narrow=False)
     s4 = sizes.per_slot("CK", narrow=True)
     d_q = sizes.rows("K")
-    d_W_next = sizes.per_sequence("KV")
-    t4 = sizes.per_slot("CV", narrow=True)
-    d_W_at = sizes.per_slot("KV", narrow=True)
-    d_eta = sizes.rows("", eta.dtype)
-    d_k = sizes.rows("K")
-    d_v = sizes.rows("V")
     launch_pre(sizes, (
         U, W_at, d_o, eta, k, q, s1, s2, s3, t1, s4, d_q,
     ))  # fmt: skip
+    d_W_next = sizes.per_sequence("KV")
+    t4 = sizes.per_slot("CV", narrow=True)
+    d_W_at = sizes.per_slot("KV", narrow=True)
     launch_seq(sizes, (
         Inv, d_W, k, s1, s2, step_size, d_W_next, t4, d_W_at,
     ))  # fmt: skip
+    del s1, s2
+    d_eta = sizes.rows("", eta.dtype)
+    d_k = sizes.rows("K")
+    d_v = sizes.rows("V")
     launch_post(sizes, (
         U, W_at, d_W_at, eta, k, s3, s4, t1, t4, d_eta, d_k, d_v,
     ))  # fmt: skip

@@ -221,12 +221,12 @@ def prep(
     eta = load_numbers(eta_ptr, at_row, row, here)
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P = (G * dot_nt(q, k, DOT)).to(DOT)  # P = G · (q kᵀ)
+    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     s1 = dot_tn(k, G_end[:, None] * du, DOT)  # s₁ = kᵀ (G[C] · ∂ℓ/∂u)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
     s2 = dot(P, du, DOT)  # s₂ = P ∂ℓ/∂u
@@ -312,38 +312,39 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
-    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
     t4 = t2 * t3  # t₄ = t₂ · t₃
-    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     x20 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
     s4 = tl.sum(t4 * D_alpha, 0)  # s₄ = Σ_c t₄ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
     t9 = (t2 * G).to(DOT)  # t₉ = t₂ · G
     P = (G * t3).to(DOT)  # P = G · t₃
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    x22 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
+    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
+    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
     s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
     store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x22 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
     s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
     store_tile(s7_ptr, index * H + h, r, at_v, C, V, s7)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x20 + tl.cumsum(x22, 0, reverse=True))
-    store_row(s4_ptr, index * H + h, r, C, s4)
     store_row(s6_ptr, index * H + h, r, C, s6)
+    store_row(s4_ptr, index * H + h, r, C, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -392,15 +393,15 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(t8)  # G[C] = η · exp(t₈)
     s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
     d_v = s7.to(tl.float32) + -(G_end[:, None] * t6)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -410,9 +411,9 @@ def post(
     d_eta = s4 + t7 * tl.exp(t8)
     x14 = dot_nt(G_end[:, None] * du, -d_W_at.to(tl.float32), DOT)
     x19 = sum_before(t7 * G_end, r, DOT)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x20 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x21 = (
         tl.sum(x20) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + x19 * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
@@ -543,17 +544,18 @@ def forward_op(
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
-    s1 = sizes.per_slot("KV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
-    W_next = sizes.per_sequence("KV")
-    W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, log_alpha, q, v, beta_end, s1, s2,
     ))  # fmt: skip
+    W_next = sizes.per_sequence("KV")
+    W_at = sizes.per_slot("KV", narrow=True)
     launch_main(sizes, (
         W, beta_end, s1, W_next, W_at,
     ))  # fmt: skip
+    del s1
+    o = sizes.rows("V")
     launch_read(sizes, (
         W_at, log_alpha, q, s2, o,
     ))  # fmt: skip
@@ -598,24 +600,25 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s3 = sizes.per_slot("KV", narrow=False)
+    s3 = sizes.per_slot("KV", narrow=True)
     s4 = sizes.per_slot("C", narrow=False)
     s5 = sizes.per_slot("CK", narrow=True)
     s6 = sizes.per_slot("C", narrow=False)
     s7 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
+    launch_pre(sizes, (
+        W_at, d_o, eta, k, log_alpha, q, v, s3, s4, s5, s6, s7, d_q,
+    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
     d_W_at = sizes.per_slot("KV", narrow=True)
+    launch_seq(sizes, (
+        beta_end, d_W, s3, d_W_next, d_W_at,
+    ))  # fmt: skip
+    del s3
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        W_at, d_o, eta, k, log_alpha, q, v, s3, s4, s5, s6, s7, d_q,
-    ))  # fmt: skip
-    launch_seq(sizes, (
-        beta_end, d_W, s3, d_W_next, d_W_at,
-    ))  # fmt: skip
     launch_post(sizes, (
         W_at, d_W_at, eta, k, log_alpha, s4, s5, s6, s7, v, d_eta, d_k, d_log_alpha, d_v,
     ))  # fmt: skip

@@ -31,9 +31,11 @@ OPTIONS = {
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -258,15 +260,9 @@ def prep(
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
-    store_row(n_end_ptr, index * H + h, r, C, n_end)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
@@ -278,6 +274,12 @@ def prep(
     t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
     reach = tl.sum(m[None, :] * t2, 1)  # f = Σ_i t₂ · m
     store_row(reach_ptr, index * H + h, r, C, reach)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
+    store_row(G_end_ptr, index * H + h, r, C, G_end)
+    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
+    store_row(n_end_ptr, index * H + h, r, C, n_end)
     G = eta[None, :] * exact_dot(t2, D_mu, DOT)  # G = (t₂ Dμ) · η
     D_mu_decayed = tl.where(strict, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ[decayed] = strictly_causal(exp(Σ_{j<l≤t} log μ))
     G_decayed_ahead = eta[None, :] * (exact_dot(t3, D_mu, DOT) + D_mu_decayed)  # G[decayed, ahead] = (t₃ Dμ + Dμ[decayed]) · η
@@ -375,41 +377,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    beta_ptr, d_o_ptr, q_ptr, s1_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, t13_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # s1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    Inv_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_decayed_ahead_ptr,
-    v_ptr, s2_ptr, s3_ptr, s4_ptr, t13_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s2, s3, s4, t13, s5, s6, s7, d_q: every tile on its own."""
+    """s1, s2, s3, s4, t13: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -424,66 +397,111 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    t31 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₁ = Σ_v d_o · (q S[0])
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x45 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t18 = dot(k, W, DOT)  # t₁₈ = k W[0]
-    t19 = dot(k, W_momentum, DOT)  # t₁₉ = k S[0]
-    reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
-    seen = beta[:, None] * t18 + reach_decayed_ahead[:, None] * t19  # u[0] = β · t₁₈ + f[decayed, ahead] · t₁₉
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = (seen - v.to(tl.float32)).to(DOT)  # R = u[0] − v
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    U = (dot(Inv, R, DOT)).to(DOT)  # U = (I + L)⁻¹ R
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    valid = tl.where(here, 1.0, 0.0)
+    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
-    valid = tl.where(here, 1.0, 0.0)
+    t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(t13_ptr, index * H + h, r, C, t13)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    reach = tl.sum(m[None, :] * t2, 1)  # f = Σ_i t₂ · m
-    x48 = tl.cumsum(tl.sum(t31[:, None] * t2, 0) * m, 0, reverse=True)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     t16 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₆ = f · d_o
     s3 = dot_tn(q, t16, DOT)  # s₃ = qᵀ t₁₆
     store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * t8  # G = t₈ · η
+    P = (G * t9).to(DOT)  # P = G · t₉
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t20 = -dot_nt(d_o, U, DOT)  # t₂₀ = −d_o Uᵀ
+    t21 = t20 * t9  # t₂₁ = t₂₀ · t₉
+    s4 = tl.sum(t21 * t8, 0)  # s₄ = Σ_c t₂₁ · t₈
+    store_row(s4_ptr, index * H + h, r, C, s4)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2(
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s5_ptr, s6_ptr,
+    s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s5, s6, s7, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t20 = -dot_nt(d_o, U, DOT)  # t₂₀ = −d_o Uᵀ
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     t21 = t20 * t9  # t₂₁ = t₂₀ · t₉
     eta = load_numbers(eta_ptr, at_row, row, here)
     t30 = (eta[None, :] * t21).to(DOT)  # t₃₀ = t₂₁ · η
-    x47 = segment_gradient(tl.where(causal, dot_tn(t2, t30, DOT), 0.0) * t5, strict, DOT)
-    x43 = valid[None, :] * (t31[:, None] * m[None, :] + dot_nt(t30, D_mu, DOT))
-    x44 = segment_gradient(tl.where(causal, x43, 0.0) * t1, strict, DOT)
+    valid = tl.where(here, 1.0, 0.0)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    x32 = segment_gradient(tl.where(causal, dot_tn(t2, t30, DOT), 0.0) * t5, strict, DOT)
+    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t31 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₁ = Σ_v d_o · (q S[0])
+    x33 = tl.cumsum(tl.sum(t31[:, None] * t2, 0) * m, 0, reverse=True)
+    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x32 + x33)
+    store_row(s7_ptr, index * H + h, r, C, s7)
+    x26 = valid[None, :] * (t31[:, None] * m[None, :] + dot_nt(t30, D_mu, DOT))
+    x27 = segment_gradient(tl.where(causal, x26, 0.0) * t1, strict, DOT)
     t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
-    s4 = tl.sum(t21 * t8, 0)  # s₄ = Σ_c t₂₁ · t₈
     G = eta[None, :] * t8  # G = t₈ · η
-    P = (G * t9).to(DOT)  # P = G · t₉
     t27 = (t20 * G).to(DOT)  # t₂₇ = t₂₀ · G
-    x51 = dot(t27, k, DOT) + dot_nt(t16, W_momentum, DOT) + dot_nt(t4, W, DOT)
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x51)
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x44 + tl.cumsum(x45, 0, reverse=True))
-    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x47 + x48)
-    store_row(s4_ptr, index * H + h, r, C, s4)
-    store_row(s6_ptr, index * H + h, r, C, s6)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    t16 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₆ = f · d_o
+    x38 = dot(t27, k, DOT) + dot_nt(t16, W_momentum, DOT) + dot_nt(t4, W, DOT)
+    x30 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     s5 = dot_tn(t27, q, DOT)  # s₅ = t₂₇ᵀ q
     store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
-    store_row(s7_ptr, index * H + h, r, C, s7)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x38)
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x27 + tl.cumsum(x30, 0, reverse=True))
+    store_row(s6_ptr, index * H + h, r, C, s6)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -510,25 +528,25 @@ def seq(
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
             store_tile(d_W_momentum_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W_momentum)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t10 = -dot(k, d_W_momentum, DOT)  # t₁₀ = −k d_W_momentum
-        t12 = -dot(k, d_W, DOT)  # t₁₂ = −k d_W
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t12 = -dot(k, d_W, DOT)  # t₁₂ = −k d_W
+        t10 = -dot(k, d_W_momentum, DOT)  # t₁₀ = −k d_W_momentum
         x11 = (n_end[:, None] * t10 + G_end[:, None] * t12 - s2.to(tl.float32)).to(DOT)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         t14 = dot_tn(Inv, x11, DOT)  # t₁₄ = (I + L)⁻¹ᵀ (n[C] · t₁₀ + G[C] · t₁₂ − s₂)
         reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, (slot + i) * H + h, r, C)
-        t17 = (reach_decayed_ahead[:, None] * t14).to(DOT)  # t₁₇ = f[decayed, ahead] · t₁₄
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        t17 = (reach_decayed_ahead[:, None] * t14).to(DOT)  # t₁₇ = f[decayed, ahead] · t₁₄
         x21 = m_end * d_W_momentum + reach_end * d_W + s3.to(tl.float32) + dot_tn(k, t17, DOT)
         beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
-        t15 = (beta[:, None] * t14).to(DOT)  # t₁₅ = β · t₁₄
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        t15 = (beta[:, None] * t14).to(DOT)  # t₁₅ = β · t₁₄
         x15 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t15, DOT)
         store_tile(t14_ptr, (slot + i) * H + h, r, at_v, C, V, t14)
         d_W = x15
@@ -540,13 +558,42 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr,
-    reach_decayed_ahead_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, t13_ptr, t14_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr,
-    d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, d_W_momentum_at_ptr, k_ptr, t22_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_k, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    """t22: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # t22
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    t10 = -dot(k, d_W_momentum_at, DOT)  # t₁₀ = −k d_W_momentum_at
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t22 = tl.sum(t10 * U.to(tl.float32), 1)  # t₂₂ = Σ_v t₁₀ · U
+    store_row(t22_ptr, index * H + h, r, C, t22)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2(
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr,
+    reach_decayed_ahead_ptr, s4_ptr, s5_ptr, t13_ptr, t14_ptr, t22_ptr, d_eta_ptr, d_k_ptr, t28_ptr, t29_ptr, s8_ptr, s9_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, t28, t29, s8, s9: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -561,91 +608,157 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    d_v = -t14.to(tl.float32)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
-    t17 = (reach_decayed_ahead[:, None] * t14.to(tl.float32)).to(DOT)  # t₁₇ = f[decayed, ahead] · t₁₄
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    t29 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₂₉ = Σ_v Σ_k d_W_at · S[0]
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t12 = -dot(k, d_W_at, DOT)  # t₁₂ = −k d_W_at
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t23 = tl.sum(t12 * U.to(tl.float32), 1)  # t₂₃ = Σ_v t₁₂ · U
-    t19 = dot(k, W_momentum, DOT)  # t₁₉ = k S[0]
-    t32 = tl.sum(t14.to(tl.float32) * t19, 1)  # t₃₂ = Σ_v t₁₄ · t₁₉
-    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    t10 = -dot(k, d_W_momentum_at, DOT)  # t₁₀ = −k d_W_momentum_at
-    t22 = tl.sum(t10 * U.to(tl.float32), 1)  # t₂₂ = Σ_v t₁₀ · U
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s9 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₉ = Σ_v Σ_k d_W_at · W[0]
+    store_number(s9_ptr, index * H + h, s9)
     eta = load_numbers(eta_ptr, at_row, row, here)
     t28 = t23 * eta  # t₂₈ = t₂₃ · η
+    store_row(t28_ptr, index * H + h, r, C, t28)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    t29 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₂₉ = Σ_v Σ_k d_W_at · S[0]
+    store_number(t29_ptr, index * H + h, t29)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t11 = sum_after(decay_mu, r, DOT)  # t₁₁ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t11)  # n[C] = η · exp(t₁₁)
-    x69 = sum_before(t22 * n_end, r, DOT)
-    x41 = dot_nt(n_end[:, None] * U.to(tl.float32), -d_W_momentum_at.to(tl.float32), DOT)
-    x64 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
+    t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    s8 = sum_before(D_end * (t29 * m + tl.sum(t28[None, :] * D_mu, 1)), r, DOT)  # s₈ = Σ_{l<t} D[C] · (t₂₉ m + Σ_j Dμ · t₂₈)
+    store_row(s8_ptr, index * H + h, r, C, s8)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
+    t3 = valid[None, :] * D_alpha_decayed  # t₃ = Dα[decayed] · valid
+    t6 = exact_dot(t3, D_mu, DOT)  # t₆ = t₃ Dμ
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t24 = -tl.where(strict, dot_nt(t14, U, DOT), 0.0)  # t₂₄ = −strictly_causal(t₁₄ Uᵀ)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t25 = t24 * kk  # t₂₅ = t₂₄ · K Kᵀ
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu_decayed = tl.where(strict, t7, 0.0)  # Dμ[decayed] = strictly_causal(t₇)
+    t11 = sum_after(decay_mu, r, DOT)  # t₁₁ = Σ_{l>t} log μ
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    t22 = load_row(t22_ptr, index * H + h, r, C)
+    x26 = (t22 * tl.exp(t11) + t23 * t13) + tl.sum(t25 * (t6 + D_mu_decayed), 0)
+    G_decayed_ahead = eta[None, :] * (t6 + D_mu_decayed)  # G[decayed, ahead] = (t₆ + Dμ[decayed]) · η
+    t26 = (t24 * G_decayed_ahead).to(DOT)  # t₂₆ = t₂₄ · G[decayed, ahead]
+    reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    t17 = (reach_decayed_ahead[:, None] * t14.to(tl.float32)).to(DOT)  # t₁₇ = f[decayed, ahead] · t₁₄
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    n_end = eta * tl.exp(t11)  # n[C] = η · exp(t₁₁)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    x40 = dot_nt(n_end[:, None] * U.to(tl.float32), -d_W_momentum_at.to(tl.float32), DOT)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x42 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t15 = (beta[:, None] * t14.to(tl.float32)).to(DOT)  # t₁₅ = β · t₁₄
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t18 = dot(k, W, DOT)  # t₁₈ = k W[0]
+    x43 = dot_nt(t17, W_momentum, DOT) + dot_nt(t15, W, DOT) + dot(t26, k, DOT) + (x40 + x42 + dot_tn(t26, k, DOT))
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
+    d_k = s5.to(tl.float32) + x43
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    s4 = load_row(s4_ptr, index * H + h, r, C)
+    d_eta = s4 + x26
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post3(
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s6_ptr, s7_ptr,
+    s8_ptr, s9_ptr, t14_ptr, t22_ptr, t28_ptr, t29_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
+    members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x59 = tl.cumsum(tl.sum(t14.to(tl.float32) * t18, 1) * beta, 0, reverse=True)
-    t15 = (beta[:, None] * t14.to(tl.float32)).to(DOT)  # t₁₅ = β · t₁₄
-    t13 = load_row(t13_ptr, index * H + h, r, C)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    x43 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x60 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t18 = dot(k, W, DOT)  # t₁₈ = k W[0]
+    x29 = tl.cumsum(tl.sum(t14.to(tl.float32) * t18, 1) * beta, 0, reverse=True)
+    d_v = -t14.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    t19 = dot(k, W_momentum, DOT)  # t₁₉ = k S[0]
+    t32 = tl.sum(t14.to(tl.float32) * t19, 1)  # t₃₂ = Σ_v t₁₄ · t₁₉
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t24 = -tl.where(strict, dot_nt(t14, U, DOT), 0.0)  # t₂₄ = −strictly_causal(t₁₄ Uᵀ)
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    t25 = t24 * kk  # t₂₅ = t₂₄ · K Kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t33 = eta[None, :] * t25  # t₃₃ = t₂₅ · η
+    valid = tl.where(here, 1.0, 0.0)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x51 = sum_before(D_end * (t29 * m + tl.sum(t28[None, :] * D_mu, 1)), r, DOT)
-    t33 = eta[None, :] * t25  # t₃₃ = t₂₅ · η
-    x56 = valid[None, :] * (t32[:, None] * m[None, :] + dot_nt(t33, D_mu, DOT))
+    x23 = valid[None, :] * (t32[:, None] * m[None, :] + dot_nt(t33, D_mu, DOT))
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    x57 = segment_gradient(tl.where(strict, x56, 0.0) * t1, strict, DOT)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x61 = (
-        tl.sum(x60) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x51 + x57 + x59)
-    )  # fmt: skip
+    x25 = segment_gradient(tl.where(strict, x23, 0.0) * t1, strict, DOT)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     t3 = valid[None, :] * D_alpha_decayed  # t₃ = Dα[decayed] · valid
-    x67 = tl.where(causal, t28[None, :] * D_end[:, None] + dot_tn(t3, t33, DOT), 0.0)
-    x70 = segment_gradient(x67 * t5, strict, DOT)
-    x68 = m * (t32 + (t29 * D_end + tl.sum(t32[:, None] * t3, 0)))
-    t6 = exact_dot(t3, D_mu, DOT)  # t₆ = t₃ Dμ
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t29 = load_number(t29_ptr, index * H + h)
+    x47 = m * (t32 + (t29 * D_end + tl.sum(t32[:, None] * t3, 0)))
+    t28 = load_row(t28_ptr, index * H + h, r, C)
+    x45 = tl.where(causal, t28[None, :] * D_end[:, None] + dot_tn(t3, t33, DOT), 0.0)
+    x49 = segment_gradient(x45 * t5, strict, DOT)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    x66 = segment_gradient(tl.where(strict, t33, 0.0) * t7, strict, DOT)
-    D_mu_decayed = tl.where(strict, t7, 0.0)  # Dμ[decayed] = strictly_causal(t₇)
-    x28 = (t22 * tl.exp(t11) + t23 * t13) + tl.sum(t25 * (t6 + D_mu_decayed), 0)
-    G_decayed_ahead = eta[None, :] * (t6 + D_mu_decayed)  # G[decayed, ahead] = (t₆ + Dμ[decayed]) · η
-    t26 = (t24 * G_decayed_ahead).to(DOT)  # t₂₆ = t₂₄ · G[decayed, ahead]
-    x44 = dot_nt(t17, W_momentum, DOT) + dot_nt(t15, W, DOT) + dot(t26, k, DOT) + (x41 + x43 + dot_tn(t26, k, DOT))
-    x71 = tl.cumsum(x68, 0, reverse=True)
+    x40 = segment_gradient(tl.where(strict, t33, 0.0) * t7, strict, DOT)
+    x50 = tl.cumsum(x47, 0, reverse=True)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x72 = (
-        tl.sum(x64) * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x69 + x66 + x70 + x71)
+    t11 = sum_after(decay_mu, r, DOT)  # t₁₁ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t11)  # n[C] = η · exp(t₁₁)
+    t22 = load_row(t22_ptr, index * H + h, r, C)
+    x48 = sum_before(t22 * n_end, r, DOT)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    x37 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
+    x51 = (
+        tl.sum(x37) * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x48 + x40 + x49 + x50)
     )  # fmt: skip
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
-    d_k = s5.to(tl.float32) + x44
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    s4 = load_row(s4_ptr, index * H + h, r, C)
-    d_eta = s4 + x28
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    s9 = load_number(s9_ptr, index * H + h)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    x30 = (
+        s9 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + x25 + x29)
+    )  # fmt: skip
     s6 = load_row(s6_ptr, index * H + h, r, C)
-    d_log_alpha = s6 + x61
+    d_log_alpha = s6 + x30
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     s7 = load_row(s7_ptr, index * H + h, r, C)
-    d_log_mu = s7 + x72
+    d_log_mu = s7 + x51
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
@@ -749,6 +862,8 @@ launch_pre = Launch(pre, "pre", walks=False, widths="KV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
+launch_post2 = Launch(post2, "post2", walks=False, widths="KV")
+launch_post3 = Launch(post3, "post3", walks=False, widths="KV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -765,7 +880,7 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 14]:
+) -> tuple[(Tensor,) * 15]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -778,23 +893,26 @@ def forward_op(
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
     P = sizes.per_slot("CC", narrow=True)
+    launch_prep(sizes, (
+        eta, k, log_alpha, log_mu, q, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, P,
+    ))  # fmt: skip
     W_next = sizes.per_sequence("KV")
     W_momentum_next = sizes.per_sequence("KV")
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
-    launch_prep(sizes, (
-        eta, k, log_alpha, log_mu, q, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, P,
-    ))  # fmt: skip
     launch_main(sizes, (
         G_end, Inv, W, W_momentum, beta, beta_end, k, m_end, n_end, reach_decayed_ahead, reach_end, v, W_next, W_momentum_next,
         U, W_at, W_momentum_at,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         P, U, W_at, W_momentum_at, beta, q, reach, o,
     ))  # fmt: skip
-    return o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, U, W_at, W_momentum_at
+    return (
+        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
+        W_momentum_at,
+    )  # fmt: skip
 
 
 @forward_op.register_fake
@@ -811,7 +929,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 14]:
+) -> tuple[(Tensor,) * 15]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
@@ -824,17 +942,20 @@ def _(
     reach_decayed_ahead = sizes.per_slot("C", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
+    reach = sizes.per_slot("C", narrow=False)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, U, W_at, W_momentum_at
+    return (
+        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
+        W_momentum_at,
+    )  # fmt: skip
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
 def backward_op(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
     log_mu: Tensor,
@@ -846,6 +967,7 @@ def backward_op(
     reach_decayed_ahead: Tensor,
     m_end: Tensor,
     n_end: Tensor,
+    reach: Tensor,
     U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
@@ -857,39 +979,53 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s1 = sizes.per_slot("KV", narrow=False)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
+    s1 = sizes.per_slot("KV", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
-    s3 = sizes.per_slot("KV", narrow=False)
+    s3 = sizes.per_slot("KV", narrow=True)
     s4 = sizes.per_slot("C", narrow=False)
     t13 = sizes.per_slot("C", narrow=False)
+    launch_pre(sizes, (
+        U, d_o, eta, k, log_alpha, log_mu, q, reach, s1, s2, s3, s4, t13,
+    ))  # fmt: skip
     s5 = sizes.per_slot("CK", narrow=True)
     s6 = sizes.per_slot("C", narrow=False)
     s7 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
+    launch_pre2(sizes, (
+        U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s5, s6, s7, d_q,
+    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
     d_W_momentum_next = sizes.per_sequence("KV")
     t14 = sizes.per_slot("CV", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
     d_W_momentum_at = sizes.per_slot("KV", narrow=True)
-    d_eta = sizes.rows("", eta.dtype)
-    d_k = sizes.rows("K")
-    d_log_alpha = sizes.rows("", log_alpha.dtype)
-    d_log_mu = sizes.rows("", log_mu.dtype)
-    d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        beta, d_o, q, s1,
-    ))  # fmt: skip
-    launch_pre2(sizes, (
-        Inv, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach_decayed_ahead, v, s2, s3, s4, t13, s5, s6, s7, d_q,
-    ))  # fmt: skip
     launch_seq(sizes, (
         G_end, Inv, beta, beta_end, d_W, d_W_momentum, k, m_end, n_end, reach_decayed_ahead, reach_end, s1, s2, s3, d_W_next,
         d_W_momentum_next, t14, d_W_at, d_W_momentum_at,
     ))  # fmt: skip
+    del s1, s2, s3
+    t22 = sizes.per_slot("C", narrow=False)
     launch_post(sizes, (
-        U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, reach_decayed_ahead, s4, s5, s6, s7, t13,
-        t14, d_eta, d_k, d_log_alpha, d_log_mu, d_v,
+        U, d_W_momentum_at, k, t22,
+    ))  # fmt: skip
+    d_eta = sizes.rows("", eta.dtype)
+    d_k = sizes.rows("K")
+    t28 = sizes.per_slot("C", narrow=False)
+    t29 = sizes.per_slot("", narrow=False)
+    s8 = sizes.per_slot("C", narrow=False)
+    s9 = sizes.per_slot("", narrow=False)
+    launch_post2(sizes, (
+        U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, reach_decayed_ahead, s4, s5, t13, t14, t22,
+        d_eta, d_k, t28, t29, s8, s9,
+    ))  # fmt: skip
+    del d_W_at, s4, s5, t13
+    d_log_alpha = sizes.rows("", log_alpha.dtype)
+    d_log_mu = sizes.rows("", log_mu.dtype)
+    d_v = sizes.rows("V")
+    launch_post3(sizes, (
+        U, W_at, W_momentum_at, d_W_momentum_at, eta, k, log_alpha, log_mu, s6, s7, s8, s9, t14, t22, t28, t29, d_log_alpha,
+        d_log_mu, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next
 
@@ -898,7 +1034,6 @@ def backward_op(
 def _(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
     log_mu: Tensor,
@@ -910,6 +1045,7 @@ def _(
     reach_decayed_ahead: Tensor,
     m_end: Tensor,
     n_end: Tensor,
+    reach: Tensor,
     U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
@@ -920,7 +1056,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -933,11 +1069,14 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, log_mu, _W, _W_momentum, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, U, W_at, W_momentum_at = output
+    q, k, _v, log_alpha, eta, log_mu, _W, _W_momentum, position, cu_seqlens, grid, _save = inputs
+    (
+        _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
+        W_momentum_at,
+    ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, U, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
         W_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
@@ -945,12 +1084,12 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, U, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
         W_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W, d_W_momentum = (x.contiguous() for x in gradients[:3])
     gradients_of = backward_op(
-        q, k, v, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, U, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
         W_momentum_at, d_o, d_W, d_W_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next = gradients_of

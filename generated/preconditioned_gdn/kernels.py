@@ -31,8 +31,10 @@ OPTIONS = {
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -263,12 +265,6 @@ def prep(
     store_number(beta_end_ptr, index * H + h, beta_end)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     store_row(beta_ptr, index * H + h, r, C, beta)
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
-    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
-    store_row(beta_d_ptr, index * H + h, r, C, beta_d)
-    s2 = tl.exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
-    store_number(s2_ptr, index * H + h, s2)
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
@@ -277,11 +273,17 @@ def prep(
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     store_tile(G_decayed_ptr, index * H + h, r, r, C, C, G_decayed)
     eta_d = load_numbers(eta_d_ptr, at_row, row, here)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x9 = eta_d[:, None] * square(k.to(tl.float32))
     x18 = tl.exp(sum_after(decay_alpha_d, r, DOT))[:, None] * x9
     s3 = tl.sum(x18, 0)  # s₃ = Σ_j exp(Σ_{l>t} log α_d) · (η_d · k²)
     store_row(s3_ptr, index * H + h, at_k, K, s3)
+    beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
+    store_row(beta_d_ptr, index * H + h, r, C, beta_d)
+    s2 = tl.exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
+    store_number(s2_ptr, index * H + h, s2)
     D_alpha_d = tl.where(causal, tl.exp(segment_sums(decay_alpha_d, strict)), 0.0)  # Dα_d = causal(exp(Σ_{j<l≤t} log α_d))
     s1 = dot(D_alpha_d, x9, DOT)  # s₁ = Dα_d (η_d · k²)
     store_tile(s1_ptr, index * H + h, r, at_k, C, K, s1)
@@ -372,24 +374,24 @@ def read(
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P = (G * dot_nt(q, written_key, DOT)).to(DOT)  # P = G · (q m(D) · kᵀ)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     o = beta[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β · (q W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, preconditioner_at_ptr, q_ptr, s1_ptr, s4_ptr,
-    gain_ptr, Inv_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, beta_d_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, preconditioner_at_ptr, q_ptr, s1_ptr, s4_ptr, D_ptr, gain_ptr,
+    Inv_ptr, s5_ptr, t1_ptr, t10_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, gain, Inv, s5, s6, s7, s8, s9, s10, d_q: every tile on its own."""
+    """s4, D, gain, Inv, s5, t1, t10: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -405,71 +407,114 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s4 = dot_tn(q, t2, DOT)  # s₄ = qᵀ t₂
-    store_tile(s4_ptr, index * H + h, at_k, at_v, K, V, s4)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t10 = -dot_nt(d_o, U, DOT)  # t₁₀ = −d_o Uᵀ
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
-    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    store_tile(t1_ptr, index * H + h, r, r, C, C, t1)
+    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
     preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
     s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
     D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x37 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    store_tile(D_ptr, index * H + h, r, at_k, C, K, D)
     gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
     store_tile(gain_ptr, index * H + h, r, at_k, C, K, gain)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     written_key = gain * k.to(tl.float32)  # m(D) · k = m(D) · k
     kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
     L = G_decayed * kk  # L = G[decayed] · K Kᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
+    P = (G * t4).to(DOT)  # P = G · t₄
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
+    s4 = dot_tn(q, t2, DOT)  # s₄ = qᵀ t₂
+    store_tile(s4_ptr, index * H + h, at_k, at_v, K, V, s4)
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
-    t11 = t10 * t4  # t₁₁ = t₁₀ · t₄
-    x35 = segment_gradient(tl.where(causal, eta[None, :] * t11, 0.0) * t1, strict, DOT)
-    s9 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x35 + tl.cumsum(x37, 0, reverse=True))
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    s7 = tl.sum(t11 * D_alpha, 0)  # s₇ = Σ_c t₁₁ · Dα
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    P = (G * t4).to(DOT)  # P = G · t₄
-    t16 = (t10 * G).to(DOT)  # t₁₆ = t₁₀ · G
-    d_q = dot(t16, written_key, DOT) + dot_nt(t2, W, DOT)
-    s6 = dot_tn(t16, q, DOT)  # s₆ = t₁₆ᵀ q
-    x39 = (
-        s6
-        * k.to(tl.float32)
-        * gain
-        * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
-    )  # fmt: skip
-    x40 = tl.cumsum(tl.sum(preconditioner[None, :] * x39, 1) * beta_d, 0, reverse=True)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    s8 = s6 * gain  # s₈ = s₆ · m(D)
-    store_tile(s8_ptr, index * H + h, r, at_k, C, K, s8)
     s5 = dot_tn(P, d_o, DOT)  # s₅ = Pᵀ d_o
     store_tile(s5_ptr, index * H + h, r, at_v, C, V, s5)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t10 = -dot_nt(d_o, U, DOT)  # t₁₀ = −d_o Uᵀ
+    store_tile(t10_ptr, index * H + h, r, r, C, C, t10)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2(
+    D_ptr, W_at_ptr, beta_ptr, beta_d_ptr, d_o_ptr, eta_ptr, gain_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr,
+    preconditioner_at_ptr, q_ptr, t1_ptr, t10_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s6, s7, s8, s9, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    t10 = load_tile(t10_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    gain = load_tile(gain_ptr, index * H + h, r, at_k, C, K)
+    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
+    t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
+    t11 = t10.to(tl.float32) * t4  # t₁₁ = t₁₀ · t₄
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t1 = load_tile(t1_ptr, index * H + h, r, r, C, C)
+    x14 = tl.where(causal, eta[None, :] * t11, 0.0) * t1.to(tl.float32)
+    D_alpha = tl.where(causal, t1.to(tl.float32), 0.0)  # Dα = causal(t₁)
+    s7 = tl.sum(t11 * D_alpha, 0)  # s₇ = Σ_c t₁₁ · Dα
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    t16 = (t10.to(tl.float32) * G).to(DOT)  # t₁₆ = t₁₀ · G
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x18 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    s8 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (segment_gradient(x14, strict, DOT) + tl.cumsum(x18, 0, reverse=True))
+    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
+    d_q = dot(t16, written_key, DOT) + dot_nt(t2, W, DOT)
+    s6 = dot_tn(t16, q, DOT)  # s₆ = t₁₆ᵀ q
+    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
+    D = load_tile(D_ptr, index * H + h, r, at_k, C, K)
+    gain = load_tile(gain_ptr, index * H + h, r, at_k, C, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x22 = (
+        s6
+        * k.to(tl.float32)
+        * gain.to(tl.float32)
+        * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
+    )  # fmt: skip
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    x25 = tl.cumsum(tl.sum(preconditioner[None, :] * x22, 1) * beta_d, 0, reverse=True)
     store_row(s7_ptr, index * H + h, r, C, s7)
+    store_row(s8_ptr, index * H + h, r, C, s8)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    s9 = x25 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
     store_row(s9_ptr, index * H + h, r, C, s9)
-    s10 = x40 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
-    store_row(s10_ptr, index * H + h, r, C, s10)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_decayed_ptr, G_end_ptr, Inv_ptr, U_ptr, beta_ptr, beta_d_ptr, beta_end_ptr, d_W_ptr, d_preconditioner_ptr, gain_ptr,
-    k_ptr, preconditioner_at_ptr, s1_ptr, s2_ptr, s4_ptr, s5_ptr, s6_ptr, d_W_next_ptr, d_preconditioner_next_ptr, t7_ptr,
-    t18_ptr, d_W_at_ptr, d_preconditioner_at_ptr, position_ptr, cu_ptr, T, members,
+    D_ptr, G_decayed_ptr, G_end_ptr, Inv_ptr, U_ptr, beta_ptr, beta_d_ptr, beta_end_ptr, d_W_ptr, d_preconditioner_ptr,
+    gain_ptr, k_ptr, s2_ptr, s4_ptr, s5_ptr, s6_ptr, d_W_next_ptr, d_preconditioner_next_ptr, t7_ptr, t18_ptr, d_W_at_ptr,
+    d_preconditioner_at_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -490,13 +535,13 @@ def seq(
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
             store_row(d_preconditioner_at_ptr, (slot + i) * H + h, at_k, K, d_preconditioner)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         gain = load_tile(gain_ptr, (slot + i) * H + h, r, at_k, C, K)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
         t5 = -dot(written_key, d_W, DOT)  # t₅ = −m(D) · k d_W
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, r, at_v, C, V)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, r, at_v, C, V)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         t7 = dot_tn(Inv, G_end[:, None] * t5 - s5.to(tl.float32), DOT)  # t₇ = (I + L)⁻¹ᵀ (G[C] · t₅ − s₅)
         store_tile(t7_ptr, (slot + i) * H + h, r, at_v, C, V, t7)
         beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
@@ -506,25 +551,25 @@ def seq(
         G_decayed = load_tile(G_decayed_ptr, (slot + i) * H + h, r, r, C, C)
         t17 = (t13 * G_decayed.to(tl.float32)).to(DOT)  # t₁₇ = t₁₃ · G[decayed]
         s6 = load_tile(s6_ptr, (slot + i) * H + h, r, at_k, C, K)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         x21 = s6.to(tl.float32) + dot_nt(G_end[:, None] * U.to(tl.float32), -d_W, DOT) + dot_tn(t17, k, DOT)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         x14 = beta_end * d_W + s4.to(tl.float32) + dot_tn(k, t8, DOT)
-        beta_d = load_row(beta_d_ptr, (slot + i) * H + h, r, C)
-        preconditioner = load_row(preconditioner_at_ptr, (slot + i) * H + h, at_k, K)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, r, at_k, C, K)
-        D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
+        D = load_tile(D_ptr, (slot + i) * H + h, r, at_k, C, K)
+        gain = load_tile(gain_ptr, (slot + i) * H + h, r, at_k, C, K)
         t18 = (
             x21
             * k.to(tl.float32)
             * gain.to(tl.float32)
-            * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
+            * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
         )  # fmt: skip
         s2 = load_number(s2_ptr, (slot + i) * H + h)
-        x27 = s2 * d_preconditioner + tl.sum(beta_d[:, None] * t18, 0)
+        beta_d = load_row(beta_d_ptr, (slot + i) * H + h, r, C)
+        x25 = s2 * d_preconditioner + tl.sum(beta_d[:, None] * t18, 0)
         store_tile(t18_ptr, (slot + i) * H + h, r, at_k, C, K, t18)
         d_W = x14
-        d_preconditioner = x27
+        d_preconditioner = x25
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
     store_row(d_preconditioner_next_ptr, n * H + h, at_k, K, d_preconditioner)
@@ -532,13 +577,84 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_ptr, eta_d_ptr, gain_ptr, k_ptr, log_alpha_ptr,
-    log_alpha_d_ptr, preconditioner_at_ptr, s10_ptr, s7_ptr, s8_ptr, s9_ptr, t18_ptr, t7_ptr, d_eta_ptr, d_eta_d_ptr,
-    d_k_ptr, d_log_alpha_ptr, d_log_alpha_d_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, s7_ptr, t18_ptr,
+    t7_ptr, written_key_ptr, d_eta_ptr, d_eta_d_ptr, t1_ptr, t3_ptr, s10_ptr, t17_ptr, t15_ptr, s11_ptr, t12_ptr, t14_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_eta_d, d_k, d_log_alpha, d_log_alpha_d, d_v: every tile on its own."""
+    """d_eta, d_eta_d, t1, t3, s10, t17, t15, s11, t12, t14: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
+    t3 = tl.exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
+    store_tile(t3_ptr, index * H + h, r, r, C, C, t3)
+    D_alpha_d = tl.where(causal, t3, 0.0)  # Dα_d = causal(t₃)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, index * H + h, at_k, K)
+    t15 = tl.exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
+    t18 = load_tile(t18_ptr, index * H + h, r, at_k, C, K)
+    s11 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)  # s₁₁ = t₁₅ᵀ ⊗ d_preconditioner_at + Dα_dᵀ t₁₈
+    store_tile(s11_ptr, index * H + h, r, at_k, C, K, s11)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_eta_d = tl.sum(s11 * square(k.to(tl.float32)), 1)
+    store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
+    store_row(t15_ptr, index * H + h, r, C, t15)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
+    t8 = (beta[:, None] * t7.to(tl.float32)).to(DOT)  # t₈ = β · t₇
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s10 = dot_nt(t8, W, DOT)  # s₁₀ = t₈ W[0]ᵀ
+    store_tile(s10_ptr, index * H + h, r, at_k, C, K, s10)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
+    t5 = -dot(written_key, d_W_at, DOT)  # t₅ = −m(D) · k d_W_at
+    t12 = tl.sum(t5 * U.to(tl.float32), 1)  # t₁₂ = Σ_v t₅ · U
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
+    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
+    t13 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₃ = −strictly_causal(t₇ Uᵀ)
+    t14 = t13 * kk  # t₁₄ = t₁₃ · K Kᵀ
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    store_tile(t1_ptr, index * H + h, r, r, C, C, t1)
+    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
+    t6 = sum_after(decay_alpha, r, DOT)  # t₆ = Σ_{l>t} log α
+    s7 = load_row(s7_ptr, index * H + h, r, C)
+    x16 = s7 + (t12 * tl.exp(t6) + tl.sum(t14 * D_alpha_decayed, 0))
+    store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    t17 = t13 * G_decayed  # t₁₇ = t₁₃ · G[decayed]
+    store_tile(t17_ptr, index * H + h, r, r, C, C, t17)
+    store_row(t12_ptr, index * H + h, r, C, t12)
+    store_numbers(d_eta_ptr, at_row, row, here, x16)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2(
+    D_ptr, G_end_ptr, U_ptr, W_at_ptr, beta_ptr, beta_d_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_ptr, eta_d_ptr,
+    gain_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, preconditioner_at_ptr, s10_ptr, s11_ptr, s6_ptr, s8_ptr, s9_ptr, t1_ptr,
+    t12_ptr, t14_ptr, t15_ptr, t17_ptr, t18_ptr, t3_ptr, t7_ptr, d_k_ptr, d_log_alpha_ptr, d_log_alpha_d_ptr, d_v_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_k, d_log_alpha, d_log_alpha_d, d_v: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -556,86 +672,76 @@ def post(
     t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
     d_v = -t7.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta = load_row(beta_ptr, index * H + h, r, C)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t9 = dot(k, W, DOT)  # t₉ = k W[0]
+    x30 = tl.cumsum(tl.sum(t7.to(tl.float32) * t9, 1) * beta, 0, reverse=True)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
+    x24 = tl.where(strict, eta[None, :] * t14.to(tl.float32), 0.0)
+    t1 = load_tile(t1_ptr, index * H + h, r, r, C, C)
+    x26 = segment_gradient(x24 * t1.to(tl.float32), strict, DOT)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x46 = tl.cumsum(tl.sum(t7.to(tl.float32) * t9, 1) * beta, 0, reverse=True)
-    t8 = (beta[:, None] * t7.to(tl.float32)).to(DOT)  # t₈ = β · t₇
-    x38 = dot_nt(t8, W, DOT)
-    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
-    x52 = eta_d[:, None] * square(k.to(tl.float32))
-    d_preconditioner_at = load_row(d_preconditioner_at_ptr, index * H + h, at_k, K)
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
-    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    t15 = tl.exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
-    x53 = sum_before(tl.sum(d_preconditioner_at[None, :] * x52, 1) * t15, r, DOT)
-    t3 = tl.exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_k, C, K)
-    x56 = segment_gradient(tl.where(causal, dot_nt(t18, x52, DOT), 0.0) * t3, strict, DOT)
-    D_alpha_d = tl.where(causal, t3, 0.0)  # Dα_d = causal(t₃)
-    s1 = dot(D_alpha_d, x52, DOT)  # s₁ = Dα_d (η_d · k²)
-    x25 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)
-    d_eta_d = tl.sum(x25 * square(k.to(tl.float32)), 1)
-    store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
-    D = beta_d[:, None] * preconditioner[None, :] + s1  # D = β_dᵀ ⊗ D[0] + s₁
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    t12 = load_row(t12_ptr, index * H + h, r, C)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    x31 = sum_before(t12 * G_end, r, DOT)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x32 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    x33 = (
+        tl.sum(x32) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x31 + x26 + x30)
+    )  # fmt: skip
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    d_log_alpha = s8 + x33
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t13 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₃ = −strictly_causal(t₇ Uᵀ)
+    x9 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    t17 = load_tile(t17_ptr, index * H + h, r, r, C, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x10 = x9 + dot_tn(t17, k, DOT)
     gain = load_tile(gain_ptr, index * H + h, r, at_k, C, K)
     written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t5 = -dot(written_key, d_W_at, DOT)  # t₅ = −m(D) · k d_W_at
-    t12 = tl.sum(t5 * U.to(tl.float32), 1)  # t₁₂ = Σ_v t₅ · U
-    t6 = sum_after(decay_alpha, r, DOT)  # t₆ = Σ_{l>t} log α
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_end = eta * tl.exp(t6)  # G[C] = η · exp(t₆)
-    x35 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x47 = sum_before(t12 * G_end, r, DOT)
-    x48 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
-    t14 = t13 * kk  # t₁₄ = t₁₃ · K Kᵀ
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    x44 = segment_gradient(tl.where(strict, eta[None, :] * t14, 0.0) * t1, strict, DOT)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x49 = (
-        tl.sum(x48) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + x44 + x46)
-    )  # fmt: skip
-    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    s7 = load_row(s7_ptr, index * H + h, r, C)
-    x17 = s7 + (t12 * tl.exp(t6) + tl.sum(t14 * D_alpha_decayed, 0))
-    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-    t17 = (t13 * G_decayed).to(DOT)  # t₁₇ = t₁₃ · G[decayed]
-    x36 = x35 + dot_tn(t17, k, DOT)
-    x39 = dot(t17, written_key, DOT)
-    x40 = 2 * eta_d[:, None] * x25 * k.to(tl.float32) + x36 * gain.to(tl.float32) + x38 + x39
-    x60 = (
-        x36
+    x13 = dot(t17, written_key, DOT)
+    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
+    s11 = load_tile(s11_ptr, index * H + h, r, at_k, C, K)
+    s10 = load_tile(s10_ptr, index * H + h, r, at_k, C, K)
+    x14 = 2 * eta_d[:, None] * s11.to(tl.float32) * k.to(tl.float32) + x10 * gain.to(tl.float32) + s10.to(tl.float32) + x13
+    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
+    d_k = s6.to(tl.float32) * gain.to(tl.float32) + x14
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    D = load_tile(D_ptr, index * H + h, r, at_k, C, K)
+    x48 = (
+        x10
         * k.to(tl.float32)
         * gain.to(tl.float32)
-        * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
+        * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
     )  # fmt: skip
-    s8 = load_tile(s8_ptr, index * H + h, r, at_k, C, K)
-    d_k = s8.to(tl.float32) + x40
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    x61 = tl.cumsum(tl.sum(preconditioner[None, :] * x60, 1) * beta_d, 0, reverse=True)
+    x37 = eta_d[:, None] * square(k.to(tl.float32))
+    t3 = load_tile(t3_ptr, index * H + h, r, r, C, C)
+    t18 = load_tile(t18_ptr, index * H + h, r, at_k, C, K)
+    x46 = tl.where(causal, dot_nt(t18, x37, DOT), 0.0) * t3.to(tl.float32)
+    x53 = segment_gradient(x46, strict, DOT)
+    t15 = load_row(t15_ptr, index * H + h, r, C)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, index * H + h, at_k, K)
+    x39 = sum_before(tl.sum(d_preconditioner_at[None, :] * x37, 1) * t15, r, DOT)
+    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    x50 = tl.cumsum(tl.sum(preconditioner[None, :] * x48, 1) * beta_d, 0, reverse=True)
+    x51 = d_preconditioner_at * preconditioner
+    x52 = tl.sum(x51, 0)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
     s2 = tl.exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
-    x62 = d_preconditioner_at * preconditioner
-    x63 = tl.sum(x62, 0)
-    x64 = (
-        x63 * s2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (x53 + x56 + x61)
+    x54 = (
+        x52 * s2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (x39 + x53 + x50)
     )  # fmt: skip
-    store_numbers(d_eta_ptr, at_row, row, here, x17)
     s9 = load_row(s9_ptr, index * H + h, r, C)
-    d_log_alpha = s9 + x49
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    s10 = load_row(s10_ptr, index * H + h, r, C)
-    d_log_alpha_d = s10 + x64
+    d_log_alpha_d = s9 + x54
     store_numbers(d_log_alpha_d_ptr, at_row, row, here, d_log_alpha_d)
 
 
@@ -736,8 +842,10 @@ launch_prep = Launch(prep, "prep", walks=False, widths="K")
 launch_main = Launch(main, "main", walks=True, widths="KV")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
+launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV")
 launch_post = Launch(post, "post", walks=False, widths="KV")
+launch_post2 = Launch(post2, "post2", walks=False, widths="KV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -755,35 +863,36 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 13]:
+) -> tuple[(Tensor,) * 14]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     beta_d = sizes.per_slot("C", narrow=False)
-    s1 = sizes.per_slot("CK", narrow=False)
+    s1 = sizes.per_slot("CK", narrow=True)
     G_end = sizes.per_slot("C", narrow=False)
     G_decayed = sizes.per_slot("CC", narrow=False)
     beta = sizes.per_slot("C", narrow=False)
     s2 = sizes.per_slot("", narrow=False)
     s3 = sizes.per_slot("K", narrow=False)
+    launch_prep(sizes, (
+        eta, eta_d, k, log_alpha, log_alpha_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3,
+    ))  # fmt: skip
     W_next = sizes.per_sequence("KV")
     preconditioner_next = sizes.per_sequence("K")
     written_key = sizes.per_slot("CK", narrow=True)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     preconditioner_at = sizes.per_slot("K", narrow=True)
-    o = sizes.rows("V")
-    launch_prep(sizes, (
-        eta, eta_d, k, log_alpha, log_alpha_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3,
-    ))  # fmt: skip
     launch_main(sizes, (
         G_decayed, G_end, W, beta, beta_d, beta_end, k, preconditioner, s1, s2, s3, v, W_next, preconditioner_next, written_key,
         U, W_at, preconditioner_at,
     ))  # fmt: skip
+    del s3
+    o = sizes.rows("V")
     launch_read(sizes, (
         U, W_at, eta, log_alpha, q, written_key, o,
     ))  # fmt: skip
-    return o, W_next, preconditioner_next, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at
+    return o, W_next, preconditioner_next, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, written_key, U, W_at, preconditioner_at
 
 
 @forward_op.register_fake
@@ -801,22 +910,23 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 13]:
+) -> tuple[(Tensor,) * 14]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     preconditioner_next = sizes.per_sequence("K")
     beta_end = sizes.per_slot("", narrow=False)
     beta_d = sizes.per_slot("C", narrow=False)
-    s1 = sizes.per_slot("CK", narrow=False)
+    s1 = sizes.per_slot("CK", narrow=True)
     G_end = sizes.per_slot("C", narrow=False)
     G_decayed = sizes.per_slot("CC", narrow=False)
     beta = sizes.per_slot("C", narrow=False)
     s2 = sizes.per_slot("", narrow=False)
+    written_key = sizes.per_slot("CK", narrow=True)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     preconditioner_at = sizes.per_slot("K", narrow=True)
-    return o, W_next, preconditioner_next, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at
+    return o, W_next, preconditioner_next, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, written_key, U, W_at, preconditioner_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -834,6 +944,7 @@ def backward_op(
     G_decayed: Tensor,
     beta: Tensor,
     s2: Tensor,
+    written_key: Tensor,
     U: Tensor,
     W_at: Tensor,
     preconditioner_at: Tensor,
@@ -846,38 +957,57 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
-    s4 = sizes.per_slot("KV", narrow=False)
-    gain = sizes.per_slot("CK", narrow=False)
+    s4 = sizes.per_slot("KV", narrow=True)
+    D = sizes.per_slot("CK", narrow=True)
+    gain = sizes.per_slot("CK", narrow=True)
     Inv = sizes.per_slot("CC", narrow=True)
     s5 = sizes.per_slot("CV", narrow=True)
-    s6 = sizes.per_slot("CK", narrow=False)
+    t1 = sizes.per_slot("CC", narrow=False)
+    t10 = sizes.per_slot("CC", narrow=False)
+    launch_pre(sizes, (
+        U, beta_d, d_o, eta, k, log_alpha, preconditioner_at, q, s1, s4, D, gain, Inv, s5, t1, t10,
+    ))  # fmt: skip
+    s6 = sizes.per_slot("CK", narrow=True)
     s7 = sizes.per_slot("C", narrow=False)
-    s8 = sizes.per_slot("CK", narrow=True)
+    s8 = sizes.per_slot("C", narrow=False)
     s9 = sizes.per_slot("C", narrow=False)
-    s10 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
+    launch_pre2(sizes, (
+        D, W_at, beta, beta_d, d_o, eta, gain, k, log_alpha, log_alpha_d, preconditioner_at, q, t1, t10, s6, s7, s8, s9, d_q,
+    ))  # fmt: skip
+    del t10
     d_W_next = sizes.per_sequence("KV")
     d_preconditioner_next = sizes.per_sequence("K")
     t7 = sizes.per_slot("CV", narrow=True)
     t18 = sizes.per_slot("CK", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
     d_preconditioner_at = sizes.per_slot("K", narrow=True)
+    launch_seq(sizes, (
+        D, G_decayed, G_end, Inv, U, beta, beta_d, beta_end, d_W, d_preconditioner, gain, k, s2, s4, s5, s6, d_W_next,
+        d_preconditioner_next, t7, t18, d_W_at, d_preconditioner_at,
+    ))  # fmt: skip
+    del Inv, s4, s5
     d_eta = sizes.rows("", eta.dtype)
     d_eta_d = sizes.rows("", eta_d.dtype)
+    t3 = sizes.per_slot("CC", narrow=False)
+    s10 = sizes.per_slot("CK", narrow=True)
+    t17 = sizes.per_slot("CC", narrow=True)
+    t15 = sizes.per_slot("C", narrow=False)
+    s11 = sizes.per_slot("CK", narrow=True)
+    t12 = sizes.per_slot("C", narrow=False)
+    t14 = sizes.per_slot("CC", narrow=False)
+    launch_post(sizes, (
+        U, W_at, d_W_at, d_preconditioner_at, eta, k, log_alpha, log_alpha_d, s7, t18, t7, written_key, d_eta, d_eta_d, t1, t3,
+        s10, t17, t15, s11, t12, t14,
+    ))  # fmt: skip
+    del s7
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_alpha_d = sizes.rows("", log_alpha_d.dtype)
     d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        U, W_at, d_o, eta, k, log_alpha, log_alpha_d, preconditioner_at, q, s1, s4, gain, Inv, s5, s6, s7, s8, s9, s10, d_q,
-    ))  # fmt: skip
-    launch_seq(sizes, (
-        G_decayed, G_end, Inv, U, beta, beta_d, beta_end, d_W, d_preconditioner, gain, k, preconditioner_at, s1, s2, s4, s5, s6,
-        d_W_next, d_preconditioner_next, t7, t18, d_W_at, d_preconditioner_at,
-    ))  # fmt: skip
-    launch_post(sizes, (
-        U, W_at, d_W_at, d_preconditioner_at, eta, eta_d, gain, k, log_alpha, log_alpha_d, preconditioner_at, s10, s7, s8, s9,
-        t18, t7, d_eta, d_eta_d, d_k, d_log_alpha, d_log_alpha_d, d_v,
+    launch_post2(sizes, (
+        D, G_end, U, W_at, beta, beta_d, d_W_at, d_preconditioner_at, eta, eta_d, gain, k, log_alpha, log_alpha_d,
+        preconditioner_at, s10, s11, s6, s8, s9, t1, t12, t14, t15, t17, t18, t3, t7, d_k, d_log_alpha, d_log_alpha_d, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_alpha_d, d_eta_d, d_W_next, d_preconditioner_next
 
@@ -897,6 +1027,7 @@ def _(
     G_decayed: Tensor,
     beta: Tensor,
     s2: Tensor,
+    written_key: Tensor,
     U: Tensor,
     W_at: Tensor,
     preconditioner_at: Tensor,
@@ -922,24 +1053,24 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, log_alpha, eta, log_alpha_d, eta_d, _W, _preconditioner, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, _preconditioner_next, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at = output
+    _o, _W_next, _preconditioner_next, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, written_key, U, W_at, preconditioner_at = output
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at,
-        position, cu_seqlens,
+        q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, written_key, U, W_at,
+        preconditioner_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at,
-        position, cu_seqlens,
+        q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, written_key, U, W_at,
+        preconditioner_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W, d_preconditioner = (x.contiguous() for x in gradients[:3])
     gradients_of = backward_op(
-        q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, U, W_at, preconditioner_at,
-        d_o, d_W, d_preconditioner, position, cu_seqlens, ctx.grid,
+        q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, written_key, U, W_at,
+        preconditioner_at, d_o, d_W, d_preconditioner, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_log_alpha_d, d_eta_d, d_W_next, d_preconditioner_next = gradients_of
     return (

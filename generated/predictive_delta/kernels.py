@@ -260,26 +260,26 @@ def prep(
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    store_number(beta_end_ptr, index * H + h, beta_end)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    store_row(beta_ptr, index * H + h, r, C, beta)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
     D_alpha_before = tl.where(strict, tl.exp(sums_before(t1, r, DOT)), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P = G_before * dot_nt(q, k, DOT)  # P = G[t−1] · (q kᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
-    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     D_alpha_decayed = tl.where(strict, tl.exp(segment_sums(decay_alpha, strict)), 0.0)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     L = G_decayed * kk  # L = G[decayed] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    store_row(beta_ptr, index * H + h, r, C, beta)
+    store_number(beta_end_ptr, index * H + h, beta_end)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -375,51 +375,39 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # s1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t2 = (beta_before[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β[t−1] · d_o
-    s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-
-    # s2
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
     t4 = tl.exp(sums_before(t1, r, DOT))  # t₄ = exp(Σ_{j<l<t} log α)
-    D_alpha_before = tl.where(strict, t4, 0.0)  # Dα[t−1] = strictly_causal(t₄)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
+    D_alpha_before = tl.where(strict, t4, 0.0)  # Dα[t−1] = strictly_causal(t₄)
+    G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
     P = (G_before * t5).to(DOT)  # P = G[t−1] · t₅
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
-
-    # s3
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t11 = -dot_nt(d_o, U, DOT)  # t₁₁ = −d_o Uᵀ
+    t17 = (t11 * G_before).to(DOT)  # t₁₇ = t₁₁ · G[t−1]
     t12 = t11 * t5  # t₁₂ = t₁₁ · t₅
     s3 = tl.sum(t12 * D_alpha_before, 0)  # s₃ = Σ_c t₁₂ · Dα[t−1]
-    store_row(s3_ptr, index * H + h, r, C, s3)
-
-    # s4
-    t17 = (t11 * G_before).to(DOT)  # t₁₇ = t₁₁ · G[t−1]
-    s4 = dot_tn(t17, q, DOT)  # s₄ = t₁₇ᵀ q
-    store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
-
-    # s5
     x22 = sums_after(tl.where(strict, eta[None, :] * t12, 0.0) * t4, r, DOT)
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x24 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta_before
     s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(tl.where(strict, x22, 0.0), 1) + sum_after(x24, r, DOT))
-    store_row(s5_ptr, index * H + h, r, C, s5)
-
-    # the gradient of q
+    t2 = (beta_before[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β[t−1] · d_o
+    s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+    s4 = dot_tn(t17, q, DOT)  # s₄ = t₁₇ᵀ q
+    store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
     d_q = dot(t17, k, DOT) + dot_nt(t2, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    store_row(s5_ptr, index * H + h, r, C, s5)
+    store_row(s3_ptr, index * H + h, r, C, s3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -443,16 +431,16 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t6 = -dot(k, d_W, DOT)  # t₆ = −k d_W
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         t8 = dot_tn(Inv, G_end[:, None] * t6 - s2.to(tl.float32), DOT)  # t₈ = (I + L)⁻¹ᵀ (G[C] · t₆ − s₂)
         beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
-        t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
         x11 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t9, DOT)
         store_tile(t8_ptr, (slot + i) * H + h, r, at_v, C, V, t8)
         d_W = x11
@@ -484,36 +472,39 @@ def post(
     t8 = load_tile(t8_ptr, index * H + h, r, at_v, C, V)
     d_v = -t8.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t10 = dot(k, W, DOT)  # t₁₀ = k W[0]
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x30 = tl.cumsum(tl.sum(t8.to(tl.float32) * t10, 1) * beta, 0, reverse=True)
-    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
-    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
-    t3 = tl.exp(segment_sums(decay_alpha, strict))  # t₃ = exp(Σ_{j<l≤t} log α)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    x31 = segment_gradient(tl.where(strict, eta[None, :] * t15, 0.0) * t3, strict, DOT)
-    D_alpha_decayed = tl.where(strict, t3, 0.0)  # Dα[decayed] = strictly_causal(t₃)
-    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-    t16 = (t14 * G_decayed).to(DOT)  # t₁₆ = t₁₄ · G[decayed]
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
     t13 = tl.sum(t6 * U.to(tl.float32), 1)  # t₁₃ = Σ_v t₆ · U
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
+    t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t3 = tl.exp(segment_sums(decay_alpha, strict))  # t₃ = exp(Σ_{j<l≤t} log α)
+    x31 = segment_gradient(tl.where(strict, eta[None, :] * t15, 0.0) * t3, strict, DOT)
+    D_alpha_decayed = tl.where(strict, t3, 0.0)  # Dα[decayed] = strictly_causal(t₃)
     s3 = load_row(s3_ptr, index * H + h, r, C)
     t7 = sum_after(decay_alpha, r, DOT)  # t₇ = Σ_{l>t} log α
     x15 = s3 + (t13 * tl.exp(t7) + tl.sum(t15 * D_alpha_decayed, 0))
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    t16 = (t14 * G_decayed).to(DOT)  # t₁₆ = t₁₄ · G[decayed]
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t8 = load_tile(t8_ptr, index * H + h, r, at_v, C, V)
+    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
     G_end = eta * tl.exp(t7)  # G[C] = η · exp(t₇)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     x24 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
     x25 = dot_nt(t9, W, DOT) + dot(t16, k, DOT) + (x24 + dot_tn(t16, k, DOT))
-    x32 = sum_before(t13 * G_end, r, DOT)
-    x33 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    t10 = dot(k, W, DOT)  # t₁₀ = k W[0]
+    x30 = tl.cumsum(tl.sum(t8.to(tl.float32) * t10, 1) * beta, 0, reverse=True)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x33 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    x32 = sum_before(t13 * G_end, r, DOT)
     x34 = (
         tl.sum(x33) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x32 + x30 + x31)
@@ -648,16 +639,16 @@ def forward_op(
     Inv = sizes.per_slot("CC", narrow=True)
     beta = sizes.per_slot("C", narrow=False)
     P = sizes.per_slot("CC", narrow=True)
-    W_next = sizes.per_sequence("KV")
-    U = sizes.per_slot("CV", narrow=True)
-    W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, log_alpha, q, beta_end, G_end, Inv, beta, P,
     ))  # fmt: skip
+    W_next = sizes.per_sequence("KV")
+    U = sizes.per_slot("CV", narrow=True)
+    W_at = sizes.per_slot("KV", narrow=True)
     launch_main(sizes, (
         G_end, Inv, W, beta, beta_end, k, v, W_next, U, W_at,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         P, U, W_at, log_alpha, q, o,
     ))  # fmt: skip
@@ -709,25 +700,26 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
-    s1 = sizes.per_slot("KV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
     s3 = sizes.per_slot("C", narrow=False)
     s4 = sizes.per_slot("CK", narrow=True)
     s5 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
+    launch_pre(sizes, (
+        U, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, s5, d_q,
+    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
     t8 = sizes.per_slot("CV", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
+    launch_seq(sizes, (
+        G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, t8, d_W_at,
+    ))  # fmt: skip
+    del s1, s2
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        U, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, s5, d_q,
-    ))  # fmt: skip
-    launch_seq(sizes, (
-        G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, t8, d_W_at,
-    ))  # fmt: skip
     launch_post(sizes, (
         U, W_at, d_W_at, eta, k, log_alpha, s3, s4, s5, t8, d_eta, d_k, d_log_alpha, d_v,
     ))  # fmt: skip

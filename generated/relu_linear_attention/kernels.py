@@ -269,17 +269,17 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q) = relu(q)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s3 = dot_tn(q_phi, d_o, DOT)  # s₃ = φ(q)ᵀ d_o
     store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # t₁ = causal(−d_o ∂ℓ/∂uᵀ)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t4 = (eta[None, :] * t1).to(DOT)  # t₄ = t₁ · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t4 = (eta[None, :] * t1).to(DOT)  # t₄ = t₁ · η
     s5 = dot_tn(t4, q_phi, DOT) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)  # s₅ = (t₄ᵀ φ(q)) · 1[k > 0]
     store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
     k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
@@ -287,6 +287,7 @@ def pre(
     s4 = tl.sum(t1 * t2, 0)  # s₄ = Σ_c t₁ · t₂
     P = (tl.where(causal, eta[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x17 = (dot(t4, k_phi, DOT) + dot_nt(d_o, W, DOT)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
     s6 = dot_tn(P, d_o, DOT)  # s₆ = −(−Pᵀ d_o)
     store_tile(s6_ptr, index * H + h, r, at_v, C, V, s6)
@@ -338,9 +339,9 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t3 = -dot(k_phi, d_W_at, DOT)  # t₃ = −φ(k) d_W_at
     eta = load_numbers(eta_ptr, at_row, row, here)
     s6 = load_tile(s6_ptr, index * H + h, r, at_v, C, V)
@@ -350,8 +351,10 @@ def post(
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     s4 = load_row(s4_ptr, index * H + h, r, C)
     d_eta = s4 + tl.sum(t3 * du, 1)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     x10 = dot_nt(eta[:, None] * du, -d_W_at.to(tl.float32), DOT)
     s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x11 = s5.to(tl.float32) + x10 * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x11)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
@@ -472,17 +475,18 @@ def forward_op(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    s1 = sizes.per_slot("KV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
-    W_next = sizes.per_sequence("KV")
-    W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, q, v, s1, s2,
     ))  # fmt: skip
+    W_next = sizes.per_sequence("KV")
+    W_at = sizes.per_slot("KV", narrow=True)
     launch_main(sizes, (
         W, s1, W_next, W_at,
     ))  # fmt: skip
+    del s1
+    o = sizes.rows("V")
     launch_read(sizes, (
         W_at, q, s2, o,
     ))  # fmt: skip
@@ -523,22 +527,23 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s3 = sizes.per_slot("KV", narrow=False)
+    s3 = sizes.per_slot("KV", narrow=True)
     s4 = sizes.per_slot("C", narrow=False)
     s5 = sizes.per_slot("CK", narrow=True)
     s6 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
-    d_W_next = sizes.per_sequence("KV")
-    d_W_at = sizes.per_slot("KV", narrow=True)
-    d_eta = sizes.rows("", eta.dtype)
-    d_k = sizes.rows("K")
-    d_v = sizes.rows("V")
     launch_pre(sizes, (
         W_at, d_o, eta, k, q, v, s3, s4, s5, s6, d_q,
     ))  # fmt: skip
+    d_W_next = sizes.per_sequence("KV")
+    d_W_at = sizes.per_slot("KV", narrow=True)
     launch_seq(sizes, (
         d_W, s3, d_W_next, d_W_at,
     ))  # fmt: skip
+    del s3
+    d_eta = sizes.rows("", eta.dtype)
+    d_k = sizes.rows("K")
+    d_v = sizes.rows("V")
     launch_post(sizes, (
         d_W_at, eta, k, s4, s5, s6, v, d_eta, d_k, d_v,
     ))  # fmt: skip

@@ -28,11 +28,15 @@ TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
     "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -195,11 +199,11 @@ def sum_before(x, r, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, beta_end_ptr, s1_ptr, s2_ptr, position_ptr, cu_ptr, T, members,
+    eta_ptr, k_ptr, log_alpha_ptr, v_ptr, beta_end_ptr, s1_ptr, G_ptr, du_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, s1, s2: every tile on its own."""
+    """beta_end, s1, G, du: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -214,21 +218,49 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    store_number(beta_end_ptr, index * H + h, beta_end)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    P = (G * dot_nt(q, k, DOT)).to(DOT)  # P = G · (q kᵀ)
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s1 = dot_tn(k, G_end[:, None] * du, DOT)  # s₁ = kᵀ (G[C] · ∂ℓ/∂u)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def prep2(
+    G_ptr, du_ptr, k_ptr, q_ptr, s2_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s2: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s2
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P = G · (q kᵀ)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     s2 = dot(P, du, DOT)  # s₂ = P ∂ℓ/∂u
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
 
@@ -291,12 +323,46 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr,
-    position_ptr, cu_ptr, T, members,
+    d_o_ptr, log_alpha_ptr, q_ptr, s3_ptr, decay_alpha_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3, s4, s5, s6, s7, d_q: every tile on its own."""
+    """s3, decay_alpha: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # s3
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
+    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
+    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
+
+    # decay_alpha
+    store_row(decay_alpha_ptr, index * H + h, r, C, decay_alpha)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2(
+    G_ptr, d_o_ptr, decay_alpha_ptr, du_ptr, eta_ptr, k_ptr, q_ptr, s4_ptr, s5_ptr, s8_ptr, t9_ptr, position_ptr, cu_ptr, T,
+    members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s4, s5, s8, t9: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -311,39 +377,68 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
-    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t9 = t2 * G.to(tl.float32)  # t₉ = t₂ · G
+    s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
+    store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
+    store_tile(t9_ptr, index * H + h, r, r, C, C, t9)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
     t4 = t2 * t3  # t₄ = t₂ · t₃
+    decay_alpha = load_row(decay_alpha_ptr, index * H + h, r, C)
     t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    x20 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
     s4 = tl.sum(t4 * D_alpha, 0)  # s₄ = Σ_c t₄ · Dα
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    t9 = (t2 * G).to(DOT)  # t₉ = t₂ · G
-    P = (G * t3).to(DOT)  # P = G · t₃
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    x22 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
-    store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    s8 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
+    store_row(s8_ptr, index * H + h, r, C, s8)
+    store_row(s4_ptr, index * H + h, r, C, s4)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre3(
+    G_ptr, W_at_ptr, d_o_ptr, k_ptr, log_alpha_ptr, q_ptr, s8_ptr, t9_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T,
+    members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s6, s7, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
+    P = (G.to(tl.float32) * t3).to(DOT)  # P = G · t₃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
     store_tile(s7_ptr, index * H + h, r, at_v, C, V, s7)
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x20 + tl.cumsum(x22, 0, reverse=True))
-    store_row(s4_ptr, index * H + h, r, C, s4)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x7 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + tl.cumsum(x7, 0, reverse=True))
     store_row(s6_ptr, index * H + h, r, C, s6)
+    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
+    t9 = load_tile(t9_ptr, index * H + h, r, r, C, C)
+    d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -374,12 +469,12 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, v_ptr, d_eta_ptr, d_k_ptr,
-    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    d_W_at_ptr, du_ptr, eta_ptr, k_ptr, log_alpha_ptr, s4_ptr, d_eta_ptr, G_end_ptr, s9_ptr, t6_ptr, t7_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    """d_eta, G_end, s9, t6, t7: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -392,38 +487,75 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
+    store_tile(t6_ptr, index * H + h, r, at_v, C, V, t6)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    t7 = tl.sum(t6 * du.to(tl.float32), 1)  # t₇ = Σ_v t₆ · ∂ℓ/∂u
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(t8)  # G[C] = η · exp(t₈)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
-    d_v = s7.to(tl.float32) + -(G_end[:, None] * t6)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t7 = tl.sum(t6 * du, 1)  # t₇ = Σ_v t₆ · ∂ℓ/∂u
+    s9 = G_end[:, None] * du.to(tl.float32)  # s₉ = G[C] · ∂ℓ/∂u
+    store_tile(s9_ptr, index * H + h, r, at_v, C, V, s9)
     s4 = load_row(s4_ptr, index * H + h, r, C)
     d_eta = s4 + t7 * tl.exp(t8)
-    x14 = dot_nt(G_end[:, None] * du, -d_W_at.to(tl.float32), DOT)
-    x19 = sum_before(t7 * G_end, r, DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x20 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x21 = (
-        tl.sum(x20) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + x19 * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-    )  # fmt: skip
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
-    d_k = s5.to(tl.float32) + x14
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_row(t7_ptr, index * H + h, r, C, t7)
+    store_row(G_end_ptr, index * H + h, r, C, G_end)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2(
+    G_end_ptr, W_at_ptr, beta_end_ptr, d_W_at_ptr, log_alpha_ptr, s5_ptr, s6_ptr, s7_ptr, s9_ptr, t6_ptr, t7_ptr, d_k_ptr,
+    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_k, d_log_alpha, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # the gradient of k
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
+    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x3 = s5.to(tl.float32) + dot_nt(s9, -d_W_at.to(tl.float32), DOT)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x3)
+
+    # the gradient of log_alpha
     s6 = load_row(s6_ptr, index * H + h, r, C)
-    d_log_alpha = s6 + x21
+    t7 = load_row(t7_ptr, index * H + h, r, C)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    x10 = sum_before(t7 * G_end, r, DOT)
+    x11 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    x12 = (
+        tl.sum(x11) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + x10 * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+    )  # fmt: skip
+    d_log_alpha = s6 + x12
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+
+    # the gradient of v
+    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
+    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
+    x16 = s7.to(tl.float32) + -(G_end[:, None] * t6.to(tl.float32))
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, x16)
 
 
 class Sizes:
@@ -520,11 +652,15 @@ class Launch:
 
 
 launch_prep = Launch(prep, "prep", walks=False, widths="KV")
+launch_prep2 = Launch(prep2, "prep2", walks=False, widths="KV")
 launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
+launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
+launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
+launch_post2 = Launch(post2, "post2", walks=False, widths="KV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -539,25 +675,31 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
-    s1 = sizes.per_slot("KV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
+    G = sizes.per_slot("CC", narrow=True)
+    du = sizes.per_slot("CV", narrow=True)
+    launch_prep(sizes, (
+        eta, k, log_alpha, v, beta_end, s1, G, du,
+    ))  # fmt: skip
     s2 = sizes.per_slot("CV", narrow=True)
+    launch_prep2(sizes, (
+        G, du, k, q, s2,
+    ))  # fmt: skip
     W_next = sizes.per_sequence("KV")
     W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
-    launch_prep(sizes, (
-        eta, k, log_alpha, q, v, beta_end, s1, s2,
-    ))  # fmt: skip
     launch_main(sizes, (
         W, beta_end, s1, W_next, W_at,
     ))  # fmt: skip
+    del s1
+    o = sizes.rows("V")
     launch_read(sizes, (
         W_at, log_alpha, q, s2, o,
     ))  # fmt: skip
-    return o, W_next, beta_end, W_at
+    return o, W_next, beta_end, G, du, W_at
 
 
 @forward_op.register_fake
@@ -572,23 +714,26 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     beta_end = sizes.per_slot("", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
+    du = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, beta_end, W_at
+    return o, W_next, beta_end, G, du, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
 def backward_op(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
     beta_end: Tensor,
+    G: Tensor,
+    du: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -597,27 +742,47 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s3 = sizes.per_slot("KV", narrow=False)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": du.shape[-1]}, position, cu_seqlens, grid)
+    s3 = sizes.per_slot("KV", narrow=True)
+    decay_alpha = sizes.per_slot("C", narrow=False)
+    launch_pre(sizes, (
+        d_o, log_alpha, q, s3, decay_alpha,
+    ))  # fmt: skip
     s4 = sizes.per_slot("C", narrow=False)
     s5 = sizes.per_slot("CK", narrow=True)
+    s8 = sizes.per_slot("C", narrow=False)
+    t9 = sizes.per_slot("CC", narrow=True)
+    launch_pre2(sizes, (
+        G, d_o, decay_alpha, du, eta, k, q, s4, s5, s8, t9,
+    ))  # fmt: skip
+    del decay_alpha
     s6 = sizes.per_slot("C", narrow=False)
     s7 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
+    launch_pre3(sizes, (
+        G, W_at, d_o, k, log_alpha, q, s8, t9, s6, s7, d_q,
+    ))  # fmt: skip
+    del s8, t9
     d_W_next = sizes.per_sequence("KV")
     d_W_at = sizes.per_slot("KV", narrow=True)
-    d_eta = sizes.rows("", eta.dtype)
-    d_k = sizes.rows("K")
-    d_log_alpha = sizes.rows("", log_alpha.dtype)
-    d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        W_at, d_o, eta, k, log_alpha, q, v, s3, s4, s5, s6, s7, d_q,
-    ))  # fmt: skip
     launch_seq(sizes, (
         beta_end, d_W, s3, d_W_next, d_W_at,
     ))  # fmt: skip
+    del s3
+    d_eta = sizes.rows("", eta.dtype)
+    G_end = sizes.per_slot("C", narrow=False)
+    s9 = sizes.per_slot("CV", narrow=True)
+    t6 = sizes.per_slot("CV", narrow=True)
+    t7 = sizes.per_slot("C", narrow=False)
     launch_post(sizes, (
-        W_at, d_W_at, eta, k, log_alpha, s4, s5, s6, s7, v, d_eta, d_k, d_log_alpha, d_v,
+        d_W_at, du, eta, k, log_alpha, s4, d_eta, G_end, s9, t6, t7,
+    ))  # fmt: skip
+    del s4
+    d_k = sizes.rows("K")
+    d_log_alpha = sizes.rows("", log_alpha.dtype)
+    d_v = sizes.rows("V")
+    launch_post2(sizes, (
+        G_end, W_at, beta_end, d_W_at, log_alpha, s5, s6, s7, s9, t6, t7, d_k, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next
 
@@ -626,10 +791,11 @@ def backward_op(
 def _(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
     beta_end: Tensor,
+    G: Tensor,
+    du: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -637,7 +803,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": du.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -648,17 +814,17 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, beta_end, W_at = output
+    q, k, _v, log_alpha, eta, _W, position, cu_seqlens, grid, _save = inputs
+    _o, _W_next, beta_end, G, du, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, beta_end, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, G, du, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, beta_end, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, log_alpha, eta, beta_end, G, du, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    gradients_of = backward_op(q, k, v, log_alpha, eta, beta_end, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, log_alpha, eta, beta_end, G, du, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = gradients_of
     return (
         d_q,

@@ -315,12 +315,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, t4_ptr, s1_ptr, k_phi_ptr, s2_ptr, s3_ptr, s4_ptr, d_q_ptr,
-    position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, t4_ptr, s1_ptr, k_phi_ptr, s2_ptr, s3_ptr, s4_ptr, t17_ptr, s5_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, k_phi, s2, s3, s4, d_q: every tile on its own."""
+    """s1, k_phi, s2, s3, s4, t17, s5, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -372,20 +372,25 @@ def pre(
     x21 = tl.sum(tl.where((at_k < K)[None, :], x20 * t2 / (t4[:, None] * t4[:, None]), 0.0), 1)
     x22 = t2 * (x20 / t4[:, None] - x21[:, None])
     t17 = 1 - tl.where(t5[:, None] > k.to(tl.float32), 1.0, 0.0)  # t₁₇ = 1 − 1[t₅ > k]
-    x24 = tl.sum(tl.where((at_k < K)[None, :], x22, 0.0), 1)
-    x25 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)
-    s4 = x22 - x24[:, None] * t17 / x25[:, None]
+    s5 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)  # s₅ = Σ_k t₁₇
+    s4 = x22 - tl.sum(tl.where((at_k < K)[None, :], x22, 0.0), 1)[:, None] * t17 / s5[:, None]
     store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
+
+    # t17
+    store_tile(t17_ptr, index * H + h, r, at_k, C, K, t17)
+
+    # s5
+    store_row(s5_ptr, index * H + h, r, C, s5)
 
     # the gradient of q
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t18 = dot(t14, k_phi, DOT) + dot_nt(d_o, W, DOT)  # t₁₈ = t₁₄ φ(k) + d_o W[0]ᵀ
-    x29 = tl.sum(tl.where((at_k < K)[None, :], t18 * t1 / (x3[:, None] * x3[:, None]), 0.0), 1)
-    t19 = t1 * (t18 / x3[:, None] - x29[:, None])  # t₁₉ = t₁ · (t₁₈ / (Σ_k t₁) − Σ_k t₁₈ · t₁ / (Σ_k t₁)²)
+    x28 = tl.sum(tl.where((at_k < K)[None, :], t18 * t1 / (x3[:, None] * x3[:, None]), 0.0), 1)
+    t19 = t1 * (t18 / x3[:, None] - x28[:, None])  # t₁₉ = t₁ · (t₁₈ / (Σ_k t₁) − Σ_k t₁₈ · t₁ / (Σ_k t₁)²)
     t20 = 1 - tl.where(t3[:, None] > q.to(tl.float32), 1.0, 0.0)  # t₂₀ = 1 − 1[t₃ > q]
-    x32 = tl.sum(tl.where((at_k < K)[None, :], t19, 0.0), 1)
-    x33 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
-    d_q = t19 - x32[:, None] * t20 / x33[:, None]
+    x31 = tl.sum(tl.where((at_k < K)[None, :], t19, 0.0), 1)
+    x32 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
+    d_q = t19 - x31[:, None] * t20 / x32[:, None]
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -410,11 +415,11 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        eta = load_numbers(eta_ptr, at_row, row, here)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k_phi = load_tile(k_phi_ptr, (slot + i) * H + h, r, at_k, C, K)
         t9 = -dot(k_phi, d_W, DOT)  # t₉ = −φ(k) d_W
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        eta = load_numbers(eta_ptr, at_row, row, here)
         t10 = dot_tn(Inv, eta[:, None] * t9 - s2.to(tl.float32), DOT)  # t₁₀ = (I + L)⁻¹ᵀ (η · t₉ − s₂)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k_phi, t10, DOT)
@@ -426,8 +431,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, s3_ptr, s4_ptr, t10_ptr, t4_ptr, d_eta_ptr, d_k_ptr, d_v_ptr, position_ptr,
-    cu_ptr, T, members,
+    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, s3_ptr, s4_ptr, s5_ptr, t10_ptr, t17_ptr, t2_ptr, t4_ptr, d_eta_ptr, d_k_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -445,44 +450,37 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # the gradient of eta
-    s3 = load_row(s3_ptr, index * H + h, r, C)
-    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t12 = tl.where(strict, -tl.where(strict, dot_nt(t10, U, DOT), 0.0), 0.0)  # t₁₂ = strictly_causal(−strictly_causal(t₁₀ Uᵀ))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t5 = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # t₅ = max(k)
-    t2 = tl.exp(k.to(tl.float32) - t5[:, None])  # t₂ = exp(k − t₅)
     t4 = load_row(t4_ptr, index * H + h, r, C)
-    k_phi = t2 / t4[:, None]  # φ(k) = t₂ / t₄
-    x9 = dot_nt(t2, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     t7 = 1 / t4  # t₇ = 1 / t₄
-    kk = t7[:, None] * x9  # K Kᵀ = t₇ · (t₂ φ(k)ᵀ)
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
+    t12 = tl.where(strict, -tl.where(strict, dot_nt(t10, U, DOT), 0.0), 0.0)  # t₁₂ = strictly_causal(−strictly_causal(t₁₀ Uᵀ))
+    t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
+    k_phi = t2.to(tl.float32) / t4[:, None]  # φ(k) = t₂ / t₄
     t9 = -dot(k_phi, d_W_at, DOT)  # t₉ = −φ(k) d_W_at
-    x14 = tl.sum(t12 * kk, 0) + tl.sum(t9 * U.to(tl.float32), 1)
-    d_eta = s3 + x14
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-    # the gradient of k
-    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    kk = t7[:, None] * dot_nt(t2, k_phi, DOT)  # K Kᵀ = t₇ · (t₂ φ(k)ᵀ)
+    x11 = tl.sum(t12 * kk, 0) + tl.sum(t9 * U.to(tl.float32), 1)
     eta = load_numbers(eta_ptr, at_row, row, here)
     t13 = (eta[None, :] * t12).to(DOT)  # t₁₃ = t₁₂ · η
-    x20 = dot_nt(eta[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x21 = dot_nt(t10, W, DOT) + dot(t13, k_phi, DOT) + (x20 + dot_tn(t13, k_phi, DOT))
-    x22 = tl.sum(tl.where((at_k < K)[None, :], x21 * t2 / (t4[:, None] * t4[:, None]), 0.0), 1)
-    x23 = x21 * t2 / t4[:, None] - x22[:, None] * t2
-    t17 = 1 - tl.where(t5[:, None] > k.to(tl.float32), 1.0, 0.0)  # t₁₇ = 1 − 1[t₅ > k]
-    x25 = tl.sum(tl.where((at_k < K)[None, :], x23, 0.0), 1)
-    x26 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)
-    x27 = s4.to(tl.float32) + (x23 - x25[:, None] * t17 / x26[:, None])
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x27)
-
-    # the gradient of v
+    x17 = dot_nt(eta[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
+    x18 = dot_nt(t10, W, DOT) + dot(t13, k_phi, DOT) + (x17 + dot_tn(t13, k_phi, DOT))
+    x19 = x18 * t2.to(tl.float32) / (t4[:, None] * t4[:, None])
+    x20 = x18 * t2.to(tl.float32) / t4[:, None] - tl.sum(x19, 1)[:, None] * t2.to(tl.float32)
+    s5 = load_row(s5_ptr, index * H + h, r, C)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_k, C, K)
+    x23 = x20 - tl.sum(x20, 1)[:, None] * t17.to(tl.float32) / s5[:, None]
+    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
+    d_k = s4.to(tl.float32) + x23
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
     d_v = -t10.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    s3 = load_row(s3_ptr, index * H + h, r, C)
+    d_eta = s3 + x11
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
 class Sizes:
@@ -597,28 +595,28 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    t2 = sizes.per_slot("CK", narrow=False)
+    t2 = sizes.per_slot("CK", narrow=True)
     t4 = sizes.per_slot("C", narrow=False)
     Inv = sizes.per_slot("CC", narrow=True)
     q_phi = sizes.per_slot("CK", narrow=True)
     P = sizes.per_slot("CC", narrow=True)
-    W_next = sizes.per_sequence("KV")
-    U = sizes.per_slot("CV", narrow=True)
-    W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, q, t2, t4, Inv, q_phi, P,
     ))  # fmt: skip
+    W_next = sizes.per_sequence("KV")
+    U = sizes.per_slot("CV", narrow=True)
+    W_at = sizes.per_slot("KV", narrow=True)
     launch_main(sizes, (
         Inv, W, eta, t2, t4, v, W_next, U, W_at,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         P, U, W_at, q_phi, o,
     ))  # fmt: skip
-    return o, W_next, t4, Inv, U, W_at
+    return o, W_next, t2, t4, Inv, U, W_at
 
 
 @forward_op.register_fake
@@ -632,15 +630,16 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
+    t2 = sizes.per_slot("CK", narrow=True)
     t4 = sizes.per_slot("C", narrow=False)
     Inv = sizes.per_slot("CC", narrow=True)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, t4, Inv, U, W_at
+    return o, W_next, t2, t4, Inv, U, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -648,6 +647,7 @@ def backward_op(
     q: Tensor,
     k: Tensor,
     eta: Tensor,
+    t2: Tensor,
     t4: Tensor,
     Inv: Tensor,
     U: Tensor,
@@ -660,26 +660,29 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
-    s1 = sizes.per_slot("KV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
     k_phi = sizes.per_slot("CK", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
     s3 = sizes.per_slot("C", narrow=False)
     s4 = sizes.per_slot("CK", narrow=True)
+    t17 = sizes.per_slot("CK", narrow=True)
+    s5 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
+    launch_pre(sizes, (
+        U, W_at, d_o, eta, k, q, t4, s1, k_phi, s2, s3, s4, t17, s5, d_q,
+    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
     t10 = sizes.per_slot("CV", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
-    d_eta = sizes.rows("", eta.dtype)
-    d_k = sizes.rows("K")
-    d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        U, W_at, d_o, eta, k, q, t4, s1, k_phi, s2, s3, s4, d_q,
-    ))  # fmt: skip
     launch_seq(sizes, (
         Inv, d_W, eta, k_phi, s1, s2, d_W_next, t10, d_W_at,
     ))  # fmt: skip
+    del k_phi, s1, s2
+    d_eta = sizes.rows("", eta.dtype)
+    d_k = sizes.rows("K")
+    d_v = sizes.rows("V")
     launch_post(sizes, (
-        U, W_at, d_W_at, eta, k, s3, s4, t10, t4, d_eta, d_k, d_v,
+        U, W_at, d_W_at, eta, s3, s4, s5, t10, t17, t2, t4, d_eta, d_k, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_W_next
 
@@ -689,6 +692,7 @@ def _(
     q: Tensor,
     k: Tensor,
     eta: Tensor,
+    t2: Tensor,
     t4: Tensor,
     Inv: Tensor,
     U: Tensor,
@@ -710,16 +714,16 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, eta, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, t4, Inv, U, W_at = output
+    _o, _W_next, t2, t4, Inv, U, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, eta, t4, Inv, U, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, eta, t2, t4, Inv, U, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, eta, t4, Inv, U, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, eta, t2, t4, Inv, U, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    gradients_of = backward_op(q, k, eta, t4, Inv, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, eta, t2, t4, Inv, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_W_next = gradients_of
     return (
         d_q,

@@ -272,36 +272,36 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x17 = fourth(tl.maximum(q.to(tl.float32), 0.0))
-    x18 = tl.sum(x17, 1)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     store_row(beta_ptr, index * H + h, r, C, beta)
-    q_phi = power0(tl.sqrt(tl.maximum(x18[:, None], 0.0)) + 0.1, -1) * square(tl.maximum(q.to(tl.float32), 0.0))
-    store_tile(q_phi_ptr, index * H + h, r, at_k, C, K, q_phi)
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x4 = fourth(tl.maximum(k.to(tl.float32), 0.0))
-    x5 = tl.sum(x4, 1)
-    k_phi = power0(tl.sqrt(tl.maximum(x5[:, None], 0.0)) + 0.1, -1) * square(tl.maximum(k.to(tl.float32), 0.0))
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    P = G * dot_nt(q_phi, k_phi, DOT)  # P = G · (φ(q) φ(k)ᵀ)
-    store_tile(k_phi_ptr, index * H + h, r, at_k, C, K, k_phi)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x4 = fourth(tl.maximum(k.to(tl.float32), 0.0))
+    x5 = tl.sum(x4, 1)
+    k_phi = power0(tl.sqrt(tl.maximum(x5[:, None], 0.0)) + 0.1, -1) * square(tl.maximum(k.to(tl.float32), 0.0))
     kk = dot_nt(k_phi, k_phi, DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
     L = G_decayed * kk  # L = G[decayed] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x17 = fourth(tl.maximum(q.to(tl.float32), 0.0))
+    x18 = tl.sum(x17, 1)
+    store_tile(k_phi_ptr, index * H + h, r, at_k, C, K, k_phi)
+    q_phi = power0(tl.sqrt(tl.maximum(x18[:, None], 0.0)) + 0.1, -1) * square(tl.maximum(q.to(tl.float32), 0.0))
+    P = G * dot_nt(q_phi, k_phi, DOT)  # P = G · (φ(q) φ(k)ᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
+    store_tile(q_phi_ptr, index * H + h, r, at_k, C, K, q_phi)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -396,38 +396,36 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t4 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₄ = Σ_k max(k, 0)^4
-    store_row(t4_ptr, index * H + h, r, C, t4)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t3 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₃ = β · d_o
     q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x28 = tl.sum(d_o.to(tl.float32) * dot(q_phi, W, DOT), 1) * beta
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₃ = β · d_o
     s1 = dot_tn(q_phi, t3, DOT)  # s₁ = φ(q)ᵀ t₃
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t11 = -dot_nt(d_o, U, DOT)  # t₁₁ = −d_o Uᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
     t5 = dot_nt(q_phi, k_phi, DOT)  # t₅ = φ(q) φ(k)ᵀ
     t12 = t11 * t5  # t₁₂ = t₁₁ · t₅
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     x26 = segment_gradient(tl.where(causal, eta[None, :] * t12, 0.0) * t1, strict, DOT)
-    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x26 + tl.cumsum(x28, 0, reverse=True))
-    store_row(s5_ptr, index * H + h, r, C, s5)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     s3 = tl.sum(t12 * D_alpha, 0)  # s₃ = Σ_c t₁₂ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
-    P = (G * t5).to(DOT)  # P = G · t₅
     t17 = (t11 * G).to(DOT)  # t₁₇ = t₁₁ · G
+    P = (G * t5).to(DOT)  # P = G · t₅
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x28 = tl.sum(d_o.to(tl.float32) * dot(q_phi, W, DOT), 1) * beta
     t19 = dot(t17, k_phi, DOT) + dot_nt(t3, W, DOT)  # t₁₉ = t₁₇ φ(k) + t₃ W[0]ᵀ
     x20 = dot_tn(t17, q_phi, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t4 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₄ = Σ_k max(k, 0)^4
     x23 = (
         power0(t4[:, None], -0.5)
         * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -2)
@@ -462,6 +460,9 @@ def pre(
         - 2 * x34[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x35)
+    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x26 + tl.cumsum(x28, 0, reverse=True))
+    store_row(s5_ptr, index * H + h, r, C, s5)
+    store_row(t4_ptr, index * H + h, r, C, t4)
     store_row(s3_ptr, index * H + h, r, C, s3)
 
 
@@ -483,16 +484,16 @@ def seq(
         i = tiles - 1 - lane
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k_phi = load_tile(k_phi_ptr, (slot + i) * H + h, r, at_k, C, K)
         t6 = -dot(k_phi, d_W, DOT)  # t₆ = −φ(k) d_W
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         t8 = dot_tn(Inv, G_end[:, None] * t6 - s2.to(tl.float32), DOT)  # t₈ = (I + L)⁻¹ᵀ (G[C] · t₆ − s₂)
         beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
-        t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
         x11 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k_phi, t9, DOT)
         store_tile(t8_ptr, (slot + i) * H + h, r, at_v, C, V, t8)
         d_W = x11
@@ -524,33 +525,43 @@ def post(
     t8 = load_tile(t8_ptr, index * H + h, r, at_v, C, V)
     d_v = -t8.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t10 = dot(k_phi, W, DOT)  # t₁₀ = φ(k) W[0]
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x36 = tl.cumsum(tl.sum(t8.to(tl.float32) * t10, 1) * beta, 0, reverse=True)
-    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
-    kk = dot_nt(k_phi, k_phi, DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
-    t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    x34 = segment_gradient(tl.where(strict, eta[None, :] * t15, 0.0) * t1, strict, DOT)
-    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-    t16 = (t14 * G_decayed).to(DOT)  # t₁₆ = t₁₄ · G[decayed]
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
     t6 = -dot(k_phi, d_W_at, DOT)  # t₆ = −φ(k) d_W_at
     t13 = tl.sum(t6 * U.to(tl.float32), 1)  # t₁₃ = Σ_v t₆ · U
+    kk = dot_nt(k_phi, k_phi, DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
+    t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
+    t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    x34 = segment_gradient(tl.where(strict, eta[None, :] * t15, 0.0) * t1, strict, DOT)
+    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     s3 = load_row(s3_ptr, index * H + h, r, C)
     t7 = sum_after(decay_alpha, r, DOT)  # t₇ = Σ_{l>t} log α
     x15 = s3 + (t13 * tl.exp(t7) + tl.sum(t15 * D_alpha_decayed, 0))
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    t16 = (t14 * G_decayed).to(DOT)  # t₁₆ = t₁₄ · G[decayed]
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t8 = load_tile(t8_ptr, index * H + h, r, at_v, C, V)
+    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
     G_end = eta * tl.exp(t7)  # G[C] = η · exp(t₇)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     x24 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
     x25 = dot_nt(t9, W, DOT) + dot(t16, k_phi, DOT) + (x24 + dot_tn(t16, k_phi, DOT))
+    t10 = dot(k_phi, W, DOT)  # t₁₀ = φ(k) W[0]
+    x36 = tl.cumsum(tl.sum(t8.to(tl.float32) * t10, 1) * beta, 0, reverse=True)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x38 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    x37 = sum_before(t13 * G_end, r, DOT)
+    x39 = (
+        tl.sum(x38) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x37 + x34 + x36)
+    )  # fmt: skip
     t4 = load_row(t4_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x28 = (
@@ -571,13 +582,6 @@ def post(
     s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
     d_k = s4.to(tl.float32) + x30
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    x37 = sum_before(t13 * G_end, r, DOT)
-    x38 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x39 = (
-        tl.sum(x38) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x37 + x34 + x36)
-    )  # fmt: skip
     store_numbers(d_eta_ptr, at_row, row, here, x15)
     s5 = load_row(s5_ptr, index * H + h, r, C)
     d_log_alpha = s5 + x39
@@ -707,16 +711,16 @@ def forward_op(
     beta = sizes.per_slot("C", narrow=False)
     q_phi = sizes.per_slot("CK", narrow=True)
     P = sizes.per_slot("CC", narrow=True)
-    W_next = sizes.per_sequence("KV")
-    U = sizes.per_slot("CV", narrow=True)
-    W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
     launch_prep(sizes, (
         eta, k, log_alpha, q, beta_end, k_phi, G_end, Inv, beta, q_phi, P,
     ))  # fmt: skip
+    W_next = sizes.per_sequence("KV")
+    U = sizes.per_slot("CV", narrow=True)
+    W_at = sizes.per_slot("KV", narrow=True)
     launch_main(sizes, (
         G_end, Inv, W, beta, beta_end, k_phi, v, W_next, U, W_at,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         P, U, W_at, beta, q_phi, o,
     ))  # fmt: skip
@@ -772,26 +776,27 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
-    s1 = sizes.per_slot("KV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
     s3 = sizes.per_slot("C", narrow=False)
     s4 = sizes.per_slot("CK", narrow=True)
     t4 = sizes.per_slot("C", narrow=False)
     s5 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
+    launch_pre(sizes, (
+        U, W_at, d_o, eta, k, k_phi, log_alpha, q, q_phi, s1, s2, s3, s4, t4, s5, d_q,
+    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
     t8 = sizes.per_slot("CV", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
+    launch_seq(sizes, (
+        G_end, Inv, beta, beta_end, d_W, k_phi, s1, s2, d_W_next, t8, d_W_at,
+    ))  # fmt: skip
+    del s1, s2
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        U, W_at, d_o, eta, k, k_phi, log_alpha, q, q_phi, s1, s2, s3, s4, t4, s5, d_q,
-    ))  # fmt: skip
-    launch_seq(sizes, (
-        G_end, Inv, beta, beta_end, d_W, k_phi, s1, s2, d_W_next, t8, d_W_at,
-    ))  # fmt: skip
     launch_post(sizes, (
         U, W_at, d_W_at, eta, k, k_phi, log_alpha, s3, s4, s5, t4, t8, d_eta, d_k, d_log_alpha, d_v,
     ))  # fmt: skip

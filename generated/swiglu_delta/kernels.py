@@ -32,17 +32,21 @@ OPTIONS = {
     "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre1": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "post": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_prep2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post4": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post5": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -175,15 +179,27 @@ def segment_sums(x, strict):
 
 
 @triton.jit
+def dot_apart(a, b, DOT: tl.constexpr, T):
+    """a b in a loop of one turn, which hides from the compiler that the result goes into another product.
+
+    Of a product that does, it gives every warp whole rows; of 64 rows, then, two of eight warps the same.
+    """
+    product = tl.zeros([a.shape[0], b.shape[1]], tl.float32)
+    for _ in tl.range(tl.minimum(T, 1), num_stages=1):
+        product = tl.dot(a.to(DOT), b.to(DOT), product, input_precision="tf32x3")
+    return product
+
+
+@triton.jit
 def silu(x):
     """The activation silu."""
     return x * tl.sigmoid(x)
 
 
 @triton.jit
-def dot_nt(a, b, DOT: tl.constexpr):
-    """a bᵀ."""
-    return dot(a, tl.trans(b.to(DOT)), DOT)
+def dot_apart_nt(a, b, DOT: tl.constexpr, T):
+    """a bᵀ, likewise."""
+    return dot_apart(a, tl.trans(b.to(DOT)), DOT, T)
 
 
 @triton.jit
@@ -196,6 +212,12 @@ def silu_slope(x):
 def dot_tn(a, b, DOT: tl.constexpr):
     """aᵀ b."""
     return dot(tl.trans(a.to(DOT)), b, DOT)
+
+
+@triton.jit
+def dot_nt(a, b, DOT: tl.constexpr):
+    """a bᵀ."""
+    return dot(a, tl.trans(b.to(DOT)), DOT)
 
 
 @triton.jit
@@ -317,10 +339,10 @@ def main(
 
         # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+        z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
+        z3 = dot_apart(k, W3, DOT, T)  # z₃ = k W₃[0]
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        f = dot(h_2, W2, DOT)  # f = h W₂[0]
+        f = dot_apart(h_2, W2, DOT, T)  # f = h W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         x15 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -332,7 +354,7 @@ def main(
         t1 = ln_weight[None, :] * e  # t₁ = e · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
+        t3 = dot_apart_nt(d2, W2, DOT, T)  # t₃ = d₂ W₂[0]ᵀ
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
         d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
 
@@ -410,31 +432,31 @@ def main_wide(
             at_n = b * BN + tl.arange(0, BN)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+            z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+            z3 = dot_apart(k, W3, DOT, T)  # z₃ = k W₃[0]
             h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            f += dot(h_2, W2, DOT)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+            f += dot_apart(h_2, W2, DOT, T)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         x9 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x9 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
         m_end = load_number(m_end_ptr, (slot + i) * H + h)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        x18 = (G_end[:, None] * d2).to(DOT)
         n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         x21 = (n_end[:, None] * d2).to(DOT)
+        x18 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -442,55 +464,96 @@ def main_wide(
                 store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
-            z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-            d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-            W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
-            tl.debug_barrier()
-            store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
                 store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-            W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h_2, x18, DOT)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − hᵀ (G[C] · d₂)
-            tl.debug_barrier()
-            store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
+            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
                 store_tile(W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3)
             if i == tiles - 1:
                 store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
-            W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            z3 = dot_apart(k, W3, DOT, T)  # z₃ = k W₃[0]
+            z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
+            t3 = dot_apart_nt(d2, W2, DOT, T)  # t₃ = d₂ W₂[0]ᵀ
+            d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+            h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
             d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-            W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(k, G_end[:, None] * d3, DOT)
+            W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
             tl.debug_barrier()
-            store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
+            store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
+            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h_2, x18, DOT)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − hᵀ (G[C] · d₂)
+            tl.debug_barrier()
+            store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if SAVE:
                 store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
             W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
             tl.debug_barrier()
             store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
+            W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(k, G_end[:, None] * d3, DOT)
+            tl.debug_barrier()
+            store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
             if SAVE:
                 store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2_momentum)
             W2_momentum_next = m_end * W2_momentum - dot_tn(h_2, x21, DOT)  # S₂[C] = m[C] S₂[0] − hᵀ (n[C] · d₂)
             tl.debug_barrier()
             store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
-            if SAVE:
-                store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3_momentum)
             W3_momentum_next = m_end * W3_momentum - dot_tn(k, n_end[:, None] * d3, DOT)  # S₃[C] = m[C] S₃[0] − kᵀ (n[C] · d₃)
             tl.debug_barrier()
             store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum_next)
+            if SAVE:
+                store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3_momentum)
         tl.debug_barrier()
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
+    read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x12 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x12 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def read_wide(
     W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -532,13 +595,76 @@ def read(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre1(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_weight_ptr, q_ptr, s1_ptr, z1_ptr, z3_ptr, h_ptr, read_rstd_ptr,
-    s5_ptr, position_ptr, cu_ptr, T, members,
+def pre(
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, ln_weight_ptr, q_ptr, read_z1_ptr, read_z3_ptr, read_h_ptr, read_centred_ptr,
+    read_rstd_ptr, t6_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, z1, z3, h, read_rstd, s5: every tile on its own."""
+    """read_z1, read_z3, read_h, read_centred, read_rstd, t6: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # read_z1
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
+    store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
+
+    # read_z3
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
+    store_tile(read_z3_ptr, index * H + h, r, at_n, C, N, read_z3)
+
+    # read_h
+    read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
+    store_tile(read_h_ptr, index * H + h, r, at_n, C, N, read_h)
+
+    # read_centred
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
+
+    # read_rstd
+    x11 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+
+    # t6
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    x15 = t4 * read_centred
+    x16 = tl.sum(x15, 1)
+    t5 = (
+        read_rstd[:, None] * t4
+        - x16[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
+    store_tile(t6_ptr, index * H + h, r, at_v, C, V, t6)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, ln_weight_ptr, q_ptr, read_z1_ptr, read_z3_ptr, read_h_ptr, read_centred_ptr,
+    read_rstd_ptr, t6_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """read_z1, read_z3, read_h, read_centred, read_rstd, t6: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -555,58 +681,141 @@ def pre1(
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
+        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+        read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
+        store_tile(read_z3_ptr, index * H + h, r, at_n, C, N, read_z3)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_f += dot(read_h, W2, DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
-        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-        store_tile(z3_ptr, index * H + h, r, at_n, C, N, z3)
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        store_tile(h_ptr, index * H + h, r, at_n, C, N, h_2)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+        store_tile(read_h_ptr, index * H + h, r, at_n, C, N, read_h)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x6 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x6 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    s5 = tl.sum(t4 * read_centred, 1)  # s₅ = Σ_v t₄ · f̃
+    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
+    x4 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x4 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    x8 = t4 * read_centred
+    x9 = tl.sum(x8, 1)
     t5 = (
         read_rstd[:, None] * t4
-        - s5[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x9[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
-    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    store_row(s5_ptr, index * H + h, r, C, s5)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
-        s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
-        store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
+    store_tile(t6_ptr, index * H + h, r, at_v, C, V, t6)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, h_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    read_rstd_ptr, s5_ptr, v_ptr, centred_ptr, rstd_ptr, t1_ptr, t14_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, t13_ptr, s4_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    read_centred_ptr, read_h_ptr, read_rstd_ptr, read_z1_ptr, read_z3_ptr, t6_ptr, v_ptr, s1_ptr, z1_ptr, z3_ptr, h_ptr,
+    centred_ptr, rstd_ptr, t1_ptr, t14_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr, t13_ptr, s4_ptr, d_q_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """centred, rstd, t1, t14, d2, t3, s2, s3, t13, s4, d_q: every tile on its own."""
+    """s1, z1, z3, h, centred, rstd, t1, t14, d2, t3, s2, s3, d3, d1, t13, s4, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
+    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
+    s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+    store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+    read_z3 = load_tile(read_z3_ptr, index * H + h, r, at_n, C, N)
+    read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
+    t8 = (t7 * read_z3.to(tl.float32) * silu_slope(read_z1.to(tl.float32))).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+    t30 = (t7 * silu(read_z1.to(tl.float32))).to(DOT)  # t₃₀ = t₇ · silu(z₁)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+    s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
+    store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x50 = d_o.to(tl.float32) + dot_nt(t30, W3, DOT) + dot_nt(t8, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x50)
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
+    s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
+    store_row(s4_ptr, index * H + h, at_v, V, s4)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
+    z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+    store_tile(z3_ptr, index * H + h, r, at_n, C, N, z3)
+    h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+    store_tile(h_ptr, index * H + h, r, at_n, C, N, h_2)
+    f = dot(h_2, W2, DOT)  # f = h W₂[0]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    x19 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
+    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+    t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
+    store_tile(t3_ptr, index * H + h, r, at_n, C, N, t3)
+    d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+    d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+    store_tile(d3_ptr, index * H + h, r, at_n, C, N, d3)
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
+    store_row(t13_ptr, index * H + h, r, C, t13)
+    store_row(t14_ptr, index * H + h, r, C, t14)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2_wide(
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    read_centred_ptr, read_h_ptr, read_rstd_ptr, read_z1_ptr, read_z3_ptr, t6_ptr, v_ptr, s1_ptr, z1_ptr, z3_ptr, h_ptr,
+    centred_ptr, rstd_ptr, t1_ptr, t14_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr, t13_ptr, s4_ptr, d_q_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s1, z1, z3, h, centred, rstd, t1, t14, d2, t3, s2, s3, d3, d1, t13, s4, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -633,77 +842,79 @@ def pre2(
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(t13_ptr, index * H + h, r, C, t13)
-    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
-    read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_f += dot(read_h, W2, DOT)
-        h_2 = load_tile(h_ptr, index * H + h, r, at_n, C, N)
-        f += dot(h_2, W2, DOT)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
     s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
     store_row(s4_ptr, index * H + h, at_v, V, s4)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    s5 = load_row(s5_ptr, index * H + h, r, C)
-    t5 = (
-        read_rstd[:, None] * t4
-        - s5[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
+    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
+    sum14 = tl.zeros([BC, BK], tl.float32)
+    sum14_2 = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
+        t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
+        s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+        store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+        read_z3 = load_tile(read_z3_ptr, index * H + h, r, at_n, C, N)
+        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
+        t8 = (t7 * read_z3.to(tl.float32) * silu_slope(read_z1.to(tl.float32))).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+        t30 = (t7 * silu(read_z1.to(tl.float32))).to(DOT)  # t₃₀ = t₇ · silu(z₁)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
+        store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+        s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
+        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum14 += dot_nt(t30, W3, DOT)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum14_2 += dot_nt(t8, W1, DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
+        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+        store_tile(z3_ptr, index * H + h, r, at_n, C, N, z3)
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        f += dot(h_2, W2, DOT)
+        store_tile(h_ptr, index * H + h, r, at_n, C, N, h_2)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x15 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    x19 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    d_q = d_o.to(tl.float32) + sum14 + sum14_2
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
     store_row(t14_ptr, index * H + h, r, C, t14)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-    sum33 = tl.zeros([BC, BK], tl.float32)
-    sum33_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
         store_tile(t3_ptr, index * H + h, r, at_n, C, N, t3)
-        t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-        t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
-        s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
-        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        store_tile(d3_ptr, index * H + h, r, at_n, C, N, d3)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum33 += dot_nt(t30, W3, DOT)
-        read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        sum33_2 += dot_nt(t8, W1, DOT)
-        s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
-        store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + sum33 + sum33_2
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -747,30 +958,28 @@ def seq(
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
             store_tile(d_W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3)
             store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3_momentum)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t9 = -dot(k, d_W3_momentum, DOT)  # t₉ = −k d_W3_momentum
-        t15 = -dot(k, d_W1_momentum, DOT)  # t₁₅ = −k d_W1_momentum
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
-        t11 = -dot(k, d_W3, DOT)  # t₁₁ = −k d_W3
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
         x14 = n_end[:, None] * t9 + G_end[:, None] * t11
-        t16 = -dot(k, d_W1, DOT)  # t₁₆ = −k d_W1
+        t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
+        t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
         x19 = n_end[:, None] * t15 + G_end[:, None] * t16
-        d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
         h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t17 = -dot(h_2, d_W2_momentum, DOT)  # t₁₇ = −h d_W2_momentum
+        t17 = -dot_apart(h_2, d_W2_momentum, DOT, T)  # t₁₇ = −h d_W2_momentum
         store_tile(t17_ptr, (slot + i) * H + h, r, at_v, C, V, t17)
-        t18 = -dot(h_2, d_W2, DOT)  # t₁₈ = −h d_W2
+        t18 = -dot_apart(h_2, d_W2, DOT, T)  # t₁₈ = −h d_W2
         store_tile(t18_ptr, (slot + i) * H + h, r, at_v, C, V, t18)
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t19 = (x19 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x14 * silu(z1.to(tl.float32))).to(DOT)
         W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + dot(t19, W2, DOT)  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[0]
+        z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        t19 = (x19 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x14 * silu(z1.to(tl.float32))).to(DOT)
+        t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + dot_apart(t19, W2, DOT, T)  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[0]
         t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
         rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
         centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
@@ -792,10 +1001,12 @@ def seq(
         )  # fmt: skip
         t27 = (t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V).to(DOT)  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
         d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x22 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT)
-        x23 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT)
-        t28 = (x22 + x23) + dot_nt(t27, W2, DOT)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
+        x23 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
+        x22 = dot_apart_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT, T)
+        t28 = (x22 + x23) + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
         t3 = load_tile(t3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
         t29 = (
             t3.to(tl.float32)
             * x19
@@ -808,9 +1019,11 @@ def seq(
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         x51 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
+        d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
         s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         x55 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
         store_tile(t31_ptr, (slot + i) * H + h, r, at_n, C, N, t31)
+        d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         x46 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
         store_tile(t29_ptr, (slot + i) * H + h, r, at_n, C, N, t29)
@@ -885,33 +1098,27 @@ def seq_wide(
         sum3_3 = tl.zeros([BC, BV], tl.float32)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
-            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            sum3 += dot(h_2, d_W2_momentum, DOT)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            sum3_2 += dot(h_2, d_W2, DOT)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t9 = -dot(k, d_W3_momentum, DOT)  # t₉ = −k d_W3_momentum
+            t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
             d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t11 = -dot(k, d_W3, DOT)  # t₁₁ = −k d_W3
+            t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
             x11 = n_end[:, None] * t9 + G_end[:, None] * t11
             d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t15 = -dot(k, d_W1_momentum, DOT)  # t₁₅ = −k d_W1_momentum
+            t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t16 = -dot(k, d_W1, DOT)  # t₁₆ = −k d_W1
+            t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
             x17 = n_end[:, None] * t15 + G_end[:, None] * t16
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             t19 = (x17 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x11 * silu(z1.to(tl.float32))).to(DOT)
+            h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
+            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            sum3 += dot_apart(h_2, d_W2_momentum, DOT, T)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            sum3_2 += dot_apart(h_2, d_W2, DOT, T)
             W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            sum3_3 += dot(t19, W2, DOT)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x9 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
+            sum3_3 += dot_apart(t19, W2, DOT, T)
         t17 = -sum3  # t₁₇ = −h d_W2_momentum
         store_tile(t17_ptr, (slot + i) * H + h, r, at_v, C, V, t17)
         t18 = -sum3_2  # t₁₈ = −h d_W2
@@ -937,46 +1144,50 @@ def seq_wide(
             - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
         )  # fmt: skip
         t27 = (t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V).to(DOT)  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x10 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
+        x9 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            if SAVE:
-                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            if SAVE:
-                store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
             tl.debug_barrier()
             store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_next)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            t15 = -dot(k, d_W1_momentum, DOT)  # t₁₅ = −k d_W1_momentum
-            t16 = -dot(k, d_W1, DOT)  # t₁₆ = −k d_W1
-            x39 = n_end[:, None] * t15 + G_end[:, None] * t16
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             if SAVE:
-                store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
+                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+            if SAVE:
+                store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
+            t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
+            x39 = n_end[:, None] * t15 + G_end[:, None] * t16
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             if SAVE:
                 store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
             tl.debug_barrier()
             store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_next)
-            x43 = dot_nt(x9, -d_W2_momentum, DOT) + dot_nt(x10, -d_W2, DOT)
+            x43 = dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
             W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            t28 = x43 + dot_nt(t27, W2, DOT)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
+            t28 = x43 + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
             d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
                 store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3_momentum)
-            t9 = -dot(k, d_W3_momentum, DOT)  # t₉ = −k d_W3_momentum
             d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
             tl.debug_barrier()
             store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum_next)
-            t11 = -dot(k, d_W3, DOT)  # t₁₁ = −k d_W3
+            t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
+            t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
             x33 = n_end[:, None] * t9 + G_end[:, None] * t11
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             t19 = (x39 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x33 * silu(z1.to(tl.float32))).to(DOT)
             t3 = load_tile(t3_ptr, (slot + i) * H + h, r, at_n, C, N)
             t29 = (
@@ -994,9 +1205,11 @@ def seq_wide(
                 x47 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x47)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+            if SAVE:
+                store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
             h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
+            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+            s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             x53 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
             if lane == 0:
                 x53 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -1006,26 +1219,274 @@ def seq_wide(
                 store_tile(d_W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3)
             s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             x57 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
+            store_tile(t29_ptr, (slot + i) * H + h, r, at_n, C, N, t29)
+            store_tile(t31_ptr, (slot + i) * H + h, r, at_n, C, N, t31)
             if lane == 0:
                 x57 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, x57)
-            store_tile(t31_ptr, (slot + i) * H + h, r, at_n, C, N, t31)
-            store_tile(t29_ptr, (slot + i) * H + h, r, at_n, C, N, t29)
         tl.debug_barrier()
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, centred_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr, s4_ptr, t13_ptr, t14_ptr, t17_ptr, t18_ptr, t23_ptr,
-    t29_ptr, t31_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W3_at_ptr, d1_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
+    k_ptr, log_mu_ptr, n_end_ptr, t13_ptr, t17_ptr, t18_ptr, t29_ptr, t31_ptr, d_eta_ptr, decay_mu_ptr, s5_ptr, s6_ptr,
+    s7_ptr, t33_ptr, t32_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    """d_eta, decay_mu, s5, s6, s7, t33, t32: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
+    s5 = dot_nt(t31, W3, DOT)  # s₅ = t₃₁ W₃[0]ᵀ
+    store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    s7 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)  # s₇ = (n[C] · d₃) (−d_W3_momentum_at)ᵀ
+    store_tile(s7_ptr, index * H + h, r, at_k, C, K, s7)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+    t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+    x7 = tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+    x18 = tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
+    s6 = dot_nt(t29, W1, DOT)  # s₆ = t₂₉ W₁[0]ᵀ
+    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    t32 = x7 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
+    t33 = x18 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    d_eta = t32 * tl.exp(t10) + t33 * t13
+    store_row(t32_ptr, index * H + h, r, C, t32)
+    store_row(t33_ptr, index * H + h, r, C, t33)
+    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    W1_at_ptr, W3_at_ptr, d1_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
+    k_ptr, log_mu_ptr, n_end_ptr, t13_ptr, t17_ptr, t18_ptr, t29_ptr, t31_ptr, d_eta_ptr, decay_mu_ptr, s5_ptr, s6_ptr,
+    s7_ptr, t33_ptr, t32_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, decay_mu, s5, s6, s7, t33, t32: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
+    sum3 = tl.zeros([BC], tl.float32)
+    sum3_2 = tl.zeros([BC], tl.float32)
+    s5 = tl.zeros([BC, BK], tl.float32)  # s₅ = t₃₁ W₃[0]ᵀ
+    s6 = tl.zeros([BC, BK], tl.float32)  # s₆ = t₂₉ W₁[0]ᵀ
+    s7 = tl.zeros([BC, BK], tl.float32)  # s₇ = (n[C] · d₃) (−d_W3_momentum_at)ᵀ
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+        sum3_2 += tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+        sum3 += tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
+        s7 += dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
+        s5 += dot_nt(t31, W3, DOT)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
+        s6 += dot_nt(t29, W1, DOT)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t32 = sum3 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
+    t33 = sum3_2 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    d_eta = t32 * tl.exp(t10) + t33 * t13
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
+    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
+    store_tile(s7_ptr, index * H + h, r, at_k, C, K, s7)
+    store_row(t33_ptr, index * H + h, r, C, t33)
+    store_row(t32_ptr, index * H + h, r, C, t32)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2(
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, beta_end_ptr, centred_ptr,
+    d1_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
+    d_o_ptr, decay_mu_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr,
+    rstd_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, t13_ptr, t23_ptr, t32_ptr, t33_ptr, v_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
+    x21 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x21, 0))
+    t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
+    d_v = -t24
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    t33 = load_row(t33_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t34 = t33 * eta  # t₃₄ = t₃₃ · η
+    valid = tl.where(here, 1.0, 0.0)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
+    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    x65 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
+    x69 = segment_gradient(x65, strict, DOT)
+    D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    s4 = load_row(s4_ptr, index * H + h, at_v, V)
+    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
+    x30 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x30)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    x37 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x40 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x42 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    t35 = x37 + x40 + x42  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x49 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
+    x70 = t35 * D_end * m
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x60 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    x62 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x63 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    m_end = load_number(m_end_ptr, index * H + h)
+    x68 = m_end * (tl.sum(x60) + tl.sum(x62) + tl.sum(x63))
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x55 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x56 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    x54 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    x57 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x49 + beta_end * (tl.sum(x54) + tl.sum(x55) + tl.sum(x56)))
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    x18 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x10 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    x16 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
+    s7 = load_tile(s7_ptr, index * H + h, r, at_k, C, K)
+    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
+    x19 = t24 + s5.to(tl.float32) + s6.to(tl.float32) + (s7.to(tl.float32) + x10 + x16 + x18)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x19)
+    x71 = tl.cumsum(x70, 0, reverse=True)
+    t32 = load_row(t32_ptr, index * H + h, r, C)
+    x67 = sum_before(t32 * n_end, r, DOT)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    x72 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x67 + x68 + x69 + x71)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x72)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x57)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2_wide(
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, beta_end_ptr, centred_ptr,
+    d1_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
+    d_o_ptr, decay_mu_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr,
+    rstd_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, t13_ptr, t23_ptr, t32_ptr, t33_ptr, v_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1042,101 +1503,76 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     rstd = load_row(rstd_ptr, index * H + h, r, C)
     centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t14 = load_row(t14_ptr, index * H + h, r, C)
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
-    t13 = load_row(t13_ptr, index * H + h, r, C)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
-    x22 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x22, 0))
     s4 = load_row(s4_ptr, index * H + h, at_v, V)
+    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
     t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
-    x25 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x25)
+    x18 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x8 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x8, 0))
     d_v = -t24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    sum22 = tl.zeros([BC], tl.float32)
-    sum22_2 = tl.zeros([BC], tl.float32)
-    sum22_3 = tl.zeros([BC, BK], tl.float32)
-    sum22_4 = tl.zeros([BC, BK], tl.float32)
-    sum22_5 = tl.zeros([BC, BK], tl.float32)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x18)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    sum15 = tl.zeros([BC, BK], tl.float32)
+    sum15_2 = tl.zeros([BC, BK], tl.float32)
+    sum15_3 = tl.zeros([BC, BK], tl.float32)
     t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum22_6 = tl.zeros([], tl.float32)
-    sum22_7 = tl.zeros([], tl.float32)
-    sum22_8 = tl.zeros([], tl.float32)
-    sum22_9 = tl.zeros([], tl.float32)
-    sum22_10 = tl.zeros([], tl.float32)
-    sum22_11 = tl.zeros([], tl.float32)
+    sum15_4 = tl.zeros([], tl.float32)
+    sum15_5 = tl.zeros([], tl.float32)
+    sum15_6 = tl.zeros([], tl.float32)
+    sum15_7 = tl.zeros([], tl.float32)
+    sum15_8 = tl.zeros([], tl.float32)
+    sum15_9 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        x31 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum15_9 += tl.sum(x31)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        sum15 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum15_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum15_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        x28 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+        sum15_7 += tl.sum(x28)
+        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
+        sum15_2 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum15_4 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        x30 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        sum15_8 += tl.sum(x30)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum22_7 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
-        sum22_3 += dot_nt(t31, W3, DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
-        sum22_4 += dot_nt(t29, W1, DOT)
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum22_6 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
-        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum22_8 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x47 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum22_10 += tl.sum(x47)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        x45 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-        sum22_9 += tl.sum(x45)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        x48 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum22_11 += tl.sum(x48)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        sum22_5 += dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-        sum22_5 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-        sum22_5 += dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
-        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        sum22 += tl.sum(t9 * d3 + t15 * d1, 1)
-        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        sum22_2 += tl.sum(t11 * d3 + t16 * d1, 1)
-        sum22_5 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    t32 = sum22 + tl.sum(t17.to(tl.float32) * d2, 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
-    t33 = sum22_2 + tl.sum(t18.to(tl.float32) * d2, 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
-    d_eta = t32 * tl.exp(t10) + t33 * t13
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_k = t24 + sum22_3 + sum22_4 + sum22_5
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+        sum15_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
+    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
+    s7 = load_tile(s7_ptr, index * H + h, r, at_k, C, K)
+    x28 = t24 + s5.to(tl.float32) + s6.to(tl.float32) + (s7.to(tl.float32) + sum15 + sum15_2 + sum15_3)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x28)
+    t33 = load_row(t33_ptr, index * H + h, r, C)
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
@@ -1144,29 +1580,32 @@ def post(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x48 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x48 + beta_end * (sum22_6 + sum22_7 + sum22_8))
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x50)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x52 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
-    x53 = sum_before(t32 * n_end, r, DOT)
-    x54 = m_end * (sum22_9 + sum22_10 + sum22_11)
-    x55 = segment_gradient(x52, strict, DOT)
-    x56 = t35 * D_end * m
-    x57 = tl.cumsum(x56, 0, reverse=True)
-    x58 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x53 + x54 + x55 + x57)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x58)
+    x39 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    x41 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x39 + beta_end * (sum15_4 + sum15_5 + sum15_6))
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x41)
+    t32 = load_row(t32_ptr, index * H + h, r, C)
+    m_end = load_number(m_end_ptr, index * H + h)
+    x44 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    x46 = sum_before(t32 * n_end, r, DOT)
+    x47 = m_end * (sum15_7 + sum15_8 + sum15_9)
+    x48 = segment_gradient(x44, strict, DOT)
+    x49 = t35 * D_end * m
+    x50 = tl.cumsum(x49, 0, reverse=True)
+    x51 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x46 + x47 + x48 + x50)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x51)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    v_ptr, o_2_ptr, beta_end_ptr, reach_end_ptr, G_end_ptr, d2_ptr, position_ptr, cu_ptr, T, members,
+    v_ptr, o_2_ptr, beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o_2, beta_end, reach_end, G_end, d2: every tile on its own."""
+    """o_2, beta_end, reach_end, s1, s2, s3, m_end, s4, s5, s6: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1194,10 +1633,8 @@ def resume_prep(
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    store_number(m_end_ptr, index * H + h, m_end)
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -1213,14 +1650,14 @@ def resume_prep(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
         f += dot(h_2, W2_start, DOT)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
@@ -1228,72 +1665,43 @@ def resume_prep(
     t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x18 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x18 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x34 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x34 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o_2 = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_tile(o_2_ptr, index * H + h, r, at_v, C, V, o_2)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep2(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d2_ptr, eta_ptr, k_ptr, log_mu_ptr, s1_ptr, s2_ptr, s3_ptr,
-    m_end_ptr, s4_ptr, s5_ptr, s6_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s1, s2, s3, m_end, s4, s5, s6: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    x3 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
-    x8 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    store_number(m_end_ptr, index * H + h, m_end)
+    x31 = (n_end[:, None] * d2).to(DOT)
+    x29 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        s3 = dot_tn(k, G_end[:, None] * d3, DOT)  # s₃ = kᵀ (G[C] · d₃)
-        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
-        s6 = dot_tn(k, n_end[:, None] * d3, DOT)  # s₆ = kᵀ (n[C] · d₃)
-        store_tile(s6_ptr, index * H + h, at_k, at_n, K, N, s6)
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        s2 = dot_tn(h_2, x29, DOT)  # s₂ = hᵀ (G[C] · d₂)
+        store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+        s5 = dot_tn(h_2, x31, DOT)  # s₅ = hᵀ (n[C] · d₂)
+        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        s2 = dot_tn(h_2, x3, DOT)  # s₂ = hᵀ (G[C] · d₂)
-        store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        s3 = dot_tn(k, G_end[:, None] * d3, DOT)  # s₃ = kᵀ (G[C] · d₃)
+        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
         s4 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₄ = kᵀ (n[C] · d₁)
         store_tile(s4_ptr, index * H + h, at_k, at_n, K, N, s4)
-        s5 = dot_tn(h_2, x8, DOT)  # s₅ = hᵀ (n[C] · d₂)
-        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        s6 = dot_tn(k, n_end[:, None] * d3, DOT)  # s₆ = kᵀ (n[C] · d₃)
+        store_tile(s6_ptr, index * H + h, at_k, at_n, K, N, s6)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1337,42 +1745,42 @@ def resume_main(
         store_rows(o_ptr, at_row, row, here, at_v, V, o_2)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
+            s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
+            tl.debug_barrier()
+            store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
                 store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
-            W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
+            if SAVE:
+                store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             if SAVE:
                 store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
-            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
             tl.debug_barrier()
             store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
-            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            if SAVE:
-                store_tile(W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3)
-            W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-            W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
-            tl.debug_barrier()
-            store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
-            if SAVE:
-                store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
-            s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-            W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
-            tl.debug_barrier()
-            store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
             if SAVE:
                 store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2_momentum)
             s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             W2_momentum_next = m_end * W2_momentum - s5.to(tl.float32)  # S₂[C] = m[C] S₂[0] − s₅
             tl.debug_barrier()
             store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
+            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            if SAVE:
+                store_tile(W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3)
+            s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
+            tl.debug_barrier()
+            store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
             if SAVE:
                 store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3_momentum)
             s6 = load_tile(s6_ptr, (slot + i) * H + h, at_k, at_n, K, N)
@@ -1384,12 +1792,77 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s7_ptr, t13_ptr,
-    read_rstd_ptr, s11_ptr, position_ptr, cu_ptr, T, members,
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, ln_weight_ptr, q_ptr, read_z1_ptr, read_h_ptr, read_centred_ptr,
+    read_rstd_ptr, t6_ptr, t7_ptr, t8_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s7, t13, read_rstd, s11: every tile on its own."""
+    """read_z1, read_h, read_centred, read_rstd, t6, t7, t8: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
+        read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        read_f += dot(read_h, W2_start, DOT)
+        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
+        store_tile(read_h_ptr, index * H + h, r, at_n, C, N, read_h)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x6 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x6 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x8 = t4 * read_centred
+    x9 = tl.sum(x8, 1)
+    t5 = (
+        read_rstd[:, None] * t4
+        - x9[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
+    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+    store_tile(t6_ptr, index * H + h, r, at_v, C, V, t6)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
+        t8 = t7 * read_z3 * silu_slope(read_z1)  # t₈ = t₇ · z₃ · silu′(z₁)
+        store_tile(t8_ptr, index * H + h, r, at_n, C, N, t8)
+        store_tile(t7_ptr, index * H + h, r, at_n, C, N, t7)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre2(
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    read_centred_ptr, read_h_ptr, read_rstd_ptr, read_z1_ptr, t6_ptr, t7_ptr, t8_ptr, v_ptr, s7_ptr, t13_ptr, rstd_ptr,
+    mean_ptr, t14_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s7, t13, rstd, mean, t14, s8, s9, s10, s11, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1401,6 +1874,7 @@ def resume_pre(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -1415,103 +1889,46 @@ def resume_pre(
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(t13_ptr, index * H + h, r, C, t13)
-    read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        read_f += dot(read_h, W2_start, DOT)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    s11 = tl.sum(t4 * read_centred, 1)  # s₁₁ = Σ_v t₄ · f̃
-    t5 = (
-        read_rstd[:, None] * t4
-        - s11[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    store_row(s11_ptr, index * H + h, r, C, s11)
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
+    s11 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₁ = Σ_c d_o · f̂
+    store_row(s11_ptr, index * H + h, at_v, V, s11)
+    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
+    sum14 = tl.zeros([BC, BK], tl.float32)
+    sum14_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
-        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
         s7 = dot_tn(q, t8, DOT)  # s₇ = qᵀ t₈
         store_tile(s7_ptr, index * H + h, at_k, at_n, K, N, s7)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, read_rstd_ptr, s11_ptr,
-    v_ptr, rstd_ptr, t14_ptr, s8_ptr, s9_ptr, s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """rstd, t14, s8, s9, s10, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
-    read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+        t7 = load_tile(t7_ptr, index * H + h, r, at_n, C, N)
+        t30 = (t7.to(tl.float32) * silu(read_z1.to(tl.float32))).to(DOT)  # t₃₀ = t₇ · silu(z₁)
+        s10 = dot_tn(q, t30, DOT)  # s₁₀ = qᵀ t₃₀
+        store_tile(s10_ptr, index * H + h, at_k, at_n, K, N, s10)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        sum14_2 += dot_nt(t8, W1_start, DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        sum14 += dot_nt(t30, W3_start, DOT)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
+        t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
+        read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
+        s9 = dot_tn(read_h, t6, DOT)  # s₉ = hᵀ t₆
+        store_tile(s9_ptr, index * H + h, at_n, at_v, N, V, s9)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         f += dot(h_2, W2_start, DOT)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
-        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        read_f += dot(read_h, W2_start, DOT)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s10 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₀ = Σ_c d_o · f̂
-    store_row(s10_ptr, index * H + h, at_v, V, s10)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    s11 = load_row(s11_ptr, index * H + h, r, C)
-    t5 = (
-        read_rstd[:, None] * t4
-        - s11[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x19 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
+    store_row(mean_ptr, index * H + h, r, C, mean)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
@@ -1520,28 +1937,11 @@ def resume_pre2(
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
     store_row(t14_ptr, index * H + h, r, C, t14)
-    sum22 = tl.zeros([BC, BK], tl.float32)
-    sum22_2 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
-        t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
-        s9 = dot_tn(q, t30, DOT)  # s₉ = qᵀ t₃₀
-        store_tile(s9_ptr, index * H + h, at_k, at_n, K, N, s9)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        sum22 += dot_nt(t30, W3_start, DOT)
-        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
-        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
-        sum22_2 += dot_nt(t8, W1_start, DOT)
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        s8 = dot_tn(read_h, t6, DOT)  # s₈ = hᵀ t₆
-        store_tile(s8_ptr, index * H + h, at_n, at_v, N, V, s8)
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    s8 = tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)  # s₈ = Σ_v t₂
+    store_row(s8_ptr, index * H + h, r, C, s8)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + sum22 + sum22_2
+    d_q = d_o.to(tl.float32) + sum14 + sum14_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -1575,15 +1975,15 @@ def resume_seq(
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
             store_tile(d_W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3)
             store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3_momentum)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
         d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
         d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        d_W1_next = beta_end * d_W1
-        d_W2_next = beta_end * d_W2
         d_W3_next = beta_end * d_W3
+        d_W2_next = beta_end * d_W2
+        d_W1_next = beta_end * d_W1
         d_W1 = d_W1_next
         d_W1_momentum = d_W1_momentum_next
         d_W2 = d_W2_next
@@ -1601,15 +2001,294 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
-    d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr, s10_ptr, s7_ptr, s8_ptr,
-    s9_ptr, t13_ptr, t14_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    W1_start_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, eta_ptr, k_ptr, log_mu_ptr, t13_ptr, decay_mu_ptr, n_end_ptr, t17_ptr, t18_ptr, s15_ptr, s16_ptr,
+    t19_ptr, h_ptr, G_end_ptr, s18_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, …: every tile on its own."""
+    """decay_mu, n_end, t17, t18, s15, s16, t19, h, G_end, s18: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
+    store_row(n_end_ptr, index * H + h, r, C, n_end)
+    store_row(G_end_ptr, index * H + h, r, C, G_end)
+    sum7 = tl.zeros([BC, BV], tl.float32)
+    sum7_2 = tl.zeros([BC, BV], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+        s15 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₅ = n[C] · t₉ + G[C] · t₁₁
+        store_tile(s15_ptr, index * H + h, r, at_n, C, N, s15)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+        s16 = n_end[:, None] * t15 + G_end[:, None] * t16  # s₁₆ = n[C] · t₁₅ + G[C] · t₁₆
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        t19 = s16 * z3 * silu_slope(z1) + s15 * silu(z1)  # t₁₉ = s₁₆ · z₃ · silu′(z₁) + s₁₅ · silu(z₁)
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        store_tile(s16_ptr, index * H + h, r, at_n, C, N, s16)
+        store_tile(t19_ptr, index * H + h, r, at_n, C, N, t19)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum7 += dot(h_2, d_W2_momentum_at, DOT)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum7_2 += dot(h_2, d_W2_at, DOT)
+        store_tile(h_ptr, index * H + h, r, at_n, C, N, h_2)
+    t17 = -sum7  # t₁₇ = −h d_W2_momentum_at
+    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
+    t18 = -sum7_2  # t₁₈ = −h d_W2_at
+    store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
+    s18 = n_end[:, None] * t17 + G_end[:, None] * t18  # s₁₈ = n[C] · t₁₇ + G[C] · t₁₈
+    store_tile(s18_ptr, index * H + h, r, at_v, C, V, s18)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post2(
+    G_end_ptr, W2_start_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, h_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, mean_ptr,
+    n_end_ptr, rstd_ptr, s18_ptr, s8_ptr, t14_ptr, t19_ptr, v_ptr, t23_ptr, normal_ptr, e_ptr, d2_ptr, s17_ptr, t27_ptr,
+    position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """t23, normal, e, d2, s17, t27: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    sum2 = tl.zeros([BC, BV], tl.float32)
+    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        t19 = load_tile(t19_ptr, index * H + h, r, at_n, C, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        sum2 += dot(t19, W2_start, DOT)
+        h_2 = load_tile(h_ptr, index * H + h, r, at_n, C, N)
+        f += dot(h_2, W2_start, DOT)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    mean = load_row(mean_ptr, index * H + h, r, C)
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    store_tile(normal_ptr, index * H + h, r, at_v, C, V, normal)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    store_tile(e_ptr, index * H + h, r, at_v, C, V, e)
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    s18 = load_tile(s18_ptr, index * H + h, r, at_v, C, V)
+    t20 = s18.to(tl.float32) + sum2  # t₂₀ = s₁₈ + t₁₉ W₂[start]
+    t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
+    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred / V
+    t22 = -tl.sum(tl.where((at_v < V)[None, :], x24, 0.0), 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
+    t23 = rstd[:, None] * t21 + t22[:, None] * centred  # t₂₃ = r · t₂₁ + t₂₂ · f̃
+    store_tile(t23_ptr, index * H + h, r, at_v, C, V, t23)
+    t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
+    t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
+    t14 = load_row(t14_ptr, index * H + h, r, C)
+    x29 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
+    x30 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x29, 0.0), 1) + tl.sum(t25 * centred, 1)) / V
+    t26 = (
+        2 * x30[:, None] * centred
+        + rstd[:, None] * t25
+        + t22[:, None] * t1
+        - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
+    )  # fmt: skip
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
+    store_tile(t27_ptr, index * H + h, r, at_v, C, V, t27)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    d2 = t2 - s8[:, None] / V  # d₂ = t₂ − s₈ / V
+    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    x20 = (G_end[:, None] * d2).to(DOT)
+    x18 = (n_end[:, None] * d2).to(DOT)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        s17 = dot_nt(x18, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x20, -d_W2_at.to(tl.float32), DOT)
+        store_tile(s17_ptr, index * H + h, r, at_n, C, N, s17)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post3(
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d2_ptr, k_ptr, s15_ptr, s16_ptr, s17_ptr, s7_ptr, s9_ptr, t19_ptr, t27_ptr,
+    d_W1_start_ptr, d_W2_start_ptr, t31_ptr, t29_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1_start, d_W2_start, t31, t29: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        t19 = load_tile(t19_ptr, index * H + h, r, at_n, C, N)
+        s9 = load_tile(s9_ptr, index * H + h, at_n, at_v, N, V)
+        t27 = load_tile(t27_ptr, index * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
+        x18 = s9.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x18)
+        s17 = load_tile(s17_ptr, index * H + h, r, at_n, C, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t28 = s17.to(tl.float32) + dot_nt(t27, W2_start, DOT)  # t₂₈ = s₁₇ + t₂₇ W₂[start]ᵀ
+        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+        s16 = load_tile(s16_ptr, index * H + h, r, at_n, C, N)
+        t31 = s16.to(tl.float32) * t3 * silu_slope(z1) + t28 * silu(z1)  # t₃₁ = s₁₆ · t₃ · silu′(z₁) + t₂₈ · silu(z₁)
+        store_tile(t31_ptr, index * H + h, r, at_n, C, N, t31)
+        s15 = load_tile(s15_ptr, index * H + h, r, at_n, C, N)
+        t29 = (
+            t3
+            * s16.to(tl.float32)
+            * z3
+            * (z1 * square(1 - tl.sigmoid(z1)) * tl.sigmoid(z1) + 2 * (1 - tl.sigmoid(z1)) * tl.sigmoid(z1) - z1 * square(tl.sigmoid(z1)) * (1 - tl.sigmoid(z1)))  # noqa: E501
+            + s15.to(tl.float32) * t3 * silu_slope(z1)
+            + z3 * t28 * silu_slope(z1)
+        )  # fmt: skip
+        s7 = load_tile(s7_ptr, index * H + h, at_k, at_n, K, N)
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, s7.to(tl.float32) + dot_tn(k, t29, DOT))
+        store_tile(t29_ptr, index * H + h, r, at_n, C, N, t29)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post4(
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
+    decay_mu_ptr, k_ptr, n_end_ptr, s10_ptr, t13_ptr, t17_ptr, t18_ptr, t29_ptr, t31_ptr, d_W3_start_ptr, d_eta_ptr, s12_ptr,
+    s13_ptr, d3_ptr, s14_ptr, d1_ptr, t33_ptr, t32_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W3_start, d_eta, s12, s13, d3, s14, d1, t33, t32: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    sum1 = tl.zeros([BC], tl.float32)
+    sum1_2 = tl.zeros([BC], tl.float32)
+    s12 = tl.zeros([BC, BK], tl.float32)  # s₁₂ = t₃₁ W₃[start]ᵀ
+    s13 = tl.zeros([BC, BK], tl.float32)  # s₁₃ = t₂₉ W₁[start]ᵀ
+    s14 = tl.zeros([BC, BK], tl.float32)  # s₁₄ = (n[C] · d₃) (−d_W3_momentum_at)ᵀ
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+        t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        s13 += dot_nt(t29, W1_start, DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        s10 = load_tile(s10_ptr, index * H + h, at_k, at_n, K, N)
+        t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
+        store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s10.to(tl.float32) + dot_tn(k, t31, DOT))
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        s12 += dot_nt(t31, W3_start, DOT)
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+        sum1_2 += tl.sum(t11 * d3 + t16 * d1, 1)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+        sum1 += tl.sum(t9 * d3 + t15 * d1, 1)
+        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        store_tile(d3_ptr, index * H + h, r, at_n, C, N, d3)
+        s14 += dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t32 = sum1 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
+    t33 = sum1_2 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    d_eta = t32 * tl.exp(t10) + t33 * t13
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    store_tile(s12_ptr, index * H + h, r, at_k, C, K, s12)
+    store_tile(s13_ptr, index * H + h, r, at_k, C, K, s13)
+    store_tile(s14_ptr, index * H + h, r, at_k, C, K, s14)
+    store_row(t33_ptr, index * H + h, r, C, t33)
+    store_row(t32_ptr, index * H + h, r, C, t32)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post5(
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, beta_end_ptr, d1_ptr,
+    d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_o_ptr,
+    decay_mu_ptr, e_ptr, eta_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr, normal_ptr, s11_ptr,
+    s12_ptr, s13_ptr, s14_ptr, t13_ptr, t23_ptr, t32_ptr, t33_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
+    d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1621,171 +2300,75 @@ def resume_post(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
-    t13 = load_row(t13_ptr, index * H + h, r, C)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
-    sum9 = tl.zeros([BC, BV], tl.float32)
-    sum9_2 = tl.zeros([BC, BV], tl.float32)
-    sum9_3 = tl.zeros([BC, BV], tl.float32)
-    t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum9_4 = tl.zeros([], tl.float32)
-    sum9_5 = tl.zeros([], tl.float32)
-    sum9_6 = tl.zeros([], tl.float32)
-    sum9_7 = tl.zeros([], tl.float32)
-    sum9_8 = tl.zeros([], tl.float32)
-    sum9_9 = tl.zeros([], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum9_4 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum9_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum9_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        x35 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-        sum9_7 += tl.sum(x35)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x36 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum9_8 += tl.sum(x36)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-        x22 = n_end[:, None] * t9 + G_end[:, None] * t11
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        x37 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum9_9 += tl.sum(x37)
-        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        x27 = n_end[:, None] * t15 + G_end[:, None] * t16
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        t19 = (x27 * z3 * silu_slope(z1) + x22 * silu(z1)).to(DOT)
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        sum9 += dot(h_2, d_W2_momentum_at, DOT)
-        sum9_2 += dot(h_2, d_W2_at, DOT)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        f += dot(h_2, W2_start, DOT)
-        sum9_3 += dot(t19, W2_start, DOT)
-    t17 = -sum9  # t₁₇ = −h d_W2_momentum_at
-    t18 = -sum9_2  # t₁₈ = −h d_W2_at
-    t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum9_3  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[start]
-    t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x38 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred / V
-    t22 = -tl.sum(tl.where((at_v < V)[None, :], x38, 0.0), 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
-    t23 = rstd[:, None] * t21 + t22[:, None] * centred  # t₂₃ = r · t₂₁ + t₂₂ · f̃
-    t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
+    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x7 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x7, 0))
+    normal = load_tile(normal_ptr, index * H + h, r, at_v, C, V)
+    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
+    t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
+    x12 = t23.to(tl.float32) * e.to(tl.float32) + t24 * normal.to(tl.float32)
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s11 + tl.sum(x12, 0))
     d_v = -t24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x48 = tl.sum(ln_weight[None, :] * t23 + d_o.to(tl.float32), 0)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, x48)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    s10 = load_row(s10_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(t23 * e + t24 * normal, 0))
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-    t14 = load_row(t14_ptr, index * H + h, r, C)
-    x43 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-    x44 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x43, 0.0), 1) + tl.sum(t25 * centred, 1)) / V
-    t26 = (
-        2 * x44[:, None] * centred
-        + rstd[:, None] * t25
-        + t22[:, None] * t1
-        - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
-    )  # fmt: skip
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    t27 = (t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V).to(DOT)  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    x32 = (n_end[:, None] * d2).to(DOT)
-    x33 = (G_end[:, None] * d2).to(DOT)
-    sum48 = tl.zeros([BC], tl.float32)
-    sum48_2 = tl.zeros([BC], tl.float32)
-    sum48_3 = tl.zeros([BC, BK], tl.float32)
-    sum48_4 = tl.zeros([BC, BK], tl.float32)
-    sum48_5 = tl.zeros([BC, BK], tl.float32)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    sum10 = tl.zeros([BC, BK], tl.float32)
+    sum10_2 = tl.zeros([BC, BK], tl.float32)
+    sum10_3 = tl.zeros([BC, BK], tl.float32)
+    t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    sum10_4 = tl.zeros([], tl.float32)
+    sum10_5 = tl.zeros([], tl.float32)
+    sum10_6 = tl.zeros([], tl.float32)
+    sum10_7 = tl.zeros([], tl.float32)
+    sum10_8 = tl.zeros([], tl.float32)
+    sum10_9 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        x68 = dot_nt(x32, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x33, -d_W2_at.to(tl.float32), DOT)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t28 = x68 + dot_nt(t27, W2_start, DOT)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ) + t₂₇ W₂[start]ᵀ
-        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum48_5 += dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum48_5 += dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
-        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum48_5 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        sum48 += tl.sum(t9 * d3 + t15 * d1, 1)
+        x26 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum10_9 += tl.sum(x26)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        sum10 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum48_5 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        sum48_2 += tl.sum(t11 * d3 + t16 * d1, 1)
-        x65 = n_end[:, None] * t15 + G_end[:, None] * t16
-        x71 = n_end[:, None] * t9 + G_end[:, None] * t11
-        t31 = (x65 * t3 * silu_slope(z1) + t28 * silu(z1)).to(DOT)  # t₃₁ = (n[C] · t₁₅ + G[C] · t₁₆) · t₃ · silu′(z₁) + t₂₈ · silu(z₁)
-        t29 = (
-            (t3 * x65 * z3 * (z1 * square(1 - tl.sigmoid(z1)) * tl.sigmoid(z1) + 2 * (1 - tl.sigmoid(z1)) * tl.sigmoid(z1) - z1 * square(tl.sigmoid(z1)) * (1 - tl.sigmoid(z1))) + x71 * t3 * silu_slope(z1) + z3 * t28 * silu_slope(z1)).to(DOT)  # noqa: E501
-        )  # fmt: skip
-        t19 = (x65 * z3 * silu_slope(z1) + x71 * silu(z1)).to(DOT)
-        sum48_3 += dot_nt(t31, W3_start, DOT)
-        sum48_4 += dot_nt(t29, W1_start, DOT)
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        s8 = load_tile(s8_ptr, index * H + h, at_n, at_v, N, V)
-        x77 = s8.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x77)
-        s7 = load_tile(s7_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, s7.to(tl.float32) + dot_tn(k, t29, DOT))
-        s9 = load_tile(s9_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s9.to(tl.float32) + dot_tn(k, t31, DOT))
-    t32 = sum48 + tl.sum(t17 * d2, 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
-    t33 = sum48_2 + tl.sum(t18 * d2, 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
-    d_eta = t32 * tl.exp(t10) + t33 * t13
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_k = t24 + sum48_3 + sum48_4 + sum48_5
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+        sum10_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum10_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        x23 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+        sum10_7 += tl.sum(x23)
+        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
+        sum10_2 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum10_4 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        x25 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        sum10_8 += tl.sum(x25)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum10_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+    s12 = load_tile(s12_ptr, index * H + h, r, at_k, C, K)
+    s13 = load_tile(s13_ptr, index * H + h, r, at_k, C, K)
+    s14 = load_tile(s14_ptr, index * H + h, r, at_k, C, K)
+    x23 = t24 + s12.to(tl.float32) + s13.to(tl.float32) + (s14.to(tl.float32) + sum10 + sum10_2 + sum10_3)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x23)
+    t33 = load_row(t33_ptr, index * H + h, r, C)
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
@@ -1793,19 +2376,21 @@ def resume_post(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x65 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x67 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x65 + beta_end * (sum9_4 + sum9_5 + sum9_6))
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x67)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x69 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
-    x70 = sum_before(t32 * n_end, r, DOT)
-    x71 = m_end * (sum9_7 + sum9_8 + sum9_9)
-    x72 = segment_gradient(x69, strict, DOT)
-    x73 = t35 * D_end * m
-    x74 = tl.cumsum(x73, 0, reverse=True)
-    x75 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x70 + x71 + x72 + x74)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x75)
+    x34 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    x36 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x34 + beta_end * (sum10_4 + sum10_5 + sum10_6))
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x36)
+    t32 = load_row(t32_ptr, index * H + h, r, C)
+    m_end = load_number(m_end_ptr, index * H + h)
+    x39 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    x41 = sum_before(t32 * n_end, r, DOT)
+    x42 = m_end * (sum10_7 + sum10_8 + sum10_9)
+    x43 = segment_gradient(x39, strict, DOT)
+    x44 = t35 * D_end * m
+    x45 = tl.cumsum(x44, 0, reverse=True)
+    x46 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x41 + x42 + x43 + x45)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x46)
 
 
 class Sizes:
@@ -1907,18 +2492,22 @@ class Launch:
 
 launch_prep = Launch(prep, "prep", walks=False, widths="")
 launch_main = Launch(main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide)
-launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N")
-launch_pre1 = Launch(pre1, "pre1", walks=False, widths="KNV", blocked="N")
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N")
+launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide)
+launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
+launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide)
-launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N")
+launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
+launch_post2 = Launch(post2, "post2", walks=False, widths="KNV", blocked="N", wide=post2_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
-launch_resume_prep2 = Launch(resume_prep2, "resume_prep2", walks=False, widths="KNV", blocked="N")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", blocked="N")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
 launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
+launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
+launch_resume_post3 = Launch(resume_post3, "resume_post3", walks=False, widths="KNV", blocked="N")
+launch_resume_post4 = Launch(resume_post4, "resume_post4", walks=False, widths="KNV", blocked="N")
+launch_resume_post5 = Launch(resume_post5, "resume_post5", walks=False, widths="KNV", blocked="N")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1949,6 +2538,9 @@ def forward_op(
     G_end = sizes.per_slot("C", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
+    launch_prep(sizes, (
+        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end,
+    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W3_next = sizes.per_sequence("KN")
@@ -1964,15 +2556,12 @@ def forward_op(
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
     W3_last = sizes.per_sequence("KN")
-    o = sizes.rows("V")
-    launch_prep(sizes, (
-        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end,
-    ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, k, ln_bias, ln_weight, m_end, n_end, reach_end, v,
         W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at,
         W2_momentum_at, W3_at, W3_momentum_at, W1_last, W2_last, W3_last,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         W1_at, W2_at, W3_at, ln_bias, ln_weight, q, o,
     ))  # fmt: skip
@@ -2068,32 +2657,46 @@ def backward_op(
 ) -> tuple[(Tensor,) * 14]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s1 = sizes.per_slot("KN", narrow=False)
-    z1 = sizes.per_slot("CN", narrow=False)
-    z3 = sizes.per_slot("CN", narrow=False)
-    h = sizes.per_slot("CN", narrow=True)
+    read_z1 = sizes.per_slot("CN", narrow=True)
+    read_z3 = sizes.per_slot("CN", narrow=True)
+    read_h = sizes.per_slot("CN", narrow=True)
+    read_centred = sizes.per_slot("CV", narrow=True)
     read_rstd = sizes.per_slot("C", narrow=False)
-    s5 = sizes.per_slot("C", narrow=False)
-    centred = sizes.per_slot("CV", narrow=False)
+    t6 = sizes.per_slot("CV", narrow=True)
+    launch_pre(sizes, (
+        W1_at, W2_at, W3_at, d_o, ln_weight, q, read_z1, read_z3, read_h, read_centred, read_rstd, t6,
+    ))  # fmt: skip
+    s1 = sizes.per_slot("KN", narrow=True)
+    z1 = sizes.per_slot("CN", narrow=True)
+    z3 = sizes.per_slot("CN", narrow=True)
+    h = sizes.per_slot("CN", narrow=True)
+    centred = sizes.per_slot("CV", narrow=True)
     rstd = sizes.per_slot("C", narrow=False)
-    t1 = sizes.per_slot("CV", narrow=False)
+    t1 = sizes.per_slot("CV", narrow=True)
     t14 = sizes.per_slot("C", narrow=False)
     d2 = sizes.per_slot("CV", narrow=True)
-    t3 = sizes.per_slot("CN", narrow=False)
-    s2 = sizes.per_slot("NV", narrow=False)
-    s3 = sizes.per_slot("KN", narrow=False)
+    t3 = sizes.per_slot("CN", narrow=True)
+    s2 = sizes.per_slot("NV", narrow=True)
+    s3 = sizes.per_slot("KN", narrow=True)
+    d3 = sizes.per_slot("CN", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
     t13 = sizes.per_slot("C", narrow=False)
     s4 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
+    launch_pre2(sizes, (
+        W1_at, W2_at, W3_at, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, read_centred, read_h, read_rstd, read_z1, read_z3,
+        t6, v, s1, z1, z3, h, centred, rstd, t1, t14, d2, t3, s2, s3, d3, d1, t13, s4, d_q,
+    ))  # fmt: skip
+    del read_centred, read_h, read_rstd, read_z1, read_z3, t6
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W2_momentum_next = sizes.per_sequence("NV")
     d_W3_next = sizes.per_sequence("KN")
     d_W3_momentum_next = sizes.per_sequence("KN")
-    t17 = sizes.per_slot("CV", narrow=False)
-    t18 = sizes.per_slot("CV", narrow=False)
-    t23 = sizes.per_slot("CV", narrow=False)
+    t17 = sizes.per_slot("CV", narrow=True)
+    t18 = sizes.per_slot("CV", narrow=True)
+    t23 = sizes.per_slot("CV", narrow=True)
     t31 = sizes.per_slot("CN", narrow=True)
     t29 = sizes.per_slot("CN", narrow=True)
     d_W1_at = sizes.per_slot("KN", narrow=True)
@@ -2102,30 +2705,36 @@ def backward_op(
     d_W2_momentum_at = sizes.per_slot("NV", narrow=True)
     d_W3_at = sizes.per_slot("KN", narrow=True)
     d_W3_momentum_at = sizes.per_slot("KN", narrow=True)
-    d_eta = sizes.rows("", eta.dtype)
-    d_k = sizes.rows("K")
-    d_ln_bias = sizes.shares("V")
-    d_ln_weight = sizes.shares("V")
-    d_log_alpha = sizes.rows("", log_alpha.dtype)
-    d_log_mu = sizes.rows("", log_mu.dtype)
-    d_v = sizes.rows("V")
-    launch_pre1(sizes, (
-        W1_at, W2_at, W3_at, d_o, k, ln_weight, q, s1, z1, z3, h, read_rstd, s5,
-    ))  # fmt: skip
-    launch_pre2(sizes, (
-        W1_at, W2_at, W3_at, d_o, h, k, ln_bias, ln_weight, log_alpha, log_mu, q, read_rstd, s5, v, centred, rstd, t1, t14, d2,
-        t3, s2, s3, t13, s4, d_q,
-    ))  # fmt: skip
     launch_seq(sizes, (
         G_end, W2_at, beta_end, centred, d2, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, h, k, ln_weight,
         m_end, n_end, reach_end, rstd, s1, s2, s3, t1, t14, t3, z1, z3, d_W1_next, d_W1_momentum_next, d_W2_next,
         d_W2_momentum_next, d_W3_next, d_W3_momentum_next, t17, t18, t23, t31, t29, d_W1_at, d_W1_momentum_at, d_W2_at,
         d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
     ))  # fmt: skip
+    del h, s1, s2, s3, t1, t14, t3, z1, z3
+    d_eta = sizes.rows("", eta.dtype)
+    decay_mu = sizes.per_slot("C", narrow=False)
+    s5 = sizes.per_slot("CK", narrow=True)
+    s6 = sizes.per_slot("CK", narrow=True)
+    s7 = sizes.per_slot("CK", narrow=True)
+    t33 = sizes.per_slot("C", narrow=False)
+    t32 = sizes.per_slot("C", narrow=False)
     launch_post(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, centred, d_W1_at, d_W1_momentum_at, d_W2_at,
-        d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, rstd, s4, t13, t14, t17,
-        t18, t23, t29, t31, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+        W1_at, W3_at, d1, d2, d3, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, k, log_mu, n_end, t13, t17, t18, t29,
+        t31, d_eta, decay_mu, s5, s6, s7, t33, t32,
+    ))  # fmt: skip
+    del d2, t17, t18, t29, t31
+    d_k = sizes.rows("K")
+    d_ln_bias = sizes.shares("V")
+    d_ln_weight = sizes.shares("V")
+    d_log_alpha = sizes.rows("", log_alpha.dtype)
+    d_log_mu = sizes.rows("", log_mu.dtype)
+    d_v = sizes.rows("V")
+    launch_post2(sizes, (
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, beta_end, centred, d1, d3, d_W1_at,
+        d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_o, decay_mu, eta, k, ln_bias, ln_weight,
+        log_alpha, log_mu, m_end, n_end, rstd, s4, s5, s6, s7, t13, t23, t32, t33, v, d_k, d_ln_bias, d_ln_weight, d_log_alpha,
+        d_log_mu, d_v,
     ))  # fmt: skip
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -2277,15 +2886,17 @@ def resume_forward_op(
     o_2 = sizes.per_slot("CV", narrow=False)
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
-    G_end = sizes.per_slot("C", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=True)
-    s1 = sizes.per_slot("KN", narrow=False)
-    s2 = sizes.per_slot("NV", narrow=False)
-    s3 = sizes.per_slot("KN", narrow=False)
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NV", narrow=True)
+    s3 = sizes.per_slot("KN", narrow=True)
     m_end = sizes.per_slot("", narrow=False)
-    s4 = sizes.per_slot("KN", narrow=False)
-    s5 = sizes.per_slot("NV", narrow=False)
-    s6 = sizes.per_slot("KN", narrow=False)
+    s4 = sizes.per_slot("KN", narrow=True)
+    s5 = sizes.per_slot("NV", narrow=True)
+    s6 = sizes.per_slot("KN", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o_2, beta_end, reach_end, s1, s2, s3,
+        m_end, s4, s5, s6,
+    ))  # fmt: skip
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
@@ -2299,12 +2910,6 @@ def resume_forward_op(
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
     W3_at = sizes.per_slot("KN", narrow=True)
     W3_momentum_at = sizes.per_slot("KN", narrow=True)
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o_2, beta_end, reach_end, G_end, d2,
-    ))  # fmt: skip
-    launch_resume_prep2(sizes, (
-        G_end, W1_start, W2_start, W3_start, d2, eta, k, log_mu, s1, s2, s3, m_end, s4, s5, s6,
-    ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, m_end, o_2, reach_end, s1, s2, s3, s4, s5, s6, o, W1_next,
         W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
@@ -2398,16 +3003,31 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 17]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    read_z1 = sizes.per_slot("CN", narrow=True)
+    read_h = sizes.per_slot("CN", narrow=True)
+    read_centred = sizes.per_slot("CV", narrow=True)
+    read_rstd = sizes.per_slot("C", narrow=False)
+    t6 = sizes.per_slot("CV", narrow=True)
+    t7 = sizes.per_slot("CN", narrow=True)
+    t8 = sizes.per_slot("CN", narrow=True)
+    launch_resume_pre(sizes, (
+        W1_start, W2_start, W3_start, d_o, ln_weight, q, read_z1, read_h, read_centred, read_rstd, t6, t7, t8,
+    ))  # fmt: skip
     s7 = sizes.per_slot("KN", narrow=True)
     t13 = sizes.per_slot("C", narrow=False)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    s11 = sizes.per_slot("C", narrow=False)
     rstd = sizes.per_slot("C", narrow=False)
+    mean = sizes.per_slot("C", narrow=False)
     t14 = sizes.per_slot("C", narrow=False)
-    s8 = sizes.per_slot("NV", narrow=True)
-    s9 = sizes.per_slot("KN", narrow=True)
-    s10 = sizes.per_slot("V", narrow=False)
+    s8 = sizes.per_slot("C", narrow=False)
+    s9 = sizes.per_slot("NV", narrow=True)
+    s10 = sizes.per_slot("KN", narrow=True)
+    s11 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
+    launch_resume_pre2(sizes, (
+        W1_start, W2_start, W3_start, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, read_centred, read_h, read_rstd, read_z1,
+        t6, t7, t8, v, s7, t13, rstd, mean, t14, s8, s9, s10, s11, d_q,
+    ))  # fmt: skip
+    del read_centred, read_h, read_rstd, read_z1, t6, t7, t8
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
@@ -2420,32 +3040,68 @@ def resume_backward_op(
     d_W2_momentum_at = sizes.per_slot("NV", narrow=True)
     d_W3_at = sizes.per_slot("KN", narrow=True)
     d_W3_momentum_at = sizes.per_slot("KN", narrow=True)
+    launch_resume_seq(sizes, (
+        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, d_W1_next, d_W1_momentum_next,
+        d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
+        d_W3_at, d_W3_momentum_at,
+    ))  # fmt: skip
+    decay_mu = sizes.per_slot("C", narrow=False)
+    n_end = sizes.per_slot("C", narrow=False)
+    t17 = sizes.per_slot("CV", narrow=True)
+    t18 = sizes.per_slot("CV", narrow=True)
+    s15 = sizes.per_slot("CN", narrow=True)
+    s16 = sizes.per_slot("CN", narrow=True)
+    t19 = sizes.per_slot("CN", narrow=True)
+    h = sizes.per_slot("CN", narrow=True)
+    G_end = sizes.per_slot("C", narrow=False)
+    s18 = sizes.per_slot("CV", narrow=True)
+    launch_resume_post(sizes, (
+        W1_start, W3_start, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, k, log_mu, t13,
+        decay_mu, n_end, t17, t18, s15, s16, t19, h, G_end, s18,
+    ))  # fmt: skip
+    t23 = sizes.per_slot("CV", narrow=True)
+    normal = sizes.per_slot("CV", narrow=True)
+    e = sizes.per_slot("CV", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=True)
+    s17 = sizes.per_slot("CN", narrow=True)
+    t27 = sizes.per_slot("CV", narrow=True)
+    launch_resume_post2(sizes, (
+        G_end, W2_start, d_W2_at, d_W2_momentum_at, h, k, ln_bias, ln_weight, mean, n_end, rstd, s18, s8, t14, t19, v, t23,
+        normal, e, d2, s17, t27,
+    ))  # fmt: skip
+    del G_end, h, mean, rstd, s18, s8, t14
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NV")
+    t31 = sizes.per_slot("CN", narrow=True)
+    t29 = sizes.per_slot("CN", narrow=True)
+    launch_resume_post3(sizes, (
+        W1_start, W2_start, W3_start, d2, k, s15, s16, s17, s7, s9, t19, t27, d_W1_start, d_W2_start, t31, t29,
+    ))  # fmt: skip
+    del s15, s16, s17, s7, s9, t19, t27
     d_W3_start = sizes.shares("KN")
     d_eta = sizes.rows("", eta.dtype)
+    s12 = sizes.per_slot("CK", narrow=True)
+    s13 = sizes.per_slot("CK", narrow=True)
+    d3 = sizes.per_slot("CN", narrow=True)
+    s14 = sizes.per_slot("CK", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    t33 = sizes.per_slot("C", narrow=False)
+    t32 = sizes.per_slot("C", narrow=False)
+    launch_resume_post4(sizes, (
+        W1_start, W2_start, W3_start, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, decay_mu, k, n_end, s10, t13,
+        t17, t18, t29, t31, d_W3_start, d_eta, s12, s13, d3, s14, d1, t33, t32,
+    ))  # fmt: skip
+    del d2, s10, t17, t18, t29, t31
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_resume_pre(sizes, (
-        W1_start, W2_start, W3_start, d_o, ln_weight, log_alpha, log_mu, q, s7, t13, read_rstd, s11,
-    ))  # fmt: skip
-    launch_resume_pre2(sizes, (
-        W1_start, W2_start, W3_start, d_o, k, ln_bias, ln_weight, q, read_rstd, s11, v, rstd, t14, s8, s9, s10, d_q,
-    ))  # fmt: skip
-    launch_resume_seq(sizes, (
-        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, d_W1_next, d_W1_momentum_next,
-        d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
-        d_W3_at, d_W3_momentum_at,
-    ))  # fmt: skip
-    launch_resume_post(sizes, (
-        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1_at,
-        d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_o, eta, k, ln_bias, ln_weight, log_alpha,
-        log_mu, rstd, s10, s7, s8, s9, t13, t14, v, d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight,
-        d_log_alpha, d_log_mu, d_v,
+    launch_resume_post5(sizes, (
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, beta_end, d1, d3, d_W1_at, d_W1_momentum_at,
+        d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_o, decay_mu, e, eta, ln_weight, log_alpha, log_mu, m_end, n_end,
+        normal, s11, s12, s13, s14, t13, t23, t32, t33, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,

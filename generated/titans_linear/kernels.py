@@ -31,9 +31,10 @@ OPTIONS = {
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -264,42 +265,42 @@ def prep(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    store_number(m_end_ptr, index * H + h, m_end)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
-    store_row(n_end_ptr, index * H + h, r, C, n_end)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-    store_number(reach_end_ptr, index * H + h, reach_end)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     store_row(beta_before_ptr, index * H + h, r, C, beta_before)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
     D_alpha_before = tl.where(strict, tl.exp(sums_before(t1, r, DOT)), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
+    valid = tl.where(here, 1.0, 0.0)
     t3 = valid[None, :] * D_alpha_before  # t₃ = Dα[t−1] · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_before = tl.sum(m[None, :] * t3, 1)  # f[t−1] = Σ_i t₃ · m
     store_row(reach_before_ptr, index * H + h, r, C, reach_before)
-    G_before = eta[None, :] * exact_dot(t3, D_mu, DOT)  # G[t−1] = (t₃ Dμ) · η
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    store_number(m_end_ptr, index * H + h, m_end)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
+    store_number(reach_end_ptr, index * H + h, reach_end)
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    G = eta[None, :] * exact_dot(t2, D_mu, DOT)  # G = (t₂ Dμ) · η
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
+    store_row(n_end_ptr, index * H + h, r, C, n_end)
+    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
+    store_row(G_end_ptr, index * H + h, r, C, G_end)
     reach = tl.sum(m[None, :] * t2, 1)  # f = Σ_i t₂ · m
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_row(reach_ptr, index * H + h, r, C, reach)
+    G_before = eta[None, :] * exact_dot(t3, D_mu, DOT)  # G[t−1] = (t₃ Dμ) · η
+    G = eta[None, :] * exact_dot(t2, D_mu, DOT)  # G = (t₂ Dμ) · η
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P = G * dot_nt(q, k, DOT)  # P = G · (q kᵀ)
+    store_tile(P_ptr, index * H + h, r, r, C, C, P)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     L = 2 * G_before * kk  # L = 2 G[t−1] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    store_tile(P_ptr, index * H + h, r, r, C, C, P)
-    store_row(reach_ptr, index * H + h, r, C, reach)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -388,43 +389,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    d_o_ptr, log_alpha_ptr, q_ptr, s1_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, t14_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # s1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    Inv_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, v_ptr,
-    s2_ptr, s3_ptr, s4_ptr, t14_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s2, s3, s4, t14, s5, s6, s7, d_q: every tile on its own."""
+    """s1, s2, s3, s4, t14: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -439,78 +409,122 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x46 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    t33 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₃ = Σ_v d_o · (q S[0])
     t8 = tl.exp(segment_sums(decay_alpha, strict))  # t₈ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t8, 0.0)  # Dα = causal(t₈)
     valid = tl.where(here, 1.0, 0.0)
     t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    reach = tl.sum(m[None, :] * t2, 1)  # f = Σ_i t₂ · m
-    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
-    s3 = dot_tn(q, t18, DOT)  # s₃ = qᵀ t₁₈
-    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
     t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
+    t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t14 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₄ = Σ_i D[C] · Dμ
     store_row(t14_ptr, index * H + h, r, C, t14)
-    x49 = tl.cumsum(tl.sum(t33[:, None] * t2, 0) * m, 0, reverse=True)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
+    s3 = dot_tn(q, t18, DOT)  # s₃ = qᵀ t₁₈
+    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    t20 = dot(k, W, DOT)  # t₂₀ = k W[0]
-    t21 = dot(k, W_momentum, DOT)  # t₂₁ = k S[0]
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    seen = beta_before[:, None] * t20 + reach_before[:, None] * t21  # u[0] = β[t−1] · t₂₀ + f[t−1] · t₂₁
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    R = (2 * seen - 2 * v.to(tl.float32)).to(DOT)  # R = 2 u[0] − 2 v
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    U = (dot(Inv, R, DOT)).to(DOT)  # U = (I + L)⁻¹ R
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * t9  # G = t₉ · η
+    P = (G * t10).to(DOT)  # P = G · t₁₀
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t22 = -dot_nt(d_o, U, DOT)  # t₂₂ = −d_o Uᵀ
+    t23 = t22 * t10  # t₂₃ = t₂₂ · t₁₀
+    s4 = tl.sum(t23 * t9, 0)  # s₄ = Σ_c t₂₃ · t₉
+    store_row(s4_ptr, index * H + h, r, C, s4)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2(
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s5_ptr, s6_ptr,
+    s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s5, s6, s7, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t22 = -dot_nt(d_o, U, DOT)  # t₂₂ = −d_o Uᵀ
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     t23 = t22 * t10  # t₂₃ = t₂₂ · t₁₀
     eta = load_numbers(eta_ptr, at_row, row, here)
     t32 = (eta[None, :] * t23).to(DOT)  # t₃₂ = t₂₃ · η
-    x48 = segment_gradient(tl.where(causal, dot_tn(t2, t32, DOT), 0.0) * t6, strict, DOT)
-    x43 = valid[None, :] * (t33[:, None] * m[None, :] + dot_nt(t32, D_mu, DOT))
-    x44 = segment_gradient(tl.where(causal, x43, 0.0) * t8, strict, DOT)
+    valid = tl.where(here, 1.0, 0.0)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t8 = tl.exp(segment_sums(decay_alpha, strict))  # t₈ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t8, 0.0)  # Dα = causal(t₈)
+    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
+    x32 = segment_gradient(tl.where(causal, dot_tn(t2, t32, DOT), 0.0) * t6, strict, DOT)
+    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t33 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₃ = Σ_v d_o · (q S[0])
+    x33 = tl.cumsum(tl.sum(t33[:, None] * t2, 0) * m, 0, reverse=True)
+    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x32 + x33)
+    store_row(s7_ptr, index * H + h, r, C, s7)
+    x26 = valid[None, :] * (t33[:, None] * m[None, :] + dot_nt(t32, D_mu, DOT))
+    x27 = segment_gradient(tl.where(causal, x26, 0.0) * t8, strict, DOT)
     t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
-    s4 = tl.sum(t23 * t9, 0)  # s₄ = Σ_c t₂₃ · t₉
     G = eta[None, :] * t9  # G = t₉ · η
-    P = (G * t10).to(DOT)  # P = G · t₁₀
     t29 = (t22 * G).to(DOT)  # t₂₉ = t₂₂ · G
-    x52 = dot(t29, k, DOT) + dot_nt(t18, W_momentum, DOT) + dot_nt(t4, W, DOT)
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x52)
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x44 + tl.cumsum(x46, 0, reverse=True))
-    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x48 + x49)
-    store_row(s4_ptr, index * H + h, r, C, s4)
-    store_row(s6_ptr, index * H + h, r, C, s6)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
+    x38 = dot(t29, k, DOT) + dot_nt(t18, W_momentum, DOT) + dot_nt(t4, W, DOT)
+    x30 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     s5 = dot_tn(t29, q, DOT)  # s₅ = t₂₉ᵀ q
     store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
-    store_row(s7_ptr, index * H + h, r, C, s7)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x38)
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x27 + tl.cumsum(x30, 0, reverse=True))
+    store_row(s6_ptr, index * H + h, r, C, s6)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, Inv_ptr, beta_before_ptr, beta_end_ptr, d_W_ptr, d_W_momentum_ptr, k_ptr, m_end_ptr, n_end_ptr,
-    reach_before_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, d_W_next_ptr, d_W_momentum_next_ptr, d_W_at_ptr,
+    reach_before_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, d_W_next_ptr, d_W_momentum_next_ptr, t15_ptr, d_W_at_ptr,
     d_W_momentum_at_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, d_W_momentum: from the last tile to the first."""
+    """d_W, d_W_momentum, t15: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -526,26 +540,27 @@ def seq(
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
             store_tile(d_W_momentum_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W_momentum)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t11 = -dot(k, d_W_momentum, DOT)  # t₁₁ = −k d_W_momentum
-        t13 = -dot(k, d_W, DOT)  # t₁₃ = −k d_W
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t13 = -dot(k, d_W, DOT)  # t₁₃ = −k d_W
+        t11 = -dot(k, d_W_momentum, DOT)  # t₁₁ = −k d_W_momentum
         x11 = (n_end[:, None] * t11 + G_end[:, None] * t13 - s2.to(tl.float32)).to(DOT)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         t15 = dot_tn(Inv, x11, DOT)  # t₁₅ = (I + L)⁻¹ᵀ (n[C] · t₁₁ + G[C] · t₁₃ − s₂)
+        store_tile(t15_ptr, (slot + i) * H + h, r, at_v, C, V, t15)
         t16 = 2 * t15  # t₁₆ = 2 t₁₅
         beta_before = load_row(beta_before_ptr, (slot + i) * H + h, r, C)
         t17 = (beta_before[:, None] * t16).to(DOT)  # t₁₇ = β[t−1] · t₁₆
         reach_before = load_row(reach_before_ptr, (slot + i) * H + h, r, C)
         t19 = (reach_before[:, None] * t16).to(DOT)  # t₁₉ = f[t−1] · t₁₆
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         x22 = m_end * d_W_momentum + reach_end * d_W + s3.to(tl.float32) + dot_tn(k, t19, DOT)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         x16 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t17, DOT)
         d_W = x16
         d_W_momentum = x22
@@ -556,13 +571,13 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    Inv_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr,
-    reach_before_ptr, s2_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, t14_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_log_mu_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr,
+    reach_before_ptr, s4_ptr, s5_ptr, t14_ptr, t15_ptr, d_eta_ptr, d_k_ptr, t30_ptr, t31_ptr, s8_ptr, s9_ptr, t27_ptr,
+    t24_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_k, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    """d_eta, d_k, t30, t31, s8, s9, t27, t24: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -577,93 +592,158 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    t31 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₃₁ = Σ_v Σ_k d_W_at · S[0]
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t13 = -dot(k, d_W_at, DOT)  # t₁₃ = −k d_W_at
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t25 = tl.sum(t13 * U.to(tl.float32), 1)  # t₂₅ = Σ_v t₁₃ · U
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t30 = t25 * eta  # t₃₀ = t₂₅ · η
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t11 = -dot(k, d_W_momentum_at, DOT)  # t₁₁ = −k d_W_momentum_at
     t24 = tl.sum(t11 * U.to(tl.float32), 1)  # t₂₄ = Σ_v t₁₁ · U
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t13 = -dot(k, d_W_at, DOT)  # t₁₃ = −k d_W_at
+    t25 = tl.sum(t13 * U.to(tl.float32), 1)  # t₂₅ = Σ_v t₁₃ · U
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s9 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₉ = Σ_v Σ_k d_W_at · W[0]
+    store_number(s9_ptr, index * H + h, s9)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t30 = t25 * eta  # t₃₀ = t₂₅ · η
+    store_row(t30_ptr, index * H + h, r, C, t30)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    t31 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₃₁ = Σ_v Σ_k d_W_at · S[0]
+    store_number(t31_ptr, index * H + h, t31)
+    store_row(t24_ptr, index * H + h, r, C, t24)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t12 = sum_after(decay_mu, r, DOT)  # t₁₂ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t12)  # n[C] = η · exp(t₁₂)
-    x72 = sum_before(t24 * n_end, r, DOT)
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
-    t14 = load_row(t14_ptr, index * H + h, r, C)
-    G_end = t14 * eta  # G[C] = t₁₄ · η
-    x18 = (n_end[:, None] * t11 + G_end[:, None] * t13 - s2.to(tl.float32)).to(DOT)
-    Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-    t15 = dot_tn(Inv, x18, DOT)  # t₁₅ = (I + L)⁻¹ᵀ (n[C] · t₁₁ + G[C] · t₁₃ − s₂)
-    x45 = dot_nt(n_end[:, None] * U.to(tl.float32), -d_W_momentum_at.to(tl.float32), DOT)
-    x68 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
-    t16 = 2 * t15  # t₁₆ = 2 t₁₅
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t19 = (reach_before[:, None] * t16).to(DOT)  # t₁₉ = f[t−1] · t₁₆
-    d_v = -2 * t15
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    t26 = -tl.where(strict, dot_nt(t15, U, DOT), 0.0)  # t₂₆ = −strictly_causal(t₁₅ Uᵀ)
-    t21 = dot(k, W_momentum, DOT)  # t₂₁ = k S[0]
-    t34 = tl.sum(t16 * t21, 1)  # t₃₄ = Σ_v t₁₆ · t₂₁
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t20 = dot(k, W, DOT)  # t₂₀ = k W[0]
+    t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    x57 = sum_after(tl.sum(t16 * t20, 1) * beta_before, r, DOT)
-    t17 = (beta_before[:, None] * t16).to(DOT)  # t₁₇ = β[t−1] · t₁₆
-    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    t27 = 2 * t26 * kk  # t₂₇ = 2 t₂₆ · K Kᵀ
-    x46 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    s8 = sum_before(D_end * (t31 * m + tl.sum(t30[None, :] * D_mu, 1)), r, DOT)  # s₈ = Σ_{l<t} D[C] · (t₃₁ m + Σ_j Dμ · t₃₀)
+    store_row(s8_ptr, index * H + h, r, C, s8)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
     t5 = tl.exp(sums_before(t1, r, DOT))  # t₅ = exp(Σ_{j<l<t} log α)
     D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    valid = tl.where(here, 1.0, 0.0)
     t3 = valid[None, :] * D_alpha_before  # t₃ = Dα[t−1] · valid
-    t35 = (eta[None, :] * t27).to(DOT)  # t₃₅ = t₂₇ · η
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x70 = tl.where(causal, t30[None, :] * D_end[:, None] + dot_tn(t3, t35, DOT), 0.0)
-    t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
-    x73 = segment_gradient(x70 * t6, strict, DOT)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x71 = tl.cumsum((t31 * D_end + tl.sum(t34[:, None] * t3, 0)) * m, 0, reverse=True)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x74 = (
-        tl.sum(x68) * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x72 + x73 + x71)
-    )  # fmt: skip
-    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
     t7 = exact_dot(t3, D_mu, DOT)  # t₇ = t₃ Dμ
-    x33 = (t24 * tl.exp(t12) + t25 * t14) + tl.sum(t27 * t7, 0)
+    t15 = load_tile(t15_ptr, index * H + h, r, at_v, C, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t26 = -tl.where(strict, dot_nt(t15, U, DOT), 0.0)  # t₂₆ = −strictly_causal(t₁₅ Uᵀ)
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    t27 = 2 * t26 * kk  # t₂₇ = 2 t₂₆ · K Kᵀ
+    t12 = sum_after(decay_mu, r, DOT)  # t₁₂ = Σ_{l>t} log μ
+    t14 = load_row(t14_ptr, index * H + h, r, C)
+    x27 = (t24 * tl.exp(t12) + t25 * t14) + tl.sum(t27 * t7, 0)
     G_before = eta[None, :] * t7  # G[t−1] = t₇ · η
     t28 = (2 * t26 * G_before).to(DOT)  # t₂₈ = 2 t₂₆ · G[t−1]
-    x47 = dot_nt(t19, W_momentum, DOT) + dot_nt(t17, W, DOT) + dot(t28, k, DOT) + (x45 + x46 + dot_tn(t28, k, DOT))
-    x54 = sum_before(D_end * (t31 * m + tl.sum(t30[None, :] * D_mu, 1)), r, DOT)
-    x61 = valid[None, :] * (t34[:, None] * m[None, :] + dot_nt(t35, D_mu, DOT))
-    x62 = tl.where(strict, sums_after(tl.where(strict, x61, 0.0) * t5, r, DOT), 0.0)
-    x64 = tl.sum(x62, 1)
-    x63 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x65 = (
-        tl.sum(x63) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x54 + x57 + x64)
-    )  # fmt: skip
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    t15 = load_tile(t15_ptr, index * H + h, r, at_v, C, V)
+    t16 = 2 * t15.to(tl.float32)  # t₁₆ = 2 t₁₅
+    t17 = (beta_before[:, None] * t16).to(DOT)  # t₁₇ = β[t−1] · t₁₆
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    t19 = (reach_before[:, None] * t16).to(DOT)  # t₁₉ = f[t−1] · t₁₆
+    n_end = eta * tl.exp(t12)  # n[C] = η · exp(t₁₂)
+    G_end = t14 * eta  # G[C] = t₁₄ · η
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x43 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    x41 = dot_nt(n_end[:, None] * U.to(tl.float32), -d_W_momentum_at.to(tl.float32), DOT)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x44 = dot_nt(t19, W_momentum, DOT) + dot_nt(t17, W, DOT) + dot(t28, k, DOT) + (x41 + x43 + dot_tn(t28, k, DOT))
     s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
-    d_k = s5.to(tl.float32) + x47
+    d_k = s5.to(tl.float32) + x44
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_tile(t27_ptr, index * H + h, r, r, C, C, t27)
     s4 = load_row(s4_ptr, index * H + h, r, C)
-    d_eta = s4 + x33
+    d_eta = s4 + x27
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2(
+    W_at_ptr, W_momentum_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s6_ptr, s7_ptr, s8_ptr,
+    s9_ptr, t15_ptr, t24_ptr, t27_ptr, t30_ptr, t31_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
+    members,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    t15 = load_tile(t15_ptr, index * H + h, r, at_v, C, V)
+    d_v = -2 * t15.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t20 = dot(k, W, DOT)  # t₂₀ = k W[0]
+    t16 = 2 * t15.to(tl.float32)  # t₁₆ = 2 t₁₅
+    x12 = sum_after(tl.sum(t16 * t20, 1) * beta_before, r, DOT)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    t21 = dot(k, W_momentum, DOT)  # t₂₁ = k S[0]
+    t34 = tl.sum(t16 * t21, 1)  # t₃₄ = Σ_v t₁₆ · t₂₁
+    t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
+    t5 = tl.exp(sums_before(t1, r, DOT))  # t₅ = exp(Σ_{j<l<t} log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    t3 = valid[None, :] * D_alpha_before  # t₃ = Dα[t−1] · valid
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t27 = load_tile(t27_ptr, index * H + h, r, r, C, C)
+    t35 = (eta[None, :] * t27.to(tl.float32)).to(DOT)  # t₃₅ = t₂₇ · η
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t30 = load_row(t30_ptr, index * H + h, r, C)
+    x43 = tl.where(causal, t30[None, :] * D_end[:, None] + dot_tn(t3, t35, DOT), 0.0)
+    t31 = load_number(t31_ptr, index * H + h)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x45 = tl.cumsum((t31 * D_end + tl.sum(t34[:, None] * t3, 0)) * m, 0, reverse=True)
+    t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
+    x47 = segment_gradient(x43 * t6, strict, DOT)
+    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
+    x25 = valid[None, :] * (t34[:, None] * m[None, :] + dot_nt(t35, D_mu, DOT))
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    t12 = sum_after(decay_mu, r, DOT)  # t₁₂ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t12)  # n[C] = η · exp(t₁₂)
+    t24 = load_row(t24_ptr, index * H + h, r, C)
+    x46 = sum_before(t24 * n_end, r, DOT)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    x37 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
+    x48 = (
+        tl.sum(x37) * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x46 + x47 + x45)
+    )  # fmt: skip
+    x28 = tl.where(strict, sums_after(tl.where(strict, x25, 0.0) * t5, r, DOT), 0.0)
+    x29 = tl.sum(x28, 1)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    s9 = load_number(s9_ptr, index * H + h)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    x30 = (
+        s9 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + x12 + x29)
+    )  # fmt: skip
     s6 = load_row(s6_ptr, index * H + h, r, C)
-    d_log_alpha = s6 + x65
+    d_log_alpha = s6 + x30
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     s7 = load_row(s7_ptr, index * H + h, r, C)
-    d_log_mu = s7 + x74
+    d_log_mu = s7 + x48
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
@@ -767,6 +847,7 @@ launch_pre = Launch(pre, "pre", walks=False, widths="KV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
+launch_post2 = Launch(post2, "post2", walks=False, widths="KV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -783,7 +864,7 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 14]:
+) -> tuple[(Tensor,) * 15]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -796,23 +877,26 @@ def forward_op(
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
     P = sizes.per_slot("CC", narrow=True)
+    launch_prep(sizes, (
+        eta, k, log_alpha, log_mu, q, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P,
+    ))  # fmt: skip
     W_next = sizes.per_sequence("KV")
     W_momentum_next = sizes.per_sequence("KV")
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
-    launch_prep(sizes, (
-        eta, k, log_alpha, log_mu, q, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P,
-    ))  # fmt: skip
     launch_main(sizes, (
         G_end, Inv, W, W_momentum, beta_before, beta_end, k, m_end, n_end, reach_before, reach_end, v, W_next, W_momentum_next,
         U, W_at, W_momentum_at,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         P, U, W_at, W_momentum_at, log_alpha, q, reach, o,
     ))  # fmt: skip
-    return o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, U, W_at, W_momentum_at
+    return (
+        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
+        W_momentum_at,
+    )  # fmt: skip
 
 
 @forward_op.register_fake
@@ -829,7 +913,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 14]:
+) -> tuple[(Tensor,) * 15]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
@@ -842,17 +926,20 @@ def _(
     reach_before = sizes.per_slot("C", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
+    reach = sizes.per_slot("C", narrow=False)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, U, W_at, W_momentum_at
+    return (
+        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
+        W_momentum_at,
+    )  # fmt: skip
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
 def backward_op(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
     log_mu: Tensor,
@@ -864,6 +951,7 @@ def backward_op(
     reach_before: Tensor,
     m_end: Tensor,
     n_end: Tensor,
+    reach: Tensor,
     U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
@@ -875,38 +963,51 @@ def backward_op(
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s1 = sizes.per_slot("KV", narrow=False)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
+    s1 = sizes.per_slot("KV", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
-    s3 = sizes.per_slot("KV", narrow=False)
+    s3 = sizes.per_slot("KV", narrow=True)
     s4 = sizes.per_slot("C", narrow=False)
     t14 = sizes.per_slot("C", narrow=False)
+    launch_pre(sizes, (
+        U, d_o, eta, k, log_alpha, log_mu, q, reach, s1, s2, s3, s4, t14,
+    ))  # fmt: skip
     s5 = sizes.per_slot("CK", narrow=True)
     s6 = sizes.per_slot("C", narrow=False)
     s7 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
+    launch_pre2(sizes, (
+        U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s5, s6, s7, d_q,
+    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
     d_W_momentum_next = sizes.per_sequence("KV")
+    t15 = sizes.per_slot("CV", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
     d_W_momentum_at = sizes.per_slot("KV", narrow=True)
+    launch_seq(sizes, (
+        G_end, Inv, beta_before, beta_end, d_W, d_W_momentum, k, m_end, n_end, reach_before, reach_end, s1, s2, s3, d_W_next,
+        d_W_momentum_next, t15, d_W_at, d_W_momentum_at,
+    ))  # fmt: skip
+    del s1, s2, s3
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
+    t30 = sizes.per_slot("C", narrow=False)
+    t31 = sizes.per_slot("", narrow=False)
+    s8 = sizes.per_slot("C", narrow=False)
+    s9 = sizes.per_slot("", narrow=False)
+    t27 = sizes.per_slot("CC", narrow=True)
+    t24 = sizes.per_slot("C", narrow=False)
+    launch_post(sizes, (
+        U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, reach_before, s4, s5, t14, t15, d_eta, d_k,
+        t30, t31, s8, s9, t27, t24,
+    ))  # fmt: skip
+    del d_W_at, s4, s5, t14
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        d_o, log_alpha, q, s1,
-    ))  # fmt: skip
-    launch_pre2(sizes, (
-        Inv, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach_before, v, s2, s3, s4, t14, s5, s6, s7, d_q,
-    ))  # fmt: skip
-    launch_seq(sizes, (
-        G_end, Inv, beta_before, beta_end, d_W, d_W_momentum, k, m_end, n_end, reach_before, reach_end, s1, s2, s3, d_W_next,
-        d_W_momentum_next, d_W_at, d_W_momentum_at,
-    ))  # fmt: skip
-    launch_post(sizes, (
-        Inv, U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, reach_before, s2, s4, s5, s6, s7, t14,
-        d_eta, d_k, d_log_alpha, d_log_mu, d_v,
+    launch_post2(sizes, (
+        W_at, W_momentum_at, d_W_momentum_at, eta, k, log_alpha, log_mu, s6, s7, s8, s9, t15, t24, t27, t30, t31, d_log_alpha,
+        d_log_mu, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next
 
@@ -915,7 +1016,6 @@ def backward_op(
 def _(
     q: Tensor,
     k: Tensor,
-    v: Tensor,
     log_alpha: Tensor,
     eta: Tensor,
     log_mu: Tensor,
@@ -927,6 +1027,7 @@ def _(
     reach_before: Tensor,
     m_end: Tensor,
     n_end: Tensor,
+    reach: Tensor,
     U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
@@ -937,7 +1038,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
+    sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
     d_q = sizes.rows("K")
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
@@ -950,11 +1051,14 @@ def _(
 
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, log_alpha, eta, log_mu, _W, _W_momentum, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, U, W_at, W_momentum_at = output
+    q, k, _v, log_alpha, eta, log_mu, _W, _W_momentum, position, cu_seqlens, grid, _save = inputs
+    (
+        _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
+        W_momentum_at,
+    ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, U, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
         W_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
@@ -962,12 +1066,12 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, U, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
         W_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W, d_W_momentum = (x.contiguous() for x in gradients[:3])
     gradients_of = backward_op(
-        q, k, v, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, U, W_at,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
         W_momentum_at, d_o, d_W, d_W_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next = gradients_of

@@ -35,21 +35,19 @@ OPTIONS = {
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre4": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre5": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_prep2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre4": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre5": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -188,9 +186,24 @@ def exact_dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def dot_apart(a, b, DOT: tl.constexpr, T):
+    """a b in a loop of one turn, which hides from the compiler that the result goes into another product.
+
+    Of a product that does, it gives every warp whole rows; of 64 rows, then, two of eight warps the same.
+    """
+    product = tl.zeros([a.shape[0], b.shape[1]], tl.float32)
+    for _ in tl.range(tl.minimum(T, 1), num_stages=1):
+        product = tl.dot(a.to(DOT), b.to(DOT), product, input_precision="tf32x3")
+    return product
+
+
+@triton.jit
 def normal_cdf(x):
-    """(1 + erf(x / sqrt 2)) / 2."""
-    return 0.5 + 0.5 * tl.erf(0.7071067811865476 * x)
+    """(1 + erf(x / sqrt 2)) / 2 to 8e-8: Abramowitz and Stegun, 7.1.26, half the instructions of erf."""
+    t = 1 / (1 + 0.23164189 * tl.abs(x))
+    series = 0.127414796 + t * (-0.142248368 + t * (0.710706871 + t * (-0.726576014 + t * 0.530702715)))
+    tail = tl.exp(-0.5 * (x * x)) * t * series
+    return tl.where(x < 0, tail, 1 - tail)
 
 
 @triton.jit
@@ -200,9 +213,9 @@ def gelu(x):
 
 
 @triton.jit
-def dot_nt(a, b, DOT: tl.constexpr):
-    """a bᵀ."""
-    return dot(a, tl.trans(b.to(DOT)), DOT)
+def dot_apart_nt(a, b, DOT: tl.constexpr, T):
+    """a bᵀ, likewise."""
+    return dot_apart(a, tl.trans(b.to(DOT)), DOT, T)
 
 
 @triton.jit
@@ -215,6 +228,12 @@ def gelu_slope(x):
 def dot_tn(a, b, DOT: tl.constexpr):
     """aᵀ b."""
     return dot(tl.trans(a.to(DOT)), b, DOT)
+
+
+@triton.jit
+def dot_nt(a, b, DOT: tl.constexpr):
+    """a bᵀ."""
+    return dot(a, tl.trans(b.to(DOT)), DOT)
 
 
 @triton.jit
@@ -263,25 +282,25 @@ def prep(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
+    valid = tl.where(here, 1.0, 0.0)
+    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
+    store_number(reach_end_ptr, index * H + h, reach_end)
+    reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
+    store_row(reach_ptr, index * H + h, r, C, reach)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
     eta = load_numbers(eta_ptr, at_row, row, here)
     n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     store_row(n_end_ptr, index * H + h, r, C, n_end)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-    store_number(reach_end_ptr, index * H + h, reach_end)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     store_row(G_end_ptr, index * H + h, r, C, G_end)
-    reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
-    store_row(reach_ptr, index * H + h, r, C, reach)
     G = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G = (t₁ Dμ) · η
     store_tile(G_ptr, index * H + h, r, r, C, C, G)
 
@@ -325,9 +344,9 @@ def main(
 
         # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
+        f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         x12 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -341,7 +360,7 @@ def main(
         t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
-        d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
+        d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
@@ -404,17 +423,16 @@ def main_wide(
             at_n = b * BN + tl.arange(0, BN)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+            z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             h1 = gelu(z1)  # h₁ = gelu(z₁)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            f += dot(h1, W2, DOT)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+            f += dot_apart(h1, W2, DOT, T)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         x9 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x9 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
@@ -423,12 +441,13 @@ def main_wide(
         t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
         m_end = load_number(m_end_ptr, (slot + i) * H + h)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        x19 = (G_end[:, None] * d2).to(DOT)
         n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         x22 = (n_end[:, None] * d2).to(DOT)
+        x19 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -439,8 +458,8 @@ def main_wide(
             W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-            d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
+            z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
+            d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
             W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
@@ -468,6 +487,60 @@ def main_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
+    read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
+    read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    P2 = (G.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    read_f = beta[:, None] * dot(read_h1, W2, DOT) + reach[:, None] * dot(read_h1, W2_momentum, DOT) - dot(P2, d2, DOT)
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x24 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def read_wide(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
     log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -532,12 +605,123 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t2_ptr, t11_ptr,
-    t12_ptr, d1_ptr, position_ptr, cu_ptr, T, members,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t2_ptr, t11_ptr, t12_ptr, d1_ptr, t13_ptr,
+    t14_ptr, read_centred_ptr, read_rstd_ptr, s17_ptr, s18_ptr, t22_ptr, read_h1_ptr, t15_ptr, t17_ptr, position_ptr, cu_ptr,
+    T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t2, t11, t12, d1: every tile on its own."""
+    """z1, h1, centred, rstd, t2, t11, t12, d1, t13, t14, read_centred, read_rstd, s17, s18, …: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
+    t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
+    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
+    store_tile(t12_ptr, index * H + h, r, at_n, C, N, t12)
+    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    store_row(t11_ptr, index * H + h, r, C, t11)
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
+    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
+    t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
+    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
+    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
+    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
+    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
+    x42 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x42 / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
+    x45 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x45 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    s17 = tl.sum(t4 * read_centred, 1)  # s₁₇ = Σ_v t₄ · f̃
+    t16 = (
+        read_rstd[:, None] * t4
+        - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    s18 = tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)  # s₁₈ = Σ_v t₁₆
+    t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
+    x53 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    t18 = -x53  # t₁₈ = −t₁₇ d₂ᵀ
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
+    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
+    t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
+    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+    store_tile(t22_ptr, index * H + h, r, at_n, C, N, t22)
+    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
+    store_row(s18_ptr, index * H + h, r, C, s18)
+    store_row(s17_ptr, index * H + h, r, C, s17)
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t2_ptr, t11_ptr, t12_ptr, d1_ptr, t13_ptr,
+    t14_ptr, read_centred_ptr, read_rstd_ptr, s17_ptr, s18_ptr, t22_ptr, read_h1_ptr, t15_ptr, t17_ptr, position_ptr, cu_ptr,
+    T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """z1, h1, centred, rstd, t2, t11, t12, d1, t13, t14, read_centred, read_rstd, s17, s18, …: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -567,20 +751,32 @@ def pre(
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     x5 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x5 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
+    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
     t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
     t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
-    d2 = (t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V).to(DOT)  # d₂ = t₃ − Σ_v t₃ / V
     store_row(rstd_ptr, index * H + h, r, C, rstd)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     store_row(t11_ptr, index * H + h, r, C, t11)
+    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
+    t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
+    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -590,98 +786,78 @@ def pre(
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, k_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, reach_ptr, P2_ptr, t13_ptr, t14_ptr, read_rstd_ptr, s16_ptr, read_h1_ptr, t15_ptr, t17_ptr,
-    read_z1_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """P2, t13, t14, read_rstd, s16, read_h1, t15, t17, read_z1: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
-    t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
-    t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
+        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         t15 += dot_nt(read_h1, h1, DOT)
+        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
         t13 += dot(read_h1, W2, DOT)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         t14 += dot(read_h1, W2_momentum, DOT)
         store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
-    store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
-    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
-    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
     read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    x29 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x29 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+    x32 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x32 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    s16 = tl.sum(t4 * read_centred, 1)  # s₁₆ = Σ_v t₄ · f̃
-    store_row(s16_ptr, index * H + h, r, C, s16)
-    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
+    s17 = tl.sum(t4 * read_centred, 1)  # s₁₇ = Σ_v t₄ · f̃
     t16 = (
         read_rstd[:, None] * t4
-        - s16[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
-    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    s18 = tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)  # s₁₈ = Σ_v t₁₆
+    store_row(s18_ptr, index * H + h, r, C, s18)
+    t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
     store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
+    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
+    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
+    x38 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    t18 = -x38  # t₁₈ = −t₁₇ d₂ᵀ
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
+    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
+    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
+    store_row(s17_ptr, index * H + h, r, C, s17)
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
+        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
+        store_tile(t22_ptr, index * H + h, r, at_n, C, N, t22)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
-    G_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, reach_ptr, read_z1_ptr, t17_ptr,
-    s1_ptr, s2_ptr, t22_ptr, position_ptr, cu_ptr, T, members,
+def pre2(
+    centred_ptr, d1_ptr, d2_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_h1_ptr, rstd_ptr, t15_ptr,
+    t17_ptr, t22_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t27_ptr, s15_ptr, s16_ptr, t46_ptr,
+    t43_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, t22: every tile on its own."""
+    """s1, s2, s3, s4, s5, s6, s7, s8, t27, s15, s16, t46, t43: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -690,50 +866,90 @@ def pre3(
         return
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
+    store_row(t27_ptr, index * H + h, r, C, t27)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
+    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
+    s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
+    store_tile(s5_ptr, index * H + h, at_k, at_n, K, N, s5)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
-        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
-        t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
-        store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-        s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
-        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-        store_tile(t22_ptr, index * H + h, r, at_n, C, N, t22)
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
+    s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
+    store_tile(s6_ptr, index * H + h, at_n, at_v, N, V, s6)
+    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
+    store_tile(s7_ptr, index * H + h, at_n, at_v, N, V, s7)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * t9  # G = t₉ · η
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
+    s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
+    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
+    t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
+    s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    t42 = -dot_nt(t22, d1, DOT)  # t₄₂ = −t₂₂ d₁ᵀ
+    t46 = t42 * G  # t₄₆ = t₄₂ · G
+    store_tile(t46_ptr, index * H + h, r, r, C, C, t46)
+    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
+    P2 = (G * t15.to(tl.float32)).to(DOT)  # P₂ = G · t₁₅
+    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
+    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
+    store_tile(t43_ptr, index * H + h, r, r, C, C, t43)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
+    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
+    x44 = -s4
+    s15 = tl.sum(x44 / V, 1)  # s₁₅ = Σ_v (−s₄) / V
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x48 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x44 - s15[:, None]) * centred.to(tl.float32) / V
+    s16 = -tl.sum(x48, 1)  # s₁₆ = −Σ_v r³ · ((−s₄) − s₁₅) · f̃ / V
+    store_row(s16_ptr, index * H + h, r, C, s16)
+    store_row(s15_ptr, index * H + h, r, C, s15)
+    store_row(s8_ptr, index * H + h, r, C, s8)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre4(
+def pre2_wide(
     centred_ptr, d1_ptr, d2_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_h1_ptr, rstd_ptr, t15_ptr,
-    t17_ptr, t22_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t27_ptr, s17_ptr, s18_ptr, t46_ptr, t43_ptr,
-    position_ptr, cu_ptr, T, members,
+    t17_ptr, t22_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t27_ptr, s15_ptr, s16_ptr, t46_ptr,
+    t43_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3, s4, s5, s6, s7, s8, t27, s17, s18, t46, t43: every tile on its own."""
+    """s1, s2, s3, s4, s5, s6, s7, s8, t27, s15, s16, t46, t43: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -748,52 +964,62 @@ def pre4(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
     store_row(t27_ptr, index * H + h, r, C, t27)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
     eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * t9  # G = t₉ · η
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
     t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
     P2 = (G * t15.to(tl.float32)).to(DOT)  # P₂ = G · t₁₅
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
     store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
-    x26 = -s4
-    s17 = tl.sum(x26 / V, 1)  # s₁₇ = Σ_v (−s₄) / V
-    store_row(s17_ptr, index * H + h, r, C, s17)
+    x30 = -s4
+    s15 = tl.sum(x30 / V, 1)  # s₁₅ = Σ_v (−s₄) / V
     rstd = load_row(rstd_ptr, index * H + h, r, C)
     centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x30 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x26 - s17[:, None]) * centred.to(tl.float32) / V
-    s18 = -tl.sum(x30, 1)  # s₁₈ = −Σ_v r³ · ((−s₄) − s₁₇) · f̃ / V
-    store_row(s18_ptr, index * H + h, r, C, s18)
+    x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x30 - s15[:, None]) * centred.to(tl.float32) / V
+    s16 = -tl.sum(x34, 1)  # s₁₆ = −Σ_v r³ · ((−s₄) − s₁₅) · f̃ / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
+    store_row(s15_ptr, index * H + h, r, C, s15)
+    store_row(s16_ptr, index * H + h, r, C, s16)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
     reach = load_row(reach_ptr, index * H + h, r, C)
     t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
-    sum28 = tl.zeros([BC, BC], tl.float32)
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
+    sum30 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
         d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum28 += dot_nt(t22, d1, DOT)
+        sum30 += dot_nt(t22, d1, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+        s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
+        store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+        s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
         read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
         s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
         store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
         s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
         store_tile(s5_ptr, index * H + h, at_k, at_n, K, N, s5)
@@ -801,28 +1027,132 @@ def pre4(
         store_tile(s6_ptr, index * H + h, at_n, at_v, N, V, s6)
         s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
         store_tile(s7_ptr, index * H + h, at_n, at_v, N, V, s7)
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
-    t42 = -sum28  # t₄₂ = −t₂₂ d₁ᵀ
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
-    store_row(s8_ptr, index * H + h, r, C, s8)
+    t42 = -sum30  # t₄₂ = −t₂₂ d₁ᵀ
     t46 = t42 * G  # t₄₆ = t₄₂ · G
     store_tile(t46_ptr, index * H + h, r, r, C, C, t46)
+    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
+    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
     store_tile(t43_ptr, index * H + h, r, r, C, C, t43)
+    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
+    store_row(s8_ptr, index * H + h, r, C, s8)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre5(
-    P2_ptr, W1_at_ptr, W1_momentum_at_ptr, centred_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_ptr, read_rstd_ptr, rstd_ptr, s16_ptr, s17_ptr, s18_ptr, t11_ptr, t13_ptr, t14_ptr, t22_ptr,
-    t43_ptr, t46_ptr, v_ptr, s9_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+def pre3(
+    W1_at_ptr, W1_momentum_at_ptr, centred_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, q_ptr, reach_ptr, read_centred_ptr, read_rstd_ptr, rstd_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s4_ptr,
+    t13_ptr, t14_ptr, t22_ptr, t43_ptr, t46_ptr, v_ptr, s9_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s9, s11, s12, s13, s14, s15, d_q: every tile on its own."""
+    """s9, s11, s12, s13, s14, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    s17 = load_row(s17_ptr, index * H + h, r, C)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    t16 = (
+        read_rstd[:, None] * t4
+        - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
+    )  # fmt: skip
+    s18 = load_row(s18_ptr, index * H + h, r, C)
+    t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
+    s15 = load_row(s15_ptr, index * H + h, r, C)
+    s16 = load_row(s16_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
+    x7 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
+    x8 = ln_weight[None, :] * x7
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s11 = tl.sum(2 * x8 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + d_o)
+    store_row(s11_ptr, index * H + h, at_v, V, s11)
+    x9 = 2 * x8
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x24 = x7 * du + x9 * normal + d_o.to(tl.float32) * read_normal
+    t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + tl.sum(t22.to(tl.float32) * t7, 1)  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    x53 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t22.to(tl.float32) * t5, 1))
+    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
+    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x64 = d_o.to(tl.float32) + dot(t46, k, DOT) + dot_nt(t41, W1_momentum, DOT) + dot_nt(t23, W1, DOT)
+    s9 = x9 + dot_tn(t46, q, DOT)  # s₉ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + t₄₆ᵀ q
+    store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x64)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    valid = tl.where(here, 1.0, 0.0)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    x44 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    x48 = segment_gradient(tl.where(causal, x44, 0.0) * t6, strict, DOT)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    x56 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    x57 = segment_gradient(tl.where(causal, x56, 0.0) * t8, strict, DOT)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    x59 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)
+    s12 = tl.sum(x24, 0)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x48 + tl.cumsum(x53, 0, reverse=True))
+    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x57 + x59)
+    store_row(s14_ptr, index * H + h, r, C, s14)
+    store_row(s13_ptr, index * H + h, r, C, s13)
+    store_row(s12_ptr, index * H + h, at_v, V, s12)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre3_wide(
+    W1_at_ptr, W1_momentum_at_ptr, centred_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, q_ptr, reach_ptr, read_centred_ptr, read_rstd_ptr, rstd_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s4_ptr,
+    t13_ptr, t14_ptr, t22_ptr, t43_ptr, t46_ptr, v_ptr, s9_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s9, s11, s12, s13, s14, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -840,102 +1170,92 @@ def pre5(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     rstd = load_row(rstd_ptr, index * H + h, r, C)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t3 - tl.sum(t3, 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    s16 = load_row(s16_ptr, index * H + h, r, C)
+    s15 = load_row(s15_ptr, index * H + h, r, C)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
+    x11 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x12 = ln_weight[None, :] * x11
+    s11 = tl.sum(2 * x12 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + d_o)
+    store_row(s11_ptr, index * H + h, at_v, V, s11)
+    x13 = 2 * x12
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
+    x28 = x11 * du + x13 * normal + d_o.to(tl.float32) * read_normal
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
+    s9 = x13 + dot_tn(t46, q, DOT)  # s₉ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + t₄₆ᵀ q
+    store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
+    s12 = tl.sum(x28, 0)
+    store_row(s12_ptr, index * H + h, at_v, V, s12)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
-    x26 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x26 / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s16 = load_row(s16_ptr, index * H + h, r, C)
-    t16 = (
-        read_rstd[:, None] * t4
-        - s16[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
-    s17 = load_row(s17_ptr, index * H + h, r, C)
-    s18 = load_row(s18_ptr, index * H + h, r, C)
-    x34 = rstd[:, None] * (-s4 - s17[:, None]) + s18[:, None] * centred.to(tl.float32)
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x35 = ln_weight[None, :] * x34
-    s11 = tl.sum(2 * x35 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₇) + s₁₈ · f̃) · w) + d_o)
-    x36 = 2 * x35
-    x42 = x34 * du + x36 * normal + d_o.to(tl.float32) * read_normal
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s9 = x36 + dot_tn(t46, q, DOT)  # s₉ = 2 ((r · ((−s₄) − s₁₇) + s₁₈ · f̃) · w) + t₄₆ᵀ q
-    store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
-    s12 = tl.sum(x42, 0)
-    s15 = -x36  # s₁₅ = −2 ((r · ((−s₄) − s₁₇) + s₁₈ · f̃) · w)
-    store_tile(s15_ptr, index * H + h, r, at_v, C, V, s15)
-    store_row(s11_ptr, index * H + h, at_v, V, s11)
-    store_row(s12_ptr, index * H + h, at_v, V, s12)
-    sum36 = tl.zeros([BC], tl.float32)
-    sum36_2 = tl.zeros([BC], tl.float32)
-    sum36_3 = tl.zeros([BC, BK], tl.float32)
-    sum36_4 = tl.zeros([BC, BK], tl.float32)
+    sum22 = tl.zeros([BC], tl.float32)
+    sum22_2 = tl.zeros([BC], tl.float32)
+    sum22_3 = tl.zeros([BC, BK], tl.float32)
+    sum22_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-        sum36 += tl.sum(t22.to(tl.float32) * t7, 1)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        sum22 += tl.sum(t22.to(tl.float32) * t7, 1)
         t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-        sum36_3 += dot_nt(t41, W1_momentum, DOT)
+        sum22_3 += dot_nt(t41, W1_momentum, DOT)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        sum36_2 += tl.sum(t22.to(tl.float32) * t5, 1)
+        sum22_2 += tl.sum(t22.to(tl.float32) * t5, 1)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        sum36_4 += dot_nt(t23, W1, DOT)
-    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+        sum22_4 += dot_nt(t23, W1, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x57 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum22_3 + sum22_4
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
+    s17 = load_row(s17_ptr, index * H + h, r, C)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    t16 = (
+        read_rstd[:, None] * t4
+        - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
+    )  # fmt: skip
+    s18 = load_row(s18_ptr, index * H + h, r, C)
+    t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + sum22  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
+    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
+    x47 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum22_2)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + sum36  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
-    x50 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    x43 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    x52 = segment_gradient(tl.where(causal, x50, 0.0) * t6, strict, DOT)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
-    x54 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum36_2)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x52 + tl.cumsum(x54, 0, reverse=True))
-    store_row(s13_ptr, index * H + h, r, C, s13)
+    x45 = segment_gradient(tl.where(causal, x43, 0.0) * t6, strict, DOT)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x57 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    x58 = segment_gradient(tl.where(causal, x57, 0.0) * t8, strict, DOT)
+    x50 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    x51 = segment_gradient(tl.where(causal, x50, 0.0) * t8, strict, DOT)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    x60 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)
-    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x58 + x60)
+    x53 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)
+    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x51 + x53)
     store_row(s14_ptr, index * H + h, r, C, s14)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x65 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum36_3 + sum36_4
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x65)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x45 + tl.cumsum(x47, 0, reverse=True))
+    store_row(s13_ptr, index * H + h, r, C, s13)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -974,29 +1294,23 @@ def seq(
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
         h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t28 = -dot(h1, d_W2_momentum, DOT)  # t₂₈ = −h₁ d_W2_momentum
+        t28 = -dot_apart(h1, d_W2_momentum, DOT, T)  # t₂₈ = −h₁ d_W2_momentum
         store_tile(t28_ptr, (slot + i) * H + h, r, at_v, C, V, t28)
-        t29 = -dot(h1, d_W2, DOT)  # t₂₉ = −h₁ d_W2
+        t29 = -dot_apart(h1, d_W2, DOT, T)  # t₂₉ = −h₁ d_W2
         store_tile(t29_ptr, (slot + i) * H + h, r, at_v, C, V, t29)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        x51 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t24 = -dot(k, d_W1_momentum, DOT)  # t₂₄ = −k d_W1_momentum
         n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
         x24 = n_end[:, None] * t28 + G_end[:, None] * t29 - s4.to(tl.float32)
-        t26 = -dot(k, d_W1, DOT)  # t₂₆ = −k d_W1
         s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
+        t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
         x13 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
-        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        x55 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
+        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
         t30 = (x13 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        s10 = dot(t30, W2, DOT)  # s₁₀ = t₃₀ W₂[0]
+        s10 = dot_apart(t30, W2, DOT, T)  # s₁₀ = t₃₀ W₂[0]
         store_tile(s10_ptr, (slot + i) * H + h, r, at_v, C, V, s10)
         t31 = x24 + s10  # t₃₁ = (n[C] · t₂₈ + G[C] · t₂₉ − s₄) + s₁₀
         t32 = t31 - tl.sum(t31 / V, 1)[:, None]  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
@@ -1018,23 +1332,30 @@ def seq(
             + t33[:, None] * t2.to(tl.float32)
             - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t32 / V
         )  # fmt: skip
+        t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x18 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT)
-        x19 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT)
+        x53 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
+        x18 = dot_apart_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT, T)
+        x19 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
         s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
         x44 = s3.to(tl.float32) + x18 + x19
-        t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
-        x45 = dot_nt(t39, W2, DOT)
+        x45 = dot_apart_nt(t39, W2, DOT, T)
         t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
         t40 = (
             x13
             * t12.to(tl.float32)
             * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + (x44 + x45) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        x53 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        x55 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        x51 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         x47 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
         store_tile(t40_ptr, (slot + i) * H + h, r, at_n, C, N, t40)
@@ -1099,27 +1420,21 @@ def seq_wide(
             at_n = b * BN + tl.arange(0, BN)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t24 = -dot(k, d_W1_momentum, DOT)  # t₂₄ = −k d_W1_momentum
+            t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t26 = -dot(k, d_W1, DOT)  # t₂₆ = −k d_W1
+            t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
             s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
             x12 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
             h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            sum3 += dot(h1, d_W2_momentum, DOT)
+            sum3 += dot_apart(h1, d_W2_momentum, DOT, T)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            sum3_2 += dot(h1, d_W2, DOT)
+            sum3_2 += dot_apart(h1, d_W2, DOT, T)
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             t30 = (x12 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
             W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            s10 += dot(t30, W2, DOT)
+            s10 += dot_apart(t30, W2, DOT, T)
         store_tile(s10_ptr, (slot + i) * H + h, r, at_v, C, V, s10)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x9 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
         t28 = -sum3  # t₂₈ = −h₁ d_W2_momentum
         store_tile(t28_ptr, (slot + i) * H + h, r, at_v, C, V, t28)
         t29 = -sum3_2  # t₂₉ = −h₁ d_W2
@@ -1147,39 +1462,55 @@ def seq_wide(
             - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t32 / V
         )  # fmt: skip
         t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x10 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
+        x9 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            x43 = dot_nt(t39, W2, DOT)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            if SAVE:
-                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            if SAVE:
-                store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
             s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             x47 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, x47)
+            if SAVE:
+                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+            if SAVE:
+                store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            t24 = -dot(k, d_W1_momentum, DOT)  # t₂₄ = −k d_W1_momentum
-            t26 = -dot(k, d_W1, DOT)  # t₂₆ = −k d_W1
+            t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
             s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+            t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
             x35 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             if SAVE:
                 store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            if SAVE:
-                store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
+            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+            s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            t30 = (x35 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
+            x52 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
+            if lane == 0:
+                x52 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            tl.debug_barrier()
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x52)
             s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             x54 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, x54)
             s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
-            x41 = s3.to(tl.float32) + dot_nt(x9, -d_W2_momentum, DOT) + dot_nt(x10, -d_W2, DOT)
+            x41 = s3.to(tl.float32) + dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
+            if SAVE:
+                store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
             t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N)
+            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            x43 = dot_apart_nt(t39, W2, DOT, T)
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             t40 = (
                 x35
@@ -1189,34 +1520,265 @@ def seq_wide(
             )  # fmt: skip
             s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             x45 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
+            store_tile(t40_ptr, (slot + i) * H + h, r, at_n, C, N, t40)
             if lane == 0:
                 x45 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x45)
-            t30 = (x35 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
-            s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            x52 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
-            if lane == 0:
-                x52 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x52)
-            store_tile(t40_ptr, (slot + i) * H + h, r, at_n, C, N, t40)
         tl.debug_barrier()
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
-    d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr,
-    s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s8_ptr, s9_ptr, t11_ptr, t27_ptr, t28_ptr, t29_ptr, t40_ptr, v_ptr,
-    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
-    members,
+    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, eta_ptr, k_ptr, log_mu_ptr, rstd_ptr, s10_ptr,
+    s8_ptr, t27_ptr, t28_ptr, t29_ptr, t40_ptr, d_eta_ptr, decay_mu_ptr, s19_ptr, s20_ptr, t45_ptr, t44_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    """d_eta, decay_mu, s19, s20, t45, t44: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
+    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t24 * d1.to(tl.float32), 1)  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
+    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
+    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t26 * d1.to(tl.float32), 1)  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t27 = load_row(t27_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = t27 * eta  # G[C] = t₂₇ · η
+    t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
+    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
+    x20 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    d_eta = s8 + (t44 * tl.exp(t25) + t45 * t27)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
+    store_row(t45_ptr, index * H + h, r, C, t45)
+    store_row(t44_ptr, index * H + h, r, C, t44)
+    s10 = load_tile(s10_ptr, index * H + h, r, at_v, C, V)
+    x22 = x20 + s10.to(tl.float32)
+    x23 = x22 - tl.sum(x22 / V, 1)[:, None]
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x26 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x23 * centred.to(tl.float32) / V
+    s19 = rstd[:, None] * x23 + (-tl.sum(x26, 1))[:, None] * centred.to(tl.float32)
+    store_tile(s19_ptr, index * H + h, r, at_v, C, V, s19)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t40 = load_tile(t40_ptr, index * H + h, r, at_n, C, N)
+    s20 = dot_nt(t40, W1, DOT)  # s₂₀ = t₄₀ W₁[0]ᵀ
+    store_tile(s20_ptr, index * H + h, r, at_k, C, K, s20)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, eta_ptr, k_ptr, log_mu_ptr, rstd_ptr, s10_ptr,
+    s8_ptr, t27_ptr, t28_ptr, t29_ptr, t40_ptr, d_eta_ptr, decay_mu_ptr, s19_ptr, s20_ptr, t45_ptr, t44_ptr, position_ptr,
+    cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, decay_mu, s19, s20, t45, t44: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
+    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
+    t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
+    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
+    t27 = load_row(t27_ptr, index * H + h, r, C)
+    G_end = t27 * eta  # G[C] = t₂₇ · η
+    x10 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
+    s10 = load_tile(s10_ptr, index * H + h, r, at_v, C, V)
+    x12 = x10 + s10.to(tl.float32)
+    x13 = x12 - tl.sum(x12 / V, 1)[:, None]
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x16 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x13 * centred.to(tl.float32) / V
+    s19 = rstd[:, None] * x13 + (-tl.sum(x16, 1))[:, None] * centred.to(tl.float32)
+    store_tile(s19_ptr, index * H + h, r, at_v, C, V, s19)
+    sum13 = tl.zeros([BC], tl.float32)
+    sum13_2 = tl.zeros([BC], tl.float32)
+    s20 = tl.zeros([BC, BK], tl.float32)  # s₂₀ = t₄₀ W₁[0]ᵀ
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        sum13 += tl.sum(t24 * d1.to(tl.float32), 1)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
+        sum13_2 += tl.sum(t26 * d1.to(tl.float32), 1)
+        t40 = load_tile(t40_ptr, index * H + h, r, at_n, C, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        s20 += dot_nt(t40, W1, DOT)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + sum13  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
+    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
+    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum13_2  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
+    d_eta = s8 + (t44 * tl.exp(t25) + t45 * t27)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    store_tile(s20_ptr, index * H + h, r, at_k, C, K, s20)
+    store_row(t45_ptr, index * H + h, r, C, t45)
+    store_row(t44_ptr, index * H + h, r, C, t44)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2(
+    G_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_end_ptr, centred_ptr, d1_ptr, d_W1_at_ptr,
+    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, decay_mu_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr, rstd_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s19_ptr,
+    s20_ptr, s4_ptr, s9_ptr, t44_ptr, t45_ptr, v_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x48 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    x35 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    x54 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x37 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    t49 = x35 + x37  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    m_end = load_number(m_end_ptr, index * H + h)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x55 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    x60 = m_end * (tl.sum(x54) + tl.sum(x55))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t45 = load_row(t45_ptr, index * H + h, r, C)
+    t48 = t45 * eta  # t₄₈ = t₄₅ · η
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    valid = tl.where(here, 1.0, 0.0)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    x44 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
+    x57 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
+    x61 = segment_gradient(x57, strict, DOT)
+    x49 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x44 + x48)
+    x62 = t49 * D_end * m
+    s13 = load_row(s13_ptr, index * H + h, r, C)
+    d_log_alpha = s13 + x49
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    x63 = tl.cumsum(x62, 0, reverse=True)
+    t44 = load_row(t44_ptr, index * H + h, r, C)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    x59 = sum_before(t44 * n_end, r, DOT)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    x64 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x59 + x60 + x61 + x63)
+    s14 = load_row(s14_ptr, index * H + h, r, C)
+    d_log_mu = s14 + x64
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x10 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x13 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
+    x4 = ln_weight[None, :] * s19.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x4, 0))
+    x5 = 2 * x4
+    s20 = load_tile(s20_ptr, index * H + h, r, at_k, C, K)
+    s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
+    x14 = s9.to(tl.float32) + (x5 + s20.to(tl.float32) + (x10 + x13))
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x14)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    s16 = load_row(s16_ptr, index * H + h, r, C)
+    s15 = load_row(s15_ptr, index * H + h, r, C)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x69 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
+    d_v = -(2 * (ln_weight[None, :] * x69)) + -x5
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    s12 = load_row(s12_ptr, index * H + h, at_v, V)
+    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
+    x25 = s12 + tl.sum(s19.to(tl.float32) * du + x5 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x25)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post2_wide(
+    G_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_end_ptr, centred_ptr, d1_ptr, d_W1_at_ptr,
+    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, decay_mu_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr, rstd_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s19_ptr,
+    s20_ptr, s4_ptr, s9_ptr, t44_ptr, t45_ptr, v_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1233,91 +1795,67 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
-    t27 = load_row(t27_ptr, index * H + h, r, C)
-    G_end = t27 * eta  # G[C] = t₂₇ · η
-    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
-    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
-    x13 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
-    s10 = load_tile(s10_ptr, index * H + h, r, at_v, C, V)
-    x15 = x13 + s10.to(tl.float32)
-    x16 = x15 - tl.sum(x15 / V, 1)[:, None]
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
+    x6 = ln_weight[None, :] * s19.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x6, 0))
+    x16 = 2 * x6
     rstd = load_row(rstd_ptr, index * H + h, r, C)
+    s16 = load_row(s16_ptr, index * H + h, r, C)
+    s15 = load_row(s15_ptr, index * H + h, r, C)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
     centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x19 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x16 * centred.to(tl.float32) / V
-    x20 = rstd[:, None] * x16 + (-tl.sum(x19, 1))[:, None] * centred.to(tl.float32)
+    x21 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
+    d_v = -(2 * (ln_weight[None, :] * x21)) + -x16
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    x21 = ln_weight[None, :] * x20
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x21, 0))
-    x28 = 2 * x21
     s12 = load_row(s12_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x20 * du + x28 * normal, 0))
-    s15 = load_tile(s15_ptr, index * H + h, r, at_v, C, V)
-    d_v = s15.to(tl.float32) + -x28
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    sum24 = tl.zeros([BC], tl.float32)
-    sum24_2 = tl.zeros([BC], tl.float32)
-    sum24_3 = tl.zeros([BC, BK], tl.float32)
-    sum24_4 = tl.zeros([BC, BK], tl.float32)
+    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
+    x17 = s12 + tl.sum(s19.to(tl.float32) * du + x16 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x17)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    sum18 = tl.zeros([BC, BK], tl.float32)
     t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum24_5 = tl.zeros([], tl.float32)
-    sum24_6 = tl.zeros([], tl.float32)
-    sum24_7 = tl.zeros([], tl.float32)
-    sum24_8 = tl.zeros([], tl.float32)
+    sum18_2 = tl.zeros([], tl.float32)
+    sum18_3 = tl.zeros([], tl.float32)
+    sum18_4 = tl.zeros([], tl.float32)
+    sum18_5 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum24_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        t40 = load_tile(t40_ptr, index * H + h, r, at_n, C, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum24_3 += dot_nt(t40, W1, DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum24_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum24_4 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x37 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum24_7 += tl.sum(x37)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
-        sum24_2 += tl.sum(t26 * d1.to(tl.float32), 1)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
-        sum24 += tl.sum(t24 * d1.to(tl.float32), 1)
-        sum24_4 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        x27 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        sum18_4 += tl.sum(x27)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum18_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        x28 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum18_5 += tl.sum(x28)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        sum18 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum18 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
         t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        x38 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum24_8 += tl.sum(x38)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum18_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
     s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
-    d_k = s9.to(tl.float32) + (x28 + sum24_3 + sum24_4)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t3 - tl.sum(t3, 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
-    t44 = tl.sum(t28.to(tl.float32) * d2, 1) + sum24  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
-    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
-    t45 = tl.sum(t29.to(tl.float32) * d2, 1) + sum24_2  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
-    s8 = load_row(s8_ptr, index * H + h, r, C)
-    d_eta = s8 + (t44 * tl.exp(t25) + t45 * t27)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    s20 = load_tile(s20_ptr, index * H + h, r, at_k, C, K)
+    x26 = s9.to(tl.float32) + (x16 + s20.to(tl.float32) + sum18)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x26)
+    s13 = load_row(s13_ptr, index * H + h, r, C)
+    t45 = load_row(t45_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
@@ -1325,33 +1863,35 @@ def post(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x55 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    x61 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    x64 = segment_gradient(x61, strict, DOT)
-    x62 = sum_before(t44 * n_end, r, DOT)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x63 = m_end * (sum24_7 + sum24_8)
-    x65 = t49 * D_end * m
-    x66 = tl.cumsum(x65, 0, reverse=True)
-    x67 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x62 + x63 + x64 + x66)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x57 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x55 + beta_end * (sum24_5 + sum24_6))
-    s13 = load_row(s13_ptr, index * H + h, r, C)
-    d_log_alpha = s13 + x57
+    x39 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    x41 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x39 + beta_end * (sum18_2 + sum18_3))
+    d_log_alpha = s13 + x41
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     s14 = load_row(s14_ptr, index * H + h, r, C)
-    d_log_mu = s14 + x67
+    t44 = load_row(t44_ptr, index * H + h, r, C)
+    m_end = load_number(m_end_ptr, index * H + h)
+    x46 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    x48 = sum_before(t44 * n_end, r, DOT)
+    x49 = m_end * (sum18_4 + sum18_5)
+    x50 = segment_gradient(x46, strict, DOT)
+    x51 = t49 * D_end * m
+    x52 = tl.cumsum(x51, 0, reverse=True)
+    x53 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x48 + x49 + x50 + x52)
+    d_log_mu = s14 + x53
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
-    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, v_ptr, beta_end_ptr,
-    reach_end_ptr, h1_ptr, d2_ptr, G_end_ptr, position_ptr, cu_ptr, T, members,
+    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
+    beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, m_end_ptr, s3_ptr, s4_ptr, reach_ptr, s5_ptr, G_ptr, h1_ptr, d2_ptr,
+    position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, reach_end, h1, d2, G_end: every tile on its own."""
+    """beta_end, reach_end, s1, s2, m_end, s3, s4, reach, s5, G, h1, d2: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1379,10 +1919,16 @@ def resume_prep(
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    store_number(m_end_ptr, index * H + h, m_end)
+    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
+    store_row(reach_ptr, index * H + h, r, C, reach)
     D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     eta = load_numbers(eta_ptr, at_row, row, here)
-    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
+    G = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G = (t₁ Dμ) · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
@@ -1395,10 +1941,10 @@ def resume_prep(
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x17 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    x23 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x23 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
@@ -1407,56 +1953,16 @@ def resume_prep(
     t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep2(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, d2_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s1_ptr, s2_ptr, m_end_ptr,
-    s3_ptr, s4_ptr, reach_ptr, G_ptr, d1_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s1, s2, m_end, s3, s4, reach, G, d1: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    store_number(m_end_ptr, index * H + h, m_end)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
-    store_row(reach_ptr, index * H + h, r, C, reach)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    G = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G = (t₁ Dμ) · η
-    store_tile(G_ptr, index * H + h, r, r, C, C, G)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
-    x8 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    x3 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
+    x35 = (n_end[:, None] * d2).to(DOT)
+    x33 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
@@ -1464,13 +1970,14 @@ def resume_prep2(
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        s2 = dot_tn(h1, x3, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
+        s2 = dot_tn(h1, x33, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
         store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
         s3 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₃ = kᵀ (n[C] · d₁)
         store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
-        s4 = dot_tn(h1, x8, DOT)  # s₄ = h₁ᵀ (n[C] · d₂)
+        s4 = dot_tn(h1, x35, DOT)  # s₄ = h₁ᵀ (n[C] · d₂)
         store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        s5 = dot(P1, d1, DOT)  # s₅ = P₁ d₁
+        store_tile(s5_ptr, index * H + h, r, at_n, C, N, s5)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1523,8 +2030,8 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d1_ptr, d2_ptr, h1_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, h1_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, q_ptr, reach_ptr, s5_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1547,35 +2054,31 @@ def resume_read(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
-    sum7 = tl.zeros([BC, BV], tl.float32)
-    sum7_2 = tl.zeros([BC, BV], tl.float32)
-    sum7_3 = tl.zeros([BC, BC], tl.float32)
+    sum6 = tl.zeros([BC, BV], tl.float32)
+    sum6_2 = tl.zeros([BC, BV], tl.float32)
+    sum6_3 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
+        s5 = load_tile(s5_ptr, index * H + h, r, at_n, C, N)
+        read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - s5.to(tl.float32)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum7 += dot(read_h1, W2, DOT)
+        sum6 += dot(read_h1, W2, DOT)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum7_2 += dot(read_h1, W2_momentum, DOT)
+        sum6_2 += dot(read_h1, W2_momentum, DOT)
         h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        sum7_3 += dot_nt(read_h1, h1, DOT)
+        sum6_3 += dot_nt(read_h1, h1, DOT)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    P2 = (G.to(tl.float32) * sum7_3).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    P2 = (G.to(tl.float32) * sum6_3).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    read_f = beta[:, None] * sum7 + reach[:, None] * sum7_2 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) + f · (h₁ S₂[0]) − P₂ d₂
+    read_f = beta[:, None] * sum6 + reach[:, None] * sum6_2 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) + f · (h₁ S₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
@@ -1584,115 +2087,14 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    G_ptr, k_ptr, q_ptr, P1_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
-    GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """P1: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-
-    # P1
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = G.to(tl.float32) * t10  # P₁ = G · t₁₀
-    store_tile(P1_ptr, index * H + h, r, r, C, C, P1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, k_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, read_h1_ptr, P2_ptr, t13_ptr, t14_ptr, t15_ptr, read_z1_ptr, position_ptr, cu_ptr, T,
-    members,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d_o_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_ptr, v_ptr, rstd_ptr, centred_ptr, t11_ptr, s11_ptr, t13_ptr,
+    t14_ptr, read_centred_ptr, read_rstd_ptr, s22_ptr, s23_ptr, t22_ptr, d1_ptr, read_h1_ptr, t15_ptr, t17_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """read_h1, P2, t13, t14, t15, read_z1: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
-    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
-    t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
-    t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        t15 += dot_nt(read_h1, h1, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t13 += dot(read_h1, W2, DOT)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        t14 += dot(read_h1, W2_momentum, DOT)
-        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
-    store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
-    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
-    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
-    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre3(
-    G_ptr, P2_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d_o_ptr, h1_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, reach_ptr, read_z1_ptr, t13_ptr, t14_ptr, v_ptr, t22_ptr, rstd_ptr, t11_ptr, t19_ptr, centred_ptr,
-    read_rstd_ptr, s18_ptr, t17_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """t22, rstd, t11, t19, centred, read_rstd, s18, t17: every tile on its own."""
+    """rstd, centred, t11, s11, t13, t14, read_centred, read_rstd, s22, s23, t22, d1, read_h1, …: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1710,16 +2112,18 @@ def resume_pre3(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         f += dot(h1, W2_start, DOT)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
     x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
@@ -1727,59 +2131,110 @@ def resume_pre3(
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
     t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     store_row(t11_ptr, index * H + h, r, C, t11)
-    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    s11 = tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)  # s₁₁ = Σ_v t₃
+    d2 = t3 - s11[:, None] / V  # d₂ = t₃ − s₁₁ / V
+    store_row(s11_ptr, index * H + h, r, C, s11)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
-    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
-    x27 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x27 / V  # mean(f) = Σ_v f / V
+    t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
+    t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
+    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        s5 = dot(P1, d1, DOT)  # s₅ = P₁ d₁
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5  # z₁ = β · t₅ + f · t₇ − s₅
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+        t15 += dot_nt(read_h1, h1, DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t13 += dot(read_h1, W2, DOT)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        t14 += dot(read_h1, W2_momentum, DOT)
+        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
+    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
+    x30 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x30 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x33 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x30 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x30 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    s18 = tl.sum(t4 * read_centred, 1)  # s₁₈ = Σ_v t₄ · f̃
-    store_row(s18_ptr, index * H + h, r, C, s18)
+    s22 = tl.sum(t4 * read_centred, 1)  # s₂₂ = Σ_v t₄ · f̃
     t16 = (
         read_rstd[:, None] * t4
-        - s18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - s22[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
-    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    x35 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t18 = -x35  # t₁₈ = −t₁₇ d₂ᵀ
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t19 = t18 * G.to(tl.float32)  # t₁₉ = t₁₈ · G
+    s23 = tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)  # s₂₃ = Σ_v t₁₆
+    store_row(s23_ptr, index * H + h, r, C, s23)
+    t17 = t16 - s23[:, None] / V  # t₁₇ = t₁₆ − s₂₃ / V
     store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
     t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
     t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
+    x39 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    t18 = -x39  # t₁₈ = −t₁₇ d₂ᵀ
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
+    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
+    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
+    store_row(s22_ptr, index * H + h, r, C, s22)
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        s5 = dot(P1, d1, DOT)  # s₅ = P₁ d₁
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5  # z₁ = β · t₅ + f · t₇ − s₅
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
-        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
         store_tile(t22_ptr, index * H + h, r, at_n, C, N, t22)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre4(
+def resume_pre2(
     centred_ptr, d1_ptr, d2_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_h1_ptr, rstd_ptr, t15_ptr,
-    t17_ptr, t22_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t28_ptr, s9_ptr, s10_ptr, s16_ptr, s17_ptr, t46_ptr, t43_ptr,
-    position_ptr, cu_ptr, T, members,
+    t17_ptr, t22_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, t28_ptr, s12_ptr, s13_ptr, s14_ptr, s20_ptr, s21_ptr, t46_ptr,
+    t43_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s5, s6, s7, s8, t28, s9, s10, s16, s17, t46, t43: every tile on its own."""
+    """s6, s7, s8, s9, s10, t28, s12, s13, s14, s20, s21, t46, t43: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1794,82 +2249,89 @@ def resume_pre4(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t28 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₈ = Σ_i D[C] · Dμ
     store_row(t28_ptr, index * H + h, r, C, t28)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
     eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * t9  # G = t₉ · η
     t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
     P2 = (G * t15.to(tl.float32)).to(DOT)  # P₂ = G · t₁₅
     t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    s9 = dot_tn(P2, t17, DOT)  # s₉ = P₂ᵀ t₁₇
-    store_tile(s9_ptr, index * H + h, r, at_v, C, V, s9)
-    x23 = -s9
-    s16 = tl.sum(x23 / V, 1)  # s₁₆ = Σ_v (−s₉) / V
+    s13 = dot_tn(P2, t17, DOT)  # s₁₃ = P₂ᵀ t₁₇
+    store_tile(s13_ptr, index * H + h, r, at_v, C, V, s13)
+    x30 = -s13
+    s20 = tl.sum(x30 / V, 1)  # s₂₀ = Σ_v (−s₁₃) / V
     rstd = load_row(rstd_ptr, index * H + h, r, C)
     centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x27 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x23 - s16[:, None]) * centred.to(tl.float32) / V
-    s17 = -tl.sum(x27, 1)  # s₁₇ = −Σ_v r³ · ((−s₉) − s₁₆) · f̃ / V
-    store_row(s16_ptr, index * H + h, r, C, s16)
-    store_row(s17_ptr, index * H + h, r, C, s17)
+    x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x30 - s20[:, None]) * centred.to(tl.float32) / V
+    s21 = -tl.sum(x34, 1)  # s₂₁ = −Σ_v r³ · ((−s₁₃) − s₂₀) · f̃ / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
+    store_row(s20_ptr, index * H + h, r, C, s20)
+    store_row(s21_ptr, index * H + h, r, C, s21)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
     reach = load_row(reach_ptr, index * H + h, r, C)
     t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
-    sum26 = tl.zeros([BC, BC], tl.float32)
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
+    sum30 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
         d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum26 += dot_nt(t22, d1, DOT)
+        sum30 += dot_nt(t22, d1, DOT)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        s5 = dot_tn(q, t23, DOT)  # s₅ = qᵀ t₂₃
-        store_tile(s5_ptr, index * H + h, at_k, at_n, K, N, s5)
-        t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
-        s6 = dot_tn(q, t24, DOT)  # s₆ = qᵀ t₂₄
+        s6 = dot_tn(q, t23, DOT)  # s₆ = qᵀ t₂₃
         store_tile(s6_ptr, index * H + h, at_k, at_n, K, N, s6)
+        t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
+        s7 = dot_tn(q, t24, DOT)  # s₇ = qᵀ t₂₄
+        store_tile(s7_ptr, index * H + h, at_k, at_n, K, N, s7)
         read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-        s7 = dot_tn(read_h1, t21, DOT)  # s₇ = h₁ᵀ t₂₁
-        store_tile(s7_ptr, index * H + h, at_n, at_v, N, V, s7)
-        s8 = dot_tn(read_h1, t20, DOT)  # s₈ = h₁ᵀ t₂₀
+        s8 = dot_tn(read_h1, t21, DOT)  # s₈ = h₁ᵀ t₂₁
         store_tile(s8_ptr, index * H + h, at_n, at_v, N, V, s8)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
-    t42 = -sum26  # t₄₂ = −t₂₂ d₁ᵀ
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    s10 = tl.sum(t43 * t9, 0)  # s₁₀ = Σ_c t₄₃ · t₉
-    store_row(s10_ptr, index * H + h, r, C, s10)
+        s9 = dot_tn(read_h1, t20, DOT)  # s₉ = h₁ᵀ t₂₀
+        store_tile(s9_ptr, index * H + h, at_n, at_v, N, V, s9)
+        s10 = dot_tn(P1, t22, DOT)  # s₁₀ = P₁ᵀ t₂₂
+        store_tile(s10_ptr, index * H + h, r, at_n, C, N, s10)
+        s12 = dot_tn(t19, read_h1, DOT)  # s₁₂ = t₁₉ᵀ h₁
+        store_tile(s12_ptr, index * H + h, r, at_n, C, N, s12)
+    t42 = -sum30  # t₄₂ = −t₂₂ d₁ᵀ
     t46 = t42 * G  # t₄₆ = t₄₂ · G
     store_tile(t46_ptr, index * H + h, r, r, C, C, t46)
+    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
+    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
     store_tile(t43_ptr, index * H + h, r, r, C, C, t43)
+    s14 = tl.sum(t43 * t9, 0)  # s₁₄ = Σ_c t₄₃ · t₉
+    store_row(s14_ptr, index * H + h, r, C, s14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre5(
-    P2_ptr, W1_at_ptr, W1_momentum_at_ptr, centred_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_ptr, read_rstd_ptr, rstd_ptr, s16_ptr, s17_ptr, s18_ptr, t11_ptr, t13_ptr, t14_ptr, t22_ptr,
-    t43_ptr, t46_ptr, v_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+def resume_pre3(
+    W1_at_ptr, W1_momentum_at_ptr, centred_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, q_ptr, reach_ptr, read_centred_ptr, read_rstd_ptr, rstd_ptr, s13_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr,
+    t13_ptr, t14_ptr, t22_ptr, t43_ptr, t46_ptr, v_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s11, s12, s13, s14, s15, d_q: every tile on its own."""
+    """s15, s16, s17, s18, s19, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1887,106 +2349,98 @@ def resume_pre5(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     rstd = load_row(rstd_ptr, index * H + h, r, C)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t3 - tl.sum(t3, 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    s21 = load_row(s21_ptr, index * H + h, r, C)
+    s20 = load_row(s20_ptr, index * H + h, r, C)
+    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
+    x11 = rstd[:, None] * (-s13.to(tl.float32) - s20[:, None]) + s21[:, None] * centred.to(tl.float32)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x12 = ln_weight[None, :] * x11
+    s16 = tl.sum(2 * x12 + d_o.to(tl.float32), 0)  # s₁₆ = Σ_c (2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w) + d_o)
+    store_row(s16_ptr, index * H + h, at_v, V, s16)
+    x13 = 2 * x12
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
+    x28 = x11 * du + x13 * normal + d_o.to(tl.float32) * read_normal
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
+    s15 = x13 + dot_tn(t46, q, DOT)  # s₁₅ = 2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w) + t₄₆ᵀ q
+    store_tile(s15_ptr, index * H + h, r, at_k, C, K, s15)
+    s17 = tl.sum(x28, 0)
+    store_row(s17_ptr, index * H + h, at_v, V, s17)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
-    x26 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x26 / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s18 = load_row(s18_ptr, index * H + h, r, C)
-    t16 = (
-        read_rstd[:, None] * t4
-        - s18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    s9 = dot_tn(P2, t17, DOT)  # s₉ = P₂ᵀ t₁₇
-    s16 = load_row(s16_ptr, index * H + h, r, C)
-    s17 = load_row(s17_ptr, index * H + h, r, C)
-    x34 = rstd[:, None] * (-s9 - s16[:, None]) + s17[:, None] * centred.to(tl.float32)
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x35 = ln_weight[None, :] * x34
-    s12 = tl.sum(2 * x35 + d_o.to(tl.float32), 0)  # s₁₂ = Σ_c (2 ((r · ((−s₉) − s₁₆) + s₁₇ · f̃) · w) + d_o)
-    x36 = 2 * x35
-    x42 = x34 * du + x36 * normal + d_o.to(tl.float32) * read_normal
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s11 = x36 + dot_tn(t46, q, DOT)  # s₁₁ = 2 ((r · ((−s₉) − s₁₆) + s₁₇ · f̃) · w) + t₄₆ᵀ q
-    store_tile(s11_ptr, index * H + h, r, at_k, C, K, s11)
-    s13 = tl.sum(x42, 0)
-    store_row(s12_ptr, index * H + h, at_v, V, s12)
-    store_row(s13_ptr, index * H + h, at_v, V, s13)
-    sum35 = tl.zeros([BC], tl.float32)
-    sum35_2 = tl.zeros([BC], tl.float32)
-    sum35_3 = tl.zeros([BC, BK], tl.float32)
-    sum35_4 = tl.zeros([BC, BK], tl.float32)
+    sum22 = tl.zeros([BC], tl.float32)
+    sum22_2 = tl.zeros([BC], tl.float32)
+    sum22_3 = tl.zeros([BC, BK], tl.float32)
+    sum22_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-        sum35 += tl.sum(t22.to(tl.float32) * t7, 1)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        sum22 += tl.sum(t22.to(tl.float32) * t7, 1)
         t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
-        sum35_3 += dot_nt(t24, W1_momentum, DOT)
+        sum22_3 += dot_nt(t24, W1_momentum, DOT)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        sum35_2 += tl.sum(t22.to(tl.float32) * t5, 1)
+        sum22_2 += tl.sum(t22.to(tl.float32) * t5, 1)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        sum35_4 += dot_nt(t23, W1, DOT)
-    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+        sum22_4 += dot_nt(t23, W1, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x57 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum22_3 + sum22_4
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
+    s22 = load_row(s22_ptr, index * H + h, r, C)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    t16 = (
+        read_rstd[:, None] * t4
+        - s22[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
+    )  # fmt: skip
+    s23 = load_row(s23_ptr, index * H + h, r, C)
+    t17 = t16 - s23[:, None] / V  # t₁₇ = t₁₆ − s₂₃ / V
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + sum22  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
+    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
+    x47 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum22_2)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + sum35  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
-    x49 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    x43 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    x51 = segment_gradient(tl.where(causal, x49, 0.0) * t6, strict, DOT)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
-    x53 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum35_2)
-    s14 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x51 + tl.cumsum(x53, 0, reverse=True))
-    store_row(s14_ptr, index * H + h, r, C, s14)
+    x45 = segment_gradient(tl.where(causal, x43, 0.0) * t6, strict, DOT)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x56 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    x57 = segment_gradient(tl.where(causal, x56, 0.0) * t8, strict, DOT)
+    x50 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    x51 = segment_gradient(tl.where(causal, x50, 0.0) * t8, strict, DOT)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    x59 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)
-    s15 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x57 + x59)
-    store_row(s15_ptr, index * H + h, r, C, s15)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x64 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum35_3 + sum35_4
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x64)
+    x53 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)
+    s19 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x51 + x53)
+    store_row(s19_ptr, index * H + h, r, C, s19)
+    s18 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x45 + tl.cumsum(x47, 0, reverse=True))
+    store_row(s18_ptr, index * H + h, r, C, s18)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_seq(
-    beta_end_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, m_end_ptr, reach_end_ptr, s5_ptr, s6_ptr, s7_ptr,
-    s8_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
+    beta_end_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, m_end_ptr, reach_end_ptr, s6_ptr, s7_ptr, s8_ptr,
+    s9_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
     d_W2_at_ptr, d_W2_momentum_at_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -2008,17 +2462,17 @@ def resume_seq(
             store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
-        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        x10 = m_end * d_W1_momentum + reach_end * d_W1 + s6.to(tl.float32)
-        s8 = load_tile(s8_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        x14 = m_end * d_W2_momentum + reach_end * d_W2 + s8.to(tl.float32)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        x10 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
+        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        x14 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        d_W1_next = beta_end * d_W1 + s5.to(tl.float32)
-        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        d_W2_next = beta_end * d_W2 + s7.to(tl.float32)
+        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        d_W1_next = beta_end * d_W1 + s6.to(tl.float32)
+        s8 = load_tile(s8_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        d_W2_next = beta_end * d_W2 + s8.to(tl.float32)
         d_W1 = d_W1_next
         d_W1_momentum = x10
         d_W2 = d_W2_next
@@ -2032,15 +2486,199 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    P1_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, read_h1_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr, s9_ptr,
-    t11_ptr, t19_ptr, t22_ptr, t28_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr,
+    k_ptr, ln_bias_ptr, ln_weight_ptr, log_mu_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, t11_ptr, t28_ptr, v_ptr,
+    decay_mu_ptr, du_ptr, n_end_ptr, s25_ptr, t29_ptr, t30_ptr, s26_ptr, t40_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    """decay_mu, du, n_end, s25, t29, t30, s26, t40: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
+    s11 = load_row(s11_ptr, index * H + h, r, C)
+    d2 = t3 - s11[:, None] / V  # d₂ = t₃ − s₁₁ / V
+    t28 = load_row(t28_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = t28 * eta  # G[C] = t₂₈ · η
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
+    x20 = (n_end[:, None] * d2).to(DOT)
+    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
+    store_row(n_end_ptr, index * H + h, r, C, n_end)
+    x23 = (G_end[:, None] * d2).to(DOT)
+    sum21 = tl.zeros([BC, BV], tl.float32)
+    sum21_2 = tl.zeros([BC, BV], tl.float32)
+    s26 = tl.zeros([BC, BV], tl.float32)  # s₂₆ = t₃₁ W₂[start]
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        s10 = load_tile(s10_ptr, index * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
+        x32 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        t31 = (x32 * gelu_slope(z1)).to(DOT)  # t₃₁ = (n[C] · t₂₅ + G[C] · t₂₇ − s₁₀) · gelu′(z₁)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum21 += dot(h1, d_W2_momentum_at, DOT)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum21_2 += dot(h1, d_W2_at, DOT)
+        s12 = load_tile(s12_ptr, index * H + h, r, at_n, C, N)
+        s25 = s12.to(tl.float32) + dot_nt(x20, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x23, -d_W2_at.to(tl.float32), DOT)
+        store_tile(s25_ptr, index * H + h, r, at_n, C, N, s25)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        s26 += dot(t31, W2_start, DOT)
+    t29 = -sum21  # t₂₉ = −h₁ d_W2_momentum_at
+    store_tile(t29_ptr, index * H + h, r, at_v, C, V, t29)
+    t30 = -sum21_2  # t₃₀ = −h₁ d_W2_at
+    store_tile(t30_ptr, index * H + h, r, at_v, C, V, t30)
+    store_tile(s26_ptr, index * H + h, r, at_v, C, V, s26)
+    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
+    x27 = n_end[:, None] * t29 + G_end[:, None] * t30 - s13.to(tl.float32)
+    t32 = x27 + s26  # t₃₂ = (n[C] · t₂₉ + G[C] · t₃₀ − s₁₃) + s₂₆
+    t33 = t32 - tl.sum(t32 / V, 1)[:, None]  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x31 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t33 * centred.to(tl.float32) / V
+    t34 = -tl.sum(x31, 1)  # t₃₄ = −Σ_v r³ · t₃₃ · f̃ / V
+    t35 = rstd[:, None] * t33 + t34[:, None] * centred.to(tl.float32)  # t₃₅ = r · t₃₃ + t₃₄ · f̃
+    t36 = ln_weight[None, :] * t35  # t₃₆ = t₃₅ · w
+    t37 = 2 * t36  # t₃₇ = 2 t₃₆
+    t38 = ln_weight[None, :] * t37  # t₃₈ = t₃₇ · w
+    x37 = t33 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+    x38 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x37, 1) + tl.sum(t38 * centred.to(tl.float32), 1)) / V
+    t39 = (
+        2 * x38[:, None] * centred.to(tl.float32)
+        + rstd[:, None] * t38
+        + t34[:, None] * t2
+        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t33 / V
+    )  # fmt: skip
+    t40 = t39 - tl.sum(tl.where((at_v < V)[None, :], t39, 0.0), 1)[:, None] / V  # t₄₀ = t₃₉ − Σ_v t₃₉ / V
+    store_tile(t40_ptr, index * H + h, r, at_v, C, V, t40)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post2(
+    W1_start_ptr, W2_start_ptr, centred_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, decay_mu_ptr, eta_ptr, k_ptr,
+    rstd_ptr, s10_ptr, s14_ptr, s25_ptr, s26_ptr, t28_ptr, t29_ptr, t30_ptr, t40_ptr, d_W1_start_ptr, d_W2_start_ptr,
+    d_eta_ptr, d1_ptr, s24_ptr, t41_ptr, t45_ptr, t44_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1_start, d_W2_start, d_eta, d1, s24, t41, t45, t44: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
+    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
+    t28 = load_row(t28_ptr, index * H + h, r, C)
+    G_end = t28 * eta  # G[C] = t₂₈ · η
+    t30 = load_tile(t30_ptr, index * H + h, r, at_v, C, V)
+    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
+    x9 = n_end[:, None] * t29.to(tl.float32) + G_end[:, None] * t30.to(tl.float32)
+    s26 = load_tile(s26_ptr, index * H + h, r, at_v, C, V)
+    x11 = x9 + s26.to(tl.float32)
+    x12 = x11 - tl.sum(x11 / V, 1)[:, None]
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x15 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x12 * centred.to(tl.float32) / V
+    s24 = rstd[:, None] * x12 + (-tl.sum(x15, 1))[:, None] * centred.to(tl.float32)
+    store_tile(s24_ptr, index * H + h, r, at_v, C, V, s24)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    sum12 = tl.zeros([BC], tl.float32)
+    sum12_2 = tl.zeros([BC], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        sum12 += tl.sum(t25 * d1, 1)
+        sum12_2 += tl.sum(t27 * d1, 1)
+        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        s10 = load_tile(s10_ptr, index * H + h, r, at_n, C, N)
+        x24 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)
+        t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
+        x27 = dot_nt(t40, W2_start, DOT)
+        s25 = load_tile(s25_ptr, index * H + h, r, at_n, C, N)
+        t41 = (
+            x24 * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
+            + (s25.to(tl.float32) + x27) * gelu_slope(z1)
+        )  # fmt: skip
+        t31 = (x24 * gelu_slope(z1)).to(DOT)  # t₃₁ = (n[C] · t₂₅ + G[C] · t₂₇ − s₁₀) · gelu′(z₁)
+        h1 = (gelu(z1)).to(DOT)  # h₁ = gelu(z₁)
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t31, d2, DOT) + dot_tn(h1, t40, DOT))
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t41, DOT))
+        store_tile(t41_ptr, index * H + h, r, at_n, C, N, t41)
+    s14 = load_row(s14_ptr, index * H + h, r, C)
+    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t44 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum12  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
+    t30 = load_tile(t30_ptr, index * H + h, r, at_v, C, V)
+    t45 = tl.sum(t30.to(tl.float32) * d2.to(tl.float32), 1) + sum12_2  # t₄₅ = Σ_v t₃₀ · d₂ + Σ_n t₂₇ · d₁
+    d_eta = s14 + (t44 * tl.exp(t26) + t45 * t28)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    store_row(t45_ptr, index * H + h, r, C, t45)
+    store_row(t44_ptr, index * H + h, r, C, t44)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post3(
+    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_end_ptr, centred_ptr, d1_ptr,
+    d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, decay_mu_ptr, du_ptr, eta_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr, rstd_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr,
+    s21_ptr, s24_ptr, t28_ptr, t41_ptr, t44_ptr, t45_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
+    d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -2052,164 +2690,71 @@ def resume_post(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
+    s16 = load_row(s16_ptr, index * H + h, at_v, V)
+    s24 = load_tile(s24_ptr, index * H + h, r, at_v, C, V)
+    x7 = ln_weight[None, :] * s24.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s16 + 2 * tl.sum(x7, 0))
+    x10 = 2 * x7
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    s21 = load_row(s21_ptr, index * H + h, r, C)
+    s20 = load_row(s20_ptr, index * H + h, r, C)
+    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x18 = rstd[:, None] * (-s13.to(tl.float32) - s20[:, None]) + s21[:, None] * centred.to(tl.float32)
+    d_v = -(2 * (ln_weight[None, :] * x18)) + -x10
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    s24 = load_tile(s24_ptr, index * H + h, r, at_v, C, V)
+    x14 = s24.to(tl.float32) * du.to(tl.float32) + x10 * normal
+    s17 = load_row(s17_ptr, index * H + h, at_v, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s17 + tl.sum(x14, 0))
     eta = load_numbers(eta_ptr, at_row, row, here)
-    n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
     t28 = load_row(t28_ptr, index * H + h, r, C)
     G_end = t28 * eta  # G[C] = t₂₈ · η
-    f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
-    sum9 = tl.zeros([BC, BV], tl.float32)
-    sum9_2 = tl.zeros([BC, BV], tl.float32)
-    sum9_3 = tl.zeros([BC, BV], tl.float32)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    sum16 = tl.zeros([BC, BK], tl.float32)
+    sum16_2 = tl.zeros([BC, BK], tl.float32)
     t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum9_4 = tl.zeros([], tl.float32)
-    sum9_5 = tl.zeros([], tl.float32)
-    sum9_6 = tl.zeros([], tl.float32)
-    sum9_7 = tl.zeros([], tl.float32)
+    sum16_3 = tl.zeros([], tl.float32)
+    sum16_4 = tl.zeros([], tl.float32)
+    sum16_5 = tl.zeros([], tl.float32)
+    sum16_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum9_4 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x28 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum9_6 += tl.sum(x28)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        x29 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum9_7 += tl.sum(x29)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        sum9 += dot(h1, d_W2_momentum_at, DOT)
-        sum9_2 += dot(h1, d_W2_at, DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum9_5 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
-        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
-        P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
-        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-        x22 = n_end[:, None] * t25 + G_end[:, None] * t27 - dot_tn(P1, t22, DOT)
-        t31 = (x22 * gelu_slope(z1)).to(DOT)  # t₃₁ = (n[C] · t₂₅ + G[C] · t₂₇ − P₁ᵀ t₂₂) · gelu′(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        f += dot(h1, W2_start, DOT)
-        sum9_3 += dot(t31, W2_start, DOT)
-    t29 = -sum9  # t₂₉ = −h₁ d_W2_momentum_at
-    t30 = -sum9_2  # t₃₀ = −h₁ d_W2_at
-    x50 = (n_end[:, None] * t29 + G_end[:, None] * t30) + sum9_3
-    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
-    x36 = n_end[:, None] * t29 + G_end[:, None] * t30 - s9.to(tl.float32)
-    t32 = x36 + sum9_3  # t₃₂ = (n[C] · t₂₉ + G[C] · t₃₀ − s₉) + t₃₁ W₂[start]
-    t33 = t32 - tl.sum(t32 / V, 1)[:, None]  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
-    x51 = x50 - tl.sum(x50 / V, 1)[:, None]
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x39 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t33 * centred / V
-    t34 = -tl.sum(tl.where((at_v < V)[None, :], x39, 0.0), 1)  # t₃₄ = −Σ_v r³ · t₃₃ · f̃ / V
-    x52 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x51 * centred / V
-    x53 = rstd[:, None] * x51 + (-tl.sum(tl.where((at_v < V)[None, :], x52, 0.0), 1))[:, None] * centred
-    t35 = rstd[:, None] * t33 + t34[:, None] * centred  # t₃₅ = r · t₃₃ + t₃₄ · f̃
-    t36 = ln_weight[None, :] * t35  # t₃₆ = t₃₅ · w
-    t37 = 2 * t36  # t₃₇ = 2 t₃₆
-    x54 = ln_weight[None, :] * x53
-    s12 = load_row(s12_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s12 + 2 * tl.sum(x54, 0))
-    x56 = 2 * x54
-    s16 = load_row(s16_ptr, index * H + h, r, C)
-    s17 = load_row(s17_ptr, index * H + h, r, C)
-    x59 = rstd[:, None] * (-s9.to(tl.float32) - s16[:, None]) + s17[:, None] * centred
-    d_v = -(2 * (ln_weight[None, :] * x59)) + -x56
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    s13 = load_row(s13_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s13 + tl.sum(x53 * du + x56 * normal, 0))
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t38 = ln_weight[None, :] * t37  # t₃₈ = t₃₇ · w
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    x45 = t33 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-    x46 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x45, 0.0), 1) + tl.sum(t38 * centred, 1)) / V
-    t39 = (
-        2 * x46[:, None] * centred
-        + rstd[:, None] * t38
-        + t34[:, None] * t2
-        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t33 / V
-    )  # fmt: skip
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    t40 = (t39 - tl.sum(tl.where((at_v < V)[None, :], t39, 0.0), 1)[:, None] / V).to(DOT)  # t₄₀ = t₃₉ − Σ_v t₃₉ / V
-    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-    x31 = (n_end[:, None] * d2).to(DOT)
-    x32 = (G_end[:, None] * d2).to(DOT)
-    sum58 = tl.zeros([BC], tl.float32)
-    sum58_2 = tl.zeros([BC], tl.float32)
-    sum58_3 = tl.zeros([BC, BK], tl.float32)
-    sum58_4 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-        x75 = dot_tn(t19, read_h1, DOT)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x76 = (-d_W2_momentum_at.to(tl.float32)).to(DOT)
-        x77 = dot_nt(x31, x76, DOT)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        x78 = (-d_W2_at.to(tl.float32)).to(DOT)
-        x79 = dot_nt(x32, x78, DOT)
-        x80 = x75 + x77 + x79
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        x81 = dot_nt(t40, W2_start, DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum58_4 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
-        sum58 += tl.sum(t25 * d1, 1)
+        x28 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum16_6 += tl.sum(x28)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        sum16_2 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum58_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
-        sum58_2 += tl.sum(t27 * d1, 1)
-        P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
-        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-        x70 = n_end[:, None] * t25 + G_end[:, None] * t27 - dot_tn(P1, t22, DOT)
-        t41 = (
-            (x70 * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (x80 + x81) * gelu_slope(z1)).to(DOT)  # noqa: E501
-        )  # fmt: skip
-        t31 = (x70 * gelu_slope(z1)).to(DOT)  # t₃₁ = (n[C] · t₂₅ + G[C] · t₂₇ − P₁ᵀ t₂₂) · gelu′(z₁)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t31, d2, DOT) + dot_tn(h1, t40, DOT))
-        sum58_3 += dot_nt(t41, W1_start, DOT)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t41, DOT))
-    s10 = load_row(s10_ptr, index * H + h, r, C)
-    t44 = tl.sum(t29 * d2, 1) + sum58  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
-    t45 = tl.sum(t30 * d2, 1) + sum58_2  # t₄₅ = Σ_v t₃₀ · d₂ + Σ_n t₂₇ · d₁
-    d_eta = s10 + (t44 * tl.exp(t26) + t45 * t28)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    s11 = load_tile(s11_ptr, index * H + h, r, at_k, C, K)
-    d_k = s11.to(tl.float32) + (x56 + sum58_3 + sum58_4)
+        sum16_2 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum16_4 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        x27 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        sum16_5 += tl.sum(x27)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum16_3 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        t41 = load_tile(t41_ptr, index * H + h, r, at_n, C, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        sum16 += dot_nt(t41, W1_start, DOT)
+    s15 = load_tile(s15_ptr, index * H + h, r, at_k, C, K)
+    d_k = s15.to(tl.float32) + (x10 + sum16 + sum16_2)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    s14 = load_row(s14_ptr, index * H + h, r, C)
+    s18 = load_row(s18_ptr, index * H + h, r, C)
+    t45 = load_row(t45_ptr, index * H + h, r, C)
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
@@ -2217,21 +2762,23 @@ def resume_post(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x77 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x79 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x77 + beta_end * (sum9_4 + sum9_5))
-    d_log_alpha = s14 + x79
+    x36 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    x38 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + beta_end * (sum16_3 + sum16_4))
+    d_log_alpha = s18 + x38
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    s15 = load_row(s15_ptr, index * H + h, r, C)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x83 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    x84 = sum_before(t44 * n_end, r, DOT)
-    x85 = m_end * (sum9_6 + sum9_7)
-    x86 = segment_gradient(x83, strict, DOT)
-    x87 = t49 * D_end * m
-    x88 = tl.cumsum(x87, 0, reverse=True)
-    x89 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x84 + x85 + x86 + x88)
-    d_log_mu = s15 + x89
+    s19 = load_row(s19_ptr, index * H + h, r, C)
+    t44 = load_row(t44_ptr, index * H + h, r, C)
+    m_end = load_number(m_end_ptr, index * H + h)
+    x43 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    x45 = sum_before(t44 * n_end, r, DOT)
+    x46 = m_end * (sum16_5 + sum16_6)
+    x47 = segment_gradient(x43, strict, DOT)
+    x48 = t49 * D_end * m
+    x49 = tl.cumsum(x48, 0, reverse=True)
+    x50 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x45 + x46 + x47 + x49)
+    d_log_mu = s19 + x50
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
@@ -2334,25 +2881,23 @@ class Launch:
 
 launch_prep = Launch(prep, "prep", walks=False, widths="")
 launch_main = Launch(main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide)
-launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N")
-launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N")
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N")
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N")
-launch_pre4 = Launch(pre4, "pre4", walks=False, widths="KNV", blocked="N")
-launch_pre5 = Launch(pre5, "pre5", walks=False, widths="KNV", blocked="N")
+launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide)
+launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
+launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide)
+launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide)
-launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N")
+launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
+launch_post2 = Launch(post2, "post2", walks=False, widths="KNV", blocked="N", wide=post2_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
-launch_resume_prep2 = Launch(resume_prep2, "resume_prep2", walks=False, widths="KNV", blocked="N")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", split="N")
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV", blocked="N")
-launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="K")
+launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
 launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
 launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV", blocked="N")
-launch_resume_pre4 = Launch(resume_pre4, "resume_pre4", walks=False, widths="KNV", blocked="N")
-launch_resume_pre5 = Launch(resume_pre5, "resume_pre5", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
+launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
+launch_resume_post3 = Launch(resume_post3, "resume_post3", walks=False, widths="KNV", blocked="N")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -2383,6 +2928,9 @@ def forward_op(
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
     G = sizes.per_slot("CC", narrow=True)
+    launch_prep(sizes, (
+        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach, G,
+    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
@@ -2394,14 +2942,11 @@ def forward_op(
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
-    o = sizes.rows("V")
-    launch_prep(sizes, (
-        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach, G,
-    ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W1_momentum, W2, W2_momentum, beta_end, k, ln_bias, ln_weight, m_end, n_end, reach_end, v, W1_next, W2_next,
         W1_momentum_next, W2_momentum_next, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W1_last, W2_last,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, k, ln_bias, ln_weight, log_alpha, q, reach, o,
     ))  # fmt: skip
@@ -2491,90 +3036,96 @@ def backward_op(
 ) -> tuple[(Tensor,) * 12]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    z1 = sizes.per_slot("CN", narrow=False)
+    z1 = sizes.per_slot("CN", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
-    centred = sizes.per_slot("CV", narrow=False)
+    centred = sizes.per_slot("CV", narrow=True)
     rstd = sizes.per_slot("C", narrow=False)
-    t2 = sizes.per_slot("CV", narrow=False)
+    t2 = sizes.per_slot("CV", narrow=True)
     t11 = sizes.per_slot("C", narrow=False)
-    t12 = sizes.per_slot("CN", narrow=False)
+    t12 = sizes.per_slot("CN", narrow=True)
     d1 = sizes.per_slot("CN", narrow=True)
-    P2 = sizes.per_slot("CC", narrow=True)
-    t13 = sizes.per_slot("CV", narrow=False)
-    t14 = sizes.per_slot("CV", narrow=False)
+    t13 = sizes.per_slot("CV", narrow=True)
+    t14 = sizes.per_slot("CV", narrow=True)
+    read_centred = sizes.per_slot("CV", narrow=True)
     read_rstd = sizes.per_slot("C", narrow=False)
-    s16 = sizes.per_slot("C", narrow=False)
+    s17 = sizes.per_slot("C", narrow=False)
+    s18 = sizes.per_slot("C", narrow=False)
+    t22 = sizes.per_slot("CN", narrow=True)
     read_h1 = sizes.per_slot("CN", narrow=True)
     t15 = sizes.per_slot("CC", narrow=False)
     t17 = sizes.per_slot("CV", narrow=True)
-    read_z1 = sizes.per_slot("CN", narrow=False)
-    s1 = sizes.per_slot("KN", narrow=False)
-    s2 = sizes.per_slot("CN", narrow=False)
-    t22 = sizes.per_slot("CN", narrow=True)
-    s3 = sizes.per_slot("CN", narrow=False)
-    s4 = sizes.per_slot("CV", narrow=False)
-    s5 = sizes.per_slot("KN", narrow=False)
-    s6 = sizes.per_slot("NV", narrow=False)
-    s7 = sizes.per_slot("NV", narrow=False)
+    launch_pre(sizes, (
+        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d_o, k, ln_bias, ln_weight, log_alpha, q, reach, v, z1, h1, centred,
+        rstd, t2, t11, t12, d1, t13, t14, read_centred, read_rstd, s17, s18, t22, read_h1, t15, t17,
+    ))  # fmt: skip
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("CN", narrow=True)
+    s3 = sizes.per_slot("CN", narrow=True)
+    s4 = sizes.per_slot("CV", narrow=True)
+    s5 = sizes.per_slot("KN", narrow=True)
+    s6 = sizes.per_slot("NV", narrow=True)
+    s7 = sizes.per_slot("NV", narrow=True)
     s8 = sizes.per_slot("C", narrow=False)
     t27 = sizes.per_slot("C", narrow=False)
-    s17 = sizes.per_slot("C", narrow=False)
-    s18 = sizes.per_slot("C", narrow=False)
+    s15 = sizes.per_slot("C", narrow=False)
+    s16 = sizes.per_slot("C", narrow=False)
     t46 = sizes.per_slot("CC", narrow=True)
     t43 = sizes.per_slot("CC", narrow=True)
+    launch_pre2(sizes, (
+        centred, d1, d2, eta, k, log_alpha, log_mu, q, reach, read_h1, rstd, t15, t17, t22, s1, s2, s3, s4, s5, s6, s7, s8, t27,
+        s15, s16, t46, t43,
+    ))  # fmt: skip
+    del read_h1, t15, t17
     s9 = sizes.per_slot("CK", narrow=True)
     s11 = sizes.per_slot("V", narrow=False)
     s12 = sizes.per_slot("V", narrow=False)
     s13 = sizes.per_slot("C", narrow=False)
     s14 = sizes.per_slot("C", narrow=False)
-    s15 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
+    launch_pre3(sizes, (
+        W1_at, W1_momentum_at, centred, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, read_centred, read_rstd,
+        rstd, s15, s16, s17, s18, s4, t13, t14, t22, t43, t46, v, s9, s11, s12, s13, s14, d_q,
+    ))  # fmt: skip
+    del read_centred, read_rstd, s17, s18, t13, t14, t22, t43, t46
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W2_momentum_next = sizes.per_sequence("NV")
-    t28 = sizes.per_slot("CV", narrow=False)
-    t29 = sizes.per_slot("CV", narrow=False)
-    s10 = sizes.per_slot("CV", narrow=False)
+    t28 = sizes.per_slot("CV", narrow=True)
+    t29 = sizes.per_slot("CV", narrow=True)
+    s10 = sizes.per_slot("CV", narrow=True)
     t40 = sizes.per_slot("CN", narrow=True)
     d_W1_at = sizes.per_slot("KN", narrow=True)
     d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
     d_W2_at = sizes.per_slot("NV", narrow=True)
     d_W2_momentum_at = sizes.per_slot("NV", narrow=True)
+    launch_seq(sizes, (
+        G_end, W2_at, beta_end, centred, d2, d_W1, d_W1_momentum, d_W2, d_W2_momentum, h1, k, ln_weight, m_end, n_end, reach_end,
+        rstd, s1, s2, s3, s4, s5, s6, s7, t11, t12, t2, z1, d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, t28,
+        t29, s10, t40, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W1_last, d_W2_last,
+    ))  # fmt: skip
+    del h1, s1, s2, s3, s5, s6, s7, t11, t12, t2, z1
     d_eta = sizes.rows("", eta.dtype)
+    decay_mu = sizes.per_slot("C", narrow=False)
+    s19 = sizes.per_slot("CV", narrow=True)
+    s20 = sizes.per_slot("CK", narrow=True)
+    t45 = sizes.per_slot("C", narrow=False)
+    t44 = sizes.per_slot("C", narrow=False)
+    launch_post(sizes, (
+        W1_at, centred, d1, d2, d_W1_at, d_W1_momentum_at, eta, k, log_mu, rstd, s10, s8, t27, t28, t29, t40, d_eta, decay_mu,
+        s19, s20, t45, t44,
+    ))  # fmt: skip
+    del s10, s8, t27, t28, t29, t40
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        W1_at, W2_at, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t2, t11, t12, d1,
-    ))  # fmt: skip
-    launch_pre2(sizes, (
-        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, k, ln_weight, log_alpha, q, reach, P2, t13, t14, read_rstd,
-        s16, read_h1, t15, t17, read_z1,
-    ))  # fmt: skip
-    launch_pre3(sizes, (
-        G, W2_at, W2_momentum_at, d2, h1, k, log_alpha, q, reach, read_z1, t17, s1, s2, t22,
-    ))  # fmt: skip
-    launch_pre4(sizes, (
-        centred, d1, d2, eta, k, log_alpha, log_mu, q, reach, read_h1, rstd, t15, t17, t22, s3, s4, s5, s6, s7, s8, t27, s17,
-        s18, t46, t43,
-    ))  # fmt: skip
-    launch_pre5(sizes, (
-        P2, W1_at, W1_momentum_at, centred, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, read_rstd, rstd, s16,
-        s17, s18, t11, t13, t14, t22, t43, t46, v, s9, s11, s12, s13, s14, s15, d_q,
-    ))  # fmt: skip
-    launch_seq(sizes, (
-        G_end, W2_at, beta_end, centred, d2, d_W1, d_W1_momentum, d_W2, d_W2_momentum, h1, k, ln_weight, m_end, n_end, reach_end,
-        rstd, s1, s2, s3, s4, s5, s6, s7, t11, t12, t2, z1, d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, t28,
-        t29, s10, t40, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W1_last, d_W2_last,
-    ))  # fmt: skip
-    launch_post(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k,
-        ln_bias, ln_weight, log_alpha, log_mu, rstd, s10, s11, s12, s13, s14, s15, s8, s9, t11, t27, t28, t29, t40, v, d_eta,
-        d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+    launch_post2(sizes, (
+        G_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, beta_end, centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at,
+        d_W2_momentum_at, decay_mu, eta, k, ln_bias, ln_weight, log_alpha, log_mu, m_end, n_end, rstd, s11, s12, s13, s14, s15,
+        s16, s19, s20, s4, s9, t44, t45, v, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next, d_W2_momentum_next
 
@@ -2700,22 +3251,25 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 17]:
+) -> tuple[(Tensor,) * 15]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NV", narrow=True)
+    m_end = sizes.per_slot("", narrow=False)
+    s3 = sizes.per_slot("KN", narrow=True)
+    s4 = sizes.per_slot("NV", narrow=True)
+    reach = sizes.per_slot("C", narrow=False)
+    s5 = sizes.per_slot("CN", narrow=True)
+    G = sizes.per_slot("CC", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CV", narrow=True)
-    G_end = sizes.per_slot("C", narrow=False)
-    s1 = sizes.per_slot("KN", narrow=False)
-    s2 = sizes.per_slot("NV", narrow=False)
-    m_end = sizes.per_slot("", narrow=False)
-    s3 = sizes.per_slot("KN", narrow=False)
-    s4 = sizes.per_slot("NV", narrow=False)
-    reach = sizes.per_slot("C", narrow=False)
-    G = sizes.per_slot("CC", narrow=True)
-    d1 = sizes.per_slot("CN", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, beta_end, reach_end, s1, s2, m_end, s3, s4,
+        reach, s5, G, h1, d2,
+    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
@@ -2724,23 +3278,18 @@ def resume_forward_op(
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
-    o = sizes.rows("V")
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, v, beta_end, reach_end, h1, d2, G_end,
-    ))  # fmt: skip
-    launch_resume_prep2(sizes, (
-        G_end, W1_start, W2_start, d2, eta, k, log_alpha, log_mu, s1, s2, m_end, s3, s4, reach, G, d1,
-    ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, beta_end, m_end, reach_end, s1, s2, s3, s4, W1_next, W2_next, W1_momentum_next,
         W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
     ))  # fmt: skip
+    del s1, s2, s3, s4
+    o = sizes.rows("V")
     launch_resume_read(sizes, (
-        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d1, d2, h1, k, ln_bias, ln_weight, log_alpha, q, reach, o,
+        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, h1, ln_bias, ln_weight, log_alpha, q, reach, s5, o,
     ))  # fmt: skip
     return (
-        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, h1, d2, m_end, reach, G, d1, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at,
+        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at, W1_momentum_at,
+        W2_at, W2_momentum_at,
     )  # fmt: skip
 
 
@@ -2764,7 +3313,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 17]:
+) -> tuple[(Tensor,) * 15]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2773,19 +3322,17 @@ def _(
     W2_momentum_next = sizes.per_sequence("NV")
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
-    h1 = sizes.per_slot("CN", narrow=True)
-    d2 = sizes.per_slot("CV", narrow=True)
     m_end = sizes.per_slot("", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
     G = sizes.per_slot("CC", narrow=True)
-    d1 = sizes.per_slot("CN", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
-        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, h1, d2, m_end, reach, G, d1, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at,
+        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at, W1_momentum_at,
+        W2_at, W2_momentum_at,
     )  # fmt: skip
 
 
@@ -2803,12 +3350,10 @@ def resume_backward_op(
     W2_start: Tensor,
     beta_end: Tensor,
     reach_end: Tensor,
-    h1: Tensor,
-    d2: Tensor,
     m_end: Tensor,
     reach: Tensor,
     G: Tensor,
-    d1: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2824,38 +3369,54 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 14]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    P1 = sizes.per_slot("CC", narrow=True)
-    read_h1 = sizes.per_slot("CN", narrow=True)
-    P2 = sizes.per_slot("CC", narrow=True)
-    t13 = sizes.per_slot("CV", narrow=False)
-    t14 = sizes.per_slot("CV", narrow=False)
-    t15 = sizes.per_slot("CC", narrow=False)
-    read_z1 = sizes.per_slot("CN", narrow=False)
-    t22 = sizes.per_slot("CN", narrow=True)
     rstd = sizes.per_slot("C", narrow=False)
+    centred = sizes.per_slot("CV", narrow=True)
     t11 = sizes.per_slot("C", narrow=False)
-    t19 = sizes.per_slot("CC", narrow=True)
-    centred = sizes.per_slot("CV", narrow=False)
+    s11 = sizes.per_slot("C", narrow=False)
+    t13 = sizes.per_slot("CV", narrow=True)
+    t14 = sizes.per_slot("CV", narrow=True)
+    read_centred = sizes.per_slot("CV", narrow=True)
     read_rstd = sizes.per_slot("C", narrow=False)
-    s18 = sizes.per_slot("C", narrow=False)
+    s22 = sizes.per_slot("C", narrow=False)
+    s23 = sizes.per_slot("C", narrow=False)
+    t22 = sizes.per_slot("CN", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    read_h1 = sizes.per_slot("CN", narrow=True)
+    t15 = sizes.per_slot("CC", narrow=False)
     t17 = sizes.per_slot("CV", narrow=True)
-    s5 = sizes.per_slot("KN", narrow=False)
-    s6 = sizes.per_slot("KN", narrow=False)
-    s7 = sizes.per_slot("NV", narrow=False)
-    s8 = sizes.per_slot("NV", narrow=False)
+    launch_resume_pre(sizes, (
+        G, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d_o, k, ln_bias, ln_weight, log_alpha, q, reach, v,
+        rstd, centred, t11, s11, t13, t14, read_centred, read_rstd, s22, s23, t22, d1, read_h1, t15, t17,
+    ))  # fmt: skip
+    s6 = sizes.per_slot("KN", narrow=True)
+    s7 = sizes.per_slot("KN", narrow=True)
+    s8 = sizes.per_slot("NV", narrow=True)
+    s9 = sizes.per_slot("NV", narrow=True)
+    s10 = sizes.per_slot("CN", narrow=True)
     t28 = sizes.per_slot("C", narrow=False)
-    s9 = sizes.per_slot("CV", narrow=False)
-    s10 = sizes.per_slot("C", narrow=False)
-    s16 = sizes.per_slot("C", narrow=False)
-    s17 = sizes.per_slot("C", narrow=False)
+    s12 = sizes.per_slot("CN", narrow=True)
+    s13 = sizes.per_slot("CV", narrow=True)
+    s14 = sizes.per_slot("C", narrow=False)
+    s20 = sizes.per_slot("C", narrow=False)
+    s21 = sizes.per_slot("C", narrow=False)
     t46 = sizes.per_slot("CC", narrow=True)
     t43 = sizes.per_slot("CC", narrow=True)
-    s11 = sizes.per_slot("CK", narrow=True)
-    s12 = sizes.per_slot("V", narrow=False)
-    s13 = sizes.per_slot("V", narrow=False)
-    s14 = sizes.per_slot("C", narrow=False)
-    s15 = sizes.per_slot("C", narrow=False)
+    launch_resume_pre2(sizes, (
+        centred, d1, d2, eta, k, log_alpha, log_mu, q, reach, read_h1, rstd, t15, t17, t22, s6, s7, s8, s9, s10, t28, s12, s13,
+        s14, s20, s21, t46, t43,
+    ))  # fmt: skip
+    del read_h1, t15, t17
+    s15 = sizes.per_slot("CK", narrow=True)
+    s16 = sizes.per_slot("V", narrow=False)
+    s17 = sizes.per_slot("V", narrow=False)
+    s18 = sizes.per_slot("C", narrow=False)
+    s19 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
+    launch_resume_pre3(sizes, (
+        W1_at, W1_momentum_at, centred, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, read_centred, read_rstd,
+        rstd, s13, s20, s21, s22, s23, t13, t14, t22, t43, t46, v, s15, s16, s17, s18, s19, d_q,
+    ))  # fmt: skip
+    del read_centred, read_rstd, s22, s23, t13, t14, t22, t43, t46
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
@@ -2864,42 +3425,46 @@ def resume_backward_op(
     d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
     d_W2_at = sizes.per_slot("NV", narrow=True)
     d_W2_momentum_at = sizes.per_slot("NV", narrow=True)
+    launch_resume_seq(sizes, (
+        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, m_end, reach_end, s6, s7, s8, s9, d_W1_next, d_W1_momentum_next,
+        d_W2_next, d_W2_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
+    ))  # fmt: skip
+    del s6, s7, s8, s9
+    decay_mu = sizes.per_slot("C", narrow=False)
+    du = sizes.per_slot("CV", narrow=True)
+    n_end = sizes.per_slot("C", narrow=False)
+    s25 = sizes.per_slot("CN", narrow=True)
+    t29 = sizes.per_slot("CV", narrow=True)
+    t30 = sizes.per_slot("CV", narrow=True)
+    s26 = sizes.per_slot("CV", narrow=True)
+    t40 = sizes.per_slot("CV", narrow=True)
+    launch_resume_post(sizes, (
+        W1_start, W2_start, centred, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k, ln_bias, ln_weight, log_mu,
+        rstd, s10, s11, s12, s13, t11, t28, v, decay_mu, du, n_end, s25, t29, t30, s26, t40,
+    ))  # fmt: skip
+    del s11, s12, t11
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NV")
     d_eta = sizes.rows("", eta.dtype)
+    s24 = sizes.per_slot("CV", narrow=True)
+    t41 = sizes.per_slot("CN", narrow=True)
+    t45 = sizes.per_slot("C", narrow=False)
+    t44 = sizes.per_slot("C", narrow=False)
+    launch_resume_post2(sizes, (
+        W1_start, W2_start, centred, d2, d_W1_at, d_W1_momentum_at, decay_mu, eta, k, rstd, s10, s14, s25, s26, t28, t29, t30,
+        t40, d_W1_start, d_W2_start, d_eta, d1, s24, t41, t45, t44,
+    ))  # fmt: skip
+    del s10, s14, s25, s26, t29, t30, t40
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_resume_pre(sizes, (
-        G, k, q, P1,
-    ))  # fmt: skip
-    launch_resume_pre2(sizes, (
-        G, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d2, k, log_alpha, log_mu, q, read_h1, P2, t13, t14,
-        t15, read_z1,
-    ))  # fmt: skip
-    launch_resume_pre3(sizes, (
-        G, P2, W2_at, W2_momentum_at, W2_start, d_o, h1, k, ln_bias, ln_weight, log_alpha, reach, read_z1, t13, t14, v, t22,
-        rstd, t11, t19, centred, read_rstd, s18, t17,
-    ))  # fmt: skip
-    launch_resume_pre4(sizes, (
-        centred, d1, d2, eta, k, log_alpha, log_mu, q, reach, read_h1, rstd, t15, t17, t22, s5, s6, s7, s8, t28, s9, s10, s16,
-        s17, t46, t43,
-    ))  # fmt: skip
-    launch_resume_pre5(sizes, (
-        P2, W1_at, W1_momentum_at, centred, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, read_rstd, rstd, s16,
-        s17, s18, t11, t13, t14, t22, t43, t46, v, s11, s12, s13, s14, s15, d_q,
-    ))  # fmt: skip
-    launch_resume_seq(sizes, (
-        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, m_end, reach_end, s5, s6, s7, s8, d_W1_next, d_W1_momentum_next,
-        d_W2_next, d_W2_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
-    ))  # fmt: skip
-    launch_resume_post(sizes, (
-        P1, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d_W1_at, d_W1_momentum_at, d_W2_at,
-        d_W2_momentum_at, eta, k, ln_bias, ln_weight, log_alpha, log_mu, read_h1, rstd, s10, s11, s12, s13, s14, s15, s16, s17,
-        s9, t11, t19, t22, t28, v, d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+    launch_resume_post3(sizes, (
+        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, beta_end, centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at,
+        d_W2_momentum_at, decay_mu, du, eta, ln_weight, log_alpha, log_mu, m_end, n_end, rstd, s13, s15, s16, s17, s18, s19, s20,
+        s21, s24, t28, t41, t44, t45, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
     ))  # fmt: skip
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,
@@ -2921,12 +3486,10 @@ def _(
     W2_start: Tensor,
     beta_end: Tensor,
     reach_end: Tensor,
-    h1: Tensor,
-    d2: Tensor,
     m_end: Tensor,
     reach: Tensor,
     G: Tensor,
-    d1: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2967,27 +3530,26 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
         cu_seqlens, grid, _save,
     ) = inputs  # fmt: skip
     (
-        _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, beta_end, reach_end, h1, d2, m_end, reach, G, d1, W1_at,
+        _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at,
         W1_momentum_at, W2_at, W2_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, h1, d2, m_end, reach, G,
-        d1, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, h1, d2, m_end, reach, G,
-        d1, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum = (x.contiguous() for x in gradients[:5])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, h1, d2, m_end, reach, G,
-        d1, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, position, cu_seqlens,
-        ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,

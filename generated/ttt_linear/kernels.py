@@ -28,6 +28,7 @@ TILE = CHUNK  # tokens that are computed at once
 CARRIED = ("W",)
 STARTS = ("W_start",)
 OPTIONS = {
+    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -151,15 +152,43 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def dot_nt(a, b, DOT: tl.constexpr):
+    """a bᵀ."""
+    return dot(a, tl.trans(b.to(DOT)), DOT)
+
+
+@triton.jit
 def dot_tn(a, b, DOT: tl.constexpr):
     """aᵀ b."""
     return dot(tl.trans(a.to(DOT)), b, DOT)
 
 
-@triton.jit
-def dot_nt(a, b, DOT: tl.constexpr):
-    """a bᵀ."""
-    return dot(a, tl.trans(b.to(DOT)), DOT)
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def prep(
+    eta_ptr, k_ptr, q_ptr, P_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
+    GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """P: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    causal = r[:, None] >= r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # P
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
+    store_tile(P_ptr, index * H + h, r, r, C, C, P)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -215,7 +244,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W_at_ptr, d_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    P_ptr, W_at_ptr, d_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -229,7 +258,6 @@ def read(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -239,15 +267,13 @@ def read(
     # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    P = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η)
+    P = load_tile(P_ptr, index * H + h, r, r, C, C)
     d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
     read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x11 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x9 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x9 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -256,11 +282,11 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, centred_ptr, rstd_ptr, t1_ptr, t5_ptr,
-    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    s1_ptr, s2_ptr, s3_ptr, s4_ptr, t17_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """centred, rstd, t1, t5, s1, s2, s3, s4, s5, s6, s7, d_q: every tile on its own."""
+    """centred, rstd, t1, t5, s1, s2, s3, s4, t17, s5, s6, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -342,29 +368,27 @@ def pre(
     x39 = tl.sum(tl.where((at_v < V)[None, :], x38 / V, 0.0), 1)
     x40 = x38 - x39[:, None]
     x41 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x40 * centred / V
-    x42 = rstd[:, None] * x40 + (-tl.sum(tl.where((at_v < V)[None, :], x41, 0.0), 1))[:, None] * centred
-    x43 = ln_weight[None, :] * x42
-    t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
-    s4 = x43 + dot_tn(t17, q, DOT)
-    store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
+    s4 = -tl.sum(tl.where((at_v < V)[None, :], x41, 0.0), 1)  # s₄ = −Σ_v r³ · ((−s₂) − Σ_v (−s₂) / V) · f̃ / V
+    store_row(s4_ptr, index * H + h, r, C, s4)
+
+    # t17
+    t17 = eta[None, :] * t16  # t₁₇ = t₁₆ · η
+    store_tile(t17_ptr, index * H + h, r, r, C, C, t17)
 
     # s5
-    s5 = tl.sum(ln_weight[None, :] * x42 + d_o.to(tl.float32), 0)
+    x44 = rstd[:, None] * x40 + s4[:, None] * centred
+    s5 = tl.sum(ln_weight[None, :] * x44 + d_o.to(tl.float32), 0)  # s₅ = Σ_c ((r · ((−s₂) − Σ_v (−s₂) / V) + s₄ · f̃) · w + d_o)
     store_row(s5_ptr, index * H + h, at_v, V, s5)
 
     # s6
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x48 = x42 * e + x43 * normal + d_o.to(tl.float32) * read_normal
-    s6 = tl.sum(x48, 0)
+    x47 = x44 * e + ln_weight[None, :] * x44 * normal + d_o.to(tl.float32) * read_normal
+    s6 = tl.sum(x47, 0)
     store_row(s6_ptr, index * H + h, at_v, V, s6)
 
-    # s7
-    s7 = -x43  # s₇ = −(r · ((−s₂) − Σ_v (−s₂) / V) + (−Σ_v r³ · ((−s₂) − Σ_v (−s₂) / V) · f̃ / V) · f̃) · w
-    store_tile(s7_ptr, index * H + h, r, at_v, C, V, s7)
-
     # the gradient of q
-    x51 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x51)
+    x49 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x49)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -391,10 +415,10 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        eta = load_numbers(eta_ptr, at_row, row, here)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t8 = -dot(k, d_W, DOT)  # t₈ = −k d_W
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        eta = load_numbers(eta_ptr, at_row, row, here)
         x7 = eta[:, None] * t8 - s2.to(tl.float32)
         t9 = x7 - tl.sum(x7 / V, 1)[:, None]  # t₉ = (η · t₈ − s₂) − Σ_v (η · t₈ − s₂) / V
         rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
@@ -427,8 +451,9 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, rstd_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr,
-    t15_ptr, t5_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    W_at_ptr, d_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
+    s6_ptr, t15_ptr, t17_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T,
+    members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -447,42 +472,45 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s3 = load_row(s3_ptr, index * H + h, r, C)
+    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
+    d_eta = s3 + tl.sum(t8 * d.to(tl.float32), 1)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    x27 = dot_nt(eta[:, None] * d.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    x21 = eta[:, None] * t8
+    x22 = x21 - tl.sum(x21 / V, 1)[:, None]
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     f = dot(k, W, DOT)  # f = k W[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     rstd = load_row(rstd_ptr, index * H + h, r, C)
+    x23 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x22 * centred / V
+    x24 = rstd[:, None] * x22 + (-tl.sum(tl.where((at_v < V)[None, :], x23, 0.0), 1))[:, None] * centred
+    s4 = load_row(s4_ptr, index * H + h, r, C)
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    x9 = -s2.to(tl.float32)
+    x16 = rstd[:, None] * (x9 - tl.sum(x9 / V, 1)[:, None]) + s4[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t5 = load_row(t5_ptr, index * H + h, r, C)
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
-    s3 = load_row(s3_ptr, index * H + h, r, C)
-    d_eta = s3 + tl.sum(t8 * d, 1)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    x28 = dot_nt(eta[:, None] * d, -d_W_at.to(tl.float32), DOT)
-    x22 = eta[:, None] * t8
-    x23 = x22 - tl.sum(x22 / V, 1)[:, None]
-    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x23 * centred / V
-    x25 = rstd[:, None] * x23 + (-tl.sum(tl.where((at_v < V)[None, :], x24, 0.0), 1))[:, None] * centred
-    x26 = ln_weight[None, :] * x25
     s6 = load_row(s6_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x25 * e + x26 * normal, 0))
-    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
+    x25 = ln_weight[None, :] * x24
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x24 * e + x25 * normal, 0))
+    x17 = ln_weight[None, :] * x16
     t15 = load_tile(t15_ptr, index * H + h, r, at_v, C, V)
-    x29 = s4.to(tl.float32) + (x26 + dot_nt(t15, W, DOT) + x28)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x29)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t17 = load_tile(t17_ptr, index * H + h, r, r, C, C)
+    x28 = (x17 + dot_tn(t17, q, DOT)) + (x25 + dot_nt(t15, W, DOT) + x27)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x28)
     s5 = load_row(s5_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s5 + tl.sum(x26, 0))
-    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
-    d_v = s7.to(tl.float32) + -x26
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s5 + tl.sum(x25, 0))
+    d_v = -x17 + -x25
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
@@ -593,12 +621,12 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W_at_ptr, W_start_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s3_ptr, s4_ptr, rstd_ptr,
-    t5_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    W_at_ptr, W_start_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s3_ptr, t7_ptr, rstd_ptr,
+    s4_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3, s4, rstd, t5, s5, s6, s7, s8, s9, s10, d_q: every tile on its own."""
+    """s3, t7, rstd, s4, s5, s6, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -615,71 +643,77 @@ def resume_pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+
+    # s3
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     f = dot(k, W_start, DOT)  # f = k W[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    store_row(t5_ptr, index * H + h, r, C, t5)
     t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     s2 = dot(P, d, DOT)  # s₂ = P d
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     read_f = dot(q, W, DOT) - s2  # f = q W[0] − s₂
     x26 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
     read_mean = x26 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    x31 = t3 * read_centred
-    x32 = tl.sum(x31, 1)
     x29 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x29 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x31 = t3 * read_centred
+    x32 = tl.sum(x31, 1)
     t6 = (
         read_rstd[:, None] * t3
         - x32[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
-    t7 = (t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V).to(DOT)  # t₇ = t₆ − Σ_v t₆ / V
+    t7 = t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V  # t₇ = t₆ − Σ_v t₆ / V
     s3 = dot_tn(q, t7, DOT)  # s₃ = qᵀ t₇
     store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
-    x37 = dot_nt(t7, tl.where((at_v < V)[None, :], d, 0.0), DOT)
-    t16 = tl.where(causal, -x37, 0.0)  # t₁₆ = causal(−t₇ dᵀ)
-    s5 = tl.sum(t16 * t4, 0)  # s₅ = Σ_c t₁₆ · t₄
-    t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
-    store_row(s5_ptr, index * H + h, r, C, s5)
-    x53 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x53)
-    s4 = dot_tn(P, t7, DOT)  # s₄ = Pᵀ t₇
-    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
-    x40 = -s4
-    s9 = tl.sum(tl.where((at_v < V)[None, :], x40 / V, 0.0), 1)  # s₉ = Σ_v (−s₄) / V
-    x42 = x40 - s9[:, None]
-    x43 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x42 * centred / V
-    s10 = -tl.sum(tl.where((at_v < V)[None, :], x43, 0.0), 1)  # s₁₀ = −Σ_v r³ · ((−s₄) − s₉) · f̃ / V
-    x45 = rstd[:, None] * x42 + s10[:, None] * centred
-    s7 = tl.sum(ln_weight[None, :] * x45 + d_o.to(tl.float32), 0)  # s₇ = Σ_c ((r · ((−s₄) − s₉) + s₁₀ · f̃) · w + d_o)
-    store_row(s7_ptr, index * H + h, at_v, V, s7)
+
+    # t7
+    store_tile(t7_ptr, index * H + h, r, at_v, C, V, t7)
+
+    # rstd
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # s4
+    x36 = -dot_tn(P, t7, DOT)
+    x37 = tl.sum(tl.where((at_v < V)[None, :], x36 / V, 0.0), 1)
+    x38 = x36 - x37[:, None]
+    x39 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x38 * centred / V
+    s4 = -tl.sum(tl.where((at_v < V)[None, :], x39, 0.0), 1)  # s₄ = −Σ_v r³ · ((−Pᵀ t₇) − Σ_v (−Pᵀ t₇) / V) · f̃ / V
+    store_row(s4_ptr, index * H + h, r, C, s4)
+
+    # s5
+    x41 = rstd[:, None] * x38 + s4[:, None] * centred
+    s5 = tl.sum(ln_weight[None, :] * x41 + d_o.to(tl.float32), 0)  # s₅ = Σ_c ((r · ((−Pᵀ t₇) − Σ_v (−Pᵀ t₇) / V) + s₄ · f̃) · w + d_o)
+    store_row(s5_ptr, index * H + h, at_v, V, s5)
+
+    # s6
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x46 = ln_weight[None, :] * x45
-    x51 = x45 * e + x46 * normal + d_o.to(tl.float32) * read_normal
-    s6 = x46 + dot_tn(t17, q, DOT)  # s₆ = (r · ((−s₄) − s₉) + s₁₀ · f̃) · w + t₁₇ᵀ q
-    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    s8 = tl.sum(x51, 0)  # s₈ = Σ_c ((r · ((−s₄) − s₉) + s₁₀ · f̃) · e + ((r · ((−s₄) − s₉) + s₁₀ · f̃) · w) · f̂ + d_o · f̂)
-    store_row(s8_ptr, index * H + h, at_v, V, s8)
-    store_row(s9_ptr, index * H + h, r, C, s9)
-    store_row(s10_ptr, index * H + h, r, C, s10)
+    x44 = x41 * e + ln_weight[None, :] * x41 * normal + d_o.to(tl.float32) * read_normal
+    s6 = tl.sum(x44, 0)
+    store_row(s6_ptr, index * H + h, at_v, V, s6)
+
+    # the gradient of q
+    x46 = dot_nt(t7, tl.where((at_v < V)[None, :], d, 0.0), DOT)
+    t16 = tl.where(causal, -x46, 0.0)  # t₁₆ = causal(−t₇ dᵀ)
+    t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
+    x49 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x49)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -709,9 +743,8 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W_start_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, rstd_ptr, s10_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr,
-    s8_ptr, s9_ptr, t5_ptr, v_ptr, d_W_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr,
-    cu_ptr, T, members,
+    W_start_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s4_ptr, s5_ptr, s6_ptr, t7_ptr,
+    v_ptr, d_W_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -725,6 +758,7 @@ def resume_post(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
     W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
@@ -735,57 +769,65 @@ def resume_post(
     f = dot(k, W_start, DOT)  # f = k W[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    x34 = eta[:, None] * t8
-    x35 = x34 - tl.sum(x34 / V, 1)[:, None]
+    x42 = eta[:, None] * t8
+    x43 = x42 - tl.sum(x42 / V, 1)[:, None]
     rstd = load_row(rstd_ptr, index * H + h, r, C)
-    x36 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x35 * centred / V
-    x37 = rstd[:, None] * x35 + (-tl.sum(tl.where((at_v < V)[None, :], x36, 0.0), 1))[:, None] * centred
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
-    x8 = eta[:, None] * t8 - s4.to(tl.float32)
-    t9 = x8 - tl.sum(x8 / V, 1)[:, None]  # t₉ = (η · t₈ − s₄) − Σ_v (η · t₈ − s₄) / V
-    x15 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred / V
-    t10 = -tl.sum(tl.where((at_v < V)[None, :], x15, 0.0), 1)  # t₁₀ = −Σ_v r³ · t₉ · f̃ / V
-    s9 = load_row(s9_ptr, index * H + h, r, C)
-    s10 = load_row(s10_ptr, index * H + h, r, C)
-    x45 = rstd[:, None] * (-s4.to(tl.float32) - s9[:, None]) + s10[:, None] * centred
-    x38 = ln_weight[None, :] * x37
-    s7 = load_row(s7_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s7 + tl.sum(x38, 0))
-    d_v = -(ln_weight[None, :] * x45) + -x38
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    x44 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x43 * centred / V
+    x45 = rstd[:, None] * x43 + (-tl.sum(tl.where((at_v < V)[None, :], x44, 0.0), 1))[:, None] * centred
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    s8 = load_row(s8_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s8 + tl.sum(x37 * e + x38 * normal, 0))
+    s6 = load_row(s6_ptr, index * H + h, at_v, V)
+    x46 = ln_weight[None, :] * x45
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x45 * e + x46 * normal, 0))
     t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
+    t16 = tl.where(causal, -dot_nt(t7, d, DOT), 0.0)  # t₁₆ = causal(−t₇ dᵀ)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    d_eta = tl.sum(t16 * t4, 0) + tl.sum(t8 * d, 1)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
+    P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
+    x9 = dot_tn(P, t7, DOT)
+    x12 = eta[:, None] * t8 - x9
+    t9 = x12 - tl.sum(x12 / V, 1)[:, None]  # t₉ = (η · t₈ − Pᵀ t₇) − Σ_v (η · t₈ − Pᵀ t₇) / V
+    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred / V
+    t10 = -tl.sum(tl.where((at_v < V)[None, :], x24, 0.0), 1)  # t₁₀ = −Σ_v r³ · t₉ · f̃ / V
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x47 = dot_nt(eta[:, None] * d, -d_W_at.to(tl.float32), DOT)
     t11 = rstd[:, None] * t9 + t10[:, None] * centred  # t₁₁ = r · t₉ + t₁₀ · f̃
     t12 = ln_weight[None, :] * t11  # t₁₂ = t₁₁ · w
     t13 = ln_weight[None, :] * t12  # t₁₃ = t₁₂ · w
-    t5 = load_row(t5_ptr, index * H + h, r, C)
-    x25 = t9 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-    x26 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x25, 0.0), 1) + tl.sum(t13 * centred, 1)) / V
+    x29 = t9 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
+    x30 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x29, 0.0), 1) + tl.sum(t13 * centred, 1)) / V
     t14 = (
-        2 * x26[:, None] * centred
+        2 * x30[:, None] * centred
         + rstd[:, None] * t13
         + t10[:, None] * t1
         - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t9 / V
     )  # fmt: skip
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-    s5 = load_row(s5_ptr, index * H + h, r, C)
-    d_eta = s5 + tl.sum(t8 * d, 1)
-    x39 = dot_nt(eta[:, None] * d, -d_W_at.to(tl.float32), DOT)
+    x37 = -x9
+    s4 = load_row(s4_ptr, index * H + h, r, C)
+    x39 = rstd[:, None] * (x37 - tl.sum(x37 / V, 1)[:, None]) + s4[:, None] * centred
     t15 = (t14 - tl.sum(tl.where((at_v < V)[None, :], t14, 0.0), 1)[:, None] / V).to(DOT)  # t₁₅ = t₁₄ − Σ_v t₁₄ / V
-    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
-    x40 = s6.to(tl.float32) + (x38 + dot_nt(t15, W_start, DOT) + x39)
+    x40 = ln_weight[None, :] * x39
+    x48 = (x40 + dot_tn(t17, q, DOT)) + (x46 + dot_nt(t15, W_start, DOT) + x47)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(d_W_start_ptr, index * H + h, at_k, at_v, K, V, dot_tn(k, t15, DOT))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x40)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x48)
+    s5 = load_row(s5_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s5 + tl.sum(x46, 0))
+    d_v = -x40 + -x46
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 class Sizes:
@@ -881,6 +923,7 @@ class Launch:
         )  # fmt: skip
 
 
+launch_prep = Launch(prep, "prep", walks=False, widths="K")
 launch_main = Launch(main, "main", walks=True, widths="KV")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
@@ -907,21 +950,25 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    P = sizes.per_slot("CC", narrow=True)
+    launch_prep(sizes, (
+        eta, k, q, P,
+    ))  # fmt: skip
     W_next = sizes.per_sequence("KV")
     d = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_last = sizes.per_sequence("KV")
-    o = sizes.rows("V")
     launch_main(sizes, (
         W, eta, k, ln_bias, ln_weight, v, W_next, d, W_at, W_last,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
-        W_at, d, eta, k, ln_bias, ln_weight, q, o,
+        P, W_at, d, ln_bias, ln_weight, q, o,
     ))  # fmt: skip
-    return o, W_next, W_last, W_at
+    return o, W_next, W_last, d, W_at
 
 
 @forward_op.register_fake
@@ -937,13 +984,14 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     W_last = sizes.per_sequence("KV")
+    d = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, W_last, W_at
+    return o, W_next, W_last, d, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -954,6 +1002,7 @@ def backward_op(
     eta: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
+    d: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -964,34 +1013,36 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    centred = sizes.per_slot("CV", narrow=False)
+    centred = sizes.per_slot("CV", narrow=True)
     rstd = sizes.per_slot("C", narrow=False)
-    t1 = sizes.per_slot("CV", narrow=False)
+    t1 = sizes.per_slot("CV", narrow=True)
     t5 = sizes.per_slot("C", narrow=False)
-    s1 = sizes.per_slot("KV", narrow=False)
-    s2 = sizes.per_slot("CV", narrow=False)
+    s1 = sizes.per_slot("KV", narrow=True)
+    s2 = sizes.per_slot("CV", narrow=True)
     s3 = sizes.per_slot("C", narrow=False)
-    s4 = sizes.per_slot("CK", narrow=True)
+    s4 = sizes.per_slot("C", narrow=False)
+    t17 = sizes.per_slot("CC", narrow=True)
     s5 = sizes.per_slot("V", narrow=False)
     s6 = sizes.per_slot("V", narrow=False)
-    s7 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
+    launch_pre(sizes, (
+        W_at, d_o, eta, k, ln_bias, ln_weight, q, v, centred, rstd, t1, t5, s1, s2, s3, s4, t17, s5, s6, d_q,
+    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
     t15 = sizes.per_slot("CV", narrow=True)
     d_W_at = sizes.per_slot("KV", narrow=True)
+    launch_seq(sizes, (
+        centred, d_W, eta, k, ln_weight, rstd, s1, s2, t1, t5, d_W_next, t15, d_W_at, d_W_last,
+    ))  # fmt: skip
+    del centred, s1, t1, t5
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        W_at, d_o, eta, k, ln_bias, ln_weight, q, v, centred, rstd, t1, t5, s1, s2, s3, s4, s5, s6, s7, d_q,
-    ))  # fmt: skip
-    launch_seq(sizes, (
-        centred, d_W, eta, k, ln_weight, rstd, s1, s2, t1, t5, d_W_next, t15, d_W_at, d_W_last,
-    ))  # fmt: skip
     launch_post(sizes, (
-        W_at, d_W_at, eta, k, ln_bias, ln_weight, rstd, s3, s4, s5, s6, s7, t15, t5, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
+        W_at, d, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s2, s3, s4, s5, s6, t15, t17, v, d_eta, d_k, d_ln_bias,
+        d_ln_weight, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next
 
@@ -1004,6 +1055,7 @@ def _(
     eta: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
+    d: Tensor,
     W_at: Tensor,
     d_o: Tensor,
     d_W: Tensor,
@@ -1025,16 +1077,16 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, eta, ln_weight, ln_bias, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, _W_last, W_at = output
+    _o, _W_next, _W_last, d, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, d, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, eta, ln_weight, ln_bias, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, eta, ln_weight, ln_bias, d, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W, d_W_last = (x.contiguous() for x in gradients[:3])
-    gradients_of = backward_op(q, k, v, eta, ln_weight, ln_bias, W_at, d_o, d_W, d_W_last, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, v, eta, ln_weight, ln_bias, d, W_at, d_o, d_W, d_W_last, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next = gradients_of
     return (
         d_q,
@@ -1071,17 +1123,18 @@ def resume_forward_op(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    s1 = sizes.per_slot("KV", narrow=False)
-    s2 = sizes.per_slot("CV", narrow=False)
-    W_next = sizes.per_sequence("KV")
-    W_at = sizes.per_slot("KV", narrow=True)
-    o = sizes.rows("V")
+    s1 = sizes.per_slot("KV", narrow=True)
+    s2 = sizes.per_slot("CV", narrow=True)
     launch_resume_prep(sizes, (
         W_start, eta, k, ln_bias, ln_weight, q, v, s1, s2,
     ))  # fmt: skip
+    W_next = sizes.per_sequence("KV")
+    W_at = sizes.per_slot("KV", narrow=True)
     launch_resume_main(sizes, (
         W, s1, W_next, W_at,
     ))  # fmt: skip
+    del s1
+    o = sizes.rows("V")
     launch_resume_read(sizes, (
         W_at, ln_bias, ln_weight, q, s2, o,
     ))  # fmt: skip
@@ -1128,34 +1181,31 @@ def resume_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s3 = sizes.per_slot("KV", narrow=False)
-    s4 = sizes.per_slot("CV", narrow=False)
+    s3 = sizes.per_slot("KV", narrow=True)
+    t7 = sizes.per_slot("CV", narrow=True)
     rstd = sizes.per_slot("C", narrow=False)
-    t5 = sizes.per_slot("C", narrow=False)
-    s5 = sizes.per_slot("C", narrow=False)
-    s6 = sizes.per_slot("CK", narrow=True)
-    s7 = sizes.per_slot("V", narrow=False)
-    s8 = sizes.per_slot("V", narrow=False)
-    s9 = sizes.per_slot("C", narrow=False)
-    s10 = sizes.per_slot("C", narrow=False)
+    s4 = sizes.per_slot("C", narrow=False)
+    s5 = sizes.per_slot("V", narrow=False)
+    s6 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
+    launch_resume_pre(sizes, (
+        W_at, W_start, d_o, eta, k, ln_bias, ln_weight, q, v, s3, t7, rstd, s4, s5, s6, d_q,
+    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
     d_W_at = sizes.per_slot("KV", narrow=True)
+    launch_resume_seq(sizes, (
+        d_W, s3, d_W_next, d_W_at,
+    ))  # fmt: skip
+    del s3
     d_W_start = sizes.shares("KV")
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    launch_resume_pre(sizes, (
-        W_at, W_start, d_o, eta, k, ln_bias, ln_weight, q, v, s3, s4, rstd, t5, s5, s6, s7, s8, s9, s10, d_q,
-    ))  # fmt: skip
-    launch_resume_seq(sizes, (
-        d_W, s3, d_W_next, d_W_at,
-    ))  # fmt: skip
     launch_resume_post(sizes, (
-        W_start, d_W_at, eta, k, ln_bias, ln_weight, rstd, s10, s4, s5, s6, s7, s8, s9, t5, v, d_W_start, d_eta, d_k, d_ln_bias,
-        d_ln_weight, d_v,
+        W_start, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s4, s5, s6, t7, v, d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight,
+        d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next, d_W_start
 

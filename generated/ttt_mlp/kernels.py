@@ -32,19 +32,14 @@ OPTIONS = {
     "main": ((64, 8, 2, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre4": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre3": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -157,6 +152,18 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def dot_apart(a, b, DOT: tl.constexpr, T):
+    """a b in a loop of one turn, which hides from the compiler that the result goes into another product.
+
+    Of a product that does, it gives every warp whole rows; of 64 rows, then, two of eight warps the same.
+    """
+    product = tl.zeros([a.shape[0], b.shape[1]], tl.float32)
+    for _ in tl.range(tl.minimum(T, 1), num_stages=1):
+        product = tl.dot(a.to(DOT), b.to(DOT), product, input_precision="tf32x3")
+    return product
+
+
+@triton.jit
 def tanh(x):
     """Hyperbolic tangent, without overflow."""
     return 2 * tl.sigmoid(2 * x) - 1
@@ -169,9 +176,9 @@ def gelu_tanh(x):
 
 
 @triton.jit
-def dot_nt(a, b, DOT: tl.constexpr):
-    """a bᵀ."""
-    return dot(a, tl.trans(b.to(DOT)), DOT)
+def dot_apart_nt(a, b, DOT: tl.constexpr, T):
+    """a bᵀ, likewise."""
+    return dot_apart(a, tl.trans(b.to(DOT)), DOT, T)
 
 
 @triton.jit
@@ -189,6 +196,12 @@ def gelu_tanh_slope(x):
 def dot_tn(a, b, DOT: tl.constexpr):
     """aᵀ b."""
     return dot(tl.trans(a.to(DOT)), b, DOT)
+
+
+@triton.jit
+def dot_nt(a, b, DOT: tl.constexpr):
+    """a bᵀ."""
+    return dot(a, tl.trans(b.to(DOT)), DOT)
 
 
 @triton.jit
@@ -230,9 +243,9 @@ def main(
 
         # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
+        f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
@@ -245,7 +258,7 @@ def main(
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
-        d1 = dot_nt(d2, W2, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
+        d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
 
         # the state behind the tile
         eta = load_numbers(eta_ptr, at_row, row, here)
@@ -293,16 +306,16 @@ def main_wide(
             at_n = b * BN + tl.arange(0, BN)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+            z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            f += dot(h1, W2, DOT)
+            f += dot_apart(h1, W2, DOT, T)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
@@ -321,8 +334,8 @@ def main_wide(
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-            d1 = dot_nt(d2, W2, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
+            z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
+            d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
             W1_next = W1 - dot_tn(k, eta[:, None] * d1, DOT)  # W₁[C] = W₁[0] − kᵀ (η · d₁)
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
@@ -339,6 +352,54 @@ def main_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
+    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = dot_nt(d2, W2, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
+    read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
+    read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
+    h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+    P2 = (tl.where(causal, eta[None, :] * dot_nt(read_h1, h1, DOT), 0.0)).to(DOT)  # P₂ = causal((h₁ h₁ᵀ) · η)
+    read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x18 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x18 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def read_wide(
     W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -394,12 +455,163 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t1_ptr, t5_ptr,
-    t6_ptr, d1_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr,
+    rstd_ptr, t1_ptr, t5_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, t26_ptr, s9_ptr,
+    s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t1, t5, t6, d1: every tile on its own."""
+    """z1, h1, centred, rstd, t1, t5, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26, s9, s10, d_q: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # z1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
+
+    # h1
+    h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+
+    # centred
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+
+    # rstd
+    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+    # t1
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
+
+    # t5
+    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
+    store_row(t5_ptr, index * H + h, r, C, t5)
+
+    # t6
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
+    store_tile(t6_ptr, index * H + h, r, at_n, C, N, t6)
+
+    # s1
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
+    d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
+    read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
+    read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
+    t7 = dot_nt(read_h1, h1, DOT)  # t₇ = h₁ h₁ᵀ
+    P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
+    read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
+    x33 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x33 / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x36 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x36 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x38 = t3 * read_centred
+    x39 = tl.sum(x38, 1)
+    t8 = (
+        read_rstd[:, None] * t3
+        - x39[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
+    x42 = dot_nt(t9, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    t10 = tl.where(causal, -x42, 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
+    t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
+    t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
+    s1 = dot_tn(q, t12, DOT)  # s₁ = qᵀ t₁₂
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+
+    # s2
+    s2 = dot_tn(P1, t12, DOT)  # s₂ = P₁ᵀ t₁₂
+    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+
+    # s3
+    s3 = dot_tn(t11, read_h1, DOT)  # s₃ = t₁₁ᵀ h₁
+    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+
+    # s4
+    s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
+    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
+
+    # s5
+    s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
+    store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+
+    # s6
+    t25 = tl.where(causal, -dot_nt(t12, d1, DOT), 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
+    s6 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
+    store_row(s6_ptr, index * H + h, r, C, s6)
+
+    # d1
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+
+    # s7
+    x53 = -s4
+    x54 = tl.sum(tl.where((at_v < V)[None, :], x53 / V, 0.0), 1)
+    x55 = x53 - x54[:, None]
+    x56 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x55 * centred / V
+    s7 = -tl.sum(tl.where((at_v < V)[None, :], x56, 0.0), 1)  # s₇ = −Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V
+    store_row(s7_ptr, index * H + h, r, C, s7)
+
+    # t26
+    t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
+    store_tile(t26_ptr, index * H + h, r, r, C, C, t26)
+
+    # s9
+    x59 = rstd[:, None] * x55 + s7[:, None] * centred
+    s9 = tl.sum(ln_weight[None, :] * x59 + d_o.to(tl.float32), 0)  # s₉ = Σ_c ((r · ((−s₄) − Σ_v (−s₄) / V) + s₇ · f̃) · w + d_o)
+    store_row(s9_ptr, index * H + h, at_v, V, s9)
+
+    # s10
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    x62 = x59 * e + ln_weight[None, :] * x59 * normal + d_o.to(tl.float32) * read_normal
+    s10 = tl.sum(x62, 0)
+    store_row(s10_ptr, index * H + h, at_v, V, s10)
+
+    # the gradient of q
+    x64 = d_o.to(tl.float32) + dot(t26, k, DOT) + dot_nt(t12, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x64)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr,
+    rstd_ptr, t1_ptr, t5_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, t26_ptr, s9_ptr,
+    s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """z1, h1, centred, rstd, t1, t5, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26, s9, s10, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -409,6 +621,7 @@ def pre(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -429,19 +642,26 @@ def pre(
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     x5 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x5 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
-    d2 = (t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V).to(DOT)  # d₂ = t₂ − Σ_v t₂ / V
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
     store_row(t5_ptr, index * H + h, r, C, t5)
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    sum17 = tl.zeros([BC, BV], tl.float32)
+    t7 = tl.zeros([BC, BC], tl.float32)  # t₇ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -451,222 +671,82 @@ def pre(
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, q_ptr, read_h1_ptr, t7_ptr, read_centred_ptr,
-    read_rstd_ptr, s12_ptr, t9_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """read_h1, t7, read_centred, read_rstd, s12, t9: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
-    t7 = tl.zeros([BC, BC], tl.float32)  # t₇ = h₁ h₁ᵀ
-    sum4 = tl.zeros([BC, BV], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
-        read_h1 = gelu_tanh(read_z1)  # h₁ = gelu_tanh(z₁)
+        read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         t7 += dot_nt(read_h1, h1, DOT)
-        sum4 += dot(read_h1, W2, DOT)
-        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-    store_tile(t7_ptr, index * H + h, r, r, C, C, t7)
+        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        sum17 += dot(read_h1, W2, DOT)
     P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    read_f = sum4 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_f = sum17 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
+    x23 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x23 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
-    x11 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    s12 = tl.sum(t3 * read_centred, 1)  # s₁₂ = Σ_v t₃ · f̃
-    store_row(s12_ptr, index * H + h, r, C, s12)
+    x28 = t3 * read_centred
+    x29 = tl.sum(x28, 1)
+    x26 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x26 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t8 = (
         read_rstd[:, None] * t3
-        - s12[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x29[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
-    t9 = t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V  # t₉ = t₈ − Σ_v t₈ / V
-    store_tile(t9_ptr, index * H + h, r, at_v, C, V, t9)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
-    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, q_ptr, t9_ptr, s1_ptr, s2_ptr, s3_ptr, t12_ptr, position_ptr, cu_ptr, T,
-    members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s1, s2, s3, t12: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    t9 = load_tile(t9_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
+    s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
+    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
+    x36 = -s4
+    x37 = tl.sum(tl.where((at_v < V)[None, :], x36 / V, 0.0), 1)
+    x38 = x36 - x37[:, None]
+    x39 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x38 * centred / V
+    s7 = -tl.sum(tl.where((at_v < V)[None, :], x39, 0.0), 1)  # s₇ = −Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    x41 = rstd[:, None] * x38 + s7[:, None] * centred
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x44 = x41 * e + ln_weight[None, :] * x41 * normal + d_o.to(tl.float32) * read_normal
+    s9 = tl.sum(ln_weight[None, :] * x41 + d_o.to(tl.float32), 0)  # s₉ = Σ_c ((r · ((−s₄) − Σ_v (−s₄) / V) + s₇ · f̃) · w + d_o)
+    s10 = tl.sum(x44, 0)
+    x32 = dot_nt(t9, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    t10 = tl.where(causal, -x32, 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
     t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
+    store_row(s10_ptr, index * H + h, at_v, V, s10)
+    store_row(s9_ptr, index * H + h, at_v, V, s9)
+    store_row(s7_ptr, index * H + h, r, C, s7)
+    sum45 = tl.zeros([BC, BC], tl.float32)
+    sum45_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
-        t9 = load_tile(t9_ptr, index * H + h, r, at_v, C, V)
-        t12 = (dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
+        t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
+        sum45 += dot_nt(t12, d1, DOT)
         s1 = dot_tn(q, t12, DOT)  # s₁ = qᵀ t₁₂
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+        sum45_2 += dot_nt(t12, W1, DOT)
+        s2 = dot_tn(P1, t12, DOT)  # s₂ = P₁ᵀ t₁₂
+        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
         s3 = dot_tn(t11, read_h1, DOT)  # s₃ = t₁₁ᵀ h₁
         store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
-        s2 = dot_tn(P1, t12, DOT)  # s₂ = P₁ᵀ t₁₂
-        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-        store_tile(t12_ptr, index * H + h, r, at_n, C, N, t12)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre4(
-    W1_at_ptr, centred_ptr, d1_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, read_centred_ptr,
-    read_h1_ptr, read_rstd_ptr, rstd_ptr, s12_ptr, t12_ptr, t5_ptr, t7_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s9_ptr,
-    s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s4, s5, s6, s7, s9, s10, s11, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    t7 = load_tile(t7_ptr, index * H + h, r, r, C, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    P2 = (tl.where(causal, eta[None, :] * t7.to(tl.float32), 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s12 = load_row(s12_ptr, index * H + h, r, C)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
-    t8 = (
-        read_rstd[:, None] * t3
-        - s12[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
-    )  # fmt: skip
-    t9 = (t8 - tl.sum(t8, 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
-    s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
-    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
-    x13 = -s4
-    x14 = tl.sum(tl.where((at_v < V)[None, :], x13 / V, 0.0), 1)
-    x15 = x13 - x14[:, None]
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x18 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x15 * centred.to(tl.float32) / V
-    x19 = rstd[:, None] * x15 + (-tl.sum(x18, 1))[:, None] * centred.to(tl.float32)
-    s9 = tl.sum(ln_weight[None, :] * x19 + d_o.to(tl.float32), 0)
-    store_row(s9_ptr, index * H + h, at_v, V, s9)
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    x21 = ln_weight[None, :] * x19
-    x28 = x19 * e + x21 * normal + d_o.to(tl.float32) * read_normal
-    s11 = -x21  # s₁₁ = −(r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w
-    store_tile(s11_ptr, index * H + h, r, at_v, C, V, s11)
-    s10 = tl.sum(x28, 0)
-    store_row(s10_ptr, index * H + h, at_v, V, s10)
-    sum25 = tl.zeros([BC, BC], tl.float32)
-    sum25_2 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum25 += dot_nt(t12, d1, DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum25_2 += dot_nt(t12, W1, DOT)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
         s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
         store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t5 = load_row(t5_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    x32 = dot_nt(t9, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t10 = tl.where(causal, -x32, 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
-    t25 = tl.where(causal, -sum25, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
-    t26 = (eta[None, :] * t25).to(DOT)  # t₂₆ = t₂₅ · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum25_2
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s7 = x21 + dot_tn(t26, q, DOT)
-    store_tile(s7_ptr, index * H + h, r, at_k, C, K, s7)
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    t7 = load_tile(t7_ptr, index * H + h, r, r, C, C)
-    s6 = tl.sum(t10 * t7.to(tl.float32) + t25 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
+    t25 = tl.where(causal, -sum45, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
+    s6 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
     store_row(s6_ptr, index * H + h, r, C, s6)
+    t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
+    store_tile(t26_ptr, index * H + h, r, r, C, C, t26)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum45_2
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -697,18 +777,18 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t13 = -dot(k, d_W1, DOT)  # t₁₃ = −k d_W1
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
         eta = load_numbers(eta_ptr, at_row, row, here)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
         x8 = eta[:, None] * t13 - s2.to(tl.float32)
         h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t14 = -dot(h1, d_W2, DOT)  # t₁₄ = −h₁ d_W2
+        t14 = -dot_apart(h1, d_W2, DOT, T)  # t₁₄ = −h₁ d_W2
         store_tile(t14_ptr, (slot + i) * H + h, r, at_v, C, V, t14)
+        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
         t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        s8 = dot(t15, W2, DOT)  # s₈ = t₁₅ W₂[0]
+        s8 = dot_apart(t15, W2, DOT, T)  # s₈ = t₁₅ W₂[0]
         store_tile(s8_ptr, (slot + i) * H + h, r, at_v, C, V, s8)
         s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
         t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s8  # t₁₆ = (η · t₁₄ − s₄) + s₈
@@ -731,24 +811,26 @@ def seq(
             - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t17 / V
         )  # fmt: skip
         t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
-        x35 = dot_nt(t23, W2, DOT)
         s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
         d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x13 = s3.to(tl.float32) + dot_nt(eta[:, None] * d2.to(tl.float32), -d_W2, DOT)
+        x13 = dot_apart_nt(eta[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
+        x35 = s3.to(tl.float32) + x13
         t6 = load_tile(t6_ptr, (slot + i) * H + h, r, at_n, C, N)
+        x36 = dot_apart_nt(t23, W2, DOT, T)
+        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
         t24 = (
             x8
             * t6.to(tl.float32)
             * (0.10703222440890037 * square(z1.to(tl.float32)) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * (0.134145 * square(z1.to(tl.float32)) + 1) - 0.6366197723675814 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
-            + (x13 + x35) * gelu_tanh_slope(z1.to(tl.float32))
+            + (x35 + x36) * gelu_tanh_slope(z1.to(tl.float32))
         )  # fmt: skip
         s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        x39 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
+        x40 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t24, DOT)
         store_tile(t24_ptr, (slot + i) * H + h, r, at_n, C, N, t24)
         d_W1 = d_W1_next
-        d_W2 = tl.where((at_v < V)[None, :], x39, 0.0)
+        d_W2 = tl.where((at_v < V)[None, :], x40, 0.0)
         if lane == 0:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -796,17 +878,16 @@ def seq_wide(
             at_n = b * BN + tl.arange(0, BN)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t13 = -dot(k, d_W1, DOT)  # t₁₃ = −k d_W1
+            t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
             s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
             x8 = eta[:, None] * t13 - s2.to(tl.float32)
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
             W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            s8 += dot(t15, W2, DOT)
+            s8 += dot_apart(t15, W2, DOT, T)
             h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            sum2 += dot(h1, d_W2, DOT)
-        store_tile(s8_ptr, (slot + i) * H + h, r, at_v, C, V, s8)
+            sum2 += dot_apart(h1, d_W2, DOT, T)
         t14 = -sum2  # t₁₄ = −h₁ d_W2
         store_tile(t14_ptr, (slot + i) * H + h, r, at_v, C, V, t14)
         s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
@@ -830,56 +911,127 @@ def seq_wide(
             - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t17 / V
         )  # fmt: skip
         t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        store_tile(s8_ptr, (slot + i) * H + h, r, at_v, C, V, s8)
         d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x6 = (eta[:, None] * d2.to(tl.float32)).to(DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            if SAVE:
-                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            t13 = -dot(k, d_W1, DOT)  # t₁₃ = −k d_W1
             s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
             x24 = eta[:, None] * t13 - s2.to(tl.float32)
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             t15 = (x24 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
             h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             x39 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
             if lane == 0:
                 x39 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x39)
-            x30 = dot_nt(x6, -d_W2, DOT)
+            x30 = dot_apart_nt(x6, -d_W2, DOT, T)
             s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
             x31 = s3.to(tl.float32) + x30
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            x32 = dot_nt(t23, W2, DOT)
             t6 = load_tile(t6_ptr, (slot + i) * H + h, r, at_n, C, N)
+            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            x32 = dot_apart_nt(t23, W2, DOT, T)
+            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             t24 = (
                 x24
                 * t6.to(tl.float32)
                 * (0.10703222440890037 * square(z1.to(tl.float32)) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * (0.134145 * square(z1.to(tl.float32)) + 1) - 0.6366197723675814 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
                 + (x31 + x32) * gelu_tanh_slope(z1.to(tl.float32))
             )  # fmt: skip
+            if SAVE:
+                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t24, DOT)
+            store_tile(t24_ptr, (slot + i) * H + h, r, at_n, C, N, t24)
             if lane == 0:
                 d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
-            store_tile(t24_ptr, (slot + i) * H + h, r, at_n, C, N, t24)
         tl.debug_barrier()
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, rstd_ptr, s10_ptr, s11_ptr,
-    s6_ptr, s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t5_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr,
+    s10_ptr, s4_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
+    x9 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t13 * d1.to(tl.float32), 1)
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    d_eta = s6 + x9
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    x29 = dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    x22 = eta[:, None] * t14.to(tl.float32) + s8.to(tl.float32)
+    x23 = x22 - tl.sum(x22 / V, 1)[:, None]
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x23 * centred.to(tl.float32) / V
+    x25 = rstd[:, None] * x23 + (-tl.sum(x24, 1))[:, None] * centred.to(tl.float32)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    s10 = load_row(s10_ptr, index * H + h, at_v, V)
+    x26 = ln_weight[None, :] * x25
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x25 * e + x26 * normal, 0))
+    s7 = load_row(s7_ptr, index * H + h, r, C)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
+    x12 = -s4.to(tl.float32)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x16 = rstd[:, None] * (x12 - tl.sum(x12 / V, 1)[:, None]) + s7[:, None] * centred.to(tl.float32)
+    x17 = ln_weight[None, :] * x16
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t24 = load_tile(t24_ptr, index * H + h, r, at_n, C, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
+    x30 = (x17 + dot_tn(t26, q, DOT)) + (x26 + dot_nt(t24, W1, DOT) + x29)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x30)
+    s9 = load_row(s9_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x26, 0))
+    d_v = -x17 + -x26
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr,
+    s10_ptr, s4_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -899,63 +1051,66 @@ def post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
     s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
     x7 = eta[:, None] * t14.to(tl.float32) + s8.to(tl.float32)
     x8 = x7 - tl.sum(x7 / V, 1)[:, None]
     rstd = load_row(rstd_ptr, index * H + h, r, C)
     centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
     x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    x13 = ln_weight[None, :] * x12
     s10 = load_row(s10_ptr, index * H + h, at_v, V)
+    x13 = ln_weight[None, :] * x12
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x12 * e + x13 * normal, 0))
+    s7 = load_row(s7_ptr, index * H + h, r, C)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
+    x20 = -s4.to(tl.float32)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x22 = rstd[:, None] * (x20 - tl.sum(x20 / V, 1)[:, None]) + s7[:, None] * centred.to(tl.float32)
     s9 = load_row(s9_ptr, index * H + h, at_v, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x13, 0))
-    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
-    d_v = s11.to(tl.float32) + -x13
+    x23 = ln_weight[None, :] * x22
+    d_v = -x23 + -x13
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    sum15 = tl.zeros([BC], tl.float32)
-    sum15_2 = tl.zeros([BC, BK], tl.float32)
-    sum15_3 = tl.zeros([BC, BK], tl.float32)
+    sum19 = tl.zeros([BC], tl.float32)
+    sum19_2 = tl.zeros([BC, BK], tl.float32)
+    sum19_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
         d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum15 += tl.sum(t13 * d1.to(tl.float32), 1)
+        sum19 += tl.sum(t13 * d1.to(tl.float32), 1)
         t24 = load_tile(t24_ptr, index * H + h, r, at_n, C, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum15_2 += dot_nt(t24, W1, DOT)
-        sum15_3 += dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_k, C, K)
-    d_k = s7.to(tl.float32) + (x13 + sum15_2 + sum15_3)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t5 = load_row(t5_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+        sum19_2 += dot_nt(t24, W1, DOT)
+        sum19_3 += dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
     s6 = load_row(s6_ptr, index * H + h, r, C)
     t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    d_eta = s6 + (tl.sum(t14.to(tl.float32) * d2, 1) + sum15)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    x25 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + sum19
+    d_eta = s6 + x25
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x29 = (x23 + dot_tn(t26, q, DOT)) + (x13 + sum19_2 + sum19_3)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x29)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
-    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, s1_ptr, s2_ptr, d1_ptr, h1_ptr, d2_ptr,
-    position_ptr, cu_ptr, T, members,
+    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, h1_ptr,
+    d2_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, d1, h1, d2: every tile on its own."""
+    """s1, s2, s3, h1, d2: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -965,6 +1120,7 @@ def resume_prep(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -984,8 +1140,8 @@ def resume_prep(
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
@@ -994,6 +1150,9 @@ def resume_prep(
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
     x16 = (eta[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
@@ -1007,7 +1166,8 @@ def resume_prep(
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         s2 = dot_tn(h1, x16, DOT)  # s₂ = h₁ᵀ (η · d₂)
         store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
+        store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1043,8 +1203,8 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    W1_at_ptr, W2_at_ptr, d1_ptr, d2_ptr, eta_ptr, h1_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr,
-    cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, h1_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s3_ptr, o_ptr, position_ptr, cu_ptr, T,
+    members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1064,30 +1224,27 @@ def resume_read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
-    sum4 = tl.zeros([BC, BV], tl.float32)
-    sum4_2 = tl.zeros([BC, BC], tl.float32)
+    sum2 = tl.zeros([BC, BV], tl.float32)
+    sum2_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
+        s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
+        read_z1 = dot(q, W1, DOT) - s3.to(tl.float32)  # z₁ = q W₁[0] − s₃
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum4 += dot(read_h1, W2, DOT)
+        sum2 += dot(read_h1, W2, DOT)
         h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        sum4_2 += dot_nt(read_h1, h1, DOT)
-    P2 = (tl.where(causal, eta[None, :] * sum4_2, 0.0)).to(DOT)  # P₂ = causal((h₁ h₁ᵀ) · η)
+        sum2_2 += dot_nt(read_h1, h1, DOT)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P2 = (tl.where(causal, eta[None, :] * sum2_2, 0.0)).to(DOT)  # P₂ = causal((h₁ h₁ᵀ) · η)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    read_f = sum4 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
+    read_f = sum2 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x11 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x10 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
@@ -1096,59 +1253,13 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_at_ptr, W2_at_ptr, d1_ptr, eta_ptr, h1_ptr, k_ptr, q_ptr, read_h1_ptr, P2_ptr, t7_ptr, s12_ptr, position_ptr, cu_ptr,
-    T, members,
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
+    v_ptr, s4_ptr, s5_ptr, s6_ptr, rstd_ptr, centred_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, t26_ptr, s11_ptr, s12_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """read_h1, P2, t7, s12: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
-    t7 = tl.zeros([BC, BC], tl.float32)  # t₇ = h₁ h₁ᵀ
-    s12 = tl.zeros([BC, BV], tl.float32)  # s₁₂ = h₁ W₂[0]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
-        read_h1 = gelu_tanh(read_z1)  # h₁ = gelu_tanh(z₁)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        t7 += dot_nt(read_h1, h1, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        s12 += dot(read_h1, W2, DOT)
-        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-    P2 = tl.where(causal, eta[None, :] * t7, 0.0)  # P₂ = causal(t₇ · η)
-    store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
-    store_tile(t7_ptr, index * H + h, r, r, C, C, t7)
-    store_tile(s12_ptr, index * H + h, r, at_v, C, V, s12)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    P2_ptr, W1_at_ptr, W2_at_ptr, W2_start_ptr, d1_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
-    s12_ptr, v_ptr, s3_ptr, t12_ptr, rstd_ptr, t5_ptr, t9_ptr, centred_ptr, read_centred_ptr, read_rstd_ptr, s11_ptr,
-    position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s3, t12, rstd, t5, t9, centred, read_centred, read_rstd, s11: every tile on its own."""
+    """s4, s5, s6, rstd, centred, s7, s8, s9, s10, t26, s11, s12, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1164,165 +1275,121 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
+    sum5 = tl.zeros([BC, BV], tl.float32)
+    t7 = tl.zeros([BC, BC], tl.float32)  # t₇ = h₁ h₁ᵀ
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
+        d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
+        h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         f += dot(h1, W2_start, DOT)
+        s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        read_z1 = dot(q, W1, DOT) - s3  # z₁ = q W₁[0] − s₃
+        read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
+        t7 += dot_nt(read_h1, h1, DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum5 += dot(read_h1, W2, DOT)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
+    read_f = sum5 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    x17 = t3 * read_centred
+    x18 = tl.sum(x17, 1)
+    x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    t8 = (
+        read_rstd[:, None] * t3
+        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
+    s8 = dot_tn(P2, t9, DOT)  # s₈ = P₂ᵀ t₉
+    store_tile(s8_ptr, index * H + h, r, at_v, C, V, s8)
+    x28 = -s8
+    x29 = tl.sum(tl.where((at_v < V)[None, :], x28 / V, 0.0), 1)
+    x30 = x28 - x29[:, None]
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x9 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x9 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x31 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x30 * centred / V
+    s10 = -tl.sum(tl.where((at_v < V)[None, :], x31, 0.0), 1)  # s₁₀ = −Σ_v r³ · ((−s₈) − Σ_v (−s₈) / V) · f̃ / V
+    store_row(s10_ptr, index * H + h, r, C, s10)
+    x33 = rstd[:, None] * x30 + s10[:, None] * centred
     store_row(rstd_ptr, index * H + h, r, C, rstd)
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    s12 = load_tile(s12_ptr, index * H + h, r, at_v, C, V)
-    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
-    read_f = s12.to(tl.float32) - dot(P2, d2, DOT)  # f = s₁₂ − P₂ d₂
-    x21 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x21 / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    store_row(t5_ptr, index * H + h, r, C, t5)
-    x24 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    s11 = tl.sum(t3 * read_centred, 1)  # s₁₁ = Σ_v t₃ · f̃
-    t8 = (
-        read_rstd[:, None] * t3
-        - s11[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t9 = t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V  # t₉ = t₈ − Σ_v t₈ / V
-    x29 = dot_nt(t9, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t10 = tl.where(causal, -x29, 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    x41 = x33 * e + ln_weight[None, :] * x33 * normal + d_o.to(tl.float32) * read_normal
+    s11 = tl.sum(ln_weight[None, :] * x33 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c ((r · ((−s₈) − Σ_v (−s₈) / V) + s₁₀ · f̃) · w + d_o)
+    s12 = tl.sum(x41, 0)
+    t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
     t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
-    store_row(s11_ptr, index * H + h, r, C, s11)
-    store_tile(t9_ptr, index * H + h, r, at_v, C, V, t9)
+    store_row(s12_ptr, index * H + h, at_v, V, s12)
+    store_row(s11_ptr, index * H + h, at_v, V, s11)
+    sum39 = tl.zeros([BC, BC], tl.float32)
+    sum39_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
+        d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
+        h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
+        read_z1 = dot(q, W1, DOT) - s3  # z₁ = q W₁[0] − s₃
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
-        t12 = (dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
-        s3 = dot_tn(q, t12, DOT)  # s₃ = qᵀ t₁₂
-        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
-        store_tile(t12_ptr, index * H + h, r, at_n, C, N, t12)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre3(
-    W1_at_ptr, centred_ptr, d1_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, read_centred_ptr,
-    read_h1_ptr, read_rstd_ptr, rstd_ptr, s11_ptr, t12_ptr, t5_ptr, t7_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr,
-    s9_ptr, s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s4, s5, s6, s7, s8, s9, s10, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    t7 = load_tile(t7_ptr, index * H + h, r, r, C, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    P2 = (tl.where(causal, eta[None, :] * t7.to(tl.float32), 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s11 = load_row(s11_ptr, index * H + h, r, C)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
-    t8 = (
-        read_rstd[:, None] * t3
-        - s11[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
-    )  # fmt: skip
-    t9 = (t8 - tl.sum(t8, 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
-    x12 = -dot_tn(P2, t9, DOT)
-    s9 = tl.sum(tl.where((at_v < V)[None, :], x12 / V, 0.0), 1)  # s₉ = Σ_v (−P₂ᵀ t₉) / V
-    x14 = x12 - s9[:, None]
+        t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
+        sum39 += dot_nt(t12, d1, DOT)
+        s4 = dot_tn(q, t12, DOT)  # s₄ = qᵀ t₁₂
+        store_tile(s4_ptr, index * H + h, at_k, at_n, K, N, s4)
+        read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
+        s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
+        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        sum39_2 += dot_nt(t12, W1, DOT)
+        s6 = dot_tn(P1, t12, DOT)  # s₆ = P₁ᵀ t₁₂
+        store_tile(s6_ptr, index * H + h, r, at_n, C, N, s6)
+        s7 = dot_tn(t11, read_h1, DOT)  # s₇ = t₁₁ᵀ h₁
+        store_tile(s7_ptr, index * H + h, r, at_n, C, N, s7)
+    t25 = tl.where(causal, -sum39, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
+    s9 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₉ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
     store_row(s9_ptr, index * H + h, r, C, s9)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x17 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x14 * centred.to(tl.float32) / V
-    s10 = -tl.sum(x17, 1)  # s₁₀ = −Σ_v r³ · ((−P₂ᵀ t₉) − s₉) · f̃ / V
-    x19 = rstd[:, None] * x14 + s10[:, None] * centred.to(tl.float32)
-    s7 = tl.sum(ln_weight[None, :] * x19 + d_o.to(tl.float32), 0)  # s₇ = Σ_c ((r · ((−P₂ᵀ t₉) − s₉) + s₁₀ · f̃) · w + d_o)
-    store_row(s7_ptr, index * H + h, at_v, V, s7)
-    store_row(s10_ptr, index * H + h, r, C, s10)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    x21 = ln_weight[None, :] * x19
-    x28 = x19 * e + x21 * normal + d_o.to(tl.float32) * read_normal
-    s8 = tl.sum(x28, 0)  # s₈ = Σ_c ((r · ((−P₂ᵀ t₉) − s₉) + s₁₀ · f̃) · e + ((r · ((−P₂ᵀ t₉) − s₉) + s₁₀ · f̃) · w) · f̂ + d_o · f̂)
-    store_row(s8_ptr, index * H + h, at_v, V, s8)
-    sum24 = tl.zeros([BC, BC], tl.float32)
-    sum24_2 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum24 += dot_nt(t12, d1, DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum24_2 += dot_nt(t12, W1, DOT)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-        s4 = dot_tn(read_h1, t9, DOT)  # s₄ = h₁ᵀ t₉
-        store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t5 = load_row(t5_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    x31 = dot_nt(t9, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t10 = tl.where(causal, -x31, 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
-    t25 = tl.where(causal, -sum24, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
-    t26 = (eta[None, :] * t25).to(DOT)  # t₂₆ = t₂₅ · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
+    store_tile(t26_ptr, index * H + h, r, r, C, C, t26)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum24_2
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum39_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s6 = x21 + dot_tn(t26, q, DOT)  # s₆ = (r · ((−P₂ᵀ t₉) − s₉) + s₁₀ · f̃) · w + t₂₆ᵀ q
-    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    t7 = load_tile(t7_ptr, index * H + h, r, r, C, C)
-    s5 = tl.sum(t10 * t7.to(tl.float32) + t25 * t4, 0)  # s₅ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
-    store_row(s5_ptr, index * H + h, r, C, s5)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_seq(
-    d_W1_ptr, d_W2_ptr, s3_ptr, s4_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr, cu_ptr, T,
+    d_W1_ptr, d_W2_ptr, s4_ptr, s5_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr, cu_ptr, T,
     members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1342,12 +1409,12 @@ def resume_seq(
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
 
         # the gradient of W1
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        d_W1_next = s3.to(tl.float32) + d_W1
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        d_W1_next = s4.to(tl.float32) + d_W1
 
         # the gradient of W2
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        d_W2_next = s4.to(tl.float32) + d_W2
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        d_W2_next = s5.to(tl.float32) + d_W2
         d_W1 = d_W1_next
         d_W2 = d_W2_next
 
@@ -1357,9 +1424,9 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    P2_ptr, W1_start_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
-    read_h1_ptr, rstd_ptr, s10_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t12_ptr, t5_ptr, t9_ptr, v_ptr, d_W1_start_ptr,
-    d_W2_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
+    rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t26_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr,
+    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1373,7 +1440,6 @@ def resume_post(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -1381,112 +1447,107 @@ def resume_post(
     at_row, row = t * H + h, r * H
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
-    f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
-    sum5 = tl.zeros([BC, BV], tl.float32)
-    sum5_2 = tl.zeros([BC, BV], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
-        x14 = eta[:, None] * t13 - dot_tn(P1, t12, DOT)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        t15 = (x14 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − P₁ᵀ t₁₂) · gelu_tanh′(z₁)
-        h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        sum5_2 += dot(t15, W2_start, DOT)
-        f += dot(h1, W2_start, DOT)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum5 += dot(h1, d_W2_at, DOT)
-    t14 = -sum5  # t₁₄ = −h₁ d_W2_at
-    x39 = eta[:, None] * t14 + sum5_2
-    x40 = x39 - tl.sum(x39 / V, 1)[:, None]
     rstd = load_row(rstd_ptr, index * H + h, r, C)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x41 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x40 * centred / V
-    x42 = rstd[:, None] * x40 + (-tl.sum(tl.where((at_v < V)[None, :], x41, 0.0), 1))[:, None] * centred
-    t9 = load_tile(t9_ptr, index * H + h, r, at_v, C, V)
-    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
-    x25 = dot_tn(P2, t9, DOT)
-    t16 = (eta[:, None] * t14 - x25) + sum5_2  # t₁₆ = (η · t₁₄ − P₂ᵀ t₉) + t₁₅ W₂[start]
-    t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    x29 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred / V
-    t18 = -tl.sum(tl.where((at_v < V)[None, :], x29, 0.0), 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
-    s9 = load_row(s9_ptr, index * H + h, r, C)
-    s10 = load_row(s10_ptr, index * H + h, r, C)
-    x47 = rstd[:, None] * (-x25 - s9[:, None]) + s10[:, None] * centred
-    x43 = ln_weight[None, :] * x42
-    d_v = -(ln_weight[None, :] * x47) + -x43
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    s7 = load_row(s7_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s7 + tl.sum(x43, 0))
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    t19 = rstd[:, None] * t17 + t18[:, None] * centred  # t₁₉ = r · t₁₇ + t₁₈ · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    s8 = load_row(s8_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s8 + tl.sum(x42 * e + x43 * normal, 0))
     t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t5 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
+    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    sum11 = tl.zeros([BC, BV], tl.float32)
+    sum11_2 = tl.zeros([BC, BV], tl.float32)
+    sum11_3 = tl.zeros([BC], tl.float32)
+    sum11_4 = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum11 += dot(h1, d_W2_at, DOT)
+        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
+        x19 = eta[:, None] * t13 - s6.to(tl.float32)
+        t15 = (x19 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − s₆) · gelu_tanh′(z₁)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        sum11_2 += dot(t15, W2_start, DOT)
+        t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
+        d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
+        sum11_3 += tl.sum(t13 * d1, 1)
+        sum11_4 += dot_nt(eta[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    s9 = load_row(s9_ptr, index * H + h, r, C)
+    t14 = -sum11  # t₁₄ = −h₁ d_W2_at
+    d_eta = s9 + (tl.sum(t14 * d2, 1) + sum11_3)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    x34 = eta[:, None] * t14 + sum11_2
+    x35 = x34 - tl.sum(x34 / V, 1)[:, None]
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x36 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x35 * centred.to(tl.float32) / V
+    x37 = rstd[:, None] * x35 + (-tl.sum(x36, 1))[:, None] * centred.to(tl.float32)
+    s12 = load_row(s12_ptr, index * H + h, at_v, V)
+    x38 = ln_weight[None, :] * x37
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x37 * e + x38 * normal, 0))
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x38, 0))
+    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    t16 = (eta[:, None] * t14 - s8.to(tl.float32)) + sum11_2  # t₁₆ = (η · t₁₄ − s₈) + t₁₅ W₂[start]
+    s10 = load_row(s10_ptr, index * H + h, r, C)
+    x40 = -s8.to(tl.float32)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x42 = rstd[:, None] * (x40 - tl.sum(x40 / V, 1)[:, None]) + s10[:, None] * centred.to(tl.float32)
+    x43 = ln_weight[None, :] * x42
+    d_v = -x43 + -x38
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    x22 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
+    t18 = -tl.sum(x22, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
+    t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
     t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
     t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
-    t5 = load_row(t5_ptr, index * H + h, r, C)
-    x34 = t17 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-    x35 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x34, 0.0), 1) + tl.sum(t21 * centred, 1)) / V
+    x27 = t17 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+    x28 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x27, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
     t22 = (
-        2 * x35[:, None] * centred
+        2 * x28[:, None] * centred.to(tl.float32)
         + rstd[:, None] * t21
         + t18[:, None] * t1
         - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t17 / V
     )  # fmt: skip
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
-    t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
     t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
-    x23 = (eta[:, None] * d2).to(DOT)
-    sum45 = tl.zeros([BC], tl.float32)
-    sum45_2 = tl.zeros([BC, BK], tl.float32)
-    sum45_3 = tl.zeros([BC, BK], tl.float32)
+    x16 = (eta[:, None] * d2).to(DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    sum42 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
+        x46 = eta[:, None] * t13 - s6.to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
-        x58 = dot_nt(t23, W2_start, DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        x54 = dot_nt(t23, W2_start, DOT)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
+        x53 = s7.to(tl.float32) + dot_nt(x16, -d_W2_at.to(tl.float32), DOT)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum45_3 += dot_nt(eta[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-        sum45 += tl.sum(t13 * d1, 1)
-        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
-        x54 = eta[:, None] * t13 - dot_tn(P1, t12, DOT)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        x57 = dot_tn(t11, read_h1, DOT) + dot_nt(x23, -d_W2_at.to(tl.float32), DOT)
         t24 = (
-            (x54 * t6 * (0.10703222440890037 * (z1 * z1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * (0.134145 * (z1 * z1) + 1) - 0.6366197723675814 * z1 * square(0.134145 * (z1 * z1) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1))) + (x57 + x58) * gelu_tanh_slope(z1)).to(DOT)  # noqa: E501
+            (x46 * t6 * (0.10703222440890037 * (z1 * z1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * (0.134145 * (z1 * z1) + 1) - 0.6366197723675814 * z1 * square(0.134145 * (z1 * z1) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1))) + (x53 + x54) * gelu_tanh_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
-        t15 = (x54 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − P₁ᵀ t₁₂) · gelu_tanh′(z₁)
+        t15 = (x46 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − s₆) · gelu_tanh′(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT))
-        sum45_2 += dot_nt(t24, W1_start, DOT)
+        sum42 += dot_nt(t24, W1_start, DOT)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t24, DOT))
-    s5 = load_row(s5_ptr, index * H + h, r, C)
-    d_eta = s5 + (tl.sum(t14 * d2, 1) + sum45)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
-    d_k = s6.to(tl.float32) + (x43 + sum45_2 + sum45_3)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x45 = (x43 + dot_tn(t26, q, DOT)) + (x38 + sum42 + sum11_4)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x45)
 
 
 class Sizes:
@@ -1587,19 +1648,14 @@ class Launch:
 
 
 launch_main = Launch(main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide)
-launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N")
-launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N")
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N")
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N")
-launch_pre4 = Launch(pre4, "pre4", walks=False, widths="KNV", blocked="N")
+launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide)
+launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide)
-launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N")
+launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", split="N")
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV", blocked="N")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
-launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
-launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
 
@@ -1628,10 +1684,10 @@ def forward_op(
     W2_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
-    o = sizes.rows("V")
     launch_main(sizes, (
         W1, W2, eta, k, ln_bias, ln_weight, v, W1_next, W2_next, d2, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         W1_at, W2_at, d2, eta, k, ln_bias, ln_weight, q, o,
     ))  # fmt: skip
@@ -1687,63 +1743,48 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    z1 = sizes.per_slot("CN", narrow=False)
+    z1 = sizes.per_slot("CN", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
-    centred = sizes.per_slot("CV", narrow=False)
+    centred = sizes.per_slot("CV", narrow=True)
     rstd = sizes.per_slot("C", narrow=False)
-    t1 = sizes.per_slot("CV", narrow=False)
+    t1 = sizes.per_slot("CV", narrow=True)
     t5 = sizes.per_slot("C", narrow=False)
-    t6 = sizes.per_slot("CN", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
-    read_h1 = sizes.per_slot("CN", narrow=True)
-    t7 = sizes.per_slot("CC", narrow=False)
-    read_centred = sizes.per_slot("CV", narrow=False)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    s12 = sizes.per_slot("C", narrow=False)
-    t9 = sizes.per_slot("CV", narrow=True)
-    s1 = sizes.per_slot("KN", narrow=False)
-    s2 = sizes.per_slot("CN", narrow=False)
-    s3 = sizes.per_slot("CN", narrow=False)
-    t12 = sizes.per_slot("CN", narrow=True)
-    s4 = sizes.per_slot("CV", narrow=False)
-    s5 = sizes.per_slot("NV", narrow=False)
+    t6 = sizes.per_slot("CN", narrow=True)
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("CN", narrow=True)
+    s3 = sizes.per_slot("CN", narrow=True)
+    s4 = sizes.per_slot("CV", narrow=True)
+    s5 = sizes.per_slot("NV", narrow=True)
     s6 = sizes.per_slot("C", narrow=False)
-    s7 = sizes.per_slot("CK", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    s7 = sizes.per_slot("C", narrow=False)
+    t26 = sizes.per_slot("CC", narrow=True)
     s9 = sizes.per_slot("V", narrow=False)
     s10 = sizes.per_slot("V", narrow=False)
-    s11 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
+    launch_pre(sizes, (
+        W1_at, W2_at, d_o, eta, k, ln_bias, ln_weight, q, v, z1, h1, centred, rstd, t1, t5, t6, s1, s2, s3, s4, s5, s6, d1, s7,
+        t26, s9, s10, d_q,
+    ))  # fmt: skip
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    t14 = sizes.per_slot("CV", narrow=False)
-    s8 = sizes.per_slot("CV", narrow=False)
+    t14 = sizes.per_slot("CV", narrow=True)
+    s8 = sizes.per_slot("CV", narrow=True)
     t24 = sizes.per_slot("CN", narrow=True)
     d_W1_at = sizes.per_slot("KN", narrow=True)
+    launch_seq(sizes, (
+        W2_at, centred, d2, d_W1, d_W2, eta, h1, k, ln_weight, rstd, s1, s2, s3, s4, s5, t1, t5, t6, z1, d_W1_next, d_W2_next,
+        t14, s8, t24, d_W1_at, d_W1_last, d_W2_last,
+    ))  # fmt: skip
+    del h1, s1, s2, s3, s5, t1, t5, t6, z1
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        W1_at, W2_at, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t1, t5, t6, d1,
-    ))  # fmt: skip
-    launch_pre2(sizes, (
-        W1_at, W2_at, d2, d_o, eta, k, ln_weight, q, read_h1, t7, read_centred, read_rstd, s12, t9,
-    ))  # fmt: skip
-    launch_pre3(sizes, (
-        W1_at, W2_at, d2, eta, k, q, t9, s1, s2, s3, t12,
-    ))  # fmt: skip
-    launch_pre4(sizes, (
-        W1_at, centred, d1, d_o, eta, k, ln_bias, ln_weight, q, read_centred, read_h1, read_rstd, rstd, s12, t12, t5, t7, v, s4,
-        s5, s6, s7, s9, s10, s11, d_q,
-    ))  # fmt: skip
-    launch_seq(sizes, (
-        W2_at, centred, d2, d_W1, d_W2, eta, h1, k, ln_weight, rstd, s1, s2, s3, s4, s5, t1, t5, t6, z1, d_W1_next, d_W2_next,
-        t14, s8, t24, d_W1_at, d_W1_last, d_W2_last,
-    ))  # fmt: skip
     launch_post(sizes, (
-        W1_at, centred, d1, d_W1_at, eta, k, ln_bias, ln_weight, rstd, s10, s11, s6, s7, s8, s9, t14, t24, t5, v, d_eta, d_k,
-        d_ln_bias, d_ln_weight, d_v,
+        W1_at, centred, d1, d2, d_W1_at, eta, k, ln_bias, ln_weight, q, rstd, s10, s4, s6, s7, s8, s9, t14, t24, t26, v, d_eta,
+        d_k, d_ln_bias, d_ln_weight, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
 
@@ -1831,29 +1872,30 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    s1 = sizes.per_slot("KN", narrow=False)
-    s2 = sizes.per_slot("NV", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NV", narrow=True)
+    s3 = sizes.per_slot("CN", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CV", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, eta, k, ln_bias, ln_weight, q, v, s1, s2, s3, h1, d2,
+    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    o = sizes.rows("V")
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, eta, k, ln_bias, ln_weight, v, s1, s2, d1, h1, d2,
-    ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W2, s1, s2, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
+    del s1, s2
+    o = sizes.rows("V")
     launch_resume_read(sizes, (
-        W1_at, W2_at, d1, d2, eta, h1, k, ln_bias, ln_weight, q, o,
+        W1_at, W2_at, d2, eta, h1, ln_bias, ln_weight, q, s3, o,
     ))  # fmt: skip
-    return o, W1_next, W2_next, d1, h1, W1_at, W2_at
+    return o, W1_next, W2_next, d2, W1_at, W2_at
 
 
 @resume_forward_op.register_fake
@@ -1872,16 +1914,15 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
-    d1 = sizes.per_slot("CN", narrow=True)
-    h1 = sizes.per_slot("CN", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, d1, h1, W1_at, W2_at
+    return o, W1_next, W2_next, d2, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -1894,8 +1935,7 @@ def resume_backward_op(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
-    d1: Tensor,
-    h1: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1907,31 +1947,31 @@ def resume_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    read_h1 = sizes.per_slot("CN", narrow=True)
-    P2 = sizes.per_slot("CC", narrow=True)
-    t7 = sizes.per_slot("CC", narrow=False)
-    s12 = sizes.per_slot("CV", narrow=False)
-    s3 = sizes.per_slot("KN", narrow=False)
-    t12 = sizes.per_slot("CN", narrow=True)
+    s4 = sizes.per_slot("KN", narrow=True)
+    s5 = sizes.per_slot("NV", narrow=True)
+    s6 = sizes.per_slot("CN", narrow=True)
     rstd = sizes.per_slot("C", narrow=False)
-    t5 = sizes.per_slot("C", narrow=False)
-    t9 = sizes.per_slot("CV", narrow=True)
-    centred = sizes.per_slot("CV", narrow=False)
-    read_centred = sizes.per_slot("CV", narrow=False)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    s11 = sizes.per_slot("C", narrow=False)
-    s4 = sizes.per_slot("NV", narrow=False)
-    s5 = sizes.per_slot("C", narrow=False)
-    s6 = sizes.per_slot("CK", narrow=True)
-    s7 = sizes.per_slot("V", narrow=False)
-    s8 = sizes.per_slot("V", narrow=False)
+    centred = sizes.per_slot("CV", narrow=True)
+    s7 = sizes.per_slot("CN", narrow=True)
+    s8 = sizes.per_slot("CV", narrow=True)
     s9 = sizes.per_slot("C", narrow=False)
     s10 = sizes.per_slot("C", narrow=False)
+    t26 = sizes.per_slot("CC", narrow=True)
+    s11 = sizes.per_slot("V", narrow=False)
+    s12 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
+    launch_resume_pre(sizes, (
+        W1_at, W1_start, W2_at, W2_start, d2, d_o, eta, k, ln_bias, ln_weight, q, v, s4, s5, s6, rstd, centred, s7, s8, s9, s10,
+        t26, s11, s12, d_q,
+    ))  # fmt: skip
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W1_at = sizes.per_slot("KN", narrow=True)
     d_W2_at = sizes.per_slot("NV", narrow=True)
+    launch_resume_seq(sizes, (
+        d_W1, d_W2, s4, s5, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
+    ))  # fmt: skip
+    del s4, s5
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NV")
     d_eta = sizes.rows("", eta.dtype)
@@ -1939,23 +1979,9 @@ def resume_backward_op(
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    launch_resume_pre(sizes, (
-        W1_at, W2_at, d1, eta, h1, k, q, read_h1, P2, t7, s12,
-    ))  # fmt: skip
-    launch_resume_pre2(sizes, (
-        P2, W1_at, W2_at, W2_start, d1, d_o, eta, h1, k, ln_bias, ln_weight, q, s12, v, s3, t12, rstd, t5, t9, centred,
-        read_centred, read_rstd, s11,
-    ))  # fmt: skip
-    launch_resume_pre3(sizes, (
-        W1_at, centred, d1, d_o, eta, k, ln_bias, ln_weight, q, read_centred, read_h1, read_rstd, rstd, s11, t12, t5, t7, v, s4,
-        s5, s6, s7, s8, s9, s10, d_q,
-    ))  # fmt: skip
-    launch_resume_seq(sizes, (
-        d_W1, d_W2, s3, s4, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
-    ))  # fmt: skip
     launch_resume_post(sizes, (
-        P2, W1_start, W2_start, d_W1_at, d_W2_at, eta, k, ln_bias, ln_weight, q, read_h1, rstd, s10, s5, s6, s7, s8, s9, t12, t5,
-        t9, v, d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
+        W1_start, W2_start, centred, d_W1_at, d_W2_at, eta, k, ln_bias, ln_weight, q, rstd, s10, s11, s12, s6, s7, s8, s9, t26,
+        v, d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start
 
@@ -1970,8 +1996,7 @@ def _(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
-    d1: Tensor,
-    h1: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1997,18 +2022,17 @@ def _(
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, eta, ln_weight, ln_bias, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, d1, h1, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, d2, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d1, h1, W1_at, W2_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d1, h1, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
     gradients_of = resume_backward_op(
-        q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d1, h1, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens,
-        ctx.grid,
+        q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (

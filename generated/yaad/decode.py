@@ -25,8 +25,11 @@ OPTIONS["token_steps"] = ((64, 8, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
 
 @triton.jit
 def normal_cdf(x):
-    """(1 + erf(x / sqrt 2)) / 2."""
-    return 0.5 + 0.5 * tl.erf(0.7071067811865476 * x)
+    """(1 + erf(x / sqrt 2)) / 2 to 8e-8: Abramowitz and Stegun, 7.1.26, half the instructions of erf."""
+    t = 1 / (1 + 0.23164189 * tl.abs(x))
+    series = 0.127414796 + t * (-0.142248368 + t * (0.710706871 + t * (-0.726576014 + t * 0.530702715)))
+    tail = tl.exp(-0.5 * (x * x)) * t * series
+    return tl.where(x < 0, tail, 1 - tail)
 
 
 @triton.jit

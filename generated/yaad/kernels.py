@@ -33,19 +33,15 @@ OPTIONS = {
     "main": ((64, 8, 2, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre4": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre3": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post": ((64, 8, 1, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
@@ -166,9 +162,24 @@ def sum_after(x, r, DOT: tl.constexpr):
 
 
 @triton.jit
+def dot_apart(a, b, DOT: tl.constexpr, T):
+    """a b in a loop of one turn, which hides from the compiler that the result goes into another product.
+
+    Of a product that does, it gives every warp whole rows; of 64 rows, then, two of eight warps the same.
+    """
+    product = tl.zeros([a.shape[0], b.shape[1]], tl.float32)
+    for _ in tl.range(tl.minimum(T, 1), num_stages=1):
+        product = tl.dot(a.to(DOT), b.to(DOT), product, input_precision="tf32x3")
+    return product
+
+
+@triton.jit
 def normal_cdf(x):
-    """(1 + erf(x / sqrt 2)) / 2."""
-    return 0.5 + 0.5 * tl.erf(0.7071067811865476 * x)
+    """(1 + erf(x / sqrt 2)) / 2 to 8e-8: Abramowitz and Stegun, 7.1.26, half the instructions of erf."""
+    t = 1 / (1 + 0.23164189 * tl.abs(x))
+    series = 0.127414796 + t * (-0.142248368 + t * (0.710706871 + t * (-0.726576014 + t * 0.530702715)))
+    tail = tl.exp(-0.5 * (x * x)) * t * series
+    return tl.where(x < 0, tail, 1 - tail)
 
 
 @triton.jit
@@ -184,9 +195,9 @@ def sign(x):
 
 
 @triton.jit
-def dot_nt(a, b, DOT: tl.constexpr):
-    """a bᵀ."""
-    return dot(a, tl.trans(b.to(DOT)), DOT)
+def dot_apart_nt(a, b, DOT: tl.constexpr, T):
+    """a bᵀ, likewise."""
+    return dot_apart(a, tl.trans(b.to(DOT)), DOT, T)
 
 
 @triton.jit
@@ -214,6 +225,12 @@ def segment_sums(x, strict):
 
 
 @triton.jit
+def dot_nt(a, b, DOT: tl.constexpr):
+    """a bᵀ."""
+    return dot(a, tl.trans(b.to(DOT)), DOT)
+
+
+@triton.jit
 def segment_gradient(M, strict, DOT: tl.constexpr):
     """Σ_{column<l≤row} M for every l: exactly where the tokens are float32, else by rows less columns."""
     if tl.float32 == DOT:
@@ -237,11 +254,11 @@ def sum_before(x, r, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, position_ptr, cu_ptr, T, members,
+    eta_ptr, log_alpha_ptr, G_end_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, G_end: every tile on its own."""
+    """G_end: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -253,13 +270,9 @@ def prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
 
-    # beta_end
+    # G_end
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    store_number(beta_end_ptr, index * H + h, beta_end)
-
-    # G_end
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
@@ -267,7 +280,7 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    G_end_ptr, W1_ptr, W2_ptr, beta_end_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W1_next_ptr, W2_next_ptr,
+    G_end_ptr, W1_ptr, W2_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, W1_next_ptr, W2_next_ptr,
     d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -296,16 +309,14 @@ def main(
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-
-        # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
+        f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        x13 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+        rstd = tl.rsqrt(x13 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -315,14 +326,15 @@ def main(
         t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
-        d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
-
-        # the state behind the tile
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − kᵀ (G[C] · d₁)
         W2_next = beta_end * W2 - dot_tn(h1, G_end[:, None] * d2, DOT)  # W₂[C] = β[C] W₂[0] − h₁ᵀ (G[C] · d₂)
+        store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
         W1 = W1_next
         W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
 
@@ -332,7 +344,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main_wide(
-    G_end_ptr, W1_ptr, W2_ptr, beta_end_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W1_next_ptr, W2_next_ptr,
+    G_end_ptr, W1_ptr, W2_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, W1_next_ptr, W2_next_ptr,
     d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -365,16 +377,16 @@ def main_wide(
             at_n = b * BN + tl.arange(0, BN)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+            z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             h1 = gelu(z1)  # h₁ = gelu(z₁)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            f += dot(h1, W2, DOT)
+            f += dot_apart(h1, W2, DOT, T)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
-        x9 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-        rstd = tl.rsqrt(x9 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        normal = rstd[:, None] * centred  # f̂ = r · f̃
+        x11 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+        rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
@@ -384,9 +396,11 @@ def main_wide(
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        x19 = (G_end[:, None] * d2).to(DOT)
+        x21 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -396,8 +410,8 @@ def main_wide(
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-            d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
+            z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
+            d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
             W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − kᵀ (G[C] · d₁)
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
@@ -406,7 +420,7 @@ def main_wide(
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             h1 = gelu(z1)  # h₁ = gelu(z₁)
-            W2_next = beta_end * W2 - dot_tn(h1, x19, DOT)  # W₂[C] = β[C] W₂[0] − h₁ᵀ (G[C] · d₂)
+            W2_next = beta_end * W2 - dot_tn(h1, x21, DOT)  # W₂[C] = β[C] W₂[0] − h₁ᵀ (G[C] · d₂)
             tl.debug_barrier()
             store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
         tl.debug_barrier()
@@ -414,6 +428,61 @@ def main_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
+    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
+    cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """o: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+
+    # o
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
+    read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
+    read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    P2 = (G * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    read_f = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x23 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x23 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
+    store_rows(o_ptr, at_row, row, here, at_v, V, o)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def read_wide(
     W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
     cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -476,12 +545,156 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t7_ptr,
-    t1_ptr, t8_ptr, t9_ptr, d1_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr,
+    z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t7_ptr, t1_ptr, t8_ptr, t9_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
+    s8_ptr, d1_ptr, s9_ptr, t36_ptr, s10_ptr, s11_ptr, du_ptr, s12_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t7, t1, t8, t9, d1: every tile on its own."""
+    """z1, h1, centred, rstd, t7, t1, t8, t9, s1, s2, s3, s4, s5, s6, s8, d1, s9, t36, s10, …: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
+    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
+    store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
+    t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
+    store_row(t8_ptr, index * H + h, r, C, t8)
+    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
+    store_tile(t9_ptr, index * H + h, r, at_n, C, N, t9)
+    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
+    read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+    t11 = dot_nt(read_h1, h1, DOT)  # t₁₁ = h₁ h₁ᵀ
+    P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
+    t10 = dot(read_h1, W2, DOT)  # t₁₀ = h₁ W₂[0]
+    read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
+    x44 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x44 / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    x49 = t3 * read_centred
+    x50 = tl.sum(x49, 1)
+    x47 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x47 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    t12 = (
+        read_rstd[:, None] * t3
+        - x50[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
+    x53 = dot_nt(t13, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    t14 = -x53  # t₁₄ = −t₁₃ d₂ᵀ
+    t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
+    t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
+    t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
+    t33 = -dot_nt(t17, d1, DOT)  # t₃₃ = −t₁₇ d₁ᵀ
+    t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
+    x82 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    s8 = tl.sum(t34 * D_alpha, 0)  # s₈ = Σ_c t₃₄ · Dα
+    x83 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t17 * t4, 1)), 0, reverse=True)
+    s2 = dot_tn(P1, t17, DOT)  # s₂ = P₁ᵀ t₁₇
+    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+    t36 = t33 * G  # t₃₆ = t₃₃ · G
+    t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
+    store_tile(t36_ptr, index * H + h, r, r, C, C, t36)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x85 = d_o.to(tl.float32) + dot(t36, k, DOT) + dot_nt(t18, W1, DOT)
+    s1 = dot_tn(q, t18, DOT)  # s₁ = qᵀ t₁₈
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x85)
+    s4 = dot_tn(P2, t13, DOT)  # s₄ = P₂ᵀ t₁₃
+    s3 = dot_tn(t15, read_h1, DOT)  # s₃ = t₁₅ᵀ h₁
+    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+    s5 = dot_tn(read_h1, t16, DOT)  # s₅ = h₁ᵀ t₁₆
+    store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
+    x64 = -s4
+    x65 = tl.sum(tl.where((at_v < V)[None, :], x64 / V, 0.0), 1)
+    x66 = x64 - x65[:, None]
+    x67 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x66 * centred / V
+    x68 = rstd[:, None] * x66 + (-tl.sum(tl.where((at_v < V)[None, :], x67, 0.0), 1))[:, None] * centred
+    x69 = ln_weight[None, :] * x68
+    s9 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x69
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x80 = x68 * du + s9 * normal + d_o.to(tl.float32) * read_normal
+    store_tile(s9_ptr, index * H + h, r, at_v, C, V, s9)
+    x70 = x69 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    s6 = tl.sum(x70, 1)
+    x77 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x69 + d_o.to(tl.float32)
+    s10 = tl.sum(x77, 0)
+    s11 = tl.sum(x80, 0)
+    s12 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x82 + x83)
+    store_row(s12_ptr, index * H + h, r, C, s12)
+    store_row(s11_ptr, index * H + h, at_v, V, s11)
+    store_row(s10_ptr, index * H + h, at_v, V, s10)
+    store_row(s8_ptr, index * H + h, r, C, s8)
+    store_row(s6_ptr, index * H + h, r, C, s6)
+    store_row(t7_ptr, index * H + h, r, C, t7)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre_wide(
+    W1_at_ptr, W2_at_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr,
+    z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t7_ptr, t1_ptr, t8_ptr, t9_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
+    s8_ptr, d1_ptr, s9_ptr, t36_ptr, s10_ptr, s11_ptr, du_ptr, s12_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """z1, h1, centred, rstd, t7, t1, t8, t9, s1, s2, s3, s4, s5, s6, s8, d1, s9, t36, s10, …: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -491,6 +704,8 @@ def pre(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -511,58 +726,24 @@ def pre(
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     x6 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x6 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
     delta = load_numbers(delta_ptr, at_row, row, here)
+    t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
     du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    store_row(t7_ptr, index * H + h, r, C, t7)
-    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
+    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
     t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
-    d2 = (t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V).to(DOT)  # d₂ = t₂ − Σ_v t₂ / V
     store_row(rstd_ptr, index * H + h, r, C, rstd)
+    store_row(t7_ptr, index * H + h, r, C, t7)
     store_row(t8_ptr, index * H + h, r, C, t8)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
-        store_tile(t9_ptr, index * H + h, r, at_n, C, N, t9)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, t11_ptr, t10_ptr,
-    read_rstd_ptr, s14_ptr, t13_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """t11, t10, read_rstd, s14, t13: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
@@ -574,239 +755,114 @@ def pre2(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    t11 = tl.zeros([BC, BC], tl.float32)  # t₁₁ = h₁ h₁ᵀ
     t10 = tl.zeros([BC, BV], tl.float32)  # t₁₀ = h₁ W₂[0]
+    t11 = tl.zeros([BC, BC], tl.float32)  # t₁₁ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
+        store_tile(t9_ptr, index * H + h, r, at_n, C, N, t9)
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
         read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         t11 += dot_nt(read_h1, h1, DOT)
+        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
         t10 += dot(read_h1, W2, DOT)
-    store_tile(t11_ptr, index * H + h, r, r, C, C, t11)
-    store_tile(t10_ptr, index * H + h, r, at_v, C, V, t10)
     P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    x32 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x32 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    s14 = tl.sum(t3 * read_centred, 1)  # s₁₄ = Σ_v t₃ · f̃
-    store_row(s14_ptr, index * H + h, r, C, s14)
+    x37 = t3 * read_centred
+    x38 = tl.sum(x37, 1)
+    x35 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x35 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t12 = (
         read_rstd[:, None] * t3
-        - s14[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x38[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
-    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
-    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, t13_ptr, s1_ptr, s2_ptr, s3_ptr, t17_ptr,
-    position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s1, s2, s3, t17: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t14 = -dot_nt(t13, d2, DOT)  # t₁₄ = −t₁₃ d₂ᵀ
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
+    s4 = dot_tn(P2, t13, DOT)  # s₄ = P₂ᵀ t₁₃
+    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
+    x46 = -s4
+    x47 = tl.sum(tl.where((at_v < V)[None, :], x46 / V, 0.0), 1)
+    x48 = x46 - x47[:, None]
+    x49 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x48 * centred / V
+    x50 = rstd[:, None] * x48 + (-tl.sum(tl.where((at_v < V)[None, :], x49, 0.0), 1))[:, None] * centred
+    x51 = ln_weight[None, :] * x50
+    x52 = x51 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    s6 = tl.sum(x52, 1)
+    store_row(s6_ptr, index * H + h, r, C, s6)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x55 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x51 + d_o.to(tl.float32)
+    s10 = tl.sum(x55, 0)
+    s9 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x51
+    x58 = x50 * du + s9 * normal + d_o.to(tl.float32) * read_normal
+    store_tile(s9_ptr, index * H + h, r, at_v, C, V, s9)
+    s11 = tl.sum(x58, 0)
+    x41 = dot_nt(t13, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    t14 = -x41  # t₁₄ = −t₁₃ d₂ᵀ
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t16 = (beta[:, None] * t13.to(tl.float32)).to(DOT)  # t₁₆ = β · t₁₃
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
+    store_row(s11_ptr, index * H + h, at_v, V, s11)
+    store_row(s10_ptr, index * H + h, at_v, V, s10)
+    sum59 = tl.zeros([BC, BC], tl.float32)
+    sum59_2 = tl.zeros([BC], tl.float32)
+    sum59_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
-        d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+        t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
+        d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
         read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
         t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
+        sum59 += dot_nt(t17, d1, DOT)
+        sum59_2 += tl.sum(t17 * t4, 1)
         t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
+        sum59_3 += dot_nt(t18, W1, DOT)
         s1 = dot_tn(q, t18, DOT)  # s₁ = qᵀ t₁₈
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+        s2 = dot_tn(P1, t17, DOT)  # s₂ = P₁ᵀ t₁₇
+        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         s3 = dot_tn(t15, read_h1, DOT)  # s₃ = t₁₅ᵀ h₁
         store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
-        s2 = dot_tn(P1, t17, DOT)  # s₂ = P₁ᵀ t₁₇
-        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-        store_tile(t17_ptr, index * H + h, r, at_n, C, N, t17)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre4(
-    W1_at_ptr, centred_ptr, d1_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
-    read_rstd_ptr, rstd_ptr, s14_ptr, t10_ptr, t11_ptr, t17_ptr, t7_ptr, t8_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr, s8_ptr,
-    s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s4, s5, s6, s8, s9, s10, s11, s12, s13, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    t11 = load_tile(t11_ptr, index * H + h, r, r, C, C)
-    P2 = (G * t11.to(tl.float32)).to(DOT)  # P₂ = G · t₁₁
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    t7 = load_row(t7_ptr, index * H + h, r, C)
-    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-    t8 = load_row(t8_ptr, index * H + h, r, C)
-    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
-    read_f = beta[:, None] * t10.to(tl.float32) - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
-    x34 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x34 / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s14 = load_row(s14_ptr, index * H + h, r, C)
-    t12 = (
-        read_rstd[:, None] * t3
-        - s14[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
-    s4 = dot_tn(P2, t13, DOT)  # s₄ = P₂ᵀ t₁₃
-    t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
-    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
-    x41 = -s4
-    x42 = tl.sum(tl.where((at_v < V)[None, :], x41 / V, 0.0), 1)
-    x43 = x41 - x42[:, None]
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x44 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x43 * centred.to(tl.float32) / V
-    x45 = rstd[:, None] * x43 + (-tl.sum(x44, 1))[:, None] * centred.to(tl.float32)
-    x46 = ln_weight[None, :] * x45
-    x47 = x46 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    s6 = tl.sum(x47, 1)
-    x51 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x46
-    x53 = x45 * du + x51 * normal + d_o.to(tl.float32) * read_normal
-    s13 = -x51
-    store_tile(s13_ptr, index * H + h, r, at_v, C, V, s13)
-    s11 = tl.sum(x53, 0)
-    x49 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x46 + d_o.to(tl.float32)
-    s10 = tl.sum(x49, 0)
-    store_row(s6_ptr, index * H + h, r, C, s6)
-    store_row(s10_ptr, index * H + h, at_v, V, s10)
-    store_row(s11_ptr, index * H + h, at_v, V, s11)
-    sum49 = tl.zeros([BC, BC], tl.float32)
-    sum49_2 = tl.zeros([BC], tl.float32)
-    sum49_3 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        t17 = load_tile(t17_ptr, index * H + h, r, at_n, C, N)
-        t18 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₁₈ = β · t₁₇
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum49_3 += dot_nt(t18, W1, DOT)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-        sum49_2 += tl.sum(t17.to(tl.float32) * t4, 1)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum49 += dot_nt(t17, d1, DOT)
-        read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         s5 = dot_tn(read_h1, t16, DOT)  # s₅ = h₁ᵀ t₁₆
         store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
-    x52 = dot_nt(t13, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t14 = -x52  # t₁₄ = −t₁₃ d₂ᵀ
-    t11 = load_tile(t11_ptr, index * H + h, r, r, C, C)
-    t33 = -sum49  # t₃₃ = −t₁₇ d₁ᵀ
-    t34 = t14 * t11.to(tl.float32) + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
+    t33 = -sum59  # t₃₃ = −t₁₇ d₁ᵀ
+    t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
     s8 = tl.sum(t34 * D_alpha, 0)  # s₈ = Σ_c t₃₄ · Dα
     store_row(s8_ptr, index * H + h, r, C, s8)
-    t36 = (t33 * G).to(DOT)  # t₃₆ = t₃₃ · G
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s9 = x51 + dot_tn(t36, q, DOT)
-    store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
-    x61 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
-    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
-    x63 = beta * (tl.sum(t13 * t10.to(tl.float32), 1) + sum49_2)
-    s12 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x61 + tl.cumsum(x63, 0, reverse=True))
+    t36 = t33 * G  # t₃₆ = t₃₃ · G
+    store_tile(t36_ptr, index * H + h, r, r, C, C, t36)
+    x66 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    x67 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum59_2), 0, reverse=True)
+    s12 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x66 + x67)
     store_row(s12_ptr, index * H + h, r, C, s12)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum49_3
+    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum59_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, delta_ptr, h1_ptr, k_ptr, ln_weight_ptr,
+    G_end_ptr, W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, delta_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
     rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, t1_ptr, t7_ptr, t8_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr,
     t21_ptr, s7_ptr, t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -833,63 +889,67 @@ def seq(
         if SAVE:
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t19 = -dot(k, d_W1, DOT)  # t₁₉ = −k d_W1
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        x9 = G_end[:, None] * t19 - s2.to(tl.float32)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
+        x11 = G_end[:, None] * t19 - s2.to(tl.float32)
         h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t21 = -dot(h1, d_W2, DOT)  # t₂₁ = −h₁ d_W2
+        t21 = -dot_apart(h1, d_W2, DOT, T)  # t₂₁ = −h₁ d_W2
         store_tile(t21_ptr, (slot + i) * H + h, r, at_v, C, V, t21)
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t22 = (x9 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
         W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        s7 = dot(t22, W2, DOT)  # s₇ = t₂₂ W₂[0]
+        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        t22 = (x11 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
+        s7 = dot_apart(t22, W2, DOT, T)  # s₇ = t₂₂ W₂[0]
         store_tile(s7_ptr, (slot + i) * H + h, r, at_v, C, V, s7)
         s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
         t23 = (G_end[:, None] * t21 - s4.to(tl.float32)) + s7  # t₂₃ = (G[C] · t₂₁ − s₄) + s₇
         t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
         rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
         centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x26 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
-        t25 = -tl.sum(x26, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
+        x28 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
+        t25 = -tl.sum(x28, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
         t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
         t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
-        delta = load_numbers(delta_ptr, at_row, row, here)
         t7 = load_row(t7_ptr, (slot + i) * H + h, r, C)
+        delta = load_numbers(delta_ptr, at_row, row, here)
         t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
         t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
         t8 = load_row(t8_ptr, (slot + i) * H + h, r, C)
         t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x35 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        x36 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x35, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
+        x37 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        x38 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x37, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
         t30 = (
-            2 * x36[:, None] * centred.to(tl.float32)
+            2 * x38[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t29
             + t25[:, None] * t1.to(tl.float32)
             - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
         )  # fmt: skip
         t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x14 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT)
         s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
-        x39 = s3.to(tl.float32) + x14
-        x40 = dot_nt(t31, W2, DOT)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        x16 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
+        x41 = s3.to(tl.float32) + x16
         t9 = load_tile(t9_ptr, (slot + i) * H + h, r, at_n, C, N)
+        x42 = dot_apart_nt(t31, W2, DOT, T)
+        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
         t32 = (
-            x9
+            x11
             * t9.to(tl.float32)
             * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-            + (x39 + x40) * gelu_slope(z1.to(tl.float32))
+            + (x41 + x42) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        x44 = beta_end * d_W2 + s5.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        x46 = beta_end * d_W2 + s5.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        x42 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t32, DOT)
+        x44 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t32, DOT)
         store_tile(t32_ptr, (slot + i) * H + h, r, at_n, C, N, t32)
-        d_W1 = x42
-        d_W2 = tl.where((at_v < V)[None, :], x44, 0.0)
+        d_W1 = x44
+        d_W2 = tl.where((at_v < V)[None, :], x46, 0.0)
         if lane == 0:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -900,7 +960,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
-    G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, delta_ptr, h1_ptr, k_ptr, ln_weight_ptr,
+    G_end_ptr, W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, delta_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
     rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, t1_ptr, t7_ptr, t8_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr,
     t21_ptr, s7_ptr, t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -937,18 +997,16 @@ def seq_wide(
             at_n = b * BN + tl.arange(0, BN)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t19 = -dot(k, d_W1, DOT)  # t₁₉ = −k d_W1
+            t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
             s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
             x8 = G_end[:, None] * t19 - s2.to(tl.float32)
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             t22 = (x8 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
             W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            s7 += dot(t22, W2, DOT)
+            s7 += dot_apart(t22, W2, DOT, T)
             h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            sum2 += dot(h1, d_W2, DOT)
-        store_tile(s7_ptr, (slot + i) * H + h, r, at_v, C, V, s7)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+            sum2 += dot_apart(h1, d_W2, DOT, T)
         t21 = -sum2  # t₂₁ = −h₁ d_W2
         store_tile(t21_ptr, (slot + i) * H + h, r, at_v, C, V, t21)
         s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
@@ -956,78 +1014,172 @@ def seq_wide(
         t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
         rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
         centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x15 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
-        t25 = -tl.sum(x15, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
+        x17 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
+        t25 = -tl.sum(x17, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
         t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
         t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
-        delta = load_numbers(delta_ptr, at_row, row, here)
         t7 = load_row(t7_ptr, (slot + i) * H + h, r, C)
+        delta = load_numbers(delta_ptr, at_row, row, here)
         t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
         t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
         t8 = load_row(t8_ptr, (slot + i) * H + h, r, C)
         t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x24 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        x25 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x24, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
+        x26 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        x27 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x26, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
         t30 = (
-            2 * x25[:, None] * centred.to(tl.float32)
+            2 * x27[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t29
             + t25[:, None] * t1.to(tl.float32)
             - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
         )  # fmt: skip
         t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        store_tile(s7_ptr, (slot + i) * H + h, r, at_v, C, V, s7)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x7 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
+        x9 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
+            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
+            x30 = G_end[:, None] * t19 - s2.to(tl.float32)
+            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            t22 = (x30 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
+            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            x45 = beta_end * d_W2 + s5.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
+            if lane == 0:
+                x45 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            tl.debug_barrier()
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x45)
             if SAVE:
                 store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-            x34 = dot_nt(x7, -d_W2, DOT)
+            x36 = dot_apart_nt(x9, -d_W2, DOT, T)
             s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
-            x35 = s3.to(tl.float32) + x34
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            if SAVE:
-                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            t19 = -dot(k, d_W1, DOT)  # t₁₉ = −k d_W1
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
-            x28 = G_end[:, None] * t19 - s2.to(tl.float32)
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            x36 = dot_nt(t31, W2, DOT)
+            x37 = s3.to(tl.float32) + x36
             t9 = load_tile(t9_ptr, (slot + i) * H + h, r, at_n, C, N)
+            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            x38 = dot_apart_nt(t31, W2, DOT, T)
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             t32 = (
-                x28
+                x30
                 * t9.to(tl.float32)
                 * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-                + (x35 + x36) * gelu_slope(z1.to(tl.float32))
+                + (x37 + x38) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
+            if SAVE:
+                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-            x38 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t32, DOT)
-            if lane == 0:
-                x38 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x38)
-            t22 = (x28 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
-            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            x43 = beta_end * d_W2 + s5.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
-            if lane == 0:
-                x43 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x43)
+            x40 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t32, DOT)
             store_tile(t32_ptr, (slot + i) * H + h, r, at_n, C, N, t32)
+            if lane == 0:
+                x40 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            tl.debug_barrier()
+            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x40)
         tl.debug_barrier()
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, log_alpha_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t21_ptr,
-    t32_ptr, t7_ptr, t8_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members,
+    G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
+    t21_ptr, t32_ptr, t36_ptr, t7_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
+    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
+    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
+    x6 = G_end[:, None] * t21.to(tl.float32) + s7.to(tl.float32)
+    x7 = x6 - tl.sum(x6 / V, 1)[:, None]
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x10 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x7 * centred.to(tl.float32) / V
+    x11 = rstd[:, None] * x7 + (-tl.sum(x10, 1))[:, None] * centred.to(tl.float32)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
+    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
+    t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t19 * d1.to(tl.float32), 1)  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x48 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    x49 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + x48)
+    t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    d_eta = s8 + t35 * tl.exp(t20)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    x38 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    s12 = load_row(s12_ptr, index * H + h, r, C)
+    d_log_alpha = s12 + x49
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    t7 = load_row(t7_ptr, index * H + h, r, C)
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    x12 = ln_weight[None, :] * x11
+    x20 = x12 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    x35 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x12
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    x43 = s11 + tl.sum(x11 * du.to(tl.float32) + x35 * normal, 0)
+    t32 = load_tile(t32_ptr, index * H + h, r, at_n, C, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
+    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x39 = (s9.to(tl.float32) + dot_tn(t36, q, DOT)) + (x35 + dot_nt(t32, W1, DOT) + x38)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x39)
+    s10 = load_row(s10_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s10 + tl.sum(x35, 0))
+    d_v = -s9.to(tl.float32) + -x35
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    d_delta = s6 + tl.sum(x20, 1)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x43)
+    store_numbers(d_delta_ptr, at_row, row, here, d_delta)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def post_wide(
+    G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
+    t21_ptr, t32_ptr, t36_ptr, t7_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
+    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1047,8 +1199,8 @@ def post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     G_end = load_row(G_end_ptr, index * H + h, r, C)
-    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
     s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
+    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
     x7 = G_end[:, None] * t21.to(tl.float32) + s7.to(tl.float32)
     x8 = x7 - tl.sum(x7 / V, 1)[:, None]
     rstd = load_row(rstd_ptr, index * H + h, r, C)
@@ -1056,25 +1208,26 @@ def post(
     x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
     x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    t7 = load_row(t7_ptr, index * H + h, r, C)
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    x13 = ln_weight[None, :] * x12
+    x23 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x13
+    x26 = s11 + tl.sum(x12 * du.to(tl.float32) + x23 * normal, 0)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    x13 = ln_weight[None, :] * x12
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    t7 = load_row(t7_ptr, index * H + h, r, C)
     x20 = x13 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
-    d_delta = s6 + tl.sum(x20, 1)
-    x23 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x13
-    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s11 + tl.sum(x12 * du + x23 * normal, 0))
     s10 = load_row(s10_ptr, index * H + h, at_v, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s10 + tl.sum(x23, 0))
-    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
-    d_v = s13.to(tl.float32) + -x23
+    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
+    d_v = -s9.to(tl.float32) + -x23
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    d_delta = s6 + tl.sum(x20, 1)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x26)
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
     sum22 = tl.zeros([BC], tl.float32)
     sum22_2 = tl.zeros([BC, BK], tl.float32)
@@ -1096,37 +1249,35 @@ def post(
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum22_4 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         sum22_5 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
-    d_k = s9.to(tl.float32) + (x23 + sum22_2 + sum22_3)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-    t8 = load_row(t8_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
+    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
+    x38 = (s9.to(tl.float32) + dot_tn(t36, q, DOT)) + (x23 + sum22_2 + sum22_3)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x38)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
-    t35 = tl.sum(t21.to(tl.float32) * d2, 1) + sum22  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
+    t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + sum22  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x43 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum22_4 + sum22_5))
-    s8 = load_row(s8_ptr, index * H + h, r, C)
+    x41 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum22_4 + sum22_5))
     t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
+    s8 = load_row(s8_ptr, index * H + h, r, C)
     d_eta = s8 + t35 * tl.exp(t20)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     s12 = load_row(s12_ptr, index * H + h, r, C)
-    d_log_alpha = s12 + x43
+    d_log_alpha = s12 + x41
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
-    W1_start_ptr, W2_start_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, beta_end_ptr,
-    s1_ptr, s2_ptr, d1_ptr, h1_ptr, d2_ptr, position_ptr, cu_ptr, T, members,
+    W1_start_ptr, W2_start_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr, s1_ptr,
+    s2_ptr, s3_ptr, h1_ptr, d2_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, s1, s2, d1, h1, d2: every tile on its own."""
+    """s1, s2, s3, h1, d2: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1136,15 +1287,13 @@ def resume_prep(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    store_number(beta_end_ptr, index * H + h, beta_end)
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
@@ -1157,10 +1306,10 @@ def resume_prep(
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x12 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x12 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    x11 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
@@ -1168,11 +1317,18 @@ def resume_prep(
     du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 1)[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
     t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
     t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
-    x22 = (G_end[:, None] * d2).to(DOT)
+    x21 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1183,33 +1339,42 @@ def resume_prep(
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        s2 = dot_tn(h1, x22, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
+        s2 = dot_tn(h1, x21, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
         store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
+        store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_main(
-    W1_ptr, W2_ptr, beta_end_ptr, s1_ptr, s2_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T,
+    W1_ptr, W2_ptr, log_alpha_ptr, s1_ptr, s2_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T,
     members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
+        t = base + i * C
+        here = (r >= first - t) & (r < tl.minimum(C, end - t))
+        at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
 
+        # decays, and the weights of surprises
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+
         # the state behind the tile
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         W1_next = beta_end * W1 - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] − s₁
         s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
@@ -1223,7 +1388,7 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    W1_at_ptr, W2_at_ptr, d1_ptr, d2_ptr, eta_ptr, h1_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr,
+    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, h1_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, s3_ptr, o_ptr,
     position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1248,32 +1413,29 @@ def resume_read(
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
-    sum9 = tl.zeros([BC, BV], tl.float32)
-    sum9_2 = tl.zeros([BC, BC], tl.float32)
+    sum5 = tl.zeros([BC, BV], tl.float32)
+    sum5_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
+        s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
+        read_z1 = beta[:, None] * dot(q, W1, DOT) - s3.to(tl.float32)  # z₁ = β · (q W₁[0]) − s₃
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum9 += dot(read_h1, W2, DOT)
+        sum5 += dot(read_h1, W2, DOT)
         h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        sum9_2 += dot_nt(read_h1, h1, DOT)
-    P2 = (G * sum9_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+        sum5_2 += dot_nt(read_h1, h1, DOT)
+    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    P2 = (G * sum5_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    read_f = beta[:, None] * sum9 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
+    read_f = beta[:, None] * sum5 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
@@ -1282,68 +1444,13 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_at_ptr, W2_at_ptr, d1_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, P1_ptr, read_h1_ptr, t10_ptr, t11_ptr,
-    P2_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, q_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr, du_ptr, rstd_ptr, centred_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr,
+    s11_ptr, t36_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """P1, read_h1, t10, t11, P2: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = G * t6  # P₁ = G · t₆
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    store_tile(P1_ptr, index * H + h, r, r, C, C, P1)
-    t10 = tl.zeros([BC, BV], tl.float32)  # t₁₀ = h₁ W₂[0]
-    t11 = tl.zeros([BC, BC], tl.float32)  # t₁₁ = h₁ h₁ᵀ
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t10 += dot(read_h1, W2, DOT)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        t11 += dot_nt(read_h1, h1, DOT)
-        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-    store_tile(t10_ptr, index * H + h, r, at_v, C, V, t10)
-    store_tile(t11_ptr, index * H + h, r, r, C, C, t11)
-    P2 = G * t11  # P₂ = G · t₁₁
-    store_tile(P2_ptr, index * H + h, r, r, C, C, P2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    P2_ptr, W1_at_ptr, W2_at_ptr, W2_start_ptr, d1_ptr, d_o_ptr, delta_ptr, eta_ptr, h1_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, log_alpha_ptr, q_ptr, t10_ptr, v_ptr, s3_ptr, t17_ptr, rstd_ptr, t7_ptr, t8_ptr, t15_ptr, centred_ptr,
-    read_rstd_ptr, s13_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s3, t17, rstd, t7, t8, t15, centred, read_rstd, s13: every tile on its own."""
+    """s4, s5, s6, du, rstd, centred, s7, s8, s9, s10, s11, t36, s12, s13, s14, d_q: every tile on its own."""
     index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
     first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
@@ -1360,218 +1467,155 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    t10 = tl.zeros([BC, BV], tl.float32)  # t₁₀ = h₁ W₂[0]
+    t11 = tl.zeros([BC, BC], tl.float32)  # t₁₁ = h₁ h₁ᵀ
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
+        d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
         f += dot(h1, W2_start, DOT)
+        s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+        read_z1 = beta[:, None] * t4 - s3  # z₁ = β · t₄ − s₃
+        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+        t11 += dot_nt(read_h1, h1, DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t10 += dot(read_h1, W2, DOT)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
+    read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    x23 = t3 * read_centred
+    x24 = tl.sum(x23, 1)
+    x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    t12 = (
+        read_rstd[:, None] * t3
+        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
+    s8 = dot_tn(P2, t13, DOT)  # s₈ = P₂ᵀ t₁₃
+    store_tile(s8_ptr, index * H + h, r, at_v, C, V, s8)
+    x43 = -s8
+    x44 = tl.sum(tl.where((at_v < V)[None, :], x43 / V, 0.0), 1)
+    x45 = x43 - x44[:, None]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x13 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x13 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x33 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x45 * centred / V
+    x47 = rstd[:, None] * x45 + (-tl.sum(tl.where((at_v < V)[None, :], x46, 0.0), 1))[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
     delta = load_numbers(delta_ptr, at_row, row, here)
-    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-    t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_row(t7_ptr, index * H + h, r, C, t7)
-    store_row(t8_ptr, index * H + h, r, C, t8)
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
-    P2 = load_tile(P2_ptr, index * H + h, r, r, C, C)
-    read_f = beta[:, None] * t10.to(tl.float32) - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
-    x27 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x27 / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x48 = ln_weight[None, :] * x47
+    x49 = x48 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    s9 = tl.sum(x49, 1)
+    store_row(s9_ptr, index * H + h, r, C, s9)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    x30 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x30 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    s13 = tl.sum(t3 * read_centred, 1)  # s₁₃ = Σ_v t₃ · f̃
-    t12 = (
-        read_rstd[:, None] * t3
-        - s13[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
-    x35 = dot_nt(t13, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    x52 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x48 + d_o.to(tl.float32)
+    s12 = tl.sum(x52, 0)
+    s11 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x48
+    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    x55 = x47 * du + s11 * normal + d_o.to(tl.float32) * read_normal
+    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
+    store_tile(s11_ptr, index * H + h, r, at_v, C, V, s11)
+    s13 = tl.sum(x55, 0)
+    t14 = -dot_nt(t13, d2, DOT)  # t₁₄ = −t₁₃ d₂ᵀ
+    t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
     t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    t14 = -x35  # t₁₄ = −t₁₃ d₂ᵀ
-    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    t15 = t14 * G  # t₁₅ = t₁₄ · G
-    store_row(s13_ptr, index * H + h, r, C, s13)
-    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
+    store_row(s13_ptr, index * H + h, at_v, V, s13)
+    store_row(s12_ptr, index * H + h, at_v, V, s12)
+    sum53 = tl.zeros([BC, BC], tl.float32)
+    sum53_2 = tl.zeros([BC], tl.float32)
+    sum53_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
+        d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
+        read_z1 = beta[:, None] * t4 - s3  # z₁ = β · t₄ − s₃
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
+        sum53 += dot_nt(t17, d1, DOT)
+        sum53_2 += tl.sum(t17 * t4, 1)
         t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
-        s3 = dot_tn(q, t18, DOT)  # s₃ = qᵀ t₁₈
-        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
-        store_tile(t17_ptr, index * H + h, r, at_n, C, N, t17)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre3(
-    W1_at_ptr, centred_ptr, d1_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
-    read_rstd_ptr, rstd_ptr, s13_ptr, t10_ptr, t11_ptr, t17_ptr, t7_ptr, t8_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr,
-    s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s4, s5, s6, s7, s8, s9, s10, s11, s12, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    t11 = load_tile(t11_ptr, index * H + h, r, r, C, C)
-    P2 = (G * t11.to(tl.float32)).to(DOT)  # P₂ = G · t₁₁
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    t7 = load_row(t7_ptr, index * H + h, r, C)
-    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-    t8 = load_row(t8_ptr, index * H + h, r, C)
-    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
-    read_f = beta[:, None] * t10.to(tl.float32) - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
-    x34 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x34 / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s13 = load_row(s13_ptr, index * H + h, r, C)
-    t12 = (
-        read_rstd[:, None] * t3
-        - s13[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
-    s5 = dot_tn(P2, t13, DOT)  # s₅ = P₂ᵀ t₁₃
-    t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
-    store_tile(s5_ptr, index * H + h, r, at_v, C, V, s5)
-    x41 = -s5
-    x42 = tl.sum(tl.where((at_v < V)[None, :], x41 / V, 0.0), 1)
-    x43 = x41 - x42[:, None]
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x44 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x43 * centred.to(tl.float32) / V
-    x45 = rstd[:, None] * x43 + (-tl.sum(x44, 1))[:, None] * centred.to(tl.float32)
-    x46 = ln_weight[None, :] * x45
-    x47 = x46 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    s6 = tl.sum(x47, 1)
-    x51 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x46
-    x53 = x45 * du + x51 * normal + d_o.to(tl.float32) * read_normal
-    s12 = -x51
-    store_tile(s12_ptr, index * H + h, r, at_v, C, V, s12)
-    s10 = tl.sum(x53, 0)
-    x49 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x46 + d_o.to(tl.float32)
-    s9 = tl.sum(x49, 0)
-    store_row(s6_ptr, index * H + h, r, C, s6)
-    store_row(s9_ptr, index * H + h, at_v, V, s9)
-    store_row(s10_ptr, index * H + h, at_v, V, s10)
-    sum49 = tl.zeros([BC, BC], tl.float32)
-    sum49_2 = tl.zeros([BC], tl.float32)
-    sum49_3 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        t17 = load_tile(t17_ptr, index * H + h, r, at_n, C, N)
-        t18 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₁₈ = β · t₁₇
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum49_3 += dot_nt(t18, W1, DOT)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-        sum49_2 += tl.sum(t17.to(tl.float32) * t4, 1)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum49 += dot_nt(t17, d1, DOT)
-        read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
+        sum53_3 += dot_nt(t18, W1, DOT)
+        s4 = dot_tn(q, t18, DOT)  # s₄ = qᵀ t₁₈
+        store_tile(s4_ptr, index * H + h, at_k, at_n, K, N, s4)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        s4 = dot_tn(read_h1, t16, DOT)  # s₄ = h₁ᵀ t₁₆
-        store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
-    x52 = dot_nt(t13, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t14 = -x52  # t₁₄ = −t₁₃ d₂ᵀ
-    t11 = load_tile(t11_ptr, index * H + h, r, r, C, C)
-    t33 = -sum49  # t₃₃ = −t₁₇ d₁ᵀ
-    t34 = t14 * t11.to(tl.float32) + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
-    s7 = tl.sum(t34 * D_alpha, 0)  # s₇ = Σ_c t₃₄ · Dα
-    store_row(s7_ptr, index * H + h, r, C, s7)
-    t36 = (t33 * G).to(DOT)  # t₃₆ = t₃₃ · G
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s8 = x51 + dot_tn(t36, q, DOT)
-    store_tile(s8_ptr, index * H + h, r, at_k, C, K, s8)
-    x61 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
-    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
-    x63 = beta * (tl.sum(t13 * t10.to(tl.float32), 1) + sum49_2)
-    s11 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x61 + tl.cumsum(x63, 0, reverse=True))
-    store_row(s11_ptr, index * H + h, r, C, s11)
+        s5 = dot_tn(read_h1, t16, DOT)  # s₅ = h₁ᵀ t₁₆
+        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        s6 = dot_tn(P1, t17, DOT)  # s₆ = P₁ᵀ t₁₇
+        store_tile(s6_ptr, index * H + h, r, at_n, C, N, s6)
+        s7 = dot_tn(t15, read_h1, DOT)  # s₇ = t₁₅ᵀ h₁
+        store_tile(s7_ptr, index * H + h, r, at_n, C, N, s7)
+    t33 = -sum53  # t₃₃ = −t₁₇ d₁ᵀ
+    t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
+    s10 = tl.sum(t34 * D_alpha, 0)  # s₁₀ = Σ_c t₃₄ · Dα
+    store_row(s10_ptr, index * H + h, r, C, s10)
+    t36 = t33 * G  # t₃₆ = t₃₃ · G
+    store_tile(t36_ptr, index * H + h, r, r, C, C, t36)
+    x60 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    x61 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum53_2), 0, reverse=True)
+    s14 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x60 + x61)
+    store_row(s14_ptr, index * H + h, r, C, s14)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum49_3
+    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum53_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_seq(
-    beta_end_ptr, d_W1_ptr, d_W2_ptr, s3_ptr, s4_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr,
+    d_W1_ptr, d_W2_ptr, log_alpha_ptr, s4_ptr, s5_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr,
     cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W2: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
     at_v = tl.arange(0, BV)
@@ -1579,18 +1623,23 @@ def resume_seq(
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for lane in tl.range(tiles, disable_licm=True):
         i = tiles - 1 - lane
+        t = base + i * C
+        here = (r >= first - t) & (r < tl.minimum(C, end - t))
+        at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
 
         # the gradient of W1
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        d_W1_next = beta_end * d_W1 + s3.to(tl.float32)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+        d_W1_next = beta_end * d_W1 + s4.to(tl.float32)
 
         # the gradient of W2
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        d_W2_next = beta_end * d_W2 + s4.to(tl.float32)
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        d_W2_next = beta_end * d_W2 + s5.to(tl.float32)
         d_W1 = d_W1_next
         d_W2 = d_W2_next
 
@@ -1600,10 +1649,43 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    P1_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, eta_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, read_h1_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s5_ptr, s6_ptr, s7_ptr,
-    s8_ptr, s9_ptr, t15_ptr, t17_ptr, t7_ptr, t8_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr,
-    d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    d2_ptr, d_W2_at_ptr, eta_ptr, log_alpha_ptr, s7_ptr, s15_ptr, position_ptr, cu_ptr, T, members,
+    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s15: every tile on its own."""
+    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
+    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    i = index - slot
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    G_end = eta * tl.exp(t20)  # G[C] = η · exp(t₂₀)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    x6 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        s15 = s7.to(tl.float32) + dot_nt(x6, -d_W2_at.to(tl.float32), DOT)  # s₁₅ = s₇ + (G[C] · d₂) (−d_W2_at)ᵀ
+        store_tile(s15_ptr, index * H + h, r, at_n, C, N, s15)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post2(
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, eta_ptr,
+    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr,
+    s6_ptr, s8_ptr, s9_ptr, t36_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1622,133 +1704,131 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    t1 = ln_weight[None, :] * du.to(tl.float32)  # t₁ = ∂ℓ/∂u · w
+    t8 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
+    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
     eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(t20)  # G[C] = η · exp(t₂₀)
-    f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
-    sum7 = tl.zeros([BC, BV], tl.float32)
-    sum7_2 = tl.zeros([BC, BV], tl.float32)
-    sum7_3 = tl.zeros([], tl.float32)
-    sum7_4 = tl.zeros([], tl.float32)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    sum12 = tl.zeros([BC, BV], tl.float32)
+    sum12_2 = tl.zeros([BC, BV], tl.float32)
+    sum12_3 = tl.zeros([BC], tl.float32)
+    sum12_4 = tl.zeros([BC, BK], tl.float32)
+    sum12_5 = tl.zeros([], tl.float32)
+    sum12_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum7_4 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
         t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
-        P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
-        t17 = load_tile(t17_ptr, index * H + h, r, at_n, C, N)
-        x17 = G_end[:, None] * t19 - dot_tn(P1, t17, DOT)
-        t22 = (x17 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − P₁ᵀ t₁₇) · gelu′(z₁)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        x20 = G_end[:, None] * t19 - s6.to(tl.float32)
+        t22 = (x20 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₆) · gelu′(z₁)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        sum7_2 += dot(t22, W2_start, DOT)
-        f += dot(h1, W2_start, DOT)
+        sum12_2 += dot(t22, W2_start, DOT)
+        t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
+        d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+        sum12_3 += tl.sum(t19 * d1, 1)
+        sum12_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
         d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum7 += dot(h1, d_W2_at, DOT)
+        sum12 += dot(h1, d_W2_at, DOT)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum7_3 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-    s5 = load_tile(s5_ptr, index * H + h, r, at_v, C, V)
-    t21 = -sum7  # t₂₁ = −h₁ d_W2_at
-    t23 = (G_end[:, None] * t21 - s5.to(tl.float32)) + sum7_2  # t₂₃ = (G[C] · t₂₁ − s₅) + t₂₂ W₂[start]
+        sum12_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum12_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    s10 = load_row(s10_ptr, index * H + h, r, C)
+    t21 = -sum12  # t₂₁ = −h₁ d_W2_at
+    t35 = tl.sum(t21 * d2, 1) + sum12_3  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
+    d_eta = s10 + t35 * tl.exp(t20)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x58 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum12_5 + sum12_6))
+    s14 = load_row(s14_ptr, index * H + h, r, C)
+    d_log_alpha = s14 + x58
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    t23 = (G_end[:, None] * t21 - s8.to(tl.float32)) + sum12_2  # t₂₃ = (G[C] · t₂₁ − s₈) + t₂₂ W₂[start]
     t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
-    x43 = G_end[:, None] * t21 + sum7_2
-    x44 = x43 - tl.sum(x43 / V, 1)[:, None]
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x45 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x44 * centred / V
-    x46 = rstd[:, None] * x44 + (-tl.sum(tl.where((at_v < V)[None, :], x45, 0.0), 1))[:, None] * centred
-    x32 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred / V
-    t25 = -tl.sum(tl.where((at_v < V)[None, :], x32, 0.0), 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
-    t26 = rstd[:, None] * t24 + t25[:, None] * centred  # t₂₆ = r · t₂₄ + t₂₅ · f̃
-    t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
+    x41 = G_end[:, None] * t21 + sum12_2
+    x42 = x41 - tl.sum(x41 / V, 1)[:, None]
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    x43 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x42 * centred.to(tl.float32) / V
+    x44 = rstd[:, None] * x42 + (-tl.sum(x43, 1))[:, None] * centred.to(tl.float32)
+    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
+    t25 = -tl.sum(x24, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
     delta = load_numbers(delta_ptr, at_row, row, here)
-    t7 = load_row(t7_ptr, index * H + h, r, C)
+    x45 = ln_weight[None, :] * x44
+    x46 = x45 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    x52 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x45
+    s13 = load_row(s13_ptr, index * H + h, at_v, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    x55 = s13 + tl.sum(x44 * du.to(tl.float32) + x52 * normal, 0)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
+    t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
     t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
     t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
-    x47 = ln_weight[None, :] * x46
-    x51 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x47
-    s9 = load_row(s9_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x51, 0))
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    s10 = load_row(s10_ptr, index * H + h, at_v, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x46 * du + x51 * normal, 0))
-    x48 = x47 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    s12 = load_tile(s12_ptr, index * H + h, r, at_v, C, V)
-    d_v = s12.to(tl.float32) + -x51
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
-    d_delta = s6 + tl.sum(x48, 1)
-    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-    t8 = load_row(t8_ptr, index * H + h, r, C)
-    x38 = t24 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-    x39 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x38, 0.0), 1) + tl.sum(t29 * centred, 1)) / V
+    s12 = load_row(s12_ptr, index * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s12 + tl.sum(x52, 0))
+    x36 = t24 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+    x37 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x36, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
     t30 = (
-        2 * x39[:, None] * centred
+        2 * x37[:, None] * centred.to(tl.float32)
         + rstd[:, None] * t29
         + t25[:, None] * t1
         - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
     )  # fmt: skip
-    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
+    d_v = -s11.to(tl.float32) + -x52
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    s9 = load_row(s9_ptr, index * H + h, r, C)
+    d_delta = s9 + tl.sum(x46, 1)
     t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x55)
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    x27 = (G_end[:, None] * d2).to(DOT)
-    sum51 = tl.zeros([BC], tl.float32)
-    sum51_2 = tl.zeros([BC, BK], tl.float32)
-    sum51_3 = tl.zeros([BC, BK], tl.float32)
+    sum56 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
+        x60 = G_end[:, None] * t19 - s6.to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
         x66 = dot_nt(t31, W2_start, DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s15 = load_tile(s15_ptr, index * H + h, r, at_n, C, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum51_3 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-        t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
-        sum51 += tl.sum(t19 * d1, 1)
-        P1 = load_tile(P1_ptr, index * H + h, r, r, C, C)
-        t17 = load_tile(t17_ptr, index * H + h, r, at_n, C, N)
-        x61 = G_end[:, None] * t19 - dot_tn(P1, t17, DOT)
-        t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        x65 = dot_tn(t15, read_h1, DOT) + dot_nt(x27, -d_W2_at.to(tl.float32), DOT)
         t32 = (
-            (x61 * t9 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (x65 + x66) * gelu_slope(z1)).to(DOT)  # noqa: E501
+            (x60 * t9 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (s15.to(tl.float32) + x66) * gelu_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
-        t22 = (x61 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − P₁ᵀ t₁₇) · gelu′(z₁)
+        t22 = (x60 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₆) · gelu′(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT))
-        sum51_2 += dot_nt(t32, W1_start, DOT)
+        sum56 += dot_nt(t32, W1_start, DOT)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t32, DOT))
-    s7 = load_row(s7_ptr, index * H + h, r, C)
-    t35 = tl.sum(t21 * d2, 1) + sum51  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
-    d_eta = s7 + t35 * tl.exp(t20)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    s8 = load_tile(s8_ptr, index * H + h, r, at_k, C, K)
-    d_k = s8.to(tl.float32) + (x51 + sum51_2 + sum51_3)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    s11 = load_row(s11_ptr, index * H + h, r, C)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x61 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum7_3 + sum7_4))
-    d_log_alpha = s11 + x61
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
+    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x60 = (s11.to(tl.float32) + dot_tn(t36, q, DOT)) + (x52 + sum56 + sum12_4)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x60)
 
 
 class Sizes:
@@ -1850,21 +1930,17 @@ class Launch:
 
 launch_prep = Launch(prep, "prep", walks=False, widths="")
 launch_main = Launch(main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide)
-launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N")
-launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N")
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N")
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N")
-launch_pre4 = Launch(pre4, "pre4", walks=False, widths="KNV", blocked="N")
+launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide)
+launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide)
-launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N")
+launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", split="N")
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV", blocked="N")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
-launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
-launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
-launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
+launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="NV", blocked="N")
+launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1883,11 +1959,13 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
+    launch_prep(sizes, (
+        eta, log_alpha, G_end,
+    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     d2 = sizes.per_slot("CV", narrow=True)
@@ -1895,17 +1973,14 @@ def forward_op(
     W2_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
-    o = sizes.rows("V")
-    launch_prep(sizes, (
-        eta, log_alpha, beta_end, G_end,
-    ))  # fmt: skip
     launch_main(sizes, (
-        G_end, W1, W2, beta_end, delta, k, ln_bias, ln_weight, v, W1_next, W2_next, d2, W1_at, W2_at, W1_last, W2_last,
+        G_end, W1, W2, delta, k, ln_bias, ln_weight, log_alpha, v, W1_next, W2_next, d2, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
+    o = sizes.rows("V")
     launch_read(sizes, (
         W1_at, W2_at, d2, eta, k, ln_bias, ln_weight, log_alpha, q, o,
     ))  # fmt: skip
-    return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, d2, W1_at, W2_at
+    return o, W1_next, W2_next, W1_last, W2_last, G_end, d2, W1_at, W2_at
 
 
 @forward_op.register_fake
@@ -1924,19 +1999,18 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
-    beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
     d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, d2, W1_at, W2_at
+    return o, W1_next, W2_next, W1_last, W2_last, G_end, d2, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -1949,7 +2023,6 @@ def backward_op(
     delta: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
-    beta_end: Tensor,
     G_end: Tensor,
     d2: Tensor,
     W1_at: Tensor,
@@ -1965,41 +2038,45 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    z1 = sizes.per_slot("CN", narrow=False)
+    z1 = sizes.per_slot("CN", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
-    centred = sizes.per_slot("CV", narrow=False)
+    centred = sizes.per_slot("CV", narrow=True)
     rstd = sizes.per_slot("C", narrow=False)
     t7 = sizes.per_slot("C", narrow=False)
-    t1 = sizes.per_slot("CV", narrow=False)
+    t1 = sizes.per_slot("CV", narrow=True)
     t8 = sizes.per_slot("C", narrow=False)
-    t9 = sizes.per_slot("CN", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
-    t11 = sizes.per_slot("CC", narrow=False)
-    t10 = sizes.per_slot("CV", narrow=False)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    s14 = sizes.per_slot("C", narrow=False)
-    t13 = sizes.per_slot("CV", narrow=True)
-    s1 = sizes.per_slot("KN", narrow=False)
-    s2 = sizes.per_slot("CN", narrow=False)
-    s3 = sizes.per_slot("CN", narrow=False)
-    t17 = sizes.per_slot("CN", narrow=True)
-    s4 = sizes.per_slot("CV", narrow=False)
-    s5 = sizes.per_slot("NV", narrow=False)
+    t9 = sizes.per_slot("CN", narrow=True)
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("CN", narrow=True)
+    s3 = sizes.per_slot("CN", narrow=True)
+    s4 = sizes.per_slot("CV", narrow=True)
+    s5 = sizes.per_slot("NV", narrow=True)
     s6 = sizes.per_slot("C", narrow=False)
     s8 = sizes.per_slot("C", narrow=False)
-    s9 = sizes.per_slot("CK", narrow=True)
+    d1 = sizes.per_slot("CN", narrow=True)
+    s9 = sizes.per_slot("CV", narrow=True)
+    t36 = sizes.per_slot("CC", narrow=True)
     s10 = sizes.per_slot("V", narrow=False)
     s11 = sizes.per_slot("V", narrow=False)
+    du = sizes.per_slot("CV", narrow=True)
     s12 = sizes.per_slot("C", narrow=False)
-    s13 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
+    launch_pre(sizes, (
+        W1_at, W2_at, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, z1, h1, centred, rstd, t7, t1, t8, t9, s1, s2, s3,
+        s4, s5, s6, s8, d1, s9, t36, s10, s11, du, s12, d_q,
+    ))  # fmt: skip
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    t21 = sizes.per_slot("CV", narrow=False)
-    s7 = sizes.per_slot("CV", narrow=False)
+    t21 = sizes.per_slot("CV", narrow=True)
+    s7 = sizes.per_slot("CV", narrow=True)
     t32 = sizes.per_slot("CN", narrow=True)
     d_W1_at = sizes.per_slot("KN", narrow=True)
     d_W2_at = sizes.per_slot("NV", narrow=True)
+    launch_seq(sizes, (
+        G_end, W2_at, centred, d2, d_W1, d_W2, delta, h1, k, ln_weight, log_alpha, rstd, s1, s2, s3, s4, s5, t1, t7, t8, t9, z1,
+        d_W1_next, d_W2_next, t21, s7, t32, d_W1_at, d_W2_at, d_W1_last, d_W2_last,
+    ))  # fmt: skip
+    del h1, s1, s2, s3, s4, s5, t1, t8, t9, z1
     d_delta = sizes.rows("", delta.dtype)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
@@ -2007,26 +2084,9 @@ def backward_op(
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_pre(sizes, (
-        W1_at, W2_at, delta, k, ln_bias, ln_weight, v, z1, h1, centred, rstd, t7, t1, t8, t9, d1,
-    ))  # fmt: skip
-    launch_pre2(sizes, (
-        W1_at, W2_at, d2, d_o, eta, k, ln_weight, log_alpha, q, t11, t10, read_rstd, s14, t13,
-    ))  # fmt: skip
-    launch_pre3(sizes, (
-        W1_at, W2_at, d2, eta, k, log_alpha, q, t13, s1, s2, s3, t17,
-    ))  # fmt: skip
-    launch_pre4(sizes, (
-        W1_at, centred, d1, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, read_rstd, rstd, s14, t10, t11, t17, t7, t8, v,
-        s4, s5, s6, s8, s9, s10, s11, s12, s13, d_q,
-    ))  # fmt: skip
-    launch_seq(sizes, (
-        G_end, W2_at, beta_end, centred, d2, d_W1, d_W2, delta, h1, k, ln_weight, rstd, s1, s2, s3, s4, s5, t1, t7, t8, t9, z1,
-        d_W1_next, d_W2_next, t21, s7, t32, d_W1_at, d_W2_at, d_W1_last, d_W2_last,
-    ))  # fmt: skip
     launch_post(sizes, (
-        G_end, W1_at, W2_at, centred, d1, d_W1_at, d_W2_at, delta, k, ln_bias, ln_weight, log_alpha, rstd, s10, s11, s12, s13,
-        s6, s7, s8, s9, t21, t32, t7, t8, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
+        G_end, W1_at, W2_at, centred, d1, d2, d_W1_at, d_W2_at, delta, du, k, ln_bias, ln_weight, log_alpha, q, rstd, s10, s11,
+        s12, s6, s7, s8, s9, t21, t32, t36, t7, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
 
@@ -2041,7 +2101,6 @@ def _(
     delta: Tensor,
     ln_weight: Tensor,
     ln_bias: Tensor,
-    beta_end: Tensor,
     G_end: Tensor,
     d2: Tensor,
     W1_at: Tensor,
@@ -2071,18 +2130,18 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, _W1, _W2, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, _W1_last, _W2_last, beta_end, G_end, d2, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, _W1_last, _W2_last, G_end, d2, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, beta_end, G_end, d2, W1_at, W2_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, G_end, d2, W1_at, W2_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, beta_end, G_end, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, G_end, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2, d_W1_last, d_W2_last = (x.contiguous() for x in gradients[:5])
     gradients_of = backward_op(
-        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, beta_end, G_end, d2, W1_at, W2_at, d_o, d_W1, d_W2, d_W1_last,
-        d_W2_last, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, G_end, d2, W1_at, W2_at, d_o, d_W1, d_W2, d_W1_last, d_W2_last,
+        position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next = gradients_of
     return (
@@ -2124,30 +2183,30 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    beta_end = sizes.per_slot("", narrow=False)
-    s1 = sizes.per_slot("KN", narrow=False)
-    s2 = sizes.per_slot("NV", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NV", narrow=True)
+    s3 = sizes.per_slot("CN", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CV", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s1, s2, s3, h1, d2,
+    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    o = sizes.rows("V")
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, v, beta_end, s1, s2, d1, h1, d2,
-    ))  # fmt: skip
     launch_resume_main(sizes, (
-        W1, W2, beta_end, s1, s2, W1_next, W2_next, W1_at, W2_at,
+        W1, W2, log_alpha, s1, s2, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
+    del s1, s2
+    o = sizes.rows("V")
     launch_resume_read(sizes, (
-        W1_at, W2_at, d1, d2, eta, h1, k, ln_bias, ln_weight, log_alpha, q, o,
+        W1_at, W2_at, d2, eta, h1, ln_bias, ln_weight, log_alpha, q, s3, o,
     ))  # fmt: skip
-    return o, W1_next, W2_next, beta_end, d1, h1, W1_at, W2_at
+    return o, W1_next, W2_next, d2, W1_at, W2_at
 
 
 @resume_forward_op.register_fake
@@ -2168,17 +2227,15 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
-    beta_end = sizes.per_slot("", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
-    h1 = sizes.per_slot("CN", narrow=True)
+    d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, beta_end, d1, h1, W1_at, W2_at
+    return o, W1_next, W2_next, d2, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -2193,9 +2250,7 @@ def resume_backward_op(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
-    beta_end: Tensor,
-    d1: Tensor,
-    h1: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -2207,34 +2262,39 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 12]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    P1 = sizes.per_slot("CC", narrow=True)
-    read_h1 = sizes.per_slot("CN", narrow=True)
-    t10 = sizes.per_slot("CV", narrow=False)
-    t11 = sizes.per_slot("CC", narrow=False)
-    P2 = sizes.per_slot("CC", narrow=True)
-    s3 = sizes.per_slot("KN", narrow=False)
-    t17 = sizes.per_slot("CN", narrow=True)
+    s4 = sizes.per_slot("KN", narrow=True)
+    s5 = sizes.per_slot("NV", narrow=True)
+    s6 = sizes.per_slot("CN", narrow=True)
+    du = sizes.per_slot("CV", narrow=True)
     rstd = sizes.per_slot("C", narrow=False)
-    t7 = sizes.per_slot("C", narrow=False)
-    t8 = sizes.per_slot("C", narrow=False)
-    t15 = sizes.per_slot("CC", narrow=True)
-    centred = sizes.per_slot("CV", narrow=False)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    s13 = sizes.per_slot("C", narrow=False)
-    s4 = sizes.per_slot("NV", narrow=False)
-    s5 = sizes.per_slot("CV", narrow=False)
-    s6 = sizes.per_slot("C", narrow=False)
-    s7 = sizes.per_slot("C", narrow=False)
-    s8 = sizes.per_slot("CK", narrow=True)
-    s9 = sizes.per_slot("V", narrow=False)
-    s10 = sizes.per_slot("V", narrow=False)
-    s11 = sizes.per_slot("C", narrow=False)
-    s12 = sizes.per_slot("CV", narrow=True)
+    centred = sizes.per_slot("CV", narrow=True)
+    s7 = sizes.per_slot("CN", narrow=True)
+    s8 = sizes.per_slot("CV", narrow=True)
+    s9 = sizes.per_slot("C", narrow=False)
+    s10 = sizes.per_slot("C", narrow=False)
+    s11 = sizes.per_slot("CV", narrow=True)
+    t36 = sizes.per_slot("CC", narrow=True)
+    s12 = sizes.per_slot("V", narrow=False)
+    s13 = sizes.per_slot("V", narrow=False)
+    s14 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
+    launch_resume_pre(sizes, (
+        W1_at, W1_start, W2_at, W2_start, d2, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s4, s5, s6, du, rstd,
+        centred, s7, s8, s9, s10, s11, t36, s12, s13, s14, d_q,
+    ))  # fmt: skip
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W1_at = sizes.per_slot("KN", narrow=True)
     d_W2_at = sizes.per_slot("NV", narrow=True)
+    launch_resume_seq(sizes, (
+        d_W1, d_W2, log_alpha, s4, s5, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
+    ))  # fmt: skip
+    del s4, s5
+    s15 = sizes.per_slot("CN", narrow=True)
+    launch_resume_post(sizes, (
+        d2, d_W2_at, eta, log_alpha, s7, s15,
+    ))  # fmt: skip
+    del s7
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NV")
     d_delta = sizes.rows("", delta.dtype)
@@ -2244,23 +2304,9 @@ def resume_backward_op(
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_resume_pre(sizes, (
-        W1_at, W2_at, d1, eta, h1, k, log_alpha, q, P1, read_h1, t10, t11, P2,
-    ))  # fmt: skip
-    launch_resume_pre2(sizes, (
-        P2, W1_at, W2_at, W2_start, d1, d_o, delta, eta, h1, k, ln_bias, ln_weight, log_alpha, q, t10, v, s3, t17, rstd, t7, t8,
-        t15, centred, read_rstd, s13,
-    ))  # fmt: skip
-    launch_resume_pre3(sizes, (
-        W1_at, centred, d1, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, read_rstd, rstd, s13, t10, t11, t17, t7, t8, v,
-        s4, s5, s6, s7, s8, s9, s10, s11, s12, d_q,
-    ))  # fmt: skip
-    launch_resume_seq(sizes, (
-        beta_end, d_W1, d_W2, s3, s4, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
-    ))  # fmt: skip
-    launch_resume_post(sizes, (
-        P1, W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, delta, eta, k, ln_bias, ln_weight, log_alpha, read_h1, rstd, s10,
-        s11, s12, s5, s6, s7, s8, s9, t15, t17, t7, t8, v, d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight,
+    launch_resume_post2(sizes, (
+        W1_at, W1_start, W2_at, W2_start, centred, d_W1_at, d_W2_at, delta, du, eta, k, ln_bias, ln_weight, log_alpha, q, rstd,
+        s10, s11, s12, s13, s14, s15, s6, s8, s9, t36, v, d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight,
         d_log_alpha, d_v,
     ))  # fmt: skip
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start
@@ -2278,9 +2324,7 @@ def _(
     ln_bias: Tensor,
     W1_start: Tensor,
     W2_start: Tensor,
-    beta_end: Tensor,
-    d1: Tensor,
-    h1: Tensor,
+    d2: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -2308,24 +2352,18 @@ def _(
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, beta_end, d1, h1, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, d2, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(
-        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, d1, h1, W1_at, W2_at, position,
-        cu_seqlens,
-    )  # fmt: skip
+    ctx.save_for_backward(q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    (
-        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, d1, h1, W1_at, W2_at, position,
-        cu_seqlens,
-    ) = ctx.saved_tensors  # fmt: skip
+    q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, beta_end, d1, h1, W1_at, W2_at, d_o, d_W1, d_W2,
-        position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, d_o, d_W1, d_W2, position,
+        cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (
