@@ -14,7 +14,7 @@ from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite
 from miras_compiler.schedule import Kernel, Schedule
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.entered import enter_chunk
-from miras_compiler.schedule.inverse import TriangularInverse, invert_triangles
+from miras_compiler.schedule.inverse import TriangularInverse, invert_triangles, is_solve
 from miras_compiler.symbols import letter
 
 NAMES = ("linear_attention", "gated_delta_net", "titans_lmm", "yaad")
@@ -57,6 +57,14 @@ def test_the_inverse_is_computed_once_and_loaded_by_the_walks() -> None:
     makers = [k.name for k in schedule.kernels if any(isinstance(node, TriangularInverse) for node in nodes_of(k.program))]
     assert makers == ["prep"]
     assert {"Inv"} <= set(by_name(schedule)["seq"].leaves("saved"))
+
+
+def test_a_solve_keeps_digits_that_other_products_lose() -> None:
+    """The inverse is stored in float32, and is read by one product in each walk."""
+    _, schedule = schedule_of("gated_delta_net")
+    assert all("Inv" in kernel.inverses and "Inv" not in kernel.narrow for kernel in schedule.kernels)
+    solves = {k.name: sum(isinstance(n, Contract) and is_solve(n, k.inverses) for n in nodes_of(k.program)) for k in schedule.kernels}
+    assert solves == {"prep": 0, "main": 1, "read": 0, "pre": 0, "seq": 1, "post": 0}
 
 
 @pytest.mark.parametrize("name", NAMES)

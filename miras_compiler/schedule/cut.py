@@ -17,7 +17,7 @@ from miras_compiler.ir.traverse import dependents, labels_in_use, leaves_of, top
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule.buffers import Buffers
 from miras_compiler.schedule.frontier import find_frontier, price_loads
-from miras_compiler.schedule.inverse import invert_triangles
+from miras_compiler.schedule.inverse import TriangularInverse, invert_triangles
 from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
 from miras_compiler.schedule.partial_sums import part_sums
 from miras_compiler.schedule.pressure import estimate_pressure
@@ -204,7 +204,16 @@ class _Pass:
         }
         results: dict[str, Result] = {output: self.results.get(output, "saved") for output in outputs}
         narrow = {name for node, name in self.buffers.names.items() if node in self.prices.narrow}
-        return Kernel(name, walk, Program(name, cut, labels_in_use(cut, labels)), roles, results, narrow=frozenset(narrow))
+        inverses = {name for node, name in self.buffers.names.items() if isinstance(node, TriangularInverse)}
+        return Kernel(
+            name,
+            walk,
+            Program(name, cut, labels_in_use(cut, labels)),
+            roles,
+            results,
+            narrow=frozenset(narrow),
+            inverses=frozenset(inverses),
+        )
 
 
 __all__ = ["build_cut", "carried_states"]

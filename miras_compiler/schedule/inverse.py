@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from miras_compiler.ir.build import contract
-from miras_compiler.ir.nodes import Label, Node, Program, TriangularSolve
+from miras_compiler.ir.nodes import Contract, Label, Leaf, Node, Program, Rename, TriangularSolve
 from miras_compiler.ir.traverse import nodes_of, rewrite
 
 
@@ -30,6 +31,21 @@ def invert_triangles(program: Program) -> Program:
 
     inverted = rewrite(program, rule)
     return replace(inverted, labels=dict(inverted.labels) | _labels(inverted))
+
+
+def is_solve(product: Contract, inverses: Collection[str]) -> bool:
+    """Whether the product is what a TriangularSolve has become; `inverses` are the buffers that hold one.
+
+    A solve adds rows up that nearly cancel, the more so the more the keys of a tile agree. So its operands keep digits that those of other
+    products lose: rounded to bfloat16, they double the error of the gated delta rule's gradients.
+    """
+    return any(_is_inverse(arg, inverses) for arg in product.args)
+
+
+def _is_inverse(node: Node, inverses: Collection[str]) -> bool:
+    while isinstance(node, Rename):
+        (node,) = node.args
+    return isinstance(node, TriangularInverse) or (isinstance(node, Leaf) and node.name in inverses)
 
 
 def _labels(program: Program) -> dict[Node, Label]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from miras_compiler.ir.nodes import Contract, Leaf, Node
 from miras_compiler.ir.traverse import nodes_of
-from miras_compiler.schedule.inverse import TriangularInverse
+from miras_compiler.schedule.inverse import TriangularInverse, is_solve
 from miras_compiler.schedule.kernel import Kernel
 from miras_compiler.schedule.price import is_free
 
@@ -72,6 +72,11 @@ class _Tiles:
             return 0
         return SINGLE * self.size(node)
 
+    def operand(self, node: Node) -> int:
+        """Bytes in shared memory of what products read."""
+        solves = (isinstance(reader, Contract) and is_solve(reader, self.kernel.inverses) for reader in self.readers[node])
+        return (SINGLE if any(solves) else HALF) * self.size(node)
+
     def size(self, node: Node) -> int:
         return math.prod(self.lengths[axis] for axis in node.axes)
 
@@ -119,7 +124,7 @@ class _Tiles:
         """Most bytes of operands: from the first product that reads a tile to the last; an inverse multiplies two of its own size."""
         step = {node: number for number, node in enumerate(order) if isinstance(node, Contract)}
         read = {tile: [step[reader] for reader in readers if reader in step] for tile, readers in self.readers.items()}
-        spans = [(min(steps), max(steps) + 1, HALF * self.size(tile)) for tile, steps in read.items() if steps]
+        spans = [(min(steps), max(steps) + 1, self.operand(tile)) for tile, steps in read.items() if steps]
         inverses = [(number, node) for number, node in enumerate(order) if isinstance(node, TriangularInverse)]
         return peak([*spans, *((number, number + 1, 2 * SINGLE * self.size(node)) for number, node in inverses)])
 

@@ -71,7 +71,7 @@ def narrow_tiles(*programs: Program) -> set[Node]:
     """Tiles that are stored in the type of the tokens.
 
     Those with an axis of the memory: whatever sums them up averages the errors. Of those between tokens, which may be coefficients of gates
-    that multiply one another, only what products round anyway.
+    that multiply one another, only what products round anyway, and no inverse (see `is_solve`).
     """
     readers: dict[Node, set[Node]] = {}
     nodes = [node for program in programs for node in nodes_of(program)]
@@ -98,7 +98,9 @@ def narrow_tiles(*programs: Program) -> set[Node]:
         )
 
     def is_narrow(node: Node) -> bool:
-        return isinstance(node, Leaf) or (node not in outputs and (not TOKEN_AXES.issuperset(node.axes) or is_rounded(node)))
+        if isinstance(node, TriangularInverse) or node in outputs:
+            return False
+        return isinstance(node, Leaf) or not TOKEN_AXES.issuperset(node.axes) or is_rounded(node)
 
     return {node for node in nodes if len(node.axes) == 2 and is_narrow(node)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from miras_compiler.derive.notation import equation
 from miras_compiler.emit.triton.expression import Code, TritonPrinter
@@ -12,6 +12,7 @@ from miras_compiler.emit.triton.tile import TilePrinter, is_broadcast, is_produc
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.nodes import Axes, Contract, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of
+from miras_compiler.schedule.inverse import is_solve
 
 WIDTH = 140
 INLINE = 52  # longer code gets a name, so that lines fit
@@ -22,7 +23,13 @@ class BodyPrinter:
     """Collects `statements`. `load` gives the expression that loads a leaf, or "" for one that is at hand under its own name."""
 
     def __init__(
-        self, program: Program, printer: TritonPrinter, load: Callable[[Leaf], str], narrow: Callable[[Leaf], bool], taken: set[str]
+        self,
+        program: Program,
+        printer: TritonPrinter,
+        load: Callable[[Leaf], str],
+        narrow: Callable[[Leaf], bool],
+        taken: set[str],
+        inverses: Collection[str] = (),
     ) -> None:
         self.program = program
         self.load = load
@@ -33,10 +40,15 @@ class BodyPrinter:
         self.uses = effective_uses(program)
         data = [leaf for leaf in leaves_of(program) if len(leaf.axes) > 1 or leaf.axes not in (("c",), ())]
         self.data = dependents(program.outputs.values(), data)
-        self.tiles = TilePrinter(printer, self.operand, self.held, lambda node: node not in self.data, narrow, self.is_inline)
-        self.rounded = rounded_tiles(program) & self.data
+        self.inverses = inverses
+        self.tiles = TilePrinter(printer, self.operand, self.held, self.is_exact, narrow, self.is_inline)
+        self.rounded = rounded_tiles(program, self.is_exact) & self.data
         self.narrow = narrow
         self.limit = INLINE
+
+    def is_exact(self, product: Contract) -> bool:
+        """Coefficients of gates, and solves: their operands keep float32."""
+        return is_solve(product, self.inverses) or not self.data & set(product.args)
 
     def result(self, node: Node) -> Code:
         """The code of an output, in its natural orientation; what it needs is in `statements` then."""
@@ -172,11 +184,11 @@ def bytes_of(node: Node, narrow: bool) -> int:
     return int(64 ** len(node.axes)) * (2 if narrow else 4)
 
 
-def rounded_tiles(program: Program) -> set[Node]:
+def rounded_tiles(program: Program, is_exact: Callable[[Contract], bool]) -> set[Node]:
     """Tiles of two axes that nothing but products reads, which round them to the type of the tokens."""
-    nodes = nodes_of(program)
-    others = {arg for node in nodes if not isinstance(node, Contract) for arg in node.args} | set(program.outputs.values())
-    return {arg for node in nodes if isinstance(node, Contract) for arg in node.args if len(arg.axes) == 2} - others
+    rounding = {node for node in nodes_of(program) if isinstance(node, Contract) and not is_exact(node)}
+    others = {arg for node in nodes_of(program) if node not in rounding for arg in node.args} | set(program.outputs.values())
+    return {arg for node in rounding for arg in node.args if len(arg.axes) == 2} - others
 
 
 def folded(name: str, code: str) -> list[str]:

@@ -6,8 +6,8 @@ DEVICE_FUNCTIONS = {
     "exact_dot": '''
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
-    """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    """a b to more digits than narrow tokens have: in one pass of the tensor cores, and in three where the tokens are float32."""
+    return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 ''',
     "dot_tn": '''
 @triton.jit

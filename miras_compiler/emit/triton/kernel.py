@@ -46,7 +46,7 @@ class KernelPrinter:
         self.axes = sorted({axis for node in nodes_of(self.program) for axis in node.axes if axis not in TOKEN_AXES})
         taken = RESERVED | {place(a) for a in self.axes} | {width(a) for a in self.axes} | {block(a) for a in self.axes}
         self.memory = self.make_memory()
-        self.body = BodyPrinter(self.program, self.printer, self.load_in_tile, self.memory.is_narrow, taken)
+        self.body = BodyPrinter(self.program, self.printer, self.load_in_tile, self.memory.is_narrow, taken, self.kernel.inverses)
 
     def make_memory(self) -> Memory:
         return Memory(self.kernel)

@@ -59,14 +59,14 @@ class TilePrinter:
         printer: TritonPrinter,
         operand: Operand,
         held: Callable[[Node], Axes | None],
-        small: Callable[[Node], bool],
+        exact: Callable[[Contract], bool],
         narrow: Callable[[Leaf], bool],
         is_inline: Callable[[Node], bool],
     ) -> None:
         self.printer = printer
         self.operand = operand
         self.held = held
-        self.small = small  # coefficients of gates: their products keep float32
+        self.exact = exact  # products whose operands keep float32
         self.is_inline = is_inline  # tiles that get no name of their own
         self.narrow = narrow  # leaves that may be loaded in less than float32
         self.padding = Padding()
@@ -139,7 +139,7 @@ class TilePrinter:
             right_code = self.inside(right, shared, right_order[::-1] if turns_right else right_order)
         else:
             right_code = self.dot_operand(right, right_order[::-1] if turns_right else right_order)
-        if self.small(left) and self.small(right):
+        if self.exact(node):
             left_text = f"tl.trans({left_code.text})" if turns_left else left_code.text
             right_text = f"tl.trans({right_code.text})" if turns_right else right_code.text
             return Code(f"{self.printer.need('exact_dot')}({left_text}, {right_text}, DOT)", ATOM, 2)
