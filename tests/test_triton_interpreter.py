@@ -1,8 +1,12 @@
-"""The printed kernels in Triton's interpreter, on the CPU in float32, against the emitted PyTorch form in float64."""
+"""The printed kernels in Triton's interpreter, on the CPU, against the emitted PyTorch form in float64."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +37,17 @@ def test_kernels_agree_with_the_float64_form(name: str, tmp_path: Path) -> None:
     assert answer.problem == ""
     assert {row["check"].split(",")[0] for row in answer.rows} == CHECKS
     assert [row for row in answer.rows if not row["error"] <= row["limit"]] == []
+
+
+@pytest.mark.parametrize("seed", [14, 19])
+def test_the_gated_delta_rule_solves_in_bfloat16_as_well_as_products_allow(seed: int, tmp_path: Path) -> None:
+    """Inputs on which the error of d log_alpha is above its limit where the inverse and its right side are rounded to bfloat16."""
+    package = compile_spec(load_spec("specs/gated_delta_net.yaml")).write(tmp_path)
+    command = [sys.executable, "tests/bf16_interpreter.py", str(package), "48", str(seed)]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": "."}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {name: pair for name, pair in json.loads(done.stdout).items() if pair[0] > pair[1]} == {}
 
 
 def test_triton_is_refused_for_tensors_that_it_cannot_run_on(tmp_path: Path) -> None:
