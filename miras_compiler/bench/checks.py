@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from miras_compiler.bench.forced import forced
 from miras_compiler.bench.precision import CALM, Tensors, Verdict, amplification, compare, lowered, own_error_of, run
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
@@ -88,23 +89,13 @@ class Case:
 
     def teacher_forced(self) -> Iterator[Row]:
         """A real length, every chunk from its float64 boundary state, packed; and the same again, bit by bit."""
-        subject, tile = self.subject, self.subject.tile
-        inputs, state = self.drawn(1, self.forced, self.shape.heads, Regime(self.eta))
-        boundary: dict[str, list[Tensor]] = {name: [] for name in state}
-        current = state
-        with torch.no_grad():
-            for first in range(0, self.forced, tile):
-                for name in state:
-                    boundary[name].append(current[name])
-                piece = {n: x[:, first : first + tile] if x.dim() > 2 else x for n, x in inputs.items()}
-                _, current = subject.reference(**piece, initial_state={n: current[n] for n in state}, output_final_state=True)
-        packed = {name: torch.cat(parts).float().double() for name, parts in boundary.items()}
-        cu = torch.arange(0, self.forced + 1, tile, dtype=torch.int32, device=subject.device)
-        yield row_of(f"teacher-forced, T {self.forced}", self.compared(inputs, packed, cu))
-        first_run = self.ours(inputs, packed, cu)
-        poison = torch.full((1 << (28 if subject.device == "cuda" else 20),), math.nan, device=subject.device)
+        shape = self.shape._replace(batch=1, tokens=self.forced)
+        given = forced(self.subject, shape, self.dtype, Regime(self.eta))
+        yield row_of(f"teacher-forced, T {self.forced}", self.compared(*given))
+        first_run = self.ours(*given)
+        poison = torch.full((1 << (28 if self.subject.device == "cuda" else 20),), math.nan, device=self.subject.device)
         del poison
-        again = self.ours(inputs, packed, cu)
+        again = self.ours(*given)
         yield holds("same bits twice, over memory full of NaN", all(torch.equal(x, again[name]) for name, x in first_run.items()))
 
     def split(self) -> Row:

@@ -16,6 +16,7 @@ from miras_compiler.errors import InternalError
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default, torch.ops.aten.addmm.default, torch.ops.aten.baddbmm.default}
 LIMITS = {torch.float32: (1e-5, 4.0), torch.bfloat16: (5e-3, 2.0)}  # of the RMS error, and of that error over the form's own
 CALM = 2.0  # largest amplification at which runs in different precisions are compared
+SLIGHT = 1e-6  # relative change by which it is measured
 
 Tensors = dict[str, Tensor]
 
@@ -133,18 +134,29 @@ def compare(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], own: M
 
 def amplification(subject: Subject, inputs: Tensors, state: Tensors) -> float:
     """Relative change of the output per relative change of v, in float64."""
-    generator = torch.Generator().manual_seed(2)
-    change = 1e-6 * torch.randn(inputs["v"].shape, generator=generator, dtype=DOUBLE).to(subject.device)
+    v = inputs["v"]
+    change = SLIGHT * noise(v)
     with torch.no_grad():
         before = subject.reference(**inputs, initial_state=state)[0]
-        after = subject.reference(**{**inputs, "v": inputs["v"] + change}, initial_state=state)[0]
-    return float((after - before).norm() / before.norm() / (change.norm() / inputs["v"].norm()))
+        after = subject.reference(**{**inputs, "v": v + change}, initial_state=state)[0]
+    return rms(after, before) / rms(v + change, v)
+
+
+def sensitivity(subject: Subject, inputs: Tensors, state: Tensors, cu_seqlens: Tensor) -> float:
+    """Relative change of an output or a gradient, the largest of all, per relative change of the weights, in float64."""
+    other = {name: x + SLIGHT * x.square().mean().sqrt() * noise(x) for name, x in state.items()}
+    before, after = (run(subject.reference, inputs, each, cu_seqlens) for each in (state, other))
+    return max(rms(after[name], x) for name, x in before.items() if x.is_floating_point()) / SLIGHT
+
+
+def noise(x: Tensor) -> Tensor:
+    return torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=DOUBLE).to(x.device)
 
 
 def calm_inputs(subject: Subject, shape: Shape, dtype: torch.dtype, heads: list[int]) -> tuple[Tensors, Tensors, float]:
     """Inputs and a state on which precisions stay together over the whole length, as seen on `heads`, and the amplification there.
 
-    Steps and decays are made smaller until they do: a memory that writes and forgets nothing amplifies nothing.
+    Steps and decays are made smaller until they do.
     """
     regime, state = Regime(0.05 if subject.deep else 0.5), subject.state(shape.batch, shape)
     while True:
@@ -152,7 +164,7 @@ def calm_inputs(subject: Subject, shape: Shape, dtype: torch.dtype, heads: list[
         grown = amplification(subject, subject.of_heads(inputs, heads), subject.of_heads(state, heads))
         if grown <= CALM:
             return inputs, state, grown
-        regime = regime._replace(eta=regime.eta / 4, decay=regime.decay / 4)
+        regime = regime.calmer()
 
 
 def verify_shape(subject: Subject, shape: Shape, dtype: torch.dtype, **options: Any) -> Verdict:

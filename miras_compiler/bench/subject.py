@@ -38,6 +38,10 @@ class Regime(NamedTuple):
     decay: float = 0.05
     spread: float = 1.0
 
+    def calmer(self) -> Regime:
+        """Smaller steps and decays: a memory that writes and forgets nothing amplifies nothing."""
+        return self._replace(eta=self.eta / 4, decay=self.decay / 4)
+
 
 class Subject:
     """A package: its operator, its plain PyTorch form, and what its manifest says. InputError where there is none."""

@@ -1,0 +1,80 @@
+"""Teacher-forced tokens: a real length, every chunk from its own float64 state, and nothing on which precisions part company."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from miras_compiler.bench.precision import Tensors, sensitivity
+from miras_compiler.bench.subject import Regime, Shape, Subject
+
+STEADY = 4.0  # largest sensitivity: that of a memory that hardly learns is 1.5 to 3, of one with a chunk that is out of hand 5 to 1000
+LEAST = 1e-5  # steps are made no smaller
+MARGINS = {torch.float32: 1e-4, torch.bfloat16: 0.1}  # the least size of what a sign is taken of, far above its error
+
+
+class Forced(NamedTuple):
+    """Packed sequences of a chunk each; `state` is what each of them starts from."""
+
+    inputs: Tensors
+    state: Tensors
+    cu_seqlens: Tensor
+
+
+class Signs(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes what signs are taken of."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: list[Tensor] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if function is torch.ops.aten.sign.default:
+            self.found.append(args[0])
+        return function(*args, **(kwargs or {}))
+
+
+def forced(subject: Subject, shape: Shape, dtype: torch.dtype, regime: Regime) -> Forced:
+    """Tokens of one sequence, cut into chunks; steps and decays smaller than in `regime` until gradients are steady.
+
+    A memory with LayerNorm has chunks whose gradients multiply a change of the weights by hundreds. One of them makes nearly all of the
+    error of all, and that of the form that kernels are measured by: both are draws of luck then, and a limit says nothing.
+    """
+    cu_seqlens = torch.arange(0, shape.tokens + 1, subject.tile, dtype=torch.int32, device=subject.device)
+    while True:
+        inputs, state = in_chunks(subject, subject.inputs(shape, regime, dtype), subject.state(1, shape), dtype)
+        if regime.eta < LEAST or sensitivity(subject, inputs, state, cu_seqlens) <= STEADY:
+            return Forced(inputs, state, cu_seqlens)
+        regime = regime.calmer()
+
+
+def in_chunks(subject: Subject, inputs: Tensors, state: Tensors, dtype: torch.dtype) -> tuple[Tensors, Tensors]:
+    """The inputs, with values that leave the sign of no residual in doubt, and the state at the start of every chunk."""
+    starts: dict[str, list[Tensor]] = {name: [] for name in state}
+    values: list[Tensor] = []
+    current = state
+    with torch.no_grad():
+        for first in range(0, inputs["q"].shape[1], subject.tile):
+            for name in state:
+                starts[name].append(current[name])
+            piece = {n: x[:, first : first + subject.tile] if x.dim() > 2 else x for n, x in inputs.items()}
+            start = {name: current[name] for name in state}
+            with Signs() as signs:
+                _, current = subject.reference(**piece, initial_state=start, output_final_state=True)
+            if signs.found:
+                piece["v"] = apart(piece["v"], torch.cat(signs.found, 2).transpose(1, 2), dtype)
+                _, current = subject.reference(**piece, initial_state=start, output_final_state=True)
+            values.append(piece["v"])
+    return {**inputs, "v": torch.cat(values, 1)}, {name: torch.cat(parts).float().double() for name, parts in starts.items()}
+
+
+def apart(v: Tensor, residual: Tensor, dtype: torch.dtype) -> Tensor:
+    """Values further from what was predicted, where the residual is so near to 0 that rounding could turn its sign.
+
+    Predictions do not depend on them: a sign has kernels only where all surprises of a chunk are taken at the state that enters it.
+    """
+    missing = (MARGINS[dtype] - residual.abs()).clamp(min=0)
+    return (v - torch.where(residual < 0, -missing, missing)).to(dtype).double()

@@ -1,0 +1,71 @@
+"""Teacher-forced tokens: no sign in doubt, no gradient that amplifies, and every chunk from the state behind the one before."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from miras_compiler import compile_spec, load_spec
+from miras_compiler.bench.forced import MARGINS, STEADY, Forced, Signs, apart, forced
+from miras_compiler.bench.precision import own_error_of, rms, run, sensitivity
+from miras_compiler.bench.subject import Regime, Shape, Subject
+
+SHAPE, STEEP = Shape(1, 256, 2, 16, 16, 32), Regime(0.05)
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    pytest.importorskip("triton")
+    return Subject(compile_spec(load_spec("specs/yaad.yaml", {"chunk.size": 32})).write(tmp_path_factory.mktemp("packages")), "cpu")
+
+
+@pytest.fixture(scope="module", params=[torch.float32, torch.bfloat16])
+def given(request: pytest.FixtureRequest, subject: Subject) -> Forced:
+    return forced(subject, SHAPE, request.param, STEEP)
+
+
+def signed(subject: Subject, given: Forced) -> torch.Tensor:
+    with Signs() as signs:
+        subject.reference(**given.inputs, initial_state=given.state, cu_seqlens=given.cu_seqlens)
+    return torch.cat([x.flatten() for x in signs.found])
+
+
+def test_gradients_are_steady(subject: Subject, given: Forced) -> None:
+    assert sensitivity(subject, *given) <= STEADY
+    inputs, state = subject.inputs(SHAPE, STEEP, torch.float32), given.state
+    assert sensitivity(subject, inputs, state, given.cu_seqlens) > STEADY
+
+
+@pytest.mark.parametrize("dtype", MARGINS)
+def test_no_residual_is_so_near_to_0_that_precisions_differ_in_its_sign(subject: Subject, dtype: torch.dtype) -> None:
+    given = forced(subject, SHAPE, dtype, STEEP)
+    assert all(torch.equal(x.to(dtype).double(), x) for x in (given.inputs["q"], given.inputs["v"]))
+    assert float(signed(subject, given).abs().min()) > 0.9 * MARGINS[dtype]
+
+
+def test_only_values_of_small_residuals_change() -> None:
+    v, residual = torch.zeros(4, dtype=torch.float64), torch.tensor([-0.5, -0.01, 0.03, 0.2], dtype=torch.float64)
+    moved = apart(v, residual, torch.bfloat16)
+    assert moved[0] == moved[3] == 0
+    torch.testing.assert_close(residual[1:3] - moved[1:3], torch.tensor([-0.1, 0.1], dtype=torch.float64), rtol=0.01, atol=0.0)
+
+
+def test_chunks_start_where_the_one_before_ends(subject: Subject, given: Forced) -> None:
+    length = SHAPE.tokens
+    start = {name: x[:1] for name, x in given.state.items()}
+    whole = subject.reference(**given.inputs, initial_state=start)[0]
+    apiece = subject.reference(**given.inputs, initial_state=given.state, cu_seqlens=given.cu_seqlens)[0]
+    assert given.cu_seqlens.tolist() == list(range(0, length + 1, subject.tile))
+    assert rms(apiece, whole) < 1e-5
+
+
+def test_what_float32_loses_is_no_draw_of_luck(subject: Subject) -> None:
+    """Forms that only sum up in another order have the same error."""
+    given = forced(subject, SHAPE, torch.float32, STEEP)
+    expected = run(subject.reference, *given)
+    single = {name: x.float() for name, x in given.inputs.items()}
+    errors = [run(subject.reference, single, given.state, given.cu_seqlens, tile=tile) for tile in (1, 7)]
+    own = own_error_of(subject, given.inputs, given.state, torch.float32, given.cu_seqlens)
+    for name, x in expected.items():
+        if x.is_floating_point():
+            assert max(rms(each[name], x) for each in errors) < max(1e-6, 4 * rms(own[name], x))
