@@ -98,9 +98,11 @@ def narrow_tiles(*programs: Program) -> set[Node]:
         )
 
     def is_narrow(node: Node) -> bool:
+        if isinstance(node, Leaf):
+            return True
         if isinstance(node, TriangularInverse) or node in outputs:
             return False
-        return isinstance(node, Leaf) or not TOKEN_AXES.issuperset(node.axes) or is_rounded(node)
+        return not TOKEN_AXES.issuperset(node.axes) or is_rounded(node)
 
     return {node for node in nodes if len(node.axes) == 2 and is_narrow(node)}
 

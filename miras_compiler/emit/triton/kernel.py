@@ -11,7 +11,7 @@ from miras_compiler.emit.triton.body import BodyPrinter, bytes_of
 from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS
 from miras_compiler.emit.triton.expression import HELPERS, TritonPrinter
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, Memory, last_name, result_name, shape
-from miras_compiler.emit.triton.order import Statement, arrange
+from miras_compiler.emit.triton.order import Statement, arrange, with_early_loads
 from miras_compiler.emit.triton.steps import ordered
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Leaf, Node, Program, Reduce, Rename
@@ -209,7 +209,7 @@ class KernelPrinter:
         """Emits the statements that were collected, in a good order."""
         statements, peak = arrange(self.body.statements, held or {}, kept)
         self.peak = max(self.peak, peak)
-        for statement in statements:
+        for statement in with_early_loads(statements):
             if statement.heading:
                 self.emit("", f"# {statement.heading}", depth=depth)
             self.emit(*statement.text, depth=depth)

@@ -10,7 +10,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-BEAM = 50
+BEAM = 200
+AHEAD = 4  # statements by which a tile is loaded before it is read
 BUDGET = 40 * 1024  # bytes that may live at once before statements are reordered: the compiler needs about twice that
 
 FAR = 8  # statements: a tile that is read again after so many is loaded again
@@ -25,6 +26,10 @@ class Statement:
     name: str = ""
     bytes: int = 0
     heading: str = ""
+
+    @property
+    def is_load(self) -> bool:
+        return self.text[0].startswith(f"{self.name} = load_")
 
     @property
     def words(self) -> frozenset[str]:
@@ -49,6 +54,20 @@ def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Coll
     return list(statements), peak
 
 
+def with_early_loads(statements: Sequence[Statement]) -> list[Statement]:
+    """The statements with every load some statements ahead of what reads it, which so need not wait for memory; rows first of all."""
+    found = list(statements)
+    for load in statements:
+        if not load.is_load:
+            continue
+        at = next(i for i, statement in enumerate(found) if statement is load)
+        del found[at]
+        first = next((i for i in range(at, len(found)) if load.name in found[i].words), at)
+        before = max((i + 1 for i in range(at) if load.name in found[i].words or load.name == found[i].name), default=0)
+        found.insert(max(before, 0 if load.bytes < TILE else min(at, first - AHEAD)), load)
+    return found
+
+
 class _Search:
     """Orders of statements as tuples of their numbers."""
 
@@ -66,8 +85,7 @@ class _Search:
         self.held = sum(held.values())
         self.entrywise = {  # loaded tiles that more than products read, which would hold them in registers
             i for i, s in enumerate(statements)
-            if s.bytes >= TILE and s.text[0].startswith(f"{s.name} = load_")
-            and any(f"{s.name}.to(tl.float32)" in line for other in statements for line in other.text)
+            if s.bytes >= TILE and s.is_load and any(f"{s.name}.to(tl.float32)" in line for other in statements for line in other.text)
         }  # fmt: skip
         self.lazy: list[bool] = []  # what is loaded, or made of such rows, stands right before what reads it first
         for i, read in enumerate(self.reads):
