@@ -179,8 +179,8 @@ def segment_sums(x, strict):
 
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
-    """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    """a b to more digits than narrow tokens have: in one pass of the tensor cores, and in three where the tokens are float32."""
+    return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 
 
 @triton.jit
@@ -265,6 +265,8 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
@@ -274,7 +276,6 @@ def prep(
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
@@ -283,7 +284,6 @@ def prep(
     store_row(reach_before_ptr, index * H + h, r, C, reach_before)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     store_row(n_end_ptr, index * H + h, r, C, n_end)
     D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
@@ -337,34 +337,34 @@ def main(
             store_tile(W1_last_ptr, n * H + h, at_k, at_n1, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n1, at_n2, N, N, W2)
             store_tile(W3_last_ptr, n * H + h, at_n2, at_v, N, V, W3)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         h1 = tanh(z1)  # h₁ = tanh(z₁)
         z2 = dot(h1, W2, DOT)  # z₂ = h₁ W₂[0]
         h2 = tanh(z2)  # h₂ = tanh(z₂)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         f = dot(h2, W3, DOT)  # f = h₂ W₃[0]
         rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
         normal = rstd[:, None] * f  # f̂ = r · f
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
         x19 = tl.sum(e * e, 1)
         du = tl.where(tl.sqrt(tl.maximum(x19[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(x19[:, None], 0.0)), -1), 1) * e
         t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
         d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
         store_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N, h2)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(h2, G_end[:, None] * d3, DOT)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         W3_momentum_next = m_end * W3_momentum - dot_tn(h2, n_end[:, None] * d3, DOT)  # S₃[C] = m[C] S₃[0] − h₂ᵀ (n[C] · d₃)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d2 = dot_nt(d3, W3, DOT) * (1 - h2 * h2)  # d₂ = (d₃ W₃[0]ᵀ) · (1 − h₂²)
         W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, G_end[:, None] * d2, DOT)
         W2_momentum_next = m_end * W2_momentum - dot_tn(h1, n_end[:, None] * d2, DOT)  # S₂[C] = m[C] S₂[0] − h₁ᵀ (n[C] · d₂)
         d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[0]ᵀ) · (1 − h₁²)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
         W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
         store_tile(d3_ptr, (slot + i) * H + h, r, at_v, C, V, d3)
@@ -408,29 +408,30 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
 
     # o
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = (G_before.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G[t−1] · (q kᵀ)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d2 = dot_nt(d3, W3, DOT) * (1 - square(h2.to(tl.float32)))  # d₂ = (d₃ W₃[0]ᵀ) · (1 − h₂²)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    P1 = (G_before.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G[t−1] · (q kᵀ)
+    d2 = dot_nt(d3, W3, DOT) * (1 - square(h2.to(tl.float32)))  # d₂ = (d₃ W₃[0]ᵀ) · (1 − h₂²)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h1 = tanh(z1)  # h₁ = tanh(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[0]ᵀ) · (1 − h₁²)
     read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
     read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     P2 = (G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
     read_z2 = (
         beta_before[:, None] * dot(read_h1, W2, DOT)
@@ -438,7 +439,6 @@ def read(
         - dot(P2, d2, DOT)
     )  # fmt: skip
     read_h2 = (tanh(read_z2)).to(DOT)  # h₂ = tanh(z₂)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     P3 = (G_before.to(tl.float32) * dot_nt(read_h2, h2, DOT)).to(DOT)  # P₃ = G[t−1] · (h₂ h₂ᵀ)
     read_f = (
         beta_before[:, None] * dot(read_h2, W3, DOT)
@@ -479,15 +479,19 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     f = dot(h2, W3, DOT)  # f = h₂ W₃[0]
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_tile(f_ptr, index * H + h, r, at_v, C, V, f)
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * f  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(e_ptr, index * H + h, r, at_v, C, V, e)
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
@@ -495,53 +499,49 @@ def pre(
     store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     d3 = (rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V).to(DOT)
     store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
     t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
     store_tile(t12_ptr, index * H + h, r, at_n2, C, N, t12)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     x31 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
     t5 = tl.exp(x31)  # t₅ = exp(Σ_{j<l<t} log α)
     D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    store_row(t10_ptr, index * H + h, r, C, t10)
-    store_tile(t8_ptr, index * H + h, r, r, C, C, t8)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
+    store_tile(t8_ptr, index * H + h, r, r, C, C, t8)
+    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    store_row(t11_ptr, index * H + h, r, C, t11)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    store_row(t10_ptr, index * H + h, r, C, t10)
+    store_row(t11_ptr, index * H + h, r, C, t11)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h1 = tanh(z1)  # h₁ = tanh(z₁)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     t13 = dot_nt(d2, W2, DOT)  # t₁₃ = d₂ W₂[0]ᵀ
     store_tile(t13_ptr, index * H + h, r, at_n1, C, N, t13)
     d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
     read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
     P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     store_tile(h1_ptr, index * H + h, r, at_n1, C, N, h1)
     store_tile(d2_ptr, index * H + h, r, at_n2, C, N, d2)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
@@ -578,57 +578,55 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
     G_before = eta[None, :] * t8.to(tl.float32)  # G[t−1] = t₈ · η
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     P3 = G_before * t19  # P₃ = G[t−1] · t₁₉
     store_tile(P3_ptr, index * H + h, r, r, C, C, P3)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
     store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
     store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
     read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     s20 = tl.sum(t3 * read_f, 1)  # s₂₀ = Σ_v t₃ · f
     t20 = read_rstd[:, None] * t3 - s20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
     s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
     t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
     t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     t25 = (1 - square(read_h2.to(tl.float32))) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
     s4 = dot_tn(t22, read_h2, DOT)  # s₄ = t₂₂ᵀ h₂
     store_tile(s4_ptr, index * H + h, r, at_n2, C, N, s4)
     s10 = dot_tn(read_h2, t24, DOT)  # s₁₀ = h₂ᵀ t₂₄
     store_tile(s10_ptr, index * H + h, at_n2, at_v, N, V, s10)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
     s11 = dot_tn(read_h2, t23, DOT)  # s₁₁ = h₂ᵀ t₂₃
     store_tile(s11_ptr, index * H + h, at_n2, at_v, N, V, s11)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    store_row(s20_ptr, index * H + h, r, C, s20)
     store_tile(s6_ptr, index * H + h, r, at_v, C, V, s6)
     x62 = -s6
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
     x65 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x62 * f.to(tl.float32) / V
     s21 = -tl.sum(x65, 1)  # s₂₁ = −Σ_v r³ · (−s₆) · f / V
     x67 = rstd[:, None] * x62 + s21[:, None] * f.to(tl.float32)
     x68 = ln_weight[None, :] * x67
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
     x71 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
         * x68
@@ -641,49 +639,51 @@ def pre2(
     )  # fmt: skip
     store_tile(s23_ptr, index * H + h, r, at_v, C, V, s23)
     read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+    store_row(s20_ptr, index * H + h, r, C, s20)
+    store_tile(t25_ptr, index * H + h, r, at_n2, C, N, t25)
     t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
     s8 = dot_tn(read_h1, t29, DOT)  # s₈ = h₁ᵀ t₂₉
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     store_tile(s8_ptr, index * H + h, at_n1, at_n2, N, N, s8)
-    store_row(s21_ptr, index * H + h, r, C, s21)
     t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
     s9 = dot_tn(read_h1, t28, DOT)  # s₉ = h₁ᵀ t₂₈
     store_tile(s9_ptr, index * H + h, at_n1, at_n2, N, N, s9)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
     P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     s5 = dot_tn(P2, t25, DOT)  # s₅ = P₂ᵀ t₂₅
     store_tile(s5_ptr, index * H + h, r, at_n2, C, N, s5)
-    store_tile(t25_ptr, index * H + h, r, at_n2, C, N, t25)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
     t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
     s2 = dot_tn(t27, read_h1, DOT)  # s₂ = t₂₇ᵀ h₁
     store_tile(s2_ptr, index * H + h, r, at_n1, C, N, s2)
-    store_row(s22_ptr, index * H + h, r, C, s22)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t30 = (1 - square(read_h1.to(tl.float32))) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    store_row(s21_ptr, index * H + h, r, C, s21)
+    store_row(s22_ptr, index * H + h, r, C, s22)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t30 = (1 - square(read_h1.to(tl.float32))) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
     d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
     t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     t54 = t21 * t19 + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    s3 = dot_tn(P1, t30, DOT)  # s₃ = P₁ᵀ t₃₀
-    store_tile(s3_ptr, index * H + h, r, at_n1, C, N, s3)
-    t57 = t53 * G_before  # t₅₇ = t₅₃ · G[t−1]
-    store_tile(t57_ptr, index * H + h, r, r, C, C, t57)
-    store_tile(t30_ptr, index * H + h, r, at_n1, C, N, t30)
-    t52 = (reach_before[:, None] * t30).to(DOT)  # t₅₂ = f[t−1] · t₃₀
     t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
     s1 = dot_tn(q, t31, DOT)  # s₁ = qᵀ t₃₁
     store_tile(s1_ptr, index * H + h, at_k, at_n1, K, N, s1)
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    s3 = dot_tn(P1, t30, DOT)  # s₃ = P₁ᵀ t₃₀
+    store_tile(s3_ptr, index * H + h, r, at_n1, C, N, s3)
+    store_tile(t30_ptr, index * H + h, r, at_n1, C, N, t30)
+    t52 = (reach_before[:, None] * t30).to(DOT)  # t₅₂ = f[t−1] · t₃₀
+    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
     s7 = dot_tn(q, t52, DOT)  # s₇ = qᵀ t₅₂
     store_tile(s7_ptr, index * H + h, at_k, at_n1, K, N, s7)
-    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
+    t57 = t53 * G_before  # t₅₇ = t₅₃ · G[t−1]
+    store_tile(t57_ptr, index * H + h, r, r, C, C, t57)
     s12 = tl.sum(t54 * t8.to(tl.float32), 0)  # s₁₂ = Σ_c t₅₄ · t₈
     store_tile(t54_ptr, index * H + h, r, r, C, C, t54)
     store_row(s12_ptr, index * H + h, r, C, s12)
@@ -716,71 +716,73 @@ def pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
-    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
-    x50 = t25.to(tl.float32) * t15.to(tl.float32)
-    x51 = tl.sum(x50, 1)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
-    x66 = t25.to(tl.float32) * t14.to(tl.float32)
-    x67 = tl.sum(x66, 1)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    s22 = load_row(s22_ptr, index * H + h, r, C)
+    s21 = load_row(s21_ptr, index * H + h, r, C)
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    s20 = load_row(s20_ptr, index * H + h, r, C)
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t57 = load_tile(t57_ptr, index * H + h, r, r, C, C)
-    s23 = load_tile(s23_ptr, index * H + h, r, at_v, C, V)
-    s13 = s23.to(tl.float32) + dot_tn(t57, q, DOT)  # s₁₃ = s₂₃ + t₅₇ᵀ q
-    store_tile(s13_ptr, index * H + h, r, at_k, C, K, s13)
-    s19 = -s23.to(tl.float32)  # s₁₉ = −s₂₃
-    store_tile(s19_ptr, index * H + h, r, at_v, C, V, s19)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
+    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
+    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
     x52 = t30.to(tl.float32) * t6
     x53 = tl.sum(x52, 1)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x50 = t25.to(tl.float32) * t15.to(tl.float32)
+    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
+    x51 = tl.sum(x50, 1)
+    x66 = t25.to(tl.float32) * t14.to(tl.float32)
+    x67 = tl.sum(x66, 1)
+    s23 = load_tile(s23_ptr, index * H + h, r, at_v, C, V)
+    t57 = load_tile(t57_ptr, index * H + h, r, r, C, C)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     x68 = t30.to(tl.float32) * t4
     x69 = tl.sum(x68, 1)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
+    s13 = s23.to(tl.float32) + dot_tn(t57, q, DOT)  # s₁₃ = s₂₃ + t₅₇ᵀ q
+    store_tile(s13_ptr, index * H + h, r, at_k, C, K, s13)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     t52 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₅₂ = f[t−1] · t₃₀
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
     x81 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x81)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
     read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
-    s20 = load_row(s20_ptr, index * H + h, r, C)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     t20 = read_rstd[:, None] * t3 - s20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
     x48 = t20 * t18.to(tl.float32)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
     x49 = tl.sum(x48, 1)
     s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
     x64 = t20 * t17.to(tl.float32)
     read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
-    s21 = load_row(s21_ptr, index * H + h, r, C)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s23 = load_tile(s23_ptr, index * H + h, r, at_v, C, V)
+    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
     x26 = rstd[:, None] * -s6 + s21[:, None] * f.to(tl.float32)
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    s23 = load_tile(s23_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     x35 = x26 * du.to(tl.float32) + s23.to(tl.float32) * normal + d_o.to(tl.float32) * read_normal
     x30 = ln_weight[None, :] * x26
-    s22 = load_row(s22_ptr, index * H + h, r, C)
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
     x31 = (
         2 * s22[:, None] * e.to(tl.float32)
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x30
@@ -791,22 +793,23 @@ def pre3(
     t58 = x49 + x51 + x53  # t₅₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₅ · t₁₅ + Σ_n1 t₃₀ · t₆
     x58 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
     t5 = tl.exp(x58)  # t₅ = exp(Σ_{j<l<t} log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    valid = tl.where(here, 1.0, 0.0)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    x75 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     t54 = load_tile(t54_ptr, index * H + h, r, r, C, C)
-    x72 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    valid = tl.where(here, 1.0, 0.0)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    x72 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
     x73 = segment_gradient(tl.where(causal, x72, 0.0) * t7, strict, DOT)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     x57 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54.to(tl.float32), D_mu, DOT))
+    s23 = load_tile(s23_ptr, index * H + h, r, at_v, C, V)
     x60 = tl.where(strict, sums_after(tl.where(strict, x57, 0.0) * t5, r, DOT), 0.0)
     s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x60, 1) + sum_after(beta_before * (x65 + x67 + x69), r, DOT))
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    x75 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
+    s19 = -s23.to(tl.float32)  # s₁₉ = −s₂₃
+    store_tile(s19_ptr, index * H + h, r, at_v, C, V, s19)
     s16 = tl.sum(x35, 0)  # s₁₆ = Σ_c ((r · (−s₆) + s₂₁ · f) · ∂ℓ/∂u + s₂₃ · f̂ + d_o · f̂)
     s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x73 + x75)
     store_row(s18_ptr, index * H + h, r, C, s18)
@@ -858,93 +861,93 @@ def seq(
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, d_W2_momentum)
             store_tile(d_W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3)
             store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3_momentum)
-        h2 = load_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N)
-        t40 = -dot(h2, d_W3_momentum, DOT)  # t₄₀ = −h₂ d_W3_momentum
-        store_tile(t40_ptr, (slot + i) * H + h, r, at_v, C, V, t40)
-        t41 = -dot(h2, d_W3, DOT)  # t₄₁ = −h₂ d_W3
-        store_tile(t41_ptr, (slot + i) * H + h, r, at_v, C, V, t41)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        t11 = load_row(t11_ptr, (slot + i) * H + h, r, C)
+        t10 = load_row(t10_ptr, (slot + i) * H + h, r, C)
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        s6 = load_tile(s6_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x38 = n_end[:, None] * t40 + G_end[:, None] * t41 - s6.to(tl.float32)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n1, C, N)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t35 = -dot(k, d_W1, DOT)  # t₃₅ = −k d_W1
-        t34 = -dot(k, d_W1_momentum, DOT)  # t₃₄ = −k d_W1_momentum
-        x19 = n_end[:, None] * t34 + G_end[:, None] * t35 - s3.to(tl.float32)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         s7 = load_tile(s7_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n1, C, N)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
         x70 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, r, at_n2, C, N)
         h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n1, C, N)
+        t34 = -dot(k, d_W1_momentum, DOT)  # t₃₄ = −k d_W1_momentum
+        t35 = -dot(k, d_W1, DOT)  # t₃₅ = −k d_W1
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        h2 = load_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        x19 = n_end[:, None] * t34 + G_end[:, None] * t35 - s3.to(tl.float32)
         t37 = -dot(h1, d_W2, DOT)  # t₃₇ = −h₁ d_W2
         t36 = -dot(h1, d_W2_momentum, DOT)  # t₃₆ = −h₁ d_W2_momentum
         x29 = n_end[:, None] * t36 + G_end[:, None] * t37 - s5.to(tl.float32)
+        s6 = load_tile(s6_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t40 = -dot(h2, d_W3_momentum, DOT)  # t₄₀ = −h₂ d_W3_momentum
+        store_tile(t40_ptr, (slot + i) * H + h, r, at_v, C, V, t40)
+        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n1, C, N)
+        t41 = -dot(h2, d_W3, DOT)  # t₄₁ = −h₂ d_W3
         W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        store_tile(t41_ptr, (slot + i) * H + h, r, at_v, C, V, t41)
+        W3 = load_tile(W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        x38 = n_end[:, None] * t40 + G_end[:, None] * t41 - s6.to(tl.float32)
         t38 = (x19 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₈ = (n[C] · t₃₄ + G[C] · t₃₅ − s₃) · (1 − h₁²)
         t39 = x29 + dot(t38, W2, DOT)  # t₃₉ = (n[C] · t₃₆ + G[C] · t₃₇ − s₅) + t₃₈ W₂[0]
-        W3 = load_tile(W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        h2 = load_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        f = load_tile(f_ptr, (slot + i) * H + h, r, at_v, C, V)
         t42 = (t39 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₂ = t₃₉ · (1 − h₂²)
         s14 = dot(t42, W3, DOT)  # s₁₄ = t₄₂ W₃[0]
         store_tile(s14_ptr, (slot + i) * H + h, r, at_v, C, V, s14)
         t43 = x38 + s14  # t₄₃ = (n[C] · t₄₀ + G[C] · t₄₁ − s₆) + s₁₄
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        f = load_tile(f_ptr, (slot + i) * H + h, r, at_v, C, V)
+        e = load_tile(e_ptr, (slot + i) * H + h, r, at_v, C, V)
         x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t43 * f.to(tl.float32) / V
         t44 = -tl.sum(x46, 1)  # t₄₄ = −Σ_v r³ · t₄₃ · f / V
         t45 = rstd[:, None] * t43 + t44[:, None] * f.to(tl.float32)  # t₄₅ = r · t₄₃ + t₄₄ · f
         t46 = ln_weight[None, :] * t45  # t₄₆ = t₄₅ · w
-        t10 = load_row(t10_ptr, (slot + i) * H + h, r, C)
-        e = load_tile(e_ptr, (slot + i) * H + h, r, at_v, C, V)
         x53 = (
             tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
             * t46
             * e.to(tl.float32)
         )  # fmt: skip
+        f = load_tile(f_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x54 = tl.sum(x53, 1)
         t47 = (
             2 * x54[:, None] * e.to(tl.float32)
             + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t46
         )  # fmt: skip
+        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
         t48 = ln_weight[None, :] * t47  # t₄₈ = t₄₇ · w
-        t11 = load_row(t11_ptr, (slot + i) * H + h, r, C)
-        t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        f = load_tile(f_ptr, (slot + i) * H + h, r, at_v, C, V)
+        d3 = load_tile(d3_ptr, (slot + i) * H + h, r, at_v, C, V)
         x57 = t43 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
         x58 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x57, 1) + tl.sum(t48 * f.to(tl.float32), 1)) / V
+        h2 = load_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        s10 = load_tile(s10_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
         t49 = (
             (2 * x58[:, None] * f.to(tl.float32) + rstd[:, None] * t48 + t44[:, None] * t2.to(tl.float32) - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t43 / V).to(DOT)  # noqa: E501
         )  # fmt: skip
-        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_n2, C, N)
         x78 = m_end * d_W3_momentum + reach_end * d_W3 + s11.to(tl.float32)
-        d3 = load_tile(d3_ptr, (slot + i) * H + h, r, at_v, C, V)
         x24 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum, DOT)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s10 = load_tile(s10_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        h2 = load_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n2, C, N)
         x76 = beta_end * d_W3 + s10.to(tl.float32) + dot_tn(t42, d3, DOT) + dot_tn(h2, t49, DOT)
         x25 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3, DOT)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_n2, C, N)
         x60 = s4.to(tl.float32) + x24 + x25
         x61 = dot_nt(t49, W3, DOT)
-        t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n2, C, N)
-        t50 = ((1 - square(h2.to(tl.float32))) * (x60 + x61 - 2 * t39 * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)
         s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n1, C, N)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        t50 = ((1 - square(h2.to(tl.float32))) * (x60 + x61 - 2 * t39 * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)
         x15 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT)
-        x13 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT)
-        x63 = s2.to(tl.float32) + x13 + x15
-        t13 = load_tile(t13_ptr, (slot + i) * H + h, r, at_n1, C, N)
-        x64 = dot_nt(t50, W2, DOT)
         h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n1, C, N)
-        t51 = (1 - square(h1.to(tl.float32))) * (x63 + x64 - 2 * x19 * t13.to(tl.float32) * h1.to(tl.float32))
+        t13 = load_tile(t13_ptr, (slot + i) * H + h, r, at_n1, C, N)
         s8 = load_tile(s8_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        x72 = beta_end * d_W2 + s8.to(tl.float32) + dot_tn(t38, d2, DOT) + dot_tn(h1, t50, DOT)
+        x13 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT)
         s9 = load_tile(s9_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        x74 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
+        x63 = s2.to(tl.float32) + x13 + x15
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        x64 = dot_nt(t50, W2, DOT)
+        t51 = (1 - square(h1.to(tl.float32))) * (x63 + x64 - 2 * x19 * t13.to(tl.float32) * h1.to(tl.float32))
+        x72 = beta_end * d_W2 + s8.to(tl.float32) + dot_tn(t38, d2, DOT) + dot_tn(h1, t50, DOT)
+        x74 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
         x66 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t51, DOT)
         store_tile(t51_ptr, (slot + i) * H + h, r, at_n1, C, N, t51)
         d_W1 = x66
@@ -983,18 +986,18 @@ def post(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-
-    # s24
-    t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    s24 = tl.sum(t40.to(tl.float32) * d3.to(tl.float32), 1)  # s₂₄ = Σ_v t₄₀ · d₃
-    store_row(s24_ptr, index * H + h, r, C, s24)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
 
     # s25
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t36 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₆ = −h₁ d_W2_momentum_at
     d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+
+    # s24
+    t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
+    s24 = tl.sum(t40.to(tl.float32) * d3.to(tl.float32), 1)  # s₂₄ = Σ_v t₄₀ · d₃
+    store_row(s24_ptr, index * H + h, r, C, s24)
+    t36 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₆ = −h₁ d_W2_momentum_at
     s25 = tl.sum(t36 * d2.to(tl.float32), 1)  # s₂₅ = Σ_n2 t₃₆ · d₂
     store_row(s25_ptr, index * H + h, r, C, s25)
 
@@ -1027,87 +1030,96 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x82 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x64 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x84 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x66 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x68 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    t60 = x64 + x66 + x68  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    s18 = load_row(s18_ptr, index * H + h, r, C)
+    s17 = load_row(s17_ptr, index * H + h, r, C)
+    s12 = load_row(s12_ptr, index * H + h, r, C)
+    s15 = load_row(s15_ptr, index * H + h, at_v, V)
+    s16 = load_row(s16_ptr, index * H + h, at_v, V)
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s24 = load_row(s24_ptr, index * H + h, r, C)
+    s25 = load_row(s25_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    x82 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    x64 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    x84 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x66 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x85 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
     x89 = m_end * (tl.sum(x82) + tl.sum(x84) + tl.sum(x85))
-    s25 = load_row(s25_ptr, index * H + h, r, C)
-    s24 = load_row(s24_ptr, index * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t34 = -dot(k, d_W1_momentum_at, DOT)  # t₃₄ = −k d_W1_momentum_at
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
-    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    t55 = s24 + s25 + tl.sum(t34 * d1, 1)  # t₅₅ = s₂₄ + s₂₅ + Σ_n1 t₃₄ · d₁
-    valid = tl.where(here, 1.0, 0.0)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x91 = t60 * D_end * m
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x75 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    x68 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    t60 = x64 + x66 + x68  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t37 = -dot(h1, d_W2_at, DOT)  # t₃₇ = −h₁ d_W2_at
+    t34 = -dot(k, d_W1_momentum_at, DOT)  # t₃₄ = −k d_W1_momentum_at
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x76 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t55 = s24 + s25 + tl.sum(t34 * d1, 1)  # t₅₅ = s₂₄ + s₂₅ + Σ_n1 t₃₄ · d₁
+    x75 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    t37 = -dot(h1, d_W2_at, DOT)  # t₃₇ = −h₁ d_W2_at
+    x76 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
     t35 = -dot(k, d_W1_at, DOT)  # t₃₅ = −k d_W1_at
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    valid = tl.where(here, 1.0, 0.0)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    x91 = t60 * D_end * m
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
     t56 = tl.sum(t41.to(tl.float32) * d3, 1) + tl.sum(t37 * d2.to(tl.float32), 1) + tl.sum(t35 * d1, 1)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     t59 = t56 * eta  # t₅₉ = t₅₆ · η
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     x71 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     x77 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
     x78 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x71 + beta_end * (tl.sum(x75) + tl.sum(x76) + tl.sum(x77)))
-    x87 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
-    x90 = segment_gradient(x87, strict, DOT)
     t33 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₃ = Σ_i D[C] · Dμ
-    G_end = t33 * eta  # G[C] = t₃₃ · η
-    x54 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
     t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
+    s14 = load_tile(s14_ptr, index * H + h, r, at_v, C, V)
+    G_end = t33 * eta  # G[C] = t₃₃ · η
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
     t32 = sum_after(decay_mu, r, DOT)  # t₃₂ = Σ_{l>t} log μ
     n_end = eta * tl.exp(t32)  # n[C] = η · exp(t₃₂)
-    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
     x40 = n_end[:, None] * t40.to(tl.float32) + G_end[:, None] * t41.to(tl.float32)
-    s14 = load_tile(s14_ptr, index * H + h, r, at_v, C, V)
     x42 = x40 + s14.to(tl.float32)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     x43 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x42 * f.to(tl.float32) / V
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     x44 = rstd[:, None] * x42 + (-tl.sum(x43, 1))[:, None] * f.to(tl.float32)
-    t10 = load_row(t10_ptr, index * H + h, r, C)
+    x87 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
     e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
+    x90 = segment_gradient(x87, strict, DOT)
+    x53 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    x54 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
     x45 = ln_weight[None, :] * x44
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     x48 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
         * x45
@@ -1118,35 +1130,27 @@ def post2(
         2 * x49[:, None] * e.to(tl.float32)
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x45
     )  # fmt: skip
-    s16 = load_row(s16_ptr, index * H + h, at_v, V)
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    x59 = s16 + tl.sum(x44 * du.to(tl.float32) + x50 * normal, 0)
-    t51 = load_tile(t51_ptr, index * H + h, r, at_n1, C, N)
-    s13 = load_tile(s13_ptr, index * H + h, r, at_k, C, K)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x53 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    s13 = load_tile(s13_ptr, index * H + h, r, at_k, C, K)
+    t51 = load_tile(t51_ptr, index * H + h, r, at_n1, C, N)
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
+    x59 = s16 + tl.sum(x44 * du.to(tl.float32) + x50 * normal, 0)
     x55 = s13.to(tl.float32) + (x50 + dot_nt(t51, W1, DOT) + (x53 + x54))
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x55)
-    s15 = load_row(s15_ptr, index * H + h, at_v, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + tl.sum(x50, 0))
-    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
     d_v = s19.to(tl.float32) + -x50
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    d_eta = s12 + (t55 * tl.exp(t32) + t56 * t33)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x59)
-    s17 = load_row(s17_ptr, index * H + h, r, C)
     d_log_alpha = s17 + x78
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    s18 = load_row(s18_ptr, index * H + h, r, C)
     x88 = sum_before(t55 * n_end, r, DOT)
     x92 = tl.cumsum(x91, 0, reverse=True)
     x93 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x88 + x89 + x90 + x92)
     d_log_mu = s18 + x93
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    s12 = load_row(s12_ptr, index * H + h, r, C)
-    d_eta = s12 + (t55 * tl.exp(t32) + t56 * t33)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1179,6 +1183,8 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
@@ -1188,57 +1194,55 @@ def resume_prep(
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
     reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
     store_row(reach_before_ptr, index * H + h, r, C, reach_before)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     G_before = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G[t−1] = (t₁ Dμ) · η
     store_tile(G_before_ptr, index * H + h, r, r, C, C, G_before)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = (G_before * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G[t−1] · (q kᵀ)
     z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
     h1 = tanh(z1)  # h₁ = tanh(z₁)
     z2 = dot(h1, W2_start, DOT)  # z₂ = h₁ W₂[start]
     h2 = tanh(z2)  # h₂ = tanh(z₂)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     normal = rstd[:, None] * f  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     x28 = tl.sum(e * e, 1)
     du = tl.where(tl.sqrt(tl.maximum(x28[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(x28[:, None], 0.0)), -1), 1) * e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
-    s3 = dot_tn(h2, G_end[:, None] * d3, DOT)  # s₃ = h₂ᵀ (G[C] · d₃)
-    store_tile(s3_ptr, index * H + h, at_n2, at_v, N, V, s3)
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
-    s6 = dot_tn(h2, n_end[:, None] * d3, DOT)  # s₆ = h₂ᵀ (n[C] · d₃)
-    store_tile(s6_ptr, index * H + h, at_n2, at_v, N, V, s6)
-    store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
-    store_tile(d3_ptr, index * H + h, r, at_v, C, V, d3)
     d2 = dot_nt(d3, W3_start, DOT) * (1 - h2 * h2)  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
-    d1 = dot_nt(d2, W2_start, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[start]ᵀ) · (1 − h₁²)
-    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
-    store_tile(s7_ptr, index * H + h, r, at_n1, C, N, s7)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
-    store_tile(s1_ptr, index * H + h, at_k, at_n1, K, N, s1)
     s2 = dot_tn(h1, G_end[:, None] * d2, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
     store_tile(s2_ptr, index * H + h, at_n1, at_n2, N, N, s2)
-    s4 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₄ = kᵀ (n[C] · d₁)
-    store_tile(s4_ptr, index * H + h, at_k, at_n1, K, N, s4)
+    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     s5 = dot_tn(h1, n_end[:, None] * d2, DOT)  # s₅ = h₁ᵀ (n[C] · d₂)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(s5_ptr, index * H + h, at_n1, at_n2, N, N, s5)
     store_tile(h1_ptr, index * H + h, r, at_n1, C, N, h1)
     store_tile(d2_ptr, index * H + h, r, at_n2, C, N, d2)
+    d1 = dot_nt(d2, W2_start, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[start]ᵀ) · (1 − h₁²)
+    s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
+    store_tile(s1_ptr, index * H + h, at_k, at_n1, K, N, s1)
+    s3 = dot_tn(h2, G_end[:, None] * d3, DOT)  # s₃ = h₂ᵀ (G[C] · d₃)
+    store_tile(s3_ptr, index * H + h, at_n2, at_v, N, V, s3)
+    s4 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₄ = kᵀ (n[C] · d₁)
+    store_tile(s4_ptr, index * H + h, at_k, at_n1, K, N, s4)
+    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
+    s6 = dot_tn(h2, n_end[:, None] * d3, DOT)  # s₆ = h₂ᵀ (n[C] · d₃)
+    store_tile(s6_ptr, index * H + h, at_n2, at_v, N, V, s6)
+    store_tile(s7_ptr, index * H + h, r, at_n1, C, N, s7)
+    store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
+    store_tile(d3_ptr, index * H + h, r, at_v, C, V, d3)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
 
@@ -1273,22 +1277,22 @@ def resume_main(
             store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, W2_momentum)
             store_tile(W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, W3)
             store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, W3_momentum)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
         s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        W2_momentum_next = m_end * W2_momentum - s5.to(tl.float32)  # S₂[C] = m[C] S₂[0] − s₅
+        W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
         s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
+        W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
+        W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
+        W2_momentum_next = m_end * W2_momentum - s5.to(tl.float32)  # S₂[C] = m[C] S₂[0] − s₅
         W3_momentum_next = m_end * W3_momentum - s6.to(tl.float32)  # S₃[C] = m[C] S₃[0] − s₆
         W1 = W1_next
         W2 = W2_next
@@ -1330,35 +1334,35 @@ def resume_read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
 
     # o
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     s7 = load_tile(s7_ptr, index * H + h, r, at_n1, C, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - s7.to(tl.float32)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     P2 = (G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     read_z2 = (
         beta_before[:, None] * dot(read_h1, W2, DOT)
         + reach_before[:, None] * dot(read_h1, W2_momentum, DOT)
         - dot(P2, d2, DOT)
     )  # fmt: skip
-    read_h2 = (tanh(read_z2)).to(DOT)  # h₂ = tanh(z₂)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    P3 = (G_before.to(tl.float32) * dot_nt(read_h2, h2, DOT)).to(DOT)  # P₃ = G[t−1] · (h₂ h₂ᵀ)
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    read_h2 = (tanh(read_z2)).to(DOT)  # h₂ = tanh(z₂)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    P3 = (G_before.to(tl.float32) * dot_nt(read_h2, h2, DOT)).to(DOT)  # P₃ = G[t−1] · (h₂ h₂ᵀ)
     read_f = (
         beta_before[:, None] * dot(read_h2, W3, DOT)
         + reach_before[:, None] * dot(read_h2, W3_momentum, DOT)
@@ -1400,14 +1404,18 @@ def resume_pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * f  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
     du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
@@ -1415,61 +1423,57 @@ def resume_pre(
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
     store_tile(f_ptr, index * H + h, r, at_v, C, V, f)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     x25 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
     t5 = tl.exp(x25)  # t₅ = exp(Σ_{j<l<t} log α)
     D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
     store_tile(t8_ptr, index * H + h, r, r, C, C, t8)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     store_row(t11_ptr, index * H + h, r, C, t11)
     store_row(t10_ptr, index * H + h, r, C, t10)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
     store_tile(d1_ptr, index * H + h, r, at_n1, C, N, d1)
     s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
     P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
     store_tile(t14_ptr, index * H + h, r, at_n2, C, N, t14)
     store_tile(t15_ptr, index * H + h, r, at_n2, C, N, t15)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
     t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
     P3 = G_before * t19  # P₃ = G[t−1] · t₁₉
     store_tile(P3_ptr, index * H + h, r, r, C, C, P3)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
     store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
     store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
     store_tile(read_h1_ptr, index * H + h, r, at_n1, C, N, read_h1)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
     store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
 
@@ -1501,52 +1505,59 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
     t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
-    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
     G_before = eta[None, :] * t8.to(tl.float32)  # G[t−1] = t₈ · η
     P3 = (G_before * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
     read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
     s26 = tl.sum(t3 * read_f, 1)  # s₂₆ = Σ_v t₃ · f
     read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     t20 = read_rstd[:, None] * t3 - s26[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
     t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
     s12 = dot_tn(read_h2, t24, DOT)  # s₁₂ = h₂ᵀ t₂₄
     store_tile(s12_ptr, index * H + h, at_n2, at_v, N, V, s12)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
     s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
     s13 = dot_tn(read_h2, t23, DOT)  # s₁₃ = h₂ᵀ t₂₃
     store_tile(s13_ptr, index * H + h, at_n2, at_v, N, V, s13)
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
     store_row(s26_ptr, index * H + h, r, C, s26)
-    store_tile(s18_ptr, index * H + h, r, at_v, C, V, s18)
-    x62 = -s18
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
+    s16 = dot_tn(t22, read_h2, DOT)  # s₁₆ = t₂₂ᵀ h₂
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    store_tile(s16_ptr, index * H + h, r, at_n2, C, N, s16)
+    store_tile(s18_ptr, index * H + h, r, at_v, C, V, s18)
+    t25 = (1 - square(read_h2.to(tl.float32))) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
+    x62 = -s18
     x65 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x62 * f.to(tl.float32) / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s27 = -tl.sum(x65, 1)  # s₂₇ = −Σ_v r³ · (−s₁₈) · f / V
-    store_row(s27_ptr, index * H + h, r, C, s27)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x67 = rstd[:, None] * x62 + s27[:, None] * f.to(tl.float32)
     x68 = ln_weight[None, :] * x67
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    t10 = load_row(t10_ptr, index * H + h, r, C)
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
     x74 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
         * x68
@@ -1557,57 +1568,50 @@ def resume_pre2(
         2 * s28[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x68
     )  # fmt: skip
-    store_tile(s29_ptr, index * H + h, r, at_v, C, V, s29)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    t25 = (1 - square(read_h2.to(tl.float32))) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
     t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
     s10 = dot_tn(read_h1, t29, DOT)  # s₁₀ = h₁ᵀ t₂₉
     store_tile(s10_ptr, index * H + h, at_n1, at_n2, N, N, s10)
-    s16 = dot_tn(t22, read_h2, DOT)  # s₁₆ = t₂₂ᵀ h₂
-    store_tile(s16_ptr, index * H + h, r, at_n2, C, N, s16)
+    store_tile(s29_ptr, index * H + h, r, at_v, C, V, s29)
     t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     s11 = dot_tn(read_h1, t28, DOT)  # s₁₁ = h₁ᵀ t₂₈
     store_tile(s11_ptr, index * H + h, at_n1, at_n2, N, N, s11)
+    store_row(s27_ptr, index * H + h, r, C, s27)
     store_row(s28_ptr, index * H + h, r, C, s28)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    s17 = dot_tn(P2, t25, DOT)  # s₁₇ = P₂ᵀ t₂₅
-    store_tile(s17_ptr, index * H + h, r, at_n2, C, N, s17)
-    store_tile(t25_ptr, index * H + h, r, at_n2, C, N, t25)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
     t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s14 = dot_tn(t27, read_h1, DOT)  # s₁₄ = t₂₇ᵀ h₁
     store_tile(s14_ptr, index * H + h, r, at_n1, C, N, s14)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     t30 = (1 - square(read_h1.to(tl.float32))) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
-    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
+    s8 = dot_tn(q, t31, DOT)  # s₈ = qᵀ t₃₁
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(s8_ptr, index * H + h, at_k, at_n1, K, N, s8)
+    t32 = (reach_before[:, None] * t30).to(DOT)  # t₃₂ = f[t−1] · t₃₀
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
+    s9 = dot_tn(q, t32, DOT)  # s₉ = qᵀ t₃₂
+    store_tile(s9_ptr, index * H + h, at_k, at_n1, K, N, s9)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
     t54 = t21 * t19 + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
     P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
     s15 = dot_tn(P1, t30, DOT)  # s₁₅ = P₁ᵀ t₃₀
     store_tile(s15_ptr, index * H + h, r, at_n1, C, N, s15)
-    t57 = t53 * G_before  # t₅₇ = t₅₃ · G[t−1]
-    store_tile(t57_ptr, index * H + h, r, r, C, C, t57)
     store_tile(t30_ptr, index * H + h, r, at_n1, C, N, t30)
-    t32 = (reach_before[:, None] * t30).to(DOT)  # t₃₂ = f[t−1] · t₃₀
-    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    s8 = dot_tn(q, t31, DOT)  # s₈ = qᵀ t₃₁
-    store_tile(s8_ptr, index * H + h, at_k, at_n1, K, N, s8)
-    s9 = dot_tn(q, t32, DOT)  # s₉ = qᵀ t₃₂
-    store_tile(s9_ptr, index * H + h, at_k, at_n1, K, N, s9)
+    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    t57 = t53 * G_before  # t₅₇ = t₅₃ · G[t−1]
     t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
+    store_tile(t25_ptr, index * H + h, r, at_n2, C, N, t25)
+    s17 = dot_tn(P2, t25, DOT)  # s₁₇ = P₂ᵀ t₂₅
+    store_tile(s17_ptr, index * H + h, r, at_n2, C, N, s17)
+    store_tile(t57_ptr, index * H + h, r, r, C, C, t57)
     s19 = tl.sum(t54 * t8.to(tl.float32), 0)  # s₁₉ = Σ_c t₅₄ · t₈
     store_tile(t54_ptr, index * H + h, r, r, C, C, t54)
     store_row(s19_ptr, index * H + h, r, C, s19)
@@ -1641,100 +1645,101 @@ def resume_pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
-    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
-    x54 = t25.to(tl.float32) * t15.to(tl.float32)
-    x55 = tl.sum(x54, 1)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
-    x70 = t25.to(tl.float32) * t14.to(tl.float32)
-    x71 = tl.sum(x70, 1)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    s28 = load_row(s28_ptr, index * H + h, r, C)
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    s27 = load_row(s27_ptr, index * H + h, r, C)
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    s26 = load_row(s26_ptr, index * H + h, r, C)
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t57 = load_tile(t57_ptr, index * H + h, r, r, C, C)
-    s29 = load_tile(s29_ptr, index * H + h, r, at_v, C, V)
-    s20 = s29.to(tl.float32) + dot_tn(t57, q, DOT)  # s₂₀ = s₂₉ + t₅₇ᵀ q
-    store_tile(s20_ptr, index * H + h, r, at_k, C, K, s20)
-    s25 = -s29.to(tl.float32)  # s₂₅ = −s₂₉
-    store_tile(s25_ptr, index * H + h, r, at_v, C, V, s25)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     x56 = t30.to(tl.float32) * t6
     x57 = tl.sum(x56, 1)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    s29 = load_tile(s29_ptr, index * H + h, r, at_v, C, V)
+    t57 = load_tile(t57_ptr, index * H + h, r, r, C, C)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     x72 = t30.to(tl.float32) * t4
     x73 = tl.sum(x72, 1)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s20 = s29.to(tl.float32) + dot_tn(t57, q, DOT)  # s₂₀ = s₂₉ + t₅₇ᵀ q
+    store_tile(s20_ptr, index * H + h, r, at_k, C, K, s20)
+    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
+    s25 = -s29.to(tl.float32)  # s₂₅ = −s₂₉
+    store_tile(s25_ptr, index * H + h, r, at_v, C, V, s25)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
+    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
     t32 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₂ = f[t−1] · t₃₀
+    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
     x84 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t32, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x84)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    x54 = t25.to(tl.float32) * t15.to(tl.float32)
     du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    x55 = tl.sum(x54, 1)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    x70 = t25.to(tl.float32) * t14.to(tl.float32)
+    x71 = tl.sum(x70, 1)
+    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
     read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
-    s26 = load_row(s26_ptr, index * H + h, r, C)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     t20 = read_rstd[:, None] * t3 - s26[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
     x52 = t20 * t18.to(tl.float32)
+    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
     x53 = tl.sum(x52, 1)
     s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
     x68 = t20 * t17.to(tl.float32)
     read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
-    s27 = load_row(s27_ptr, index * H + h, r, C)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s29 = load_tile(s29_ptr, index * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x27 = rstd[:, None] * -s18 + s27[:, None] * f.to(tl.float32)
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    s29 = load_tile(s29_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     x39 = x27 * du.to(tl.float32) + s29.to(tl.float32) * normal + d_o.to(tl.float32) * read_normal
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     x35 = ln_weight[None, :] * x27
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    s28 = load_row(s28_ptr, index * H + h, r, C)
     x36 = (
         2 * s28[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x35
         + d_o.to(tl.float32)
     )  # fmt: skip
-    s21 = tl.sum(x36, 0)  # s₂₁ = Σ_c (2 s₂₈ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₁₈) + s₂₇ · f) · w) + d_o)
     x69 = tl.sum(x68, 1)
     t58 = x53 + x55 + x57  # t₅₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₅ · t₁₅ + Σ_n1 t₃₀ · t₆
     x62 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
     t5 = tl.exp(x62)  # t₅ = exp(Σ_{j<l<t} log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    valid = tl.where(here, 1.0, 0.0)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    x79 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     t54 = load_tile(t54_ptr, index * H + h, r, r, C, C)
-    x76 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    valid = tl.where(here, 1.0, 0.0)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    x76 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
     x77 = segment_gradient(tl.where(causal, x76, 0.0) * t7, strict, DOT)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     x61 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54.to(tl.float32), D_mu, DOT))
     x64 = tl.where(strict, sums_after(tl.where(strict, x61, 0.0) * t5, r, DOT), 0.0)
     s23 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x64, 1) + sum_after(beta_before * (x69 + x71 + x73), r, DOT))
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    x79 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
+    s21 = tl.sum(x36, 0)  # s₂₁ = Σ_c (2 s₂₈ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₁₈) + s₂₇ · f) · w) + d_o)
     s22 = tl.sum(x39, 0)  # s₂₂ = Σ_c ((r · (−s₁₈) + s₂₇ · f) · ∂ℓ/∂u + s₂₉ · f̂ + d_o · f̂)
     s24 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x77 + x79)
     store_row(s24_ptr, index * H + h, r, C, s24)
@@ -1774,20 +1779,20 @@ def resume_seq(
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, d_W2_momentum)
             store_tile(d_W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3)
             store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3_momentum)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        x12 = m_end * d_W1_momentum + reach_end * d_W1 + s9.to(tl.float32)
-        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        x16 = m_end * d_W2_momentum + reach_end * d_W2 + s11.to(tl.float32)
-        s13 = load_tile(s13_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        x20 = m_end * d_W3_momentum + reach_end * d_W3 + s13.to(tl.float32)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        s13 = load_tile(s13_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         s8 = load_tile(s8_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        d_W1_next = beta_end * d_W1 + s8.to(tl.float32)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
         s10 = load_tile(s10_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        d_W2_next = beta_end * d_W2 + s10.to(tl.float32)
+        x12 = m_end * d_W1_momentum + reach_end * d_W1 + s9.to(tl.float32)
         s12 = load_tile(s12_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        x16 = m_end * d_W2_momentum + reach_end * d_W2 + s11.to(tl.float32)
+        x20 = m_end * d_W3_momentum + reach_end * d_W3 + s13.to(tl.float32)
+        d_W1_next = beta_end * d_W1 + s8.to(tl.float32)
+        d_W2_next = beta_end * d_W2 + s10.to(tl.float32)
         d_W3_next = beta_end * d_W3 + s12.to(tl.float32)
         d_W1 = d_W1_next
         d_W1_momentum = x12
@@ -1832,71 +1837,71 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     store_tile(t7_ptr, index * H + h, r, r, C, C, t7)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     store_row(D_end_ptr, index * H + h, r, C, D_end)
     store_row(t34_ptr, index * H + h, r, C, t34)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
     store_tile(t35_ptr, index * H + h, r, at_n1, C, N, t35)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
-    store_tile(t36_ptr, index * H + h, r, at_n1, C, N, t36)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G_end = t34 * eta  # G[C] = t₃₄ · η
-    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
     s15 = load_tile(s15_ptr, index * H + h, r, at_n1, C, N)
-    s31 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₁ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
-    store_tile(s31_ptr, index * H + h, r, at_n1, C, N, s31)
+    store_tile(t36_ptr, index * H + h, r, at_n1, C, N, t36)
+    G_end = t34 * eta  # G[C] = t₃₄ · η
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t39 = (s31 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₁ · (1 − h₁²)
+    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
+    s31 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₁ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    store_tile(s31_ptr, index * H + h, r, at_n1, C, N, s31)
+    t39 = (s31 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₁ · (1 − h₁²)
+    s17 = load_tile(s17_ptr, index * H + h, r, at_n2, C, N)
     t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
     store_tile(t37_ptr, index * H + h, r, at_n2, C, N, t37)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
     store_tile(t38_ptr, index * H + h, r, at_n2, C, N, t38)
-    s17 = load_tile(s17_ptr, index * H + h, r, at_n2, C, N)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     x43 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
     t40 = x43 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
     store_tile(t12_ptr, index * H + h, r, at_n2, C, N, t12)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    s14 = load_tile(s14_ptr, index * H + h, r, at_n1, C, N)
     store_tile(t13_ptr, index * H + h, r, at_n1, C, N, t13)
     store_tile(t40_ptr, index * H + h, r, at_n2, C, N, t40)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     x21 = dot_nt(n_end[:, None] * d2, -d_W2_momentum_at.to(tl.float32), DOT)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     x24 = dot_nt(G_end[:, None] * d2, -d_W2_at.to(tl.float32), DOT)
-    s14 = load_tile(s14_ptr, index * H + h, r, at_n1, C, N)
     s30 = s14.to(tl.float32) + x21 + x24  # s₃₀ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     store_tile(s30_ptr, index * H + h, r, at_n1, C, N, s30)
     d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     s16 = load_tile(s16_ptr, index * H + h, r, at_n2, C, N)
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     x37 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
     x35 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
     s32 = s16.to(tl.float32) + x35 + x37  # s₃₂ = s₁₆ + (n[C] · d₃) (−d_W3_momentum_at)ᵀ + (G[C] · d₃) (−d_W3_at)ᵀ
+    s18 = load_tile(s18_ptr, index * H + h, r, at_v, C, V)
     store_tile(s32_ptr, index * H + h, r, at_n2, C, N, s32)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
     store_tile(t41_ptr, index * H + h, r, at_v, C, V, t41)
     t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
-    s18 = load_tile(s18_ptr, index * H + h, r, at_v, C, V)
     s33 = n_end[:, None] * t41 + G_end[:, None] * t42 - s18.to(tl.float32)  # s₃₃ = n[C] · t₄₁ + G[C] · t₄₂ − s₁₈
     store_tile(s33_ptr, index * H + h, r, at_v, C, V, s33)
     store_tile(t42_ptr, index * H + h, r, at_v, C, V, t42)
@@ -1936,119 +1941,122 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t37 = load_tile(t37_ptr, index * H + h, r, at_n2, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    x53 = t37.to(tl.float32) * d2.to(tl.float32)
-    x54 = tl.sum(x53, 1)
+    s21 = load_row(s21_ptr, index * H + h, at_v, V)
+    t11 = load_row(t11_ptr, index * H + h, r, C)
+    s22 = load_row(s22_ptr, index * H + h, at_v, V)
+    t10 = load_row(t10_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    s24 = load_row(s24_ptr, index * H + h, r, C)
+    s19 = load_row(s19_ptr, index * H + h, r, C)
+    s23 = load_row(s23_ptr, index * H + h, r, C)
+    t34 = load_row(t34_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    D_end = load_row(D_end_ptr, index * H + h, r, C)
     t38 = load_tile(t38_ptr, index * H + h, r, at_n2, C, N)
-    x66 = t38.to(tl.float32) * d2.to(tl.float32)
-    x67 = tl.sum(x66, 1)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    t37 = load_tile(t37_ptr, index * H + h, r, at_n2, C, N)
+    x53 = t37.to(tl.float32) * d2.to(tl.float32)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x123 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x99 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    x54 = tl.sum(x53, 1)
+    x66 = t38.to(tl.float32) * d2.to(tl.float32)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x102 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x67 = tl.sum(x66, 1)
+    x123 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x99 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    x125 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x102 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
     x104 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
     t60 = x99 + x102 + x104  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
-    D_end = load_row(D_end_ptr, index * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     x132 = t60 * D_end * m
     x133 = tl.cumsum(x132, 0, reverse=True)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x125 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     x126 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
     x130 = m_end * (tl.sum(x123) + tl.sum(x125) + tl.sum(x126))
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     x115 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     x116 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x117 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    x118 = beta_end * (tl.sum(x115) + tl.sum(x116) + tl.sum(x117))
-    t35 = load_tile(t35_ptr, index * H + h, r, at_n1, C, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
-    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    x55 = t35.to(tl.float32) * d1
-    x56 = tl.sum(x55, 1)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    x117 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
     t36 = load_tile(t36_ptr, index * H + h, r, at_n1, C, N)
+    x118 = beta_end * (tl.sum(x115) + tl.sum(x116) + tl.sum(x117))
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    t42 = load_tile(t42_ptr, index * H + h, r, at_v, C, V)
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
     x68 = t36.to(tl.float32) * d1
     x69 = tl.sum(x68, 1)
-    t42 = load_tile(t42_ptr, index * H + h, r, at_v, C, V)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    t7 = load_tile(t7_ptr, index * H + h, r, r, C, C)
     x64 = t42.to(tl.float32) * d3.to(tl.float32)
     x65 = tl.sum(x64, 1)
     t56 = x65 + x67 + x69  # t₅₆ = Σ_v t₄₂ · d₃ + Σ_n2 t₃₈ · d₂ + Σ_n1 t₃₆ · d₁
-    eta = load_numbers(eta_ptr, at_row, row, here)
     t59 = t56 * eta  # t₅₉ = t₅₆ · η
-    t7 = load_tile(t7_ptr, index * H + h, r, r, C, C)
+    t35 = load_tile(t35_ptr, index * H + h, r, at_n1, C, N)
     D_mu = tl.where(causal, t7.to(tl.float32), 0.0)  # Dμ = causal(t₇)
     x108 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
     x128 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7.to(tl.float32)
     x131 = segment_gradient(x128, strict, DOT)
+    x55 = t35.to(tl.float32) * d1
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x56 = tl.sum(x55, 1)
+    x119 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x108 + x118)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
     n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     x86 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-    t34 = load_row(t34_ptr, index * H + h, r, C)
     G_end = t34 * eta  # G[C] = t₃₄ · η
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x88 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    x119 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x108 + x118)
-    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
+    x88 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    d_log_alpha = s23 + x119
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     x51 = t41.to(tl.float32) * d3.to(tl.float32)
     x52 = tl.sum(x51, 1)
+    t42 = load_tile(t42_ptr, index * H + h, r, at_v, C, V)
     t55 = x52 + x54 + x56  # t₅₅ = Σ_v t₄₁ · d₃ + Σ_n2 t₃₇ · d₂ + Σ_n1 t₃₅ · d₁
     x129 = sum_before(t55 * n_end, r, DOT)
     x134 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x129 + x130 + x131 + x133)
-    s19 = load_row(s19_ptr, index * H + h, r, C)
     d_eta = s19 + (t55 * tl.exp(t33) + t56 * t34)
-    t42 = load_tile(t42_ptr, index * H + h, r, at_v, C, V)
     x77 = n_end[:, None] * t41.to(tl.float32) + G_end[:, None] * t42.to(tl.float32)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    s23 = load_row(s23_ptr, index * H + h, r, C)
-    d_log_alpha = s23 + x119
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    s24 = load_row(s24_ptr, index * H + h, r, C)
-    d_log_mu = s24 + x134
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     t40 = load_tile(t40_ptr, index * H + h, r, at_n2, C, N)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    d_log_mu = s24 + x134
+    s33 = load_tile(s33_ptr, index * H + h, r, at_v, C, V)
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
     t43 = (t40.to(tl.float32) * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
     x16 = dot(t43, W3_start, DOT)
     x78 = x77 + x16
-    s33 = load_tile(s33_ptr, index * H + h, r, at_v, C, V)
     t44 = s33.to(tl.float32) + x16  # t₄₄ = s₃₃ + t₄₃ W₃[start]
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
     f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
     x79 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x78 * f / V
     x80 = rstd[:, None] * x78 + (-tl.sum(x79, 1))[:, None] * f
-    x21 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f / V
-    t45 = -tl.sum(x21, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x21 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f / V
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t45 = -tl.sum(x21, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
     normal = rstd[:, None] * f  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    t10 = load_row(t10_ptr, index * H + h, r, C)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     x81 = ln_weight[None, :] * x80
     x82 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
@@ -2060,8 +2068,6 @@ def resume_post2(
         2 * x83[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x81
     )  # fmt: skip
-    s22 = load_row(s22_ptr, index * H + h, at_v, V)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     x92 = s22 + tl.sum(x80 * du.to(tl.float32) + x84 * normal, 0)
     t46 = rstd[:, None] * t44 + t45[:, None] * f  # t₄₆ = r · t₄₄ + t₄₅ · f
     t47 = ln_weight[None, :] * t46  # t₄₇ = t₄₆ · w
@@ -2076,42 +2082,40 @@ def resume_post2(
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t47
     )  # fmt: skip
     t49 = ln_weight[None, :] * t48  # t₄₉ = t₄₈ · w
-    t11 = load_row(t11_ptr, index * H + h, r, C)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     x36 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f / V)
     x37 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x36, 1) + tl.sum(t49 * f, 1)) / V
     t50 = (
         (2 * x37[:, None] * f + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V).to(DOT)  # noqa: E501
     )  # fmt: skip
-    t12 = load_tile(t12_ptr, index * H + h, r, at_n2, C, N)
-    s32 = load_tile(s32_ptr, index * H + h, r, at_n2, C, N)
-    x39 = dot_nt(t50, W3_start, DOT)
-    t40 = load_tile(t40_ptr, index * H + h, r, at_n2, C, N)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t40 = load_tile(t40_ptr, index * H + h, r, at_n2, C, N)
+    s32 = load_tile(s32_ptr, index * H + h, r, at_n2, C, N)
+    t12 = load_tile(t12_ptr, index * H + h, r, at_n2, C, N)
+    x39 = dot_nt(t50, W3_start, DOT)
     t51 = (
         ((1 - square(h2.to(tl.float32))) * (s32.to(tl.float32) + x39 - 2 * t40.to(tl.float32) * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)  # noqa: E501
     )  # fmt: skip
-    s31 = load_tile(s31_ptr, index * H + h, r, at_n1, C, N)
-    s30 = load_tile(s30_ptr, index * H + h, r, at_n1, C, N)
-    x41 = dot_nt(t51, W2_start, DOT)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
+    s30 = load_tile(s30_ptr, index * H + h, r, at_n1, C, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    s31 = load_tile(s31_ptr, index * H + h, r, at_n1, C, N)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    x41 = dot_nt(t51, W2_start, DOT)
+    s20 = load_tile(s20_ptr, index * H + h, r, at_k, C, K)
     t52 = (
         ((1 - square(h1.to(tl.float32))) * (s30.to(tl.float32) + x41 - 2 * s31.to(tl.float32) * t13.to(tl.float32) * h1.to(tl.float32))).to(DOT)  # noqa: E501
     )  # fmt: skip
-    t39 = (s31.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₁ · (1 − h₁²)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t39, d2, DOT) + dot_tn(h1, t51, DOT))
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
-    s20 = load_tile(s20_ptr, index * H + h, r, at_k, C, K)
-    x89 = s20.to(tl.float32) + (x84 + dot_nt(t52, W1_start, DOT) + (x86 + x88))
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t39 = (s31.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₁ · (1 − h₁²)
+    store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t39, d2, DOT) + dot_tn(h1, t51, DOT))
+    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
+    s25 = load_tile(s25_ptr, index * H + h, r, at_v, C, V)
+    x89 = s20.to(tl.float32) + (x84 + dot_nt(t52, W1_start, DOT) + (x86 + x88))
     store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, t52, DOT))
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x89)
-    s21 = load_row(s21_ptr, index * H + h, at_v, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x84, 0))
-    s25 = load_tile(s25_ptr, index * H + h, r, at_v, C, V)
     d_v = s25.to(tl.float32) + -x84
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x92)

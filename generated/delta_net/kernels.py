@@ -146,8 +146,8 @@ def dot(a, b, DOT: tl.constexpr):
 
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
-    """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    """a b to more digits than narrow tokens have: in one pass of the tensor cores, and in three where the tokens are float32."""
+    return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 
 
 @triton.jit
@@ -208,11 +208,11 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # Inv
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L = strictly_causal(K Kᵀ · η)
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
@@ -238,17 +238,17 @@ def main(
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
 
+        # the state behind the tile
+        eta = load_numbers(eta_ptr, at_row, row, here)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+
         # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         seen = dot(k, W, DOT)  # u[0] = k W[0]
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        R = (seen - v.to(tl.float32)).to(DOT)  # R = u[0] − v
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        R = seen - v.to(tl.float32)  # R = u[0] − v
+        U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
         store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
-
-        # the state behind the tile
-        eta = load_numbers(eta_ptr, at_row, row, here)
         W_next = W - dot_tn(k, eta[:, None] * U, DOT)  # W[C] = W[0] − kᵀ (η · U)
         W = W_next
 
@@ -275,14 +275,14 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     P = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = dot(q, W, DOT) - dot(P, U, DOT)  # y = q W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -308,34 +308,34 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # s1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s1 = dot_tn(q, d_o, DOT)  # s₁ = qᵀ d_o
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # s2
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t1 = dot_nt(q, k, DOT)  # t₁ = q kᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    P = (tl.where(causal, eta[None, :] * t1, 0.0)).to(DOT)  # P = causal(t₁ · η)
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+
+    # s1
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s1 = dot_tn(q, d_o, DOT)  # s₁ = qᵀ d_o
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
 
     # s3
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t1 = dot_nt(q, k, DOT)  # t₁ = q kᵀ
+    P = (tl.where(causal, eta[None, :] * t1, 0.0)).to(DOT)  # P = causal(t₁ · η)
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
     t4 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₄ = causal(−d_o Uᵀ)
     s3 = tl.sum(t4 * t1, 0)  # s₃ = Σ_c t₄ · t₁
+
+    # the gradient of q
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_row(s3_ptr, index * H + h, r, C, s3)
 
     # s4
     t7 = (eta[None, :] * t4).to(DOT)  # t₇ = t₄ · η
     s4 = dot_tn(t7, q, DOT)  # s₄ = t₇ᵀ q
     store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
-
-    # the gradient of q
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_q = dot(t7, k, DOT) + dot_nt(d_o, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -360,13 +360,13 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t2 = -dot(k, d_W, DOT)  # t₂ = −k d_W
-        t3 = dot_tn(Inv, eta[:, None] * t2 - s2.to(tl.float32), DOT)  # t₃ = (I + L)⁻¹ᵀ (η · t₂ − s₂)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        eta = load_numbers(eta_ptr, at_row, row, here)
+        t2 = -dot(k, d_W, DOT)  # t₂ = −k d_W
+        t3 = exact_dot(tl.trans(Inv), eta[:, None] * t2 - s2.to(tl.float32), DOT)  # t₃ = (I + L)⁻¹ᵀ (η · t₂ − s₂)
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k, t3, DOT)
         store_tile(t3_ptr, (slot + i) * H + h, r, at_v, C, V, t3)
         d_W = d_W_next
@@ -395,25 +395,25 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    s3 = load_row(s3_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     t3 = load_tile(t3_ptr, index * H + h, r, at_v, C, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t5 = tl.where(strict, -tl.where(strict, dot_nt(t3, U, DOT), 0.0), 0.0)  # t₅ = strictly_causal(−strictly_causal(t₃ Uᵀ))
     t2 = -dot(k, d_W_at, DOT)  # t₂ = −k d_W_at
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
     x8 = tl.sum(t5 * kk, 0) + tl.sum(t2 * U.to(tl.float32), 1)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     t6 = (eta[None, :] * t5).to(DOT)  # t₆ = t₅ · η
     x14 = dot_nt(eta[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x15 = dot_nt(t3, W, DOT) + dot(t6, k, DOT) + (x14 + dot_tn(t6, k, DOT))
-    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
     d_k = s4.to(tl.float32) + x15
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     d_v = -t3.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    s3 = load_row(s3_ptr, index * H + h, r, C)
     d_eta = s3 + x8
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
@@ -533,7 +533,7 @@ def forward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    Inv = sizes.per_slot("CC", narrow=True)
+    Inv = sizes.per_slot("CC", narrow=False)
     launch_prep(sizes, (
         eta, k, Inv,
     ))  # fmt: skip
@@ -565,7 +565,7 @@ def _(
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
-    Inv = sizes.per_slot("CC", narrow=True)
+    Inv = sizes.per_slot("CC", narrow=False)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     return o, W_next, Inv, U, W_at

@@ -250,14 +250,14 @@ def prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
 
+    # G_end
+    eta = load_numbers(eta_ptr, at_row, row, here)
+
     # beta_end
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
-
-    # G_end
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
 
@@ -291,12 +291,12 @@ def main(
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = -dot_nt(v, W2, DOT) * gelu_slope(z1)  # d₁ = −(v W₂[0]ᵀ) · gelu′(z₁)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − kᵀ (G[C] · d₁)
         du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
         h1 = gelu(z1)  # h₁ = gelu(z₁)
@@ -330,20 +330,20 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # o
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = -dot_nt(v, W2, DOT) * gelu_slope(z1)  # d₁ = −(v W₂[0]ᵀ) · gelu′(z₁)
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
@@ -376,24 +376,24 @@ def read_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     sum7 = tl.zeros([BC, BV], tl.float32)
     sum7_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = -dot_nt(v, W2, DOT) * gelu_slope(z1)  # d₁ = −(v W₂[0]ᵀ) · gelu′(z₁)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
@@ -401,8 +401,8 @@ def read_wide(
         sum7 += dot(read_h1, W2, DOT)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         sum7_2 += dot_nt(read_h1, h1, DOT)
-    P2 = (G * sum7_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    P2 = (G * sum7_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     o = beta[:, None] * sum7 - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -431,32 +431,32 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(t7_ptr, index * H + h, r, at_n, C, N, t7)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
     read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
@@ -487,34 +487,34 @@ def pre_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
         store_tile(t7_ptr, index * H + h, r, at_n, C, N, t7)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
         store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
@@ -547,46 +547,47 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
-    read_h1 = gelu(read_z1.to(tl.float32))  # h₁ = gelu(z₁)
-    s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
-    store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
-    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
-    s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
-    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-    z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
-    h1 = gelu(z1.to(tl.float32))  # h₁ = gelu(z₁)
-    t14 = dot_nt(read_h1, h1, DOT)  # t₁₄ = h₁ h₁ᵀ
     t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
-    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
     s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
     store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
+    t7 = load_tile(t7_ptr, index * H + h, r, at_n, C, N)
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
     store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
-    t7 = load_tile(t7_ptr, index * H + h, r, at_n, C, N)
-    z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
     d1 = t7.to(tl.float32) * gelu_slope(z1.to(tl.float32))  # d₁ = t₇ · gelu′(z₁)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     t15 = -dot_nt(t8, d1, DOT)  # t₁₅ = −t₈ d₁ᵀ
-    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t19 = t15 * G  # t₁₉ = t₁₅ · G
     store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
+    read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    read_h1 = gelu(read_z1.to(tl.float32))  # h₁ = gelu(z₁)
+    s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
+    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+    h1 = gelu(z1.to(tl.float32))  # h₁ = gelu(z₁)
+    t14 = dot_nt(read_h1, h1, DOT)  # t₁₄ = h₁ h₁ᵀ
+    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
+    s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
+    store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
+    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
     store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
     s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
     store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
@@ -615,20 +616,20 @@ def pre2_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
@@ -636,18 +637,18 @@ def pre2_wide(
     sum13 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
+        t7 = load_tile(t7_ptr, index * H + h, r, at_n, C, N)
         t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
         s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-        t7 = load_tile(t7_ptr, index * H + h, r, at_n, C, N)
-        z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
+        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
         d1 = t7.to(tl.float32) * gelu_slope(z1.to(tl.float32))  # d₁ = t₇ · gelu′(z₁)
         sum13 += dot_nt(t8, d1, DOT)
         s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
         store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
-        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
         read_h1 = gelu(read_z1.to(tl.float32))  # h₁ = gelu(z₁)
         h1 = gelu(z1.to(tl.float32))  # h₁ = gelu(z₁)
         t14 += dot_nt(read_h1, h1, DOT)
@@ -689,35 +690,35 @@ def pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
     store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
     x12 = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
     x17 = tl.cumsum(beta * (x12 + tl.sum(t8.to(tl.float32) * t5, 1)), 0, reverse=True)
     t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_q = dot(t19, k, DOT) + dot_nt(t9, W1, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
     x5 = tl.where(causal, eta[None, :] * t16.to(tl.float32), 0.0)
+    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (segment_gradient(x5 * t2, strict, DOT) + x17)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
     P2 = (G * t14.to(tl.float32)).to(DOT)  # P₂ = G · t₁₄
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
     store_tile(s8_ptr, index * H + h, r, at_v, C, V, s8)
     store_row(s7_ptr, index * H + h, r, C, s7)
@@ -745,19 +746,19 @@ def pre3_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
+    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P2 = (G * t14.to(tl.float32)).to(DOT)  # P₂ = G · t₁₄
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
     store_tile(s8_ptr, index * H + h, r, at_v, C, V, s8)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
     s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
     store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
@@ -766,26 +767,26 @@ def pre3_wide(
     sum10_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum10 += dot(read_h1, W2, DOT)
-        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
+        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+        sum10 += dot(read_h1, W2, DOT)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         sum10_2 += tl.sum(t8.to(tl.float32) * t5, 1)
         t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
         sum10_3 += dot_nt(t9, W1, DOT)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
     x14 = tl.where(causal, eta[None, :] * t16.to(tl.float32), 0.0)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x16 = beta * (tl.sum(d_o.to(tl.float32) * sum10, 1) + sum10_2)
     x17 = segment_gradient(x14 * t2, strict, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
     x18 = tl.cumsum(x16, 0, reverse=True)
     s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x17 + x18)
     store_row(s7_ptr, index * H + h, r, C, s7)
-    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_q = dot(t19, k, DOT) + sum10_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -818,17 +819,20 @@ def seq(
         if SAVE:
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t11 = -dot(k, d_W1, DOT)  # t₁₁ = −k d_W1
-        x13 = G_end[:, None] * t11 - s3.to(tl.float32)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-        x9 = s2.to(tl.float32) + dot_nt(G_end[:, None] * du, -d_W2, DOT)
-        t7 = load_tile(t7_ptr, (slot + i) * H + h, r, at_n, C, N)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        t11 = -dot(k, d_W1, DOT)  # t₁₁ = −k d_W1
         z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        t7 = load_tile(t7_ptr, (slot + i) * H + h, r, at_n, C, N)
+        x13 = G_end[:, None] * t11 - s3.to(tl.float32)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        x9 = s2.to(tl.float32) + dot_nt(G_end[:, None] * du, -d_W2, DOT)
         t12 = (
             x13
             * t7.to(tl.float32)
@@ -836,10 +840,7 @@ def seq(
             + x9 * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         t13 = x13 * gelu_slope(z1.to(tl.float32))  # t₁₃ = (G[C] · t₁₁ − s₃) · gelu′(z₁)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         x19 = beta_end * d_W2 + s4.to(tl.float32) + dot_tn(t13, du, DOT)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         x16 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t12, DOT)
         store_tile(t13_ptr, (slot + i) * H + h, r, at_n, C, N, t13)
         store_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N, t12)
@@ -874,44 +875,44 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    s7 = load_row(s7_ptr, index * H + h, r, C)
+    s5 = load_row(s5_ptr, index * H + h, r, C)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
     t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
     t17 = -dot(h1, d_W2_at, DOT)  # t₁₇ = −h₁ d_W2_at
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     x26 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
     t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
+    t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t18 = tl.sum(t17 * du, 1) + tl.sum(t11 * d1, 1)  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
     x22 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
-    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
     d_k = s6.to(tl.float32) + (dot_nt(t12, W1, DOT) + x22)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
-    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     x31 = s8.to(tl.float32) + (-(G_end[:, None] * t17) - dot(t13, W2, DOT))
     store_rows(d_v_ptr, at_row, row, here, at_v, V, x31)
     x27 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + x26)
     t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
-    s5 = load_row(s5_ptr, index * H + h, r, C)
     d_eta = s5 + t18 * tl.exp(t10)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    s7 = load_row(s7_ptr, index * H + h, r, C)
     d_log_alpha = s7 + x27
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
@@ -936,8 +937,8 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     sum1 = tl.zeros([BC, BV], tl.float32)
     sum1_2 = tl.zeros([BC], tl.float32)
     sum1_3 = tl.zeros([BC, BK], tl.float32)
@@ -947,46 +948,46 @@ def post_wide(
     sum1_7 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         sum1 += dot(h1, d_W2_at, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum1_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
-        sum1_7 += dot(t13, W2, DOT)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum1_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        sum1_7 += dot(t13, W2, DOT)
+        t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
         t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
         sum1_2 += tl.sum(t11 * d1, 1)
         sum1_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum1_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
         sum1_3 += dot_nt(t12, W1, DOT)
+    s7 = load_row(s7_ptr, index * H + h, r, C)
+    s5 = load_row(s5_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
     s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
     d_k = s6.to(tl.float32) + (sum1_3 + sum1_4)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
     t17 = -sum1  # t₁₇ = −h₁ d_W2_at
     x24 = s8.to(tl.float32) + (-(G_end[:, None] * t17) - sum1_7)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, x24)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t18 = tl.sum(t17 * du, 1) + sum1_2  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x21 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum1_5 + sum1_6))
     t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
-    s5 = load_row(s5_ptr, index * H + h, r, C)
     d_eta = s5 + t18 * tl.exp(t10)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    s7 = load_row(s7_ptr, index * H + h, r, C)
     d_log_alpha = s7 + x21
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
@@ -1013,26 +1014,26 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_number(beta_end_ptr, index * H + h, beta_end)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     x7 = (G_end[:, None] * du).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d1 = -dot_nt(v, W2_start, DOT) * gelu_slope(z1)  # d₁ = −(v W₂[start]ᵀ) · gelu′(z₁)
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
@@ -1064,12 +1065,12 @@ def resume_main(
         if SAVE:
             store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         W1_next = beta_end * W1 - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] − s₁
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         W2_next = beta_end * W2 - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] − s₂
         W1 = W1_next
         W2 = W2_next
@@ -1106,20 +1107,20 @@ def resume_read(
     sum3_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - s3.to(tl.float32)  # z₁ = β · (q W₁[0]) − s₃
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum3 += dot(read_h1, W2, DOT)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         sum3_2 += dot_nt(read_h1, h1, DOT)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
     P2 = (G * sum3_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     o = beta[:, None] * sum3 - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -1147,39 +1148,39 @@ def resume_pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
         store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
         store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
         store_tile(t8_ptr, index * H + h, r, at_n, C, N, t8)
@@ -1207,43 +1208,43 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
     sum13 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
         t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         s7 = dot_tn(P1, t8, DOT)  # s₇ = P₁ᵀ t₈
         store_tile(s7_ptr, index * H + h, r, at_n, C, N, s7)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
         sum13 += dot_nt(t8, d1, DOT)
         t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         s4 = dot_tn(q, t9, DOT)  # s₄ = qᵀ t₉
         store_tile(s4_ptr, index * H + h, at_k, at_n, K, N, s4)
-        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
         read_h1 = gelu(read_z1.to(tl.float32))  # h₁ = gelu(z₁)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         s5 = dot_tn(read_h1, t4, DOT)  # s₅ = h₁ᵀ t₄
         store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
         s6 = dot_tn(t3, read_h1, DOT)  # s₆ = t₃ᵀ h₁
         store_tile(s6_ptr, index * H + h, r, at_n, C, N, s6)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         t14 += dot_nt(read_h1, h1, DOT)
         store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
     t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
@@ -1278,19 +1279,19 @@ def resume_pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
+    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P2 = (G * t14.to(tl.float32)).to(DOT)  # P₂ = G · t₁₄
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s11 = dot_tn(P2, d_o, DOT)  # s₁₁ = −(−P₂ᵀ d_o)
     store_tile(s11_ptr, index * H + h, r, at_v, C, V, s11)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
     s9 = dot_tn(t19, q, DOT)  # s₉ = t₁₉ᵀ q
     store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
@@ -1299,26 +1300,26 @@ def resume_pre3(
     sum10_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum10 += dot(read_h1, W2, DOT)
-        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
+        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+        sum10 += dot(read_h1, W2, DOT)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         sum10_2 += tl.sum(t8.to(tl.float32) * t5, 1)
         t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
         sum10_3 += dot_nt(t9, W1, DOT)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
     x14 = tl.where(causal, eta[None, :] * t16.to(tl.float32), 0.0)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x16 = beta * (tl.sum(d_o.to(tl.float32) * sum10, 1) + sum10_2)
     x17 = segment_gradient(x14 * t2, strict, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
     x18 = tl.cumsum(x16, 0, reverse=True)
     s10 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x17 + x18)
     store_row(s10_ptr, index * H + h, r, C, s10)
-    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_q = dot(t19, k, DOT) + sum10_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -1344,13 +1345,13 @@ def resume_seq(
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
 
-        # the gradient of W1
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        d_W1_next = beta_end * d_W1 + s4.to(tl.float32)
-
         # the gradient of W2
         s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+
+        # the gradient of W1
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        d_W1_next = beta_end * d_W1 + s4.to(tl.float32)
         d_W2_next = beta_end * d_W2 + s5.to(tl.float32)
         d_W1 = d_W1_next
         d_W2 = d_W2_next
@@ -1379,29 +1380,29 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(t10)  # G[C] = η · exp(t₁₀)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     x7 = (G_end[:, None] * du).to(DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
+        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
         x16 = G_end[:, None] * t11 - s7.to(tl.float32)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
         x10 = s6.to(tl.float32) + dot_nt(x7, -d_W2_at.to(tl.float32), DOT)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t12 = (
             x16 * t7 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
@@ -1434,11 +1435,11 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(t10)  # G[C] = η · exp(t₁₀)
     sum5 = tl.zeros([BC, BV], tl.float32)
     sum5_2 = tl.zeros([BC], tl.float32)
@@ -1449,45 +1450,45 @@ def resume_post2(
     sum5_7 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, -dot_tn(t13, v, DOT))
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, -dot_tn(t13, v, DOT))
         sum5_7 += dot(t13, W2_start, DOT)
         t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
-        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum5_3 += dot_nt(t12, W1_start, DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum5 += dot(h1, d_W2_at, DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
         sum5_2 += tl.sum(t11 * d1, 1)
         sum5_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum5_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum5_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    s10 = load_row(s10_ptr, index * H + h, r, C)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
     s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
     d_k = s9.to(tl.float32) + (sum5_3 + sum5_4)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
     t17 = -sum5  # t₁₇ = −h₁ d_W2_at
     x25 = s11.to(tl.float32) + (-(G_end[:, None] * t17) - sum5_7)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, x25)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t18 = tl.sum(t17 * du, 1) + sum5_2  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
-    s8 = load_row(s8_ptr, index * H + h, r, C)
     d_eta = s8 + t18 * tl.exp(t10)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x22 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum5_5 + sum5_6))
-    s10 = load_row(s10_ptr, index * H + h, r, C)
     d_log_alpha = s10 + x22
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 

@@ -176,15 +176,15 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     q_phi = tl.where(q.to(tl.float32) > 0, q.to(tl.float32) + 1, tl.exp(tl.minimum(q.to(tl.float32), 0.0)))
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_tile(q_phi_ptr, index * H + h, r, at_k, C, K, q_phi)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     k_phi = tl.where(k.to(tl.float32) > 0, k.to(tl.float32) + 1, tl.exp(tl.minimum(k.to(tl.float32), 0.0)))
     x8 = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     P = (tl.where(causal, eta[None, :] * x8, 0.0)).to(DOT)  # P = causal((φ(q) φ(k)ᵀ) · η)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     s1 = dot_tn(k_phi, eta[:, None] * du, DOT)  # s₁ = φ(k)ᵀ (η · ∂ℓ/∂u)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
@@ -235,11 +235,11 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
 
     # o
     q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     o = dot(q_phi, W, DOT) - s2.to(tl.float32)  # y = φ(q) W[0] − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -265,15 +265,15 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s3 = dot_tn(q_phi, d_o, DOT)  # s₃ = φ(q)ᵀ d_o
     store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # t₁ = causal(−d_o ∂ℓ/∂uᵀ)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t4 = (eta[None, :] * t1).to(DOT)  # t₄ = t₁ · η
     x12 = dot_tn(t4, q_phi, DOT)
     s5 = (
@@ -285,13 +285,13 @@ def pre(
     t2 = dot_nt(q_phi, k_phi, DOT)  # t₂ = φ(q) φ(k)ᵀ
     s4 = tl.sum(t1 * t2, 0)  # s₄ = Σ_c t₁ · t₂
     P = (tl.where(causal, eta[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s6 = dot_tn(P, d_o, DOT)  # s₆ = −(−Pᵀ d_o)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(s6_ptr, index * H + h, r, at_v, C, V, s6)
     store_tile(k_phi_ptr, index * H + h, r, at_k, C, K, k_phi)
     x18 = dot(t4, k_phi, DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x19 = dot_nt(d_o, W, DOT)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x20 = (
         (x18 + x19)
         * tl.where(q.to(tl.float32) > 0, 1, tl.exp(tl.minimum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) < 0, 1.0, 0.0))
@@ -345,24 +345,24 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    s6 = load_tile(s6_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s4 = load_row(s4_ptr, index * H + h, r, C)
     k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s6 = load_tile(s6_ptr, index * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     t3 = -dot(k_phi, d_W_at, DOT)  # t₃ = −φ(k) d_W_at
     d_v = s6.to(tl.float32) + -(eta[:, None] * t3)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    s4 = load_row(s4_ptr, index * H + h, r, C)
     d_eta = s4 + tl.sum(t3 * du, 1)
     x9 = dot_nt(eta[:, None] * du, -d_W_at.to(tl.float32), DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x11 = (
         x9
         * tl.where(k.to(tl.float32) > 0, 1, tl.exp(tl.minimum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) < 0, 1.0, 0.0))
     )  # fmt: skip
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
     d_k = s5.to(tl.float32) + x11
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)

@@ -154,8 +154,8 @@ def sum_after(x, r, DOT: tl.constexpr):
 
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
-    """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    """a b to more digits than narrow tokens have: in one pass of the tensor cores, and in three where the tokens are float32."""
+    return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 
 
 @triton.jit
@@ -247,22 +247,22 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     store_row(beta_ptr, index * H + h, r, C, beta)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P = G * dot_nt(q, k, DOT)  # P = G · (q kᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
@@ -291,20 +291,20 @@ def main(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
-
-        # the surprises of all tokens
-        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        R = (seen - v.to(tl.float32)).to(DOT)  # R = u[0] − v
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+
+        # the surprises of all tokens
+        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
+        seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
+        R = seen - v.to(tl.float32)  # R = u[0] − v
+        U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
         W_next = beta_end * W - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − kᵀ (G[C] · U)
         W = W_next
 
@@ -330,13 +330,13 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
     beta = load_row(beta_ptr, index * H + h, r, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = beta[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β · (q W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -363,35 +363,35 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t9 = -dot_nt(d_o, U, DOT)  # t₉ = −d_o Uᵀ
     t10 = t9 * t3  # t₁₀ = t₉ · t₃
     x21 = segment_gradient(tl.where(causal, eta[None, :] * t10, 0.0) * t1, strict, DOT)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     s3 = tl.sum(t10 * D_alpha, 0)  # s₃ = Σ_c t₁₀ · Dα
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     G = eta[None, :] * D_alpha  # G = Dα · η
     P = (G * t3).to(DOT)  # P = G · t₃
     t15 = (t9 * G).to(DOT)  # t₁₅ = t₉ · G
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
     s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x23 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    d_q = dot(t15, k, DOT) + dot_nt(t2, W, DOT)
     s4 = dot_tn(t15, q, DOT)  # s₄ = t₁₅ᵀ q
     store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
+    x23 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    d_q = dot(t15, k, DOT) + dot_nt(t2, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x21 + tl.cumsum(x23, 0, reverse=True))
     store_row(s5_ptr, index * H + h, r, C, s5)
@@ -419,15 +419,15 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t4 = -dot(k, d_W, DOT)  # t₄ = −k d_W
-        t6 = dot_tn(Inv, G_end[:, None] * t4 - s2.to(tl.float32), DOT)  # t₆ = (I + L)⁻¹ᵀ (G[C] · t₄ − s₂)
-        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        t4 = -dot(k, d_W, DOT)  # t₄ = −k d_W
+        t6 = exact_dot(tl.trans(Inv), G_end[:, None] * t4 - s2.to(tl.float32), DOT)  # t₆ = (I + L)⁻¹ᵀ (G[C] · t₄ − s₂)
         t7 = (beta[:, None] * t6).to(DOT)  # t₇ = β · t₆
         x11 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t7, DOT)
         store_tile(t6_ptr, (slot + i) * H + h, r, at_v, C, V, t6)
@@ -457,51 +457,51 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
-    d_v = -t6.to(tl.float32)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t4 = -dot(k, d_W_at, DOT)  # t₄ = −k d_W_at
-    t11 = tl.sum(t4 * U.to(tl.float32), 1)  # t₁₁ = Σ_v t₄ · U
-    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    t12 = -tl.where(strict, dot_nt(t6, U, DOT), 0.0)  # t₁₂ = −strictly_causal(t₆ Uᵀ)
-    t13 = t12 * kk  # t₁₃ = t₁₂ · K Kᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    s5 = load_row(s5_ptr, index * H + h, r, C)
+    s3 = load_row(s3_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t12 = -tl.where(strict, dot_nt(t6, U, DOT), 0.0)  # t₁₂ = −strictly_causal(t₆ Uᵀ)
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    t13 = t12 * kk  # t₁₃ = t₁₂ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     x29 = segment_gradient(tl.where(strict, eta[None, :] * t13, 0.0) * t1, strict, DOT)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    s3 = load_row(s3_ptr, index * H + h, r, C)
-    t5 = sum_after(decay_alpha, r, DOT)  # t₅ = Σ_{l>t} log α
-    x15 = s3 + (t11 * tl.exp(t5) + tl.sum(t13 * D_alpha_decayed, 0))
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     t14 = (t12 * G_decayed).to(DOT)  # t₁₄ = t₁₂ · G[decayed]
+    t4 = -dot(k, d_W_at, DOT)  # t₄ = −k d_W_at
+    t11 = tl.sum(t4 * U.to(tl.float32), 1)  # t₁₁ = Σ_v t₄ · U
+    t5 = sum_after(decay_alpha, r, DOT)  # t₅ = Σ_{l>t} log α
+    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
+    x15 = s3 + (t11 * tl.exp(t5) + tl.sum(t13 * D_alpha_decayed, 0))
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    G_end = eta * tl.exp(t5)  # G[C] = η · exp(t₅)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
     t7 = (beta[:, None] * t6.to(tl.float32)).to(DOT)  # t₇ = β · t₆
-    G_end = eta * tl.exp(t5)  # G[C] = η · exp(t₅)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     x24 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
     x25 = dot_nt(t7, W, DOT) + dot(t14, k, DOT) + (x24 + dot_tn(t14, k, DOT))
     t8 = dot(k, W, DOT)  # t₈ = k W[0]
     x31 = tl.cumsum(tl.sum(t6.to(tl.float32) * t8, 1) * beta, 0, reverse=True)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
+    x32 = sum_before(t11 * G_end, r, DOT)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x33 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    x32 = sum_before(t11 * G_end, r, DOT)
     x34 = (
         tl.sum(x33) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x32 + x29 + x31)
     )  # fmt: skip
-    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
     d_k = s4.to(tl.float32) + x25
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    d_v = -t6.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_numbers(d_eta_ptr, at_row, row, here, x15)
-    s5 = load_row(s5_ptr, index * H + h, r, C)
     d_log_alpha = s5 + x34
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
@@ -624,7 +624,7 @@ def forward_op(
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
-    Inv = sizes.per_slot("CC", narrow=True)
+    Inv = sizes.per_slot("CC", narrow=False)
     beta = sizes.per_slot("C", narrow=False)
     P = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
@@ -661,7 +661,7 @@ def _(
     W_next = sizes.per_sequence("KV")
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
-    Inv = sizes.per_slot("CC", narrow=True)
+    Inv = sizes.per_slot("CC", narrow=False)
     beta = sizes.per_slot("C", narrow=False)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)

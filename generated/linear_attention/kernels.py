@@ -176,17 +176,17 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # s1
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    s1 = dot_tn(k, eta[:, None] * du, DOT)  # s₁ = kᵀ (η · ∂ℓ/∂u)
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # s2
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+
+    # s1
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    s1 = dot_tn(k, eta[:, None] * du, DOT)  # s₁ = kᵀ (η · ∂ℓ/∂u)
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
     P = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η)
     s2 = dot(P, du, DOT)  # s₂ = P ∂ℓ/∂u
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
@@ -235,11 +235,11 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
 
     # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     o = dot(q, W, DOT) - s2.to(tl.float32)  # y = q W[0] − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -266,34 +266,34 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
 
-    # s3
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s3 = dot_tn(q, d_o, DOT)  # s₃ = qᵀ d_o
-    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
+    # s5
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # s4
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+
+    # s3
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s3 = dot_tn(q, d_o, DOT)  # s₃ = qᵀ d_o
+    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # t₁ = causal(−d_o ∂ℓ/∂uᵀ)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t2 = dot_nt(q, k, DOT)  # t₂ = q kᵀ
     s4 = tl.sum(t1 * t2, 0)  # s₄ = Σ_c t₁ · t₂
     store_row(s4_ptr, index * H + h, r, C, s4)
-
-    # s5
-    eta = load_numbers(eta_ptr, at_row, row, here)
     t4 = (eta[None, :] * t1).to(DOT)  # t₄ = t₁ · η
     s5 = dot_tn(t4, q, DOT)  # s₅ = t₄ᵀ q
+
+    # the gradient of q
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
 
     # s6
     P = (tl.where(causal, eta[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η)
     s6 = dot_tn(P, d_o, DOT)  # s₆ = −(−Pᵀ d_o)
     store_tile(s6_ptr, index * H + h, r, at_v, C, V, s6)
-
-    # the gradient of q
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_q = dot(t4, k, DOT) + dot_nt(d_o, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -342,19 +342,19 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    s6 = load_tile(s6_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s4 = load_row(s4_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s6 = load_tile(s6_ptr, index * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     t3 = -dot(k, d_W_at, DOT)  # t₃ = −k d_W_at
     d_v = s6.to(tl.float32) + -(eta[:, None] * t3)
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    s4 = load_row(s4_ptr, index * H + h, r, C)
     d_eta = s4 + tl.sum(t3 * du, 1)
     x9 = dot_nt(eta[:, None] * du, -d_W_at.to(tl.float32), DOT)
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
     d_k = s5.to(tl.float32) + x9
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)

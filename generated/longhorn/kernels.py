@@ -151,8 +151,8 @@ def square(x):
 
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
-    """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    """a b to more digits than narrow tokens have: in one pass of the tensor cores, and in three where the tokens are float32."""
+    return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 
 
 @triton.jit
@@ -213,10 +213,10 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # step_size
     eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     step_size = eta / (eta * tl.sum(square(k.to(tl.float32)), 1) + 1)  # η̃ = η / (η · ‖k‖² + 1)
     store_row(step_size_ptr, index * H + h, r, C, step_size)
 
@@ -247,17 +247,17 @@ def main(
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
 
+        # the state behind the tile
+        step_size = load_row(step_size_ptr, (slot + i) * H + h, r, C)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+
         # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         seen = dot(k, W, DOT)  # u[0] = k W[0]
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        R = (seen - v.to(tl.float32)).to(DOT)  # R = u[0] − v
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        R = seen - v.to(tl.float32)  # R = u[0] − v
+        U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
         store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
-
-        # the state behind the tile
-        step_size = load_row(step_size_ptr, (slot + i) * H + h, r, C)
         W_next = W - dot_tn(k, step_size[:, None] * U, DOT)  # W[C] = W[0] − kᵀ (η̃ · U)
         W = W_next
 
@@ -284,14 +284,14 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    step_size = load_row(step_size_ptr, index * H + h, r, C)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    step_size = load_row(step_size_ptr, index * H + h, r, C)
     P = (tl.where(causal, step_size[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η̃)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = dot(q, W, DOT) - dot(P, U, DOT)  # y = q W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -317,29 +317,32 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # s1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s1 = dot_tn(q, d_o, DOT)  # s₁ = qᵀ d_o
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # s2
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+
+    # s1
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s1 = dot_tn(q, d_o, DOT)  # s₁ = qᵀ d_o
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
     t2 = dot_nt(q, k, DOT)  # t₂ = q kᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
     t1 = tl.sum(square(k.to(tl.float32)), 1)  # t₁ = ‖k‖²
+
+    # s3
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     step_size = eta / (eta * t1 + 1)  # η̃ = η / (η · t₁ + 1)
     P = (tl.where(causal, step_size[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η̃)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
-
-    # s3
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t5 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₅ = causal(−d_o Uᵀ)
     x12 = tl.sum(t5 * t2, 0)
     s3 = x12 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
     store_row(s3_ptr, index * H + h, r, C, s3)
+
+    # the gradient of q
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
 
     # t1
     store_row(t1_ptr, index * H + h, r, C, t1)
@@ -348,9 +351,6 @@ def pre(
     t8 = (step_size[None, :] * t5).to(DOT)  # t₈ = t₅ · η̃
     s4 = 2 * (-x12 * (eta * eta) / square(eta * t1 + 1))[:, None] * k.to(tl.float32) + dot_tn(t8, q, DOT)
     store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
-
-    # the gradient of q
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_q = dot(t8, k, DOT) + dot_nt(d_o, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -376,13 +376,13 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-        step_size = load_row(step_size_ptr, (slot + i) * H + h, r, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t3 = -dot(k, d_W, DOT)  # t₃ = −k d_W
-        t4 = dot_tn(Inv, step_size[:, None] * t3 - s2.to(tl.float32), DOT)  # t₄ = (I + L)⁻¹ᵀ (η̃ · t₃ − s₂)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        step_size = load_row(step_size_ptr, (slot + i) * H + h, r, C)
+        t3 = -dot(k, d_W, DOT)  # t₃ = −k d_W
+        t4 = exact_dot(tl.trans(Inv), step_size[:, None] * t3 - s2.to(tl.float32), DOT)  # t₄ = (I + L)⁻¹ᵀ (η̃ · t₃ − s₂)
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k, t4, DOT)
         store_tile(t4_ptr, (slot + i) * H + h, r, at_v, C, V, t4)
         d_W = d_W_next
@@ -411,36 +411,36 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s3 = load_row(s3_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t1 = load_row(t1_ptr, index * H + h, r, C)
     t4 = load_tile(t4_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_v = -t4.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t3 = -dot(k, d_W_at, DOT)  # t₃ = −k d_W_at
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t6 = tl.where(strict, -tl.where(strict, dot_nt(t4, U, DOT), 0.0), 0.0)  # t₆ = strictly_causal(−strictly_causal(t₄ Uᵀ))
     x8 = tl.sum(t6 * kk, 0) + tl.sum(t3 * U.to(tl.float32), 1)
-    t1 = load_row(t1_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     step_size = eta / (eta * t1 + 1)  # η̃ = η / (η · t₁ + 1)
     t7 = (step_size[None, :] * t6).to(DOT)  # t₇ = t₆ · η̃
     x11 = x8 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     x20 = -x8 * (eta * eta) / square(eta * t1 + 1)
-    s3 = load_row(s3_ptr, index * H + h, r, C)
+    t4 = load_tile(t4_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_eta = s3 + x11
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     x17 = dot_nt(step_size[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t4 = load_tile(t4_ptr, index * H + h, r, at_v, C, V)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
     x18 = dot_nt(t4, W, DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x21 = dot_tn(t7, k, DOT)
     x19 = dot(t7, k, DOT)
     x22 = 2 * x20[:, None] * k.to(tl.float32) + x18 + x19 + (x17 + x21)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
     d_k = s4.to(tl.float32) + x22
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
@@ -561,7 +561,7 @@ def forward_op(
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     step_size = sizes.per_slot("C", narrow=False)
-    Inv = sizes.per_slot("CC", narrow=True)
+    Inv = sizes.per_slot("CC", narrow=False)
     launch_prep(sizes, (
         eta, k, step_size, Inv,
     ))  # fmt: skip
@@ -594,7 +594,7 @@ def _(
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     step_size = sizes.per_slot("C", narrow=False)
-    Inv = sizes.per_slot("CC", narrow=True)
+    Inv = sizes.per_slot("CC", narrow=False)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     return o, W_next, step_size, Inv, U, W_at

@@ -214,18 +214,18 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_number(beta_end_ptr, index * H + h, beta_end)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P = (G * dot_nt(q, k, DOT)).to(DOT)  # P = G · (q kᵀ)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     s1 = dot_tn(k, G_end[:, None] * du, DOT)  # s₁ = kᵀ (G[C] · ∂ℓ/∂u)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
@@ -248,10 +248,10 @@ def main(
     for i in tl.range(tiles, disable_licm=True):
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         W_next = beta_end * W - s1.to(tl.float32)  # W[C] = β[C] W[0] − s₁
         W = W_next
 
@@ -280,11 +280,11 @@ def read(
 
     # o
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     o = beta[:, None] * dot(q, W, DOT) - s2.to(tl.float32)  # y = β · (q W[0]) − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -311,36 +311,36 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
     t4 = t2 * t3  # t₄ = t₂ · t₃
     x20 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
     s4 = tl.sum(t4 * D_alpha, 0)  # s₄ = Σ_c t₄ · Dα
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     G = eta[None, :] * D_alpha  # G = Dα · η
     t9 = (t2 * G).to(DOT)  # t₉ = t₂ · G
     P = (G * t3).to(DOT)  # P = G · t₃
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
     s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
     store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
     store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x22 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
     s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
     store_tile(s7_ptr, index * H + h, r, at_v, C, V, s7)
+    x22 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x20 + tl.cumsum(x22, 0, reverse=True))
     store_row(s6_ptr, index * H + h, r, C, s6)
@@ -363,10 +363,10 @@ def seq(
         i = tiles - 1 - lane
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
 
         # the gradient of W
         s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         d_W_next = beta_end * d_W + s3.to(tl.float32)
         d_W = d_W_next
 
@@ -393,36 +393,36 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    s4 = load_row(s4_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
-    G_end = eta * tl.exp(t8)  # G[C] = η · exp(t₈)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
+    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    G_end = eta * tl.exp(t8)  # G[C] = η · exp(t₈)
     t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
     d_v = s7.to(tl.float32) + -(G_end[:, None] * t6)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t7 = tl.sum(t6 * du, 1)  # t₇ = Σ_v t₆ · ∂ℓ/∂u
-    s4 = load_row(s4_ptr, index * H + h, r, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_eta = s4 + t7 * tl.exp(t8)
     x14 = dot_nt(G_end[:, None] * du, -d_W_at.to(tl.float32), DOT)
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
     x19 = sum_before(t7 * G_end, r, DOT)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x20 = d_W_at.to(tl.float32) * W.to(tl.float32)
     x21 = (
         tl.sum(x20) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + x19 * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
     )  # fmt: skip
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
     d_k = s5.to(tl.float32) + x14
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
     d_log_alpha = s6 + x21
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 

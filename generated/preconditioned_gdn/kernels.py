@@ -179,8 +179,8 @@ def dot_nt(a, b, DOT: tl.constexpr):
 
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
-    """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    """a b to more digits than narrow tokens have: in one pass of the tensor cores, and in three where the tokens are float32."""
+    return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 
 
 @triton.jit
@@ -259,23 +259,12 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    store_number(beta_end_ptr, index * H + h, beta_end)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    store_row(beta_ptr, index * H + h, r, C, beta)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-    store_tile(G_decayed_ptr, index * H + h, r, r, C, C, G_decayed)
-    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
-    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
     x9 = eta_d[:, None] * square(k.to(tl.float32))
     x18 = tl.exp(sum_after(decay_alpha_d, r, DOT))[:, None] * x9
     s3 = tl.sum(x18, 0)  # s₃ = Σ_j exp(Σ_{l>t} log α_d) · (η_d · k²)
@@ -287,6 +276,17 @@ def prep(
     D_alpha_d = tl.where(causal, tl.exp(segment_sums(decay_alpha_d, strict)), 0.0)  # Dα_d = causal(exp(Σ_{j<l≤t} log α_d))
     s1 = dot(D_alpha_d, x9, DOT)  # s₁ = Dα_d (η_d · k²)
     store_tile(s1_ptr, index * H + h, r, at_k, C, K, s1)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    store_tile(G_decayed_ptr, index * H + h, r, r, C, C, G_decayed)
+    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    store_row(G_end_ptr, index * H + h, r, C, G_end)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    store_row(beta_ptr, index * H + h, r, C, beta)
+    store_number(beta_end_ptr, index * H + h, beta_end)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -313,32 +313,32 @@ def main(
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
             store_row(preconditioner_at_ptr, (slot + i) * H + h, at_k, K, preconditioner)
-
-        # the surprises of all tokens
-        beta_d = load_row(beta_d_ptr, (slot + i) * H + h, r, C)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, r, at_k, C, K)
-        D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
-        gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        written_key = gain * k.to(tl.float32)  # m(D) · k = m(D) · k
-        store_tile(written_key_ptr, (slot + i) * H + h, r, at_k, C, K, written_key)
-        kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
-        G_decayed = load_tile(G_decayed_ptr, (slot + i) * H + h, r, r, C, C)
-        L = G_decayed.to(tl.float32) * kk  # L = G[decayed] · K Kᵀ
-        Inv = (inverse(L, r, LEVELS, DOT)).to(DOT)  # (I + L)⁻¹
-        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
-        seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        R = (seen - v.to(tl.float32)).to(DOT)  # R = u[0] − v
-        U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+        s3 = load_row(s3_ptr, (slot + i) * H + h, at_k, K)
+        s2 = load_number(s2_ptr, (slot + i) * H + h)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, r, at_k, C, K)
+
+        # the surprises of all tokens
+        beta_d = load_row(beta_d_ptr, (slot + i) * H + h, r, C)
+        D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
+        G_decayed = load_tile(G_decayed_ptr, (slot + i) * H + h, r, r, C, C)
+        gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
+        written_key = gain * k.to(tl.float32)  # m(D) · k = m(D) · k
+        store_tile(written_key_ptr, (slot + i) * H + h, r, at_k, C, K, written_key)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
+        L = G_decayed.to(tl.float32) * kk  # L = G[decayed] · K Kᵀ
+        Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
+        seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
+        R = seen - v.to(tl.float32)  # R = u[0] − v
+        U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
         W_next = beta_end * W - dot_tn(written_key, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − m(D) · kᵀ (G[C] · U)
-        s2 = load_number(s2_ptr, (slot + i) * H + h)
-        s3 = load_row(s3_ptr, (slot + i) * H + h, at_k, K)
         preconditioner_next = s2 * preconditioner + s3  # D[C] = s₂ D[0] + s₃
         W = W_next
         preconditioner = preconditioner_next
@@ -368,18 +368,18 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P = (G * dot_nt(q, written_key, DOT)).to(DOT)  # P = G · (q m(D) · kᵀ)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     o = beta[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β · (q W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -407,39 +407,39 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     store_tile(t1_ptr, index * H + h, r, r, C, C, t1)
+    s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     G = eta[None, :] * D_alpha  # G = Dα · η
-    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
     store_tile(D_ptr, index * H + h, r, at_k, C, K, D)
     gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(gain_ptr, index * H + h, r, at_k, C, K, gain)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     written_key = gain * k.to(tl.float32)  # m(D) · k = m(D) · k
     kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     L = G_decayed * kk  # L = G[decayed] · K Kᵀ
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
     P = (G * t4).to(DOT)  # P = G · t₄
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
     s4 = dot_tn(q, t2, DOT)  # s₄ = qᵀ t₂
     store_tile(s4_ptr, index * H + h, at_k, at_v, K, V, s4)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
     s5 = dot_tn(P, d_o, DOT)  # s₅ = Pᵀ d_o
     store_tile(s5_ptr, index * H + h, r, at_v, C, V, s5)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t10 = -dot_nt(d_o, U, DOT)  # t₁₀ = −d_o Uᵀ
     store_tile(t10_ptr, index * H + h, r, r, C, C, t10)
 
@@ -466,33 +466,36 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t10 = load_tile(t10_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     gain = load_tile(gain_ptr, index * H + h, r, at_k, C, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t1 = load_tile(t1_ptr, index * H + h, r, r, C, C)
+    t10 = load_tile(t10_ptr, index * H + h, r, r, C, C)
     written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
     t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
     t11 = t10.to(tl.float32) * t4  # t₁₁ = t₁₀ · t₄
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t1 = load_tile(t1_ptr, index * H + h, r, r, C, C)
     x14 = tl.where(causal, eta[None, :] * t11, 0.0) * t1.to(tl.float32)
     D_alpha = tl.where(causal, t1.to(tl.float32), 0.0)  # Dα = causal(t₁)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s7 = tl.sum(t11 * D_alpha, 0)  # s₇ = Σ_c t₁₁ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
     t16 = (t10.to(tl.float32) * G).to(DOT)  # t₁₆ = t₁₀ · G
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x18 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     s8 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (segment_gradient(x14, strict, DOT) + tl.cumsum(x18, 0, reverse=True))
     t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
     d_q = dot(t16, written_key, DOT) + dot_nt(t2, W, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    gain = load_tile(gain_ptr, index * H + h, r, at_k, C, K)
+    D = load_tile(D_ptr, index * H + h, r, at_k, C, K)
     s6 = dot_tn(t16, q, DOT)  # s₆ = t₁₆ᵀ q
     store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    D = load_tile(D_ptr, index * H + h, r, at_k, C, K)
-    gain = load_tile(gain_ptr, index * H + h, r, at_k, C, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x22 = (
         s6
         * k.to(tl.float32)
@@ -500,12 +503,9 @@ def pre2(
         * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
     )  # fmt: skip
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
     x25 = tl.cumsum(tl.sum(preconditioner[None, :] * x22, 1) * beta_d, 0, reverse=True)
     store_row(s7_ptr, index * H + h, r, C, s7)
     store_row(s8_ptr, index * H + h, r, C, s8)
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     s9 = x25 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
     store_row(s9_ptr, index * H + h, r, C, s9)
 
@@ -535,37 +535,37 @@ def seq(
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
             store_row(d_preconditioner_at_ptr, (slot + i) * H + h, at_k, K, d_preconditioner)
-        gain = load_tile(gain_ptr, (slot + i) * H + h, r, at_k, C, K)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
-        t5 = -dot(written_key, d_W, DOT)  # t₅ = −m(D) · k d_W
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, r, at_v, C, V)
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        t7 = dot_tn(Inv, G_end[:, None] * t5 - s5.to(tl.float32), DOT)  # t₇ = (I + L)⁻¹ᵀ (G[C] · t₅ − s₅)
-        store_tile(t7_ptr, (slot + i) * H + h, r, at_v, C, V, t7)
-        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
-        t8 = (beta[:, None] * t7).to(DOT)  # t₈ = β · t₇
-        U = load_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V)
-        t13 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₃ = −strictly_causal(t₇ Uᵀ)
-        G_decayed = load_tile(G_decayed_ptr, (slot + i) * H + h, r, r, C, C)
-        t17 = (t13 * G_decayed.to(tl.float32)).to(DOT)  # t₁₇ = t₁₃ · G[decayed]
-        s6 = load_tile(s6_ptr, (slot + i) * H + h, r, at_k, C, K)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        x21 = s6.to(tl.float32) + dot_nt(G_end[:, None] * U.to(tl.float32), -d_W, DOT) + dot_tn(t17, k, DOT)
+        beta_d = load_row(beta_d_ptr, (slot + i) * H + h, r, C)
+        s2 = load_number(s2_ptr, (slot + i) * H + h)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_v, K, V)
-        x14 = beta_end * d_W + s4.to(tl.float32) + dot_tn(k, t8, DOT)
-        D = load_tile(D_ptr, (slot + i) * H + h, r, at_k, C, K)
+        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, r, at_v, C, V)
         gain = load_tile(gain_ptr, (slot + i) * H + h, r, at_k, C, K)
+        written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
+        U = load_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t5 = -dot(written_key, d_W, DOT)  # t₅ = −m(D) · k d_W
+        G_decayed = load_tile(G_decayed_ptr, (slot + i) * H + h, r, r, C, C)
+        t7 = exact_dot(tl.trans(Inv), G_end[:, None] * t5 - s5.to(tl.float32), DOT)  # t₇ = (I + L)⁻¹ᵀ (G[C] · t₅ − s₅)
+        store_tile(t7_ptr, (slot + i) * H + h, r, at_v, C, V, t7)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s6 = load_tile(s6_ptr, (slot + i) * H + h, r, at_k, C, K)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        t8 = (beta[:, None] * t7).to(DOT)  # t₈ = β · t₇
+        t13 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₃ = −strictly_causal(t₇ Uᵀ)
+        gain = load_tile(gain_ptr, (slot + i) * H + h, r, at_k, C, K)
+        D = load_tile(D_ptr, (slot + i) * H + h, r, at_k, C, K)
+        t17 = (t13 * G_decayed.to(tl.float32)).to(DOT)  # t₁₇ = t₁₃ · G[decayed]
+        x21 = s6.to(tl.float32) + dot_nt(G_end[:, None] * U.to(tl.float32), -d_W, DOT) + dot_tn(t17, k, DOT)
+        x14 = beta_end * d_W + s4.to(tl.float32) + dot_tn(k, t8, DOT)
         t18 = (
             x21
             * k.to(tl.float32)
             * gain.to(tl.float32)
             * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
         )  # fmt: skip
-        s2 = load_number(s2_ptr, (slot + i) * H + h)
-        beta_d = load_row(beta_d_ptr, (slot + i) * H + h, r, C)
         x25 = s2 * d_preconditioner + tl.sum(beta_d[:, None] * t18, 0)
         store_tile(t18_ptr, (slot + i) * H + h, r, at_k, C, K, t18)
         d_W = x14
@@ -598,46 +598,46 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    s7 = load_row(s7_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, index * H + h, at_k, K)
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
+    t18 = load_tile(t18_ptr, index * H + h, r, at_k, C, K)
     t3 = tl.exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
     store_tile(t3_ptr, index * H + h, r, r, C, C, t3)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     D_alpha_d = tl.where(causal, t3, 0.0)  # Dα_d = causal(t₃)
-    d_preconditioner_at = load_row(d_preconditioner_at_ptr, index * H + h, at_k, K)
     t15 = tl.exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_k, C, K)
     s11 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)  # s₁₁ = t₁₅ᵀ ⊗ d_preconditioner_at + Dα_dᵀ t₁₈
     store_tile(s11_ptr, index * H + h, r, at_k, C, K, s11)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_eta_d = tl.sum(s11 * square(k.to(tl.float32)), 1)
+    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
     store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_row(t15_ptr, index * H + h, r, C, t15)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
     t8 = (beta[:, None] * t7.to(tl.float32)).to(DOT)  # t₈ = β · t₇
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    s10 = dot_nt(t8, W, DOT)  # s₁₀ = t₈ W[0]ᵀ
-    store_tile(s10_ptr, index * H + h, r, at_k, C, K, s10)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s10 = dot_nt(t8, W, DOT)  # s₁₀ = t₈ W[0]ᵀ
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
+    store_tile(s10_ptr, index * H + h, r, at_k, C, K, s10)
     t5 = -dot(written_key, d_W_at, DOT)  # t₅ = −m(D) · k d_W_at
     t12 = tl.sum(t5 * U.to(tl.float32), 1)  # t₁₂ = Σ_v t₅ · U
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
-    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
     t13 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₃ = −strictly_causal(t₇ Uᵀ)
     t14 = t13 * kk  # t₁₄ = t₁₃ · K Kᵀ
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     store_tile(t1_ptr, index * H + h, r, r, C, C, t1)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     t6 = sum_after(decay_alpha, r, DOT)  # t₆ = Σ_{l>t} log α
-    s7 = load_row(s7_ptr, index * H + h, r, C)
     x16 = s7 + (t12 * tl.exp(t6) + tl.sum(t14 * D_alpha_decayed, 0))
     store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     t17 = t13 * G_decayed  # t₁₇ = t₁₃ · G[decayed]
     store_tile(t17_ptr, index * H + h, r, r, C, C, t17)
@@ -669,51 +669,59 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
-    d_v = -t7.to(tl.float32)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    s9 = load_row(s9_ptr, index * H + h, r, C)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, index * H + h, at_k, K)
+    t15 = load_row(t15_ptr, index * H + h, r, C)
+    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    t12 = load_row(t12_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     beta = load_row(beta_ptr, index * H + h, r, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
+    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
+    d_v = -t7.to(tl.float32)
+    t1 = load_tile(t1_ptr, index * H + h, r, r, C, C)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     t9 = dot(k, W, DOT)  # t₉ = k W[0]
     x30 = tl.cumsum(tl.sum(t7.to(tl.float32) * t9, 1) * beta, 0, reverse=True)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
     x24 = tl.where(strict, eta[None, :] * t14.to(tl.float32), 0.0)
-    t1 = load_tile(t1_ptr, index * H + h, r, r, C, C)
     x26 = segment_gradient(x24 * t1.to(tl.float32), strict, DOT)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    t12 = load_row(t12_ptr, index * H + h, r, C)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
     x31 = sum_before(t12 * G_end, r, DOT)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     x32 = d_W_at.to(tl.float32) * W.to(tl.float32)
     x33 = (
         tl.sum(x32) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x31 + x26 + x30)
     )  # fmt: skip
-    s8 = load_row(s8_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t17 = load_tile(t17_ptr, index * H + h, r, r, C, C)
+    gain = load_tile(gain_ptr, index * H + h, r, at_k, C, K)
     d_log_alpha = s8 + x33
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     x9 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    t17 = load_tile(t17_ptr, index * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x10 = x9 + dot_tn(t17, k, DOT)
-    gain = load_tile(gain_ptr, index * H + h, r, at_k, C, K)
-    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
-    x13 = dot(t17, written_key, DOT)
-    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
-    s11 = load_tile(s11_ptr, index * H + h, r, at_k, C, K)
     s10 = load_tile(s10_ptr, index * H + h, r, at_k, C, K)
-    x14 = 2 * eta_d[:, None] * s11.to(tl.float32) * k.to(tl.float32) + x10 * gain.to(tl.float32) + s10.to(tl.float32) + x13
+    s11 = load_tile(s11_ptr, index * H + h, r, at_k, C, K)
     s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
-    d_k = s6.to(tl.float32) * gain.to(tl.float32) + x14
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    x10 = x9 + dot_tn(t17, k, DOT)
+    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
     D = load_tile(D_ptr, index * H + h, r, at_k, C, K)
+    x13 = dot(t17, written_key, DOT)
+    x14 = 2 * eta_d[:, None] * s11.to(tl.float32) * k.to(tl.float32) + x10 * gain.to(tl.float32) + s10.to(tl.float32) + x13
+    d_k = s6.to(tl.float32) * gain.to(tl.float32) + x14
+    t18 = load_tile(t18_ptr, index * H + h, r, at_k, C, K)
+    t3 = load_tile(t3_ptr, index * H + h, r, r, C, C)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     x48 = (
         x10
         * k.to(tl.float32)
@@ -721,26 +729,18 @@ def post2(
         * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
     )  # fmt: skip
     x37 = eta_d[:, None] * square(k.to(tl.float32))
-    t3 = load_tile(t3_ptr, index * H + h, r, r, C, C)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_k, C, K)
     x46 = tl.where(causal, dot_nt(t18, x37, DOT), 0.0) * t3.to(tl.float32)
     x53 = segment_gradient(x46, strict, DOT)
-    t15 = load_row(t15_ptr, index * H + h, r, C)
-    d_preconditioner_at = load_row(d_preconditioner_at_ptr, index * H + h, at_k, K)
     x39 = sum_before(tl.sum(d_preconditioner_at[None, :] * x37, 1) * t15, r, DOT)
-    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
     x50 = tl.cumsum(tl.sum(preconditioner[None, :] * x48, 1) * beta_d, 0, reverse=True)
     x51 = d_preconditioner_at * preconditioner
     x52 = tl.sum(x51, 0)
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
     s2 = tl.exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
     x54 = (
         x52 * s2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (x39 + x53 + x50)
     )  # fmt: skip
-    s9 = load_row(s9_ptr, index * H + h, r, C)
     d_log_alpha_d = s9 + x54
     store_numbers(d_log_alpha_d_ptr, at_row, row, here, d_log_alpha_d)
 
@@ -960,7 +960,7 @@ def backward_op(
     s4 = sizes.per_slot("KV", narrow=True)
     D = sizes.per_slot("CK", narrow=True)
     gain = sizes.per_slot("CK", narrow=True)
-    Inv = sizes.per_slot("CC", narrow=True)
+    Inv = sizes.per_slot("CC", narrow=False)
     s5 = sizes.per_slot("CV", narrow=True)
     t1 = sizes.per_slot("CC", narrow=False)
     t10 = sizes.per_slot("CC", narrow=False)

@@ -154,8 +154,8 @@ def sum_after(x, r, DOT: tl.constexpr):
 
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
-    """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    """a b to more digits than narrow tokens have: in one pass of the tensor cores, and in three where the tokens are float32."""
+    return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 
 
 @triton.jit
@@ -258,14 +258,14 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
     D_alpha_before = tl.where(strict, tl.exp(sums_before(t1, r, DOT)), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P = G_before * dot_nt(q, k, DOT)  # P = G[t−1] · (q kᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
     D_alpha_decayed = tl.where(strict, tl.exp(segment_sums(decay_alpha, strict)), 0.0)
@@ -302,20 +302,20 @@ def main(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
-
-        # the surprises of all tokens
-        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        R = (seen - v.to(tl.float32)).to(DOT)  # R = u[0] − v
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+
+        # the surprises of all tokens
+        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
+        seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
+        R = seen - v.to(tl.float32)  # R = u[0] − v
+        U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
         W_next = beta_end * W - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − kᵀ (G[C] · U)
         W = W_next
 
@@ -345,11 +345,11 @@ def read(
     # o
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    P = load_tile(P_ptr, index * H + h, r, r, C, C)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     o = beta_before[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β[t−1] · (q W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -375,28 +375,28 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
     t4 = tl.exp(sums_before(t1, r, DOT))  # t₄ = exp(Σ_{j<l<t} log α)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
     D_alpha_before = tl.where(strict, t4, 0.0)  # Dα[t−1] = strictly_causal(t₄)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
     P = (G_before * t5).to(DOT)  # P = G[t−1] · t₅
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t11 = -dot_nt(d_o, U, DOT)  # t₁₁ = −d_o Uᵀ
     t17 = (t11 * G_before).to(DOT)  # t₁₇ = t₁₁ · G[t−1]
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t12 = t11 * t5  # t₁₂ = t₁₁ · t₅
     s3 = tl.sum(t12 * D_alpha_before, 0)  # s₃ = Σ_c t₁₂ · Dα[t−1]
     x22 = sums_after(tl.where(strict, eta[None, :] * t12, 0.0) * t4, r, DOT)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x24 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta_before
     s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(tl.where(strict, x22, 0.0), 1) + sum_after(x24, r, DOT))
     t2 = (beta_before[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β[t−1] · d_o
@@ -431,15 +431,15 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t6 = -dot(k, d_W, DOT)  # t₆ = −k d_W
-        t8 = dot_tn(Inv, G_end[:, None] * t6 - s2.to(tl.float32), DOT)  # t₈ = (I + L)⁻¹ᵀ (G[C] · t₆ − s₂)
-        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        t6 = -dot(k, d_W, DOT)  # t₆ = −k d_W
+        t8 = exact_dot(tl.trans(Inv), G_end[:, None] * t6 - s2.to(tl.float32), DOT)  # t₈ = (I + L)⁻¹ᵀ (G[C] · t₆ − s₂)
         t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
         x11 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t9, DOT)
         store_tile(t8_ptr, (slot + i) * H + h, r, at_v, C, V, t8)
@@ -469,51 +469,51 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t8 = load_tile(t8_ptr, index * H + h, r, at_v, C, V)
-    d_v = -t8.to(tl.float32)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
-    t13 = tl.sum(t6 * U.to(tl.float32), 1)  # t₁₃ = Σ_v t₆ · U
-    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
-    t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    s5 = load_row(s5_ptr, index * H + h, r, C)
+    s3 = load_row(s3_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t8 = load_tile(t8_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t3 = tl.exp(segment_sums(decay_alpha, strict))  # t₃ = exp(Σ_{j<l≤t} log α)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     x31 = segment_gradient(tl.where(strict, eta[None, :] * t15, 0.0) * t3, strict, DOT)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     D_alpha_decayed = tl.where(strict, t3, 0.0)  # Dα[decayed] = strictly_causal(t₃)
-    s3 = load_row(s3_ptr, index * H + h, r, C)
-    t7 = sum_after(decay_alpha, r, DOT)  # t₇ = Σ_{l>t} log α
-    x15 = s3 + (t13 * tl.exp(t7) + tl.sum(t15 * D_alpha_decayed, 0))
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     t16 = (t14 * G_decayed).to(DOT)  # t₁₆ = t₁₄ · G[decayed]
+    t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
+    t13 = tl.sum(t6 * U.to(tl.float32), 1)  # t₁₃ = Σ_v t₆ · U
+    t7 = sum_after(decay_alpha, r, DOT)  # t₇ = Σ_{l>t} log α
+    t8 = load_tile(t8_ptr, index * H + h, r, at_v, C, V)
+    x15 = s3 + (t13 * tl.exp(t7) + tl.sum(t15 * D_alpha_decayed, 0))
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    G_end = eta * tl.exp(t7)  # G[C] = η · exp(t₇)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t8 = load_tile(t8_ptr, index * H + h, r, at_v, C, V)
     t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-    G_end = eta * tl.exp(t7)  # G[C] = η · exp(t₇)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     x24 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
     x25 = dot_nt(t9, W, DOT) + dot(t16, k, DOT) + (x24 + dot_tn(t16, k, DOT))
     t10 = dot(k, W, DOT)  # t₁₀ = k W[0]
     x30 = tl.cumsum(tl.sum(t8.to(tl.float32) * t10, 1) * beta, 0, reverse=True)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
+    x32 = sum_before(t13 * G_end, r, DOT)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x33 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    x32 = sum_before(t13 * G_end, r, DOT)
     x34 = (
         tl.sum(x33) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x32 + x30 + x31)
     )  # fmt: skip
-    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
     d_k = s4.to(tl.float32) + x25
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    d_v = -t8.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_numbers(d_eta_ptr, at_row, row, here, x15)
-    s5 = load_row(s5_ptr, index * H + h, r, C)
     d_log_alpha = s5 + x34
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
@@ -636,7 +636,7 @@ def forward_op(
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
-    Inv = sizes.per_slot("CC", narrow=True)
+    Inv = sizes.per_slot("CC", narrow=False)
     beta = sizes.per_slot("C", narrow=False)
     P = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
@@ -673,7 +673,7 @@ def _(
     W_next = sizes.per_sequence("KV")
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
-    Inv = sizes.per_slot("CC", narrow=True)
+    Inv = sizes.per_slot("CC", narrow=False)
     beta = sizes.per_slot("C", narrow=False)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)

@@ -176,18 +176,18 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # s1
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    s1 = dot_tn(k_phi, eta[:, None] * du, DOT)  # s₁ = φ(k)ᵀ (η · ∂ℓ/∂u)
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
 
     # s2
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    s1 = dot_tn(k_phi, eta[:, None] * du, DOT)  # s₁ = φ(k)ᵀ (η · ∂ℓ/∂u)
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
     q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q) = relu(q)
     x8 = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     P = (tl.where(causal, eta[None, :] * x8, 0.0)).to(DOT)  # P = causal((φ(q) φ(k)ᵀ) · η)
@@ -238,12 +238,12 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
 
     # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q) = relu(q)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     o = dot(q_phi, W, DOT) - s2.to(tl.float32)  # y = φ(q) W[0] − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -269,25 +269,25 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q) = relu(q)
     s3 = dot_tn(q_phi, d_o, DOT)  # s₃ = φ(q)ᵀ d_o
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # t₁ = causal(−d_o ∂ℓ/∂uᵀ)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t4 = (eta[None, :] * t1).to(DOT)  # t₄ = t₁ · η
     s5 = dot_tn(t4, q_phi, DOT) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)  # s₅ = (t₄ᵀ φ(q)) · 1[k > 0]
     store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
     k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t2 = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)  # t₂ = φ(q) φ(k)ᵀ
     s4 = tl.sum(t1 * t2, 0)  # s₄ = Σ_c t₁ · t₂
     P = (tl.where(causal, eta[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x17 = (dot(t4, k_phi, DOT) + dot_nt(d_o, W, DOT)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
     s6 = dot_tn(P, d_o, DOT)  # s₆ = −(−Pᵀ d_o)
     store_tile(s6_ptr, index * H + h, r, at_v, C, V, s6)
@@ -339,22 +339,22 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
-    t3 = -dot(k_phi, d_W_at, DOT)  # t₃ = −φ(k) d_W_at
+    s4 = load_row(s4_ptr, index * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     s6 = load_tile(s6_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
+    t3 = -dot(k_phi, d_W_at, DOT)  # t₃ = −φ(k) d_W_at
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_v = s6.to(tl.float32) + -(eta[:, None] * t3)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    s4 = load_row(s4_ptr, index * H + h, r, C)
-    d_eta = s4 + tl.sum(t3 * du, 1)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x10 = dot_nt(eta[:, None] * du, -d_W_at.to(tl.float32), DOT)
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    d_eta = s4 + tl.sum(t3 * du, 1)
+    x10 = dot_nt(eta[:, None] * du, -d_W_at.to(tl.float32), DOT)
     x11 = s5.to(tl.float32) + x10 * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x11)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)

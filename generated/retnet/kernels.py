@@ -218,19 +218,19 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_tile(G_ptr, index * H + h, r, r, C, C, G)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_number(beta_end_ptr, index * H + h, beta_end)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s1 = dot_tn(k, G_end[:, None] * du, DOT)  # s₁ = kᵀ (G[C] · ∂ℓ/∂u)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
 
@@ -254,13 +254,13 @@ def prep2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # s2
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P = G · (q kᵀ)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     s2 = dot(P, du, DOT)  # s₂ = P ∂ℓ/∂u
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
 
@@ -280,10 +280,10 @@ def main(
     for i in tl.range(tiles, disable_licm=True):
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         W_next = beta_end * W - s1.to(tl.float32)  # W[C] = β[C] W[0] − s₁
         W = W_next
 
@@ -312,11 +312,11 @@ def read(
 
     # o
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     o = beta[:, None] * dot(q, W, DOT) - s2.to(tl.float32)  # y = β · (q W[0]) − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -340,11 +340,11 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
 
     # s3
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
@@ -377,23 +377,23 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    decay_alpha = load_row(decay_alpha_ptr, index * H + h, r, C)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t9 = t2 * G.to(tl.float32)  # t₉ = t₂ · G
     s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
     store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
     store_tile(t9_ptr, index * H + h, r, r, C, C, t9)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
     t4 = t2 * t3  # t₄ = t₂ · t₃
-    decay_alpha = load_row(decay_alpha_ptr, index * H + h, r, C)
     t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
     s4 = tl.sum(t4 * D_alpha, 0)  # s₄ = Σ_c t₄ · Dα
-    eta = load_numbers(eta_ptr, at_row, row, here)
     s8 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
     store_row(s8_ptr, index * H + h, r, C, s8)
     store_row(s4_ptr, index * H + h, r, C, s4)
@@ -419,24 +419,24 @@ def pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
     P = (G.to(tl.float32) * t3).to(DOT)  # P = G · t₃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
     store_tile(s7_ptr, index * H + h, r, at_v, C, V, s7)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t9 = load_tile(t9_ptr, index * H + h, r, r, C, C)
     x7 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    s8 = load_row(s8_ptr, index * H + h, r, C)
     s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + tl.cumsum(x7, 0, reverse=True))
     store_row(s6_ptr, index * H + h, r, C, s6)
     t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
-    t9 = load_tile(t9_ptr, index * H + h, r, r, C, C)
     d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -457,10 +457,10 @@ def seq(
         i = tiles - 1 - lane
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
 
         # the gradient of W
         s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         d_W_next = beta_end * d_W + s3.to(tl.float32)
         d_W = d_W_next
 
@@ -487,20 +487,20 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s4 = load_row(s4_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
     store_tile(t6_ptr, index * H + h, r, at_v, C, V, t6)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     t7 = tl.sum(t6 * du.to(tl.float32), 1)  # t₇ = Σ_v t₆ · ∂ℓ/∂u
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(t8)  # G[C] = η · exp(t₈)
     s9 = G_end[:, None] * du.to(tl.float32)  # s₉ = G[C] · ∂ℓ/∂u
     store_tile(s9_ptr, index * H + h, r, at_v, C, V, s9)
-    s4 = load_row(s4_ptr, index * H + h, r, C)
     d_eta = s4 + t7 * tl.exp(t8)
     store_row(t7_ptr, index * H + h, r, C, t7)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
@@ -527,33 +527,33 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # the gradient of k
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
-    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x3 = s5.to(tl.float32) + dot_nt(s9, -d_W_at.to(tl.float32), DOT)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x3)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    t7 = load_row(t7_ptr, index * H + h, r, C)
 
     # the gradient of log_alpha
     s6 = load_row(s6_ptr, index * H + h, r, C)
-    t7 = load_row(t7_ptr, index * H + h, r, C)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
+
+    # the gradient of k
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
+    x3 = s5.to(tl.float32) + dot_nt(s9, -d_W_at.to(tl.float32), DOT)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    beta_end = load_number(beta_end_ptr, index * H + h)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x3)
     x10 = sum_before(t7 * G_end, r, DOT)
     x11 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
+
+    # the gradient of v
+    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
     x12 = (
         tl.sum(x11) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + x10 * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
     )  # fmt: skip
     d_log_alpha = s6 + x12
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-
-    # the gradient of v
-    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
-    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
     x16 = s7.to(tl.float32) + -(G_end[:, None] * t6.to(tl.float32))
     store_rows(d_v_ptr, at_row, row, here, at_v, V, x16)
 

@@ -146,8 +146,8 @@ def dot(a, b, DOT: tl.constexpr):
 
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
-    """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    """a b to more digits than narrow tokens have: in one pass of the tensor cores, and in three where the tokens are float32."""
+    return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 
 
 @triton.jit
@@ -209,6 +209,7 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # t2
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -224,14 +225,13 @@ def prep(
     k_phi = t2 / t4[:, None]  # φ(k) = t₂ / t₄
     x5 = dot_nt(t2, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     t5 = 1 / t4  # t₅ = 1 / t₄
-    kk = t5[:, None] * x5  # K Kᵀ = t₅ · (t₂ φ(k)ᵀ)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    L = tl.where(strict, eta[None, :] * kk, 0.0)  # L = strictly_causal(K Kᵀ · η)
-    Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
-    store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
 
     # q_phi
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    kk = t5[:, None] * x5  # K Kᵀ = t₅ · (t₂ φ(k)ᵀ)
+    L = tl.where(strict, eta[None, :] * kk, 0.0)  # L = strictly_causal(K Kᵀ · η)
+    Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
+    store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
     x12 = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)
     t1 = tl.exp(q.to(tl.float32) - x12[:, None])  # t₁ = exp(q − max(q))
     t3 = tl.sum(tl.where((at_k < K)[None, :], t1, 0.0), 1)  # t₃ = Σ_k t₁
@@ -263,22 +263,18 @@ def main(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
+        eta = load_numbers(eta_ptr, at_row, row, here)
         t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_k, C, K)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         t4 = load_row(t4_ptr, (slot + i) * H + h, r, C)
-        k_phi = t2.to(tl.float32) / t4[:, None]  # φ(k) = t₂ / t₄
-
-        # the surprises of all tokens
         t5 = 1 / t4  # t₅ = 1 / t₄
         seen = t5[:, None] * dot(t2, W, DOT)  # u[0] = t₅ · (t₂ W[0])
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        R = (seen - v.to(tl.float32)).to(DOT)  # R = u[0] − v
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        U = dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
-
-        # the state behind the tile
-        eta = load_numbers(eta_ptr, at_row, row, here)
+        R = seen - v.to(tl.float32)  # R = u[0] − v
+        U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
+        k_phi = t2.to(tl.float32) / t4[:, None]  # φ(k) = t₂ / t₄
         W_next = W - dot_tn(k_phi, eta[:, None] * U, DOT)  # W[C] = W[0] − φ(k)ᵀ (η · U)
+        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
         W = W_next
 
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
@@ -303,12 +299,12 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
 
     # o
     q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     o = dot(q_phi, W, DOT) - dot(P, U, DOT)  # y = φ(q) W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -334,64 +330,50 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # s1
+    t4 = load_row(t4_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)  # t₃ = max(q)
     t1 = tl.exp(q.to(tl.float32) - t3[:, None])  # t₁ = exp(q − t₃)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x3 = tl.sum(tl.where((at_k < K)[None, :], t1, 0.0), 1)
     q_phi = (t1 / x3[:, None]).to(DOT)  # φ(q) = t₁ / (Σ_k t₁)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     s1 = dot_tn(q_phi, d_o, DOT)  # s₁ = φ(q)ᵀ d_o
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-
-    # k_phi
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t5 = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # t₅ = max(k)
     t2 = tl.exp(k.to(tl.float32) - t5[:, None])  # t₂ = exp(k − t₅)
-    t4 = load_row(t4_ptr, index * H + h, r, C)
-    k_phi = t2 / t4[:, None]  # φ(k) = t₂ / t₄
-    store_tile(k_phi_ptr, index * H + h, r, at_k, C, K, k_phi)
-
-    # s2
-    x12 = dot_nt(t1, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
-    t8 = x12 / x3[:, None]  # t₈ = t₁ φ(k)ᵀ / (Σ_k t₁)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    s2 = dot_tn(tl.where(causal, eta[None, :] * t8, 0.0), d_o, DOT)  # s₂ = causal(t₈ · η)ᵀ d_o
-    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
-
-    # s3
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t11 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₁₁ = causal(−d_o Uᵀ)
-    s3 = tl.sum(t11 * t8, 0)  # s₃ = Σ_c t₁₁ · t₈
-    store_row(s3_ptr, index * H + h, r, C, s3)
-
-    # s4
     t14 = (eta[None, :] * t11).to(DOT)  # t₁₄ = t₁₁ · η
     x20 = dot_tn(t14, q_phi, DOT)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x21 = tl.sum(tl.where((at_k < K)[None, :], x20 * t2 / (t4[:, None] * t4[:, None]), 0.0), 1)
     x22 = t2 * (x20 / t4[:, None] - x21[:, None])
+    k_phi = t2 / t4[:, None]  # φ(k) = t₂ / t₄
+    store_tile(k_phi_ptr, index * H + h, r, at_k, C, K, k_phi)
+    t18 = dot(t14, k_phi, DOT) + dot_nt(d_o, W, DOT)  # t₁₈ = t₁₄ φ(k) + d_o W[0]ᵀ
+    x12 = dot_nt(t1, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
+    t8 = x12 / x3[:, None]  # t₈ = t₁ φ(k)ᵀ / (Σ_k t₁)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s3 = tl.sum(t11 * t8, 0)  # s₃ = Σ_c t₁₁ · t₈
+    x28 = tl.sum(tl.where((at_k < K)[None, :], t18 * t1 / (x3[:, None] * x3[:, None]), 0.0), 1)
+    t19 = t1 * (t18 / x3[:, None] - x28[:, None])  # t₁₉ = t₁ · (t₁₈ / (Σ_k t₁) − Σ_k t₁₈ · t₁ / (Σ_k t₁)²)
+    x31 = tl.sum(tl.where((at_k < K)[None, :], t19, 0.0), 1)
+    t20 = 1 - tl.where(t3[:, None] > q.to(tl.float32), 1.0, 0.0)  # t₂₀ = 1 − 1[t₃ > q]
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x32 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
+    d_q = t19 - x31[:, None] * t20 / x32[:, None]
+    s2 = dot_tn(tl.where(causal, eta[None, :] * t8, 0.0), d_o, DOT)  # s₂ = causal(t₈ · η)ᵀ d_o
+    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
     t17 = 1 - tl.where(t5[:, None] > k.to(tl.float32), 1.0, 0.0)  # t₁₇ = 1 − 1[t₅ > k]
     s5 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)  # s₅ = Σ_k t₁₇
     s4 = x22 - tl.sum(tl.where((at_k < K)[None, :], x22, 0.0), 1)[:, None] * t17 / s5[:, None]
     store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
-
-    # t17
     store_tile(t17_ptr, index * H + h, r, at_k, C, K, t17)
-
-    # s5
-    store_row(s5_ptr, index * H + h, r, C, s5)
-
-    # the gradient of q
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t18 = dot(t14, k_phi, DOT) + dot_nt(d_o, W, DOT)  # t₁₈ = t₁₄ φ(k) + d_o W[0]ᵀ
-    x28 = tl.sum(tl.where((at_k < K)[None, :], t18 * t1 / (x3[:, None] * x3[:, None]), 0.0), 1)
-    t19 = t1 * (t18 / x3[:, None] - x28[:, None])  # t₁₉ = t₁ · (t₁₈ / (Σ_k t₁) − Σ_k t₁₈ · t₁ / (Σ_k t₁)²)
-    t20 = 1 - tl.where(t3[:, None] > q.to(tl.float32), 1.0, 0.0)  # t₂₀ = 1 − 1[t₃ > q]
-    x31 = tl.sum(tl.where((at_k < K)[None, :], t19, 0.0), 1)
-    x32 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
-    d_q = t19 - x31[:, None] * t20 / x32[:, None]
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    store_row(s5_ptr, index * H + h, r, C, s5)
+    store_row(s3_ptr, index * H + h, r, C, s3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -415,13 +397,13 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k_phi = load_tile(k_phi_ptr, (slot + i) * H + h, r, at_k, C, K)
-        t9 = -dot(k_phi, d_W, DOT)  # t₉ = −φ(k) d_W
-        t10 = dot_tn(Inv, eta[:, None] * t9 - s2.to(tl.float32), DOT)  # t₁₀ = (I + L)⁻¹ᵀ (η · t₉ − s₂)
+        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        eta = load_numbers(eta_ptr, at_row, row, here)
+        t9 = -dot(k_phi, d_W, DOT)  # t₉ = −φ(k) d_W
+        t10 = exact_dot(tl.trans(Inv), eta[:, None] * t9 - s2.to(tl.float32), DOT)  # t₁₀ = (I + L)⁻¹ᵀ (η · t₉ − s₂)
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k_phi, t10, DOT)
         store_tile(t10_ptr, (slot + i) * H + h, r, at_v, C, V, t10)
         d_W = d_W_next
@@ -450,35 +432,35 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s3 = load_row(s3_ptr, index * H + h, r, C)
+    s5 = load_row(s5_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
     t4 = load_row(t4_ptr, index * H + h, r, C)
     t7 = 1 / t4  # t₇ = 1 / t₄
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
     t12 = tl.where(strict, -tl.where(strict, dot_nt(t10, U, DOT), 0.0), 0.0)  # t₁₂ = strictly_causal(−strictly_causal(t₁₀ Uᵀ))
-    t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
     k_phi = t2.to(tl.float32) / t4[:, None]  # φ(k) = t₂ / t₄
     t9 = -dot(k_phi, d_W_at, DOT)  # t₉ = −φ(k) d_W_at
     kk = t7[:, None] * dot_nt(t2, k_phi, DOT)  # K Kᵀ = t₇ · (t₂ φ(k)ᵀ)
-    x11 = tl.sum(t12 * kk, 0) + tl.sum(t9 * U.to(tl.float32), 1)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t13 = (eta[None, :] * t12).to(DOT)  # t₁₃ = t₁₂ · η
-    x17 = dot_nt(eta[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x11 = tl.sum(t12 * kk, 0) + tl.sum(t9 * U.to(tl.float32), 1)
+    t13 = (eta[None, :] * t12).to(DOT)  # t₁₃ = t₁₂ · η
+    t17 = load_tile(t17_ptr, index * H + h, r, at_k, C, K)
+    x17 = dot_nt(eta[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
     x18 = dot_nt(t10, W, DOT) + dot(t13, k_phi, DOT) + (x17 + dot_tn(t13, k_phi, DOT))
     x19 = x18 * t2.to(tl.float32) / (t4[:, None] * t4[:, None])
+    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
     x20 = x18 * t2.to(tl.float32) / t4[:, None] - tl.sum(x19, 1)[:, None] * t2.to(tl.float32)
-    s5 = load_row(s5_ptr, index * H + h, r, C)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_k, C, K)
     x23 = x20 - tl.sum(x20, 1)[:, None] * t17.to(tl.float32) / s5[:, None]
-    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
     d_k = s4.to(tl.float32) + x23
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
     d_v = -t10.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    s3 = load_row(s3_ptr, index * H + h, r, C)
     d_eta = s3 + x11
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
@@ -600,7 +582,7 @@ def forward_op(
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     t2 = sizes.per_slot("CK", narrow=True)
     t4 = sizes.per_slot("C", narrow=False)
-    Inv = sizes.per_slot("CC", narrow=True)
+    Inv = sizes.per_slot("CC", narrow=False)
     q_phi = sizes.per_slot("CK", narrow=True)
     P = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
@@ -636,7 +618,7 @@ def _(
     W_next = sizes.per_sequence("KV")
     t2 = sizes.per_slot("CK", narrow=True)
     t4 = sizes.per_slot("C", narrow=False)
-    Inv = sizes.per_slot("CC", narrow=True)
+    Inv = sizes.per_slot("CC", narrow=False)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     return o, W_next, t2, t4, Inv, U, W_at

@@ -262,6 +262,8 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
 
     # beta_end
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
@@ -272,7 +274,6 @@ def prep(
     # reach_end
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
@@ -280,7 +281,6 @@ def prep(
 
     # G_end
     D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     store_row(G_end_ptr, index * H + h, r, C, G_end)
 
@@ -336,6 +336,13 @@ def main(
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+
+        # the state behind the tile
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
 
         # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -345,11 +352,11 @@ def main(
         f = dot_apart(h_2, W2, DOT, T)  # f = h W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x15 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
@@ -357,16 +364,9 @@ def main(
         t3 = dot_apart_nt(d2, W2, DOT, T)  # t₃ = d₂ W₂[0]ᵀ
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
         d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-
-        # the state behind the tile
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
         W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h_2, G_end[:, None] * d2, DOT)
         W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(k, G_end[:, None] * d3, DOT)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
         W2_momentum_next = m_end * W2_momentum - dot_tn(h_2, n_end[:, None] * d2, DOT)  # S₂[C] = m[C] S₂[0] − hᵀ (n[C] · d₂)
         W3_momentum_next = m_end * W3_momentum - dot_tn(k, n_end[:, None] * d3, DOT)  # S₃[C] = m[C] S₃[0] − kᵀ (n[C] · d₃)
@@ -430,71 +430,71 @@ def main_wide(
         f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             z3 = dot_apart(k, W3, DOT, T)  # z₃ = k W₃[0]
             h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             f += dot_apart(h_2, W2, DOT, T)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         centred = f - mean[:, None]  # f̃ = f − mean(f)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x9 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x9 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         x21 = (n_end[:, None] * d2).to(DOT)
         x18 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
                 store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
+            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             if SAVE:
                 store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            if SAVE:
-                store_tile(W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3)
-            if i == tiles - 1:
-                store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             z3 = dot_apart(k, W3, DOT, T)  # z₃ = k W₃[0]
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
+            W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             t3 = dot_apart_nt(d2, W2, DOT, T)  # t₃ = d₂ W₂[0]ᵀ
             d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
             d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-            W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
-            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h_2, x18, DOT)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − hᵀ (G[C] · d₂)
             tl.debug_barrier()
             store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if SAVE:
                 store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
+            W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
             tl.debug_barrier()
             store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
-            W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            if SAVE:
+                store_tile(W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3)
+            if i == tiles - 1:
+                store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
             W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(k, G_end[:, None] * d3, DOT)
             tl.debug_barrier()
             store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
@@ -533,15 +533,15 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
 
     # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
     read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
     read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
@@ -576,20 +576,20 @@ def read_wide(
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
         read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_f += dot(read_h, W2, DOT)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x5 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x5 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -617,35 +617,35 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
 
+    # read_z3
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+
     # read_z1
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
     store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
 
-    # read_z3
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    # read_centred
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
     store_tile(read_z3_ptr, index * H + h, r, at_n, C, N, read_z3)
 
     # read_h
     read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
     store_tile(read_h_ptr, index * H + h, r, at_n, C, N, read_h)
-
-    # read_centred
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+
+    # t6
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
 
     # read_rstd
     x11 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-
-    # t6
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     x15 = t4 * read_centred
     x16 = tl.sum(x15, 1)
@@ -681,24 +681,24 @@ def pre_wide(
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
         read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
         read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
         store_tile(read_z3_ptr, index * H + h, r, at_n, C, N, read_z3)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_f += dot(read_h, W2, DOT)
         store_tile(read_h_ptr, index * H + h, r, at_n, C, N, read_h)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
     x4 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x4 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     x8 = t4 * read_centred
     x9 = tl.sum(x8, 1)
@@ -737,48 +737,48 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
     t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
-    s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
-    store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
-    read_z3 = load_tile(read_z3_ptr, index * H + h, r, at_n, C, N)
-    read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+    read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+    read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+    read_z3 = load_tile(read_z3_ptr, index * H + h, r, at_n, C, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
     t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
     t8 = (t7 * read_z3.to(tl.float32) * silu_slope(read_z1.to(tl.float32))).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
     t30 = (t7 * silu(read_z1.to(tl.float32))).to(DOT)  # t₃₀ = t₇ · silu(z₁)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
     store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
     s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
     store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     x50 = d_o.to(tl.float32) + dot_nt(t30, W3, DOT) + dot_nt(t8, W1, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x50)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
     read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
     s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
     store_row(s4_ptr, index * H + h, at_v, V, s4)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
     z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-    store_tile(z3_ptr, index * H + h, r, at_n, C, N, z3)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
     store_tile(h_ptr, index * H + h, r, at_n, C, N, h_2)
     f = dot(h_2, W2, DOT)  # f = h W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x19 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
@@ -787,16 +787,16 @@ def pre2(
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
     t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
+    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
+    store_tile(z3_ptr, index * H + h, r, at_n, C, N, z3)
     store_tile(t3_ptr, index * H + h, r, at_n, C, N, t3)
     d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
     d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
     store_tile(d3_ptr, index * H + h, r, at_n, C, N, d3)
     store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
@@ -832,19 +832,19 @@ def pre2_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
-    store_row(t13_ptr, index * H + h, r, C, t13)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    store_row(t13_ptr, index * H + h, r, C, t13)
     read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
     s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
     store_row(s4_ptr, index * H + h, at_v, V, s4)
@@ -853,26 +853,26 @@ def pre2_wide(
     sum14_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
         t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
-        s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
-        store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
-        read_z3 = load_tile(read_z3_ptr, index * H + h, r, at_n, C, N)
-        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+        read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+        read_z3 = load_tile(read_z3_ptr, index * H + h, r, at_n, C, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
         t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
         t8 = (t7 * read_z3.to(tl.float32) * silu_slope(read_z1.to(tl.float32))).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
         t30 = (t7 * silu(read_z1.to(tl.float32))).to(DOT)  # t₃₀ = t₇ · silu(z₁)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
         store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         sum14 += dot_nt(t30, W3, DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum14_2 += dot_nt(t8, W1, DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
         z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
@@ -881,20 +881,20 @@ def pre2_wide(
         f += dot(h_2, W2, DOT)
         store_tile(h_ptr, index * H + h, r, at_n, C, N, h_2)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x19 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d_q = d_o.to(tl.float32) + sum14 + sum14_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
@@ -903,15 +903,15 @@ def pre2_wide(
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         store_tile(t3_ptr, index * H + h, r, at_n, C, N, t3)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
         store_tile(d3_ptr, index * H + h, r, at_n, C, N, d3)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
         store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
@@ -958,39 +958,40 @@ def seq(
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
             store_tile(d_W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3)
             store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3_momentum)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
         m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        t14 = load_row(t14_ptr, (slot + i) * H + h, r, C)
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
+        t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
+        h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
         x14 = n_end[:, None] * t9 + G_end[:, None] * t11
         t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
         t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
         x19 = n_end[:, None] * t15 + G_end[:, None] * t16
-        h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
         t17 = -dot_apart(h_2, d_W2_momentum, DOT, T)  # t₁₇ = −h d_W2_momentum
         store_tile(t17_ptr, (slot + i) * H + h, r, at_v, C, V, t17)
-        t18 = -dot_apart(h_2, d_W2, DOT, T)  # t₁₈ = −h d_W2
-        store_tile(t18_ptr, (slot + i) * H + h, r, at_v, C, V, t18)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
         z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        t18 = -dot_apart(h_2, d_W2, DOT, T)  # t₁₈ = −h d_W2
+        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
+        store_tile(t18_ptr, (slot + i) * H + h, r, at_v, C, V, t18)
         t19 = (x19 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x14 * silu(z1.to(tl.float32))).to(DOT)
         t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + dot_apart(t19, W2, DOT, T)  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[0]
         t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
         t22 = -tl.sum(x34, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
+        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
         t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
         store_tile(t23_ptr, (slot + i) * H + h, r, at_v, C, V, t23)
         t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
         t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-        t14 = load_row(t14_ptr, (slot + i) * H + h, r, C)
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x40 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         x41 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x40, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
         t26 = (
@@ -1000,13 +1001,13 @@ def seq(
             - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
         )  # fmt: skip
         t27 = (t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V).to(DOT)  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x23 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
+        z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        t3 = load_tile(t3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         x22 = dot_apart_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT, T)
         t28 = (x22 + x23) + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
-        t3 = load_tile(t3_ptr, (slot + i) * H + h, r, at_n, C, N)
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
         t29 = (
             t3.to(tl.float32)
             * x19
@@ -1015,16 +1016,15 @@ def seq(
             + x14 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
             + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
         )  # fmt: skip
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         t31 = x19 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         x51 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
         d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
         x55 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
         store_tile(t31_ptr, (slot + i) * H + h, r, at_n, C, N, t31)
         d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         x46 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
         store_tile(t29_ptr, (slot + i) * H + h, r, at_n, C, N, t29)
         d_W1 = x46
@@ -1090,53 +1090,58 @@ def seq_wide(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum3 = tl.zeros([BC, BV], tl.float32)
         sum3_2 = tl.zeros([BC, BV], tl.float32)
         sum3_3 = tl.zeros([BC, BV], tl.float32)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
             d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
             t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
             x11 = n_end[:, None] * t9 + G_end[:, None] * t11
-            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
-            x17 = n_end[:, None] * t15 + G_end[:, None] * t16
-            z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            t19 = (x17 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x11 * silu(z1.to(tl.float32))).to(DOT)
-            h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
+            z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
+            t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            sum3 += dot_apart(h_2, d_W2_momentum, DOT, T)
+            h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            sum3_2 += dot_apart(h_2, d_W2, DOT, T)
+            t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
             W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            x17 = n_end[:, None] * t15 + G_end[:, None] * t16
+            t19 = (x17 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x11 * silu(z1.to(tl.float32))).to(DOT)
+            sum3 += dot_apart(h_2, d_W2_momentum, DOT, T)
+            sum3_2 += dot_apart(h_2, d_W2, DOT, T)
             sum3_3 += dot_apart(t19, W2, DOT, T)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        t14 = load_row(t14_ptr, (slot + i) * H + h, r, C)
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
         t17 = -sum3  # t₁₇ = −h d_W2_momentum
         store_tile(t17_ptr, (slot + i) * H + h, r, at_v, C, V, t17)
+        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         t18 = -sum3_2  # t₁₈ = −h d_W2
         store_tile(t18_ptr, (slot + i) * H + h, r, at_v, C, V, t18)
         t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum3_3  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[0]
         t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         x18 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
         t22 = -tl.sum(x18, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
+        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
         t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
         store_tile(t23_ptr, (slot + i) * H + h, r, at_v, C, V, t23)
         t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
         t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-        t14 = load_row(t14_ptr, (slot + i) * H + h, r, C)
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x24 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         x25 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x24, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t26 = (
             2 * x25[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t25
@@ -1144,52 +1149,59 @@ def seq_wide(
             - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
         )  # fmt: skip
         t27 = (t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V).to(DOT)  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x10 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
         x9 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
             tl.debug_barrier()
             store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_next)
             if SAVE:
-                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            if SAVE:
                 store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
             t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
             x39 = n_end[:, None] * t15 + G_end[:, None] * t16
-            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            if SAVE:
-                store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
+            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             tl.debug_barrier()
             store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_next)
-            x43 = dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            t28 = x43 + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
-            d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
-                store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3_momentum)
+                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+            t3 = load_tile(t3_ptr, (slot + i) * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            if SAVE:
+                store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
             d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            x43 = dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
+            s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            t28 = x43 + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
+            t31 = x39 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
+            d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            store_tile(t31_ptr, (slot + i) * H + h, r, at_n, C, N, t31)
+            if SAVE:
+                store_tile(d_W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3)
+            x57 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
+            if lane == 0:
+                x57 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            tl.debug_barrier()
+            store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, x57)
             d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
             tl.debug_barrier()
             store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum_next)
+            if SAVE:
+                store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3_momentum)
             t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
+            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            t3 = load_tile(t3_ptr, (slot + i) * H + h, r, at_n, C, N)
+            z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
             x33 = n_end[:, None] * t9 + G_end[:, None] * t11
-            z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            t19 = (x39 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x33 * silu(z1.to(tl.float32))).to(DOT)
-            t3 = load_tile(t3_ptr, (slot + i) * H + h, r, at_n, C, N)
             t29 = (
                 t3.to(tl.float32)
                 * x39
@@ -1198,33 +1210,23 @@ def seq_wide(
                 + x33 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
                 + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
             )  # fmt: skip
-            t31 = x39 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
-            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            t19 = (x39 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x33 * silu(z1.to(tl.float32))).to(DOT)
+            s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+            h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
             x47 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
             if lane == 0:
                 x47 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x47)
-            if SAVE:
-                store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-            h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             x53 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
+            store_tile(t29_ptr, (slot + i) * H + h, r, at_n, C, N, t29)
             if lane == 0:
                 x53 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x53)
             if SAVE:
-                store_tile(d_W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3)
-            s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-            x57 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
-            store_tile(t29_ptr, (slot + i) * H + h, r, at_n, C, N, t29)
-            store_tile(t31_ptr, (slot + i) * H + h, r, at_n, C, N, t31)
-            if lane == 0:
-                x57 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, x57)
+                store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
         tl.debug_barrier()
 
 
@@ -1250,38 +1252,40 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
-    s5 = dot_nt(t31, W3, DOT)  # s₅ = t₃₁ W₃[0]ᵀ
-    store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     n_end = load_row(n_end_ptr, index * H + h, r, C)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    s7 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)  # s₇ = (n[C] · d₃) (−d_W3_momentum_at)ᵀ
-    store_tile(s7_ptr, index * H + h, r, at_k, C, K, s7)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-    t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-    x7 = tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
     t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
     x18 = tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+    t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
     t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x7 = tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
+    s5 = dot_nt(t31, W3, DOT)  # s₅ = t₃₁ W₃[0]ᵀ
+    d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
     s6 = dot_nt(t29, W1, DOT)  # s₆ = t₂₉ W₁[0]ᵀ
-    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    t32 = x7 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
+    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
+    s7 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)  # s₇ = (n[C] · d₃) (−d_W3_momentum_at)ᵀ
+    store_tile(s7_ptr, index * H + h, r, at_k, C, K, s7)
+    t32 = x7 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
     t33 = x18 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t13 = load_row(t13_ptr, index * H + h, r, C)
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
     d_eta = t32 * tl.exp(t10) + t33 * t13
     store_row(t32_ptr, index * H + h, r, C, t32)
@@ -1311,9 +1315,9 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
     sum3 = tl.zeros([BC], tl.float32)
@@ -1323,33 +1327,33 @@ def post_wide(
     s7 = tl.zeros([BC, BK], tl.float32)  # s₇ = (n[C] · d₃) (−d_W3_momentum_at)ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
         d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
         t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
         sum3_2 += tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+        t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum3 += tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
         s7 += dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
         s5 += dot_nt(t31, W3, DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
         s6 += dot_nt(t29, W1, DOT)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     t32 = sum3 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
     t33 = sum3_2 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
-    t13 = load_row(t13_ptr, index * H + h, r, C)
     d_eta = t32 * tl.exp(t10) + t33 * t13
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
@@ -1387,93 +1391,90 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
-    x21 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x21, 0))
-    t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
-    d_v = -t24
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    t33 = load_row(t33_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t34 = t33 * eta  # t₃₄ = t₃₃ · η
-    valid = tl.where(here, 1.0, 0.0)
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    t32 = load_row(t32_ptr, index * H + h, r, C)
+    beta_end = load_number(beta_end_ptr, index * H + h)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
-    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
-    x65 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
-    x69 = segment_gradient(x65, strict, DOT)
-    D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t33 = load_row(t33_ptr, index * H + h, r, C)
+    m_end = load_number(m_end_ptr, index * H + h)
+    s4 = load_row(s4_ptr, index * H + h, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    s4 = load_row(s4_ptr, index * H + h, at_v, V)
-    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
+    t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
     x30 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x30)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x21 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x21, 0))
     d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    x37 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_v = -t24
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    x40 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x30)
+    x37 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x60 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x62 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x40 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
     x42 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
     t35 = x37 + x40 + x42  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x49 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    x70 = t35 * D_end * m
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    x60 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    x62 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     x63 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    m_end = load_number(m_end_ptr, index * H + h)
     x68 = m_end * (tl.sum(x60) + tl.sum(x62) + tl.sum(x63))
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t34 = t33 * eta  # t₃₄ = t₃₃ · η
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    valid = tl.where(here, 1.0, 0.0)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    x55 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    beta_end = load_number(beta_end_ptr, index * H + h)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x49 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
     d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x56 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x65 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
     d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    x69 = segment_gradient(x65, strict, DOT)
+    x55 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
+    x56 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
     x54 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
     x57 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x49 + beta_end * (tl.sum(x54) + tl.sum(x55) + tl.sum(x56)))
-    t13 = load_row(t13_ptr, index * H + h, r, C)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    x18 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    x10 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    x16 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_k, C, K)
-    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
-    x19 = t24 + s5.to(tl.float32) + s6.to(tl.float32) + (s7.to(tl.float32) + x10 + x16 + x18)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x19)
+    x70 = t35 * D_end * m
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x57)
     x71 = tl.cumsum(x70, 0, reverse=True)
-    t32 = load_row(t32_ptr, index * H + h, r, C)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     x67 = sum_before(t32 * n_end, r, DOT)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     x72 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x67 + x68 + x69 + x71)
     store_numbers(d_log_mu_ptr, at_row, row, here, x72)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x57)
+    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
+    x10 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
+    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
+    s7 = load_tile(s7_ptr, index * H + h, r, at_k, C, K)
+    x18 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    x16 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
+    x19 = t24 + s5.to(tl.float32) + s6.to(tl.float32) + (s7.to(tl.float32) + x10 + x16 + x18)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x19)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1503,27 +1504,27 @@ def post2_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    s4 = load_row(s4_ptr, index * H + h, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    s4 = load_row(s4_ptr, index * H + h, at_v, V)
-    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
     t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
     x18 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x8 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x8, 0))
     d_v = -t24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x18)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t13 = load_row(t13_ptr, index * H + h, r, C)
     G_end = t13 * eta  # G[C] = t₁₃ · η
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
     sum15 = tl.zeros([BC, BK], tl.float32)
     sum15_2 = tl.zeros([BC, BK], tl.float32)
     sum15_3 = tl.zeros([BC, BK], tl.float32)
@@ -1536,58 +1537,58 @@ def post2_wide(
     sum15_9 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        x31 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum15_9 += tl.sum(x31)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum15 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum15_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum15_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
         W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         x28 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
         sum15_7 += tl.sum(x28)
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
-        sum15_2 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum15_4 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x30 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum15_8 += tl.sum(x30)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
         d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        sum15_2 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum15_4 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
+        x30 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum15_8 += tl.sum(x30)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum15_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
-    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
+        x31 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum15_9 += tl.sum(x31)
+        sum15 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        sum15_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        sum15_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    m_end = load_number(m_end_ptr, index * H + h)
+    t32 = load_row(t32_ptr, index * H + h, r, C)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
+    t33 = load_row(t33_ptr, index * H + h, r, C)
     s7 = load_tile(s7_ptr, index * H + h, r, at_k, C, K)
+    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
     x28 = t24 + s5.to(tl.float32) + s6.to(tl.float32) + (s7.to(tl.float32) + sum15 + sum15_2 + sum15_3)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x28)
-    t33 = load_row(t33_ptr, index * H + h, r, C)
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     x39 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    beta_end = load_number(beta_end_ptr, index * H + h)
     x41 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x39 + beta_end * (sum15_4 + sum15_5 + sum15_6))
     store_numbers(d_log_alpha_ptr, at_row, row, here, x41)
-    t32 = load_row(t32_ptr, index * H + h, r, C)
-    m_end = load_number(m_end_ptr, index * H + h)
     x44 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     x46 = sum_before(t32 * n_end, r, DOT)
     x47 = m_end * (sum15_7 + sum15_8 + sum15_9)
     x48 = segment_gradient(x44, strict, DOT)
@@ -1622,13 +1623,13 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
@@ -1639,40 +1640,40 @@ def resume_prep(
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         read_f += dot(read_h, W2_start, DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
         f += dot(h_2, W2_start, DOT)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x34 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x34 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o_2 = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_tile(o_2_ptr, index * H + h, r, at_v, C, V, o_2)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    eta = load_numbers(eta_ptr, at_row, row, here)
     D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
@@ -1680,17 +1681,17 @@ def resume_prep(
     x29 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         s2 = dot_tn(h_2, x29, DOT)  # s₂ = hᵀ (G[C] · d₂)
         store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
         s5 = dot_tn(h_2, x31, DOT)  # s₅ = hᵀ (n[C] · d₂)
         store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
@@ -1738,52 +1739,52 @@ def resume_main(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         o_2 = load_tile(o_2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         store_rows(o_ptr, at_row, row, here, at_v, V, o_2)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
-            tl.debug_barrier()
-            store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
+            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             if SAVE:
                 store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
-            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
                 store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
+            tl.debug_barrier()
+            store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
+            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             if SAVE:
                 store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
+            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if SAVE:
                 store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2_momentum)
-            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             W2_momentum_next = m_end * W2_momentum - s5.to(tl.float32)  # S₂[C] = m[C] S₂[0] − s₅
             tl.debug_barrier()
             store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
-            W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            s6 = load_tile(s6_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             if SAVE:
                 store_tile(W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3)
-            s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-            W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
             tl.debug_barrier()
             store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
             if SAVE:
                 store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3_momentum)
-            s6 = load_tile(s6_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             W3_momentum_next = m_end * W3_momentum - s6.to(tl.float32)  # S₃[C] = m[C] S₃[0] − s₆
             tl.debug_barrier()
             store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum_next)
@@ -1814,13 +1815,13 @@ def resume_pre(
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
         read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         read_f += dot(read_h, W2_start, DOT)
         store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
         store_tile(read_h_ptr, index * H + h, r, at_n, C, N, read_h)
@@ -1842,12 +1843,12 @@ def resume_pre(
     store_tile(t6_ptr, index * H + h, r, at_v, C, V, t6)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
+        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
         t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
         t8 = t7 * read_z3 * silu_slope(read_z1)  # t₈ = t₇ · z₃ · silu′(z₁)
         store_tile(t8_ptr, index * H + h, r, at_n, C, N, t8)
@@ -1879,19 +1880,19 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
-    store_row(t13_ptr, index * H + h, r, C, t13)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    store_row(t13_ptr, index * H + h, r, C, t13)
     read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
     s11 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₁ = Σ_c d_o · f̂
     store_row(s11_ptr, index * H + h, at_v, V, s11)
@@ -1900,47 +1901,47 @@ def resume_pre2(
     sum14_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
-        s7 = dot_tn(q, t8, DOT)  # s₇ = qᵀ t₈
-        store_tile(s7_ptr, index * H + h, at_k, at_n, K, N, s7)
-        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
         t7 = load_tile(t7_ptr, index * H + h, r, at_n, C, N)
+        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        s7 = dot_tn(q, t8, DOT)  # s₇ = qᵀ t₈
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        store_tile(s7_ptr, index * H + h, at_k, at_n, K, N, s7)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t30 = (t7.to(tl.float32) * silu(read_z1.to(tl.float32))).to(DOT)  # t₃₀ = t₇ · silu(z₁)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         s10 = dot_tn(q, t30, DOT)  # s₁₀ = qᵀ t₃₀
         store_tile(s10_ptr, index * H + h, at_k, at_n, K, N, s10)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         sum14_2 += dot_nt(t8, W1_start, DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
+        t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
         sum14 += dot_nt(t30, W3_start, DOT)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
-        t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
-        read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
         s9 = dot_tn(read_h, t6, DOT)  # s₉ = hᵀ t₆
         store_tile(s9_ptr, index * H + h, at_n, at_v, N, V, s9)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         f += dot(h_2, W2_start, DOT)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     x19 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
     store_row(mean_ptr, index * H + h, r, C, mean)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_row(t14_ptr, index * H + h, r, C, t14)
     t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     s8 = tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)  # s₈ = Σ_v t₂
     store_row(s8_ptr, index * H + h, r, C, s8)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d_q = d_o.to(tl.float32) + sum14 + sum14_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -1975,12 +1976,12 @@ def resume_seq(
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
             store_tile(d_W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3)
             store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3_momentum)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
         d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
         d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
         d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         d_W3_next = beta_end * d_W3
         d_W2_next = beta_end * d_W2
         d_W1_next = beta_end * d_W1
@@ -2020,13 +2021,13 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    eta = load_numbers(eta_ptr, at_row, row, here)
     n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t13 = load_row(t13_ptr, index * H + h, r, C)
     G_end = t13 * eta  # G[C] = t₁₃ · η
     store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
     store_row(n_end_ptr, index * H + h, r, C, n_end)
@@ -2035,29 +2036,29 @@ def resume_post(
     sum7_2 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
         d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
         s15 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₅ = n[C] · t₉ + G[C] · t₁₁
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(s15_ptr, index * H + h, r, at_n, C, N, s15)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
         s16 = n_end[:, None] * t15 + G_end[:, None] * t16  # s₁₆ = n[C] · t₁₅ + G[C] · t₁₆
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         t19 = s16 * z3 * silu_slope(z1) + s15 * silu(z1)  # t₁₉ = s₁₆ · z₃ · silu′(z₁) + s₁₅ · silu(z₁)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
         store_tile(s16_ptr, index * H + h, r, at_n, C, N, s16)
         store_tile(t19_ptr, index * H + h, r, at_n, C, N, t19)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         sum7 += dot(h_2, d_W2_momentum_at, DOT)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum7_2 += dot(h_2, d_W2_at, DOT)
         store_tile(h_ptr, index * H + h, r, at_n, C, N, h_2)
     t17 = -sum7  # t₁₇ = −h d_W2_momentum_at
@@ -2095,23 +2096,27 @@ def resume_post2(
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t19 = load_tile(t19_ptr, index * H + h, r, at_n, C, N)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        sum2 += dot(t19, W2_start, DOT)
         h_2 = load_tile(h_ptr, index * H + h, r, at_n, C, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t19 = load_tile(t19_ptr, index * H + h, r, at_n, C, N)
+        sum2 += dot(t19, W2_start, DOT)
         f += dot(h_2, W2_start, DOT)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    t14 = load_row(t14_ptr, index * H + h, r, C)
     mean = load_row(mean_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     store_tile(normal_ptr, index * H + h, r, at_v, C, V, normal)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s18 = load_tile(s18_ptr, index * H + h, r, at_v, C, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(e_ptr, index * H + h, r, at_v, C, V, e)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    s18 = load_tile(s18_ptr, index * H + h, r, at_v, C, V)
     t20 = s18.to(tl.float32) + sum2  # t₂₀ = s₁₈ + t₁₉ W₂[start]
     t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
     x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred / V
@@ -2120,7 +2125,6 @@ def resume_post2(
     store_tile(t23_ptr, index * H + h, r, at_v, C, V, t23)
     t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
     t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-    t14 = load_row(t14_ptr, index * H + h, r, C)
     x29 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
     x30 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x29, 0.0), 1) + tl.sum(t25 * centred, 1)) / V
     t26 = (
@@ -2132,17 +2136,14 @@ def resume_post2(
     t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
     store_tile(t27_ptr, index * H + h, r, at_v, C, V, t27)
-    s8 = load_row(s8_ptr, index * H + h, r, C)
     d2 = t2 - s8[:, None] / V  # d₂ = t₂ − s₈ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
     x20 = (G_end[:, None] * d2).to(DOT)
     x18 = (n_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         s17 = dot_nt(x18, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x20, -d_W2_at.to(tl.float32), DOT)
         store_tile(s17_ptr, index * H + h, r, at_n, C, N, s17)
 
@@ -2169,26 +2170,27 @@ def resume_post3(
     at_row, row = t * H + h, r * H
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        t19 = load_tile(t19_ptr, index * H + h, r, at_n, C, N)
-        s9 = load_tile(s9_ptr, index * H + h, at_n, at_v, N, V)
-        t27 = load_tile(t27_ptr, index * H + h, r, at_v, C, V)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        t27 = load_tile(t27_ptr, index * H + h, r, at_v, C, V)
+        s9 = load_tile(s9_ptr, index * H + h, at_n, at_v, N, V)
+        t19 = load_tile(t19_ptr, index * H + h, r, at_n, C, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        s17 = load_tile(s17_ptr, index * H + h, r, at_n, C, N)
         h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
+        s16 = load_tile(s16_ptr, index * H + h, r, at_n, C, N)
         x18 = s9.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x18)
-        s17 = load_tile(s17_ptr, index * H + h, r, at_n, C, N)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        s15 = load_tile(s15_ptr, index * H + h, r, at_n, C, N)
         t28 = s17.to(tl.float32) + dot_nt(t27, W2_start, DOT)  # t₂₈ = s₁₇ + t₂₇ W₂[start]ᵀ
+        s7 = load_tile(s7_ptr, index * H + h, at_k, at_n, K, N)
         t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        s16 = load_tile(s16_ptr, index * H + h, r, at_n, C, N)
         t31 = s16.to(tl.float32) * t3 * silu_slope(z1) + t28 * silu(z1)  # t₃₁ = s₁₆ · t₃ · silu′(z₁) + t₂₈ · silu(z₁)
         store_tile(t31_ptr, index * H + h, r, at_n, C, N, t31)
-        s15 = load_tile(s15_ptr, index * H + h, r, at_n, C, N)
         t29 = (
             t3
             * s16.to(tl.float32)
@@ -2197,7 +2199,6 @@ def resume_post3(
             + s15.to(tl.float32) * t3 * silu_slope(z1)
             + z3 * t28 * silu_slope(z1)
         )  # fmt: skip
-        s7 = load_tile(s7_ptr, index * H + h, at_k, at_n, K, N)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, s7.to(tl.float32) + dot_tn(k, t29, DOT))
         store_tile(t29_ptr, index * H + h, r, at_n, C, N, t29)
 
@@ -2223,8 +2224,8 @@ def resume_post4(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     n_end = load_row(n_end_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     sum1 = tl.zeros([BC], tl.float32)
     sum1_2 = tl.zeros([BC], tl.float32)
     s12 = tl.zeros([BC, BK], tl.float32)  # s₁₂ = t₃₁ W₃[start]ᵀ
@@ -2232,43 +2233,43 @@ def resume_post4(
     s14 = tl.zeros([BC, BK], tl.float32)  # s₁₄ = (n[C] · d₃) (−d_W3_momentum_at)ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        s13 += dot_nt(t29, W1_start, DOT)
+        t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        s10 = load_tile(s10_ptr, index * H + h, at_k, at_n, K, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
-        store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s10.to(tl.float32) + dot_tn(k, t31, DOT))
+        s10 = load_tile(s10_ptr, index * H + h, at_k, at_n, K, N)
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+        s13 += dot_nt(t29, W1_start, DOT)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s10.to(tl.float32) + dot_tn(k, t31, DOT))
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         s12 += dot_nt(t31, W3_start, DOT)
+        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
         t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
         sum1_2 += tl.sum(t11 * d3 + t16 * d1, 1)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
         sum1 += tl.sum(t9 * d3 + t15 * d1, 1)
         store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
         store_tile(d3_ptr, index * H + h, r, at_n, C, N, d3)
         s14 += dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t32 = sum1 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
-    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
-    t33 = sum1_2 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
     t13 = load_row(t13_ptr, index * H + h, r, C)
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
+    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    t32 = sum1 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    t33 = sum1_2 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
     d_eta = t32 * tl.exp(t10) + t33 * t13
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     store_tile(s12_ptr, index * H + h, r, at_k, C, K, s12)
@@ -2304,22 +2305,22 @@ def resume_post5(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    t13 = load_row(t13_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
+    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
+    normal = load_tile(normal_ptr, index * H + h, r, at_v, C, V)
     x7 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x7, 0))
-    normal = load_tile(normal_ptr, index * H + h, r, at_v, C, V)
-    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
     t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
     x12 = t23.to(tl.float32) * e.to(tl.float32) + t24 * normal.to(tl.float32)
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s11 + tl.sum(x12, 0))
     d_v = -t24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t13 = load_row(t13_ptr, index * H + h, r, C)
     G_end = t13 * eta  # G[C] = t₁₃ · η
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
     sum10 = tl.zeros([BC, BK], tl.float32)
     sum10_2 = tl.zeros([BC, BK], tl.float32)
     sum10_3 = tl.zeros([BC, BK], tl.float32)
@@ -2332,58 +2333,58 @@ def resume_post5(
     sum10_9 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        x26 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum10_9 += tl.sum(x26)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum10 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum10_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum10_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
         W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         x23 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
         sum10_7 += tl.sum(x23)
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
-        sum10_2 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum10_4 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x25 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum10_8 += tl.sum(x25)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
         d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        sum10_2 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum10_4 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
+        x25 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum10_8 += tl.sum(x25)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum10_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-    s12 = load_tile(s12_ptr, index * H + h, r, at_k, C, K)
-    s13 = load_tile(s13_ptr, index * H + h, r, at_k, C, K)
+        x26 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum10_9 += tl.sum(x26)
+        sum10 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        sum10_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        sum10_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    m_end = load_number(m_end_ptr, index * H + h)
+    t32 = load_row(t32_ptr, index * H + h, r, C)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
+    t33 = load_row(t33_ptr, index * H + h, r, C)
     s14 = load_tile(s14_ptr, index * H + h, r, at_k, C, K)
+    s13 = load_tile(s13_ptr, index * H + h, r, at_k, C, K)
+    s12 = load_tile(s12_ptr, index * H + h, r, at_k, C, K)
     x23 = t24 + s12.to(tl.float32) + s13.to(tl.float32) + (s14.to(tl.float32) + sum10 + sum10_2 + sum10_3)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x23)
-    t33 = load_row(t33_ptr, index * H + h, r, C)
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     x34 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    beta_end = load_number(beta_end_ptr, index * H + h)
     x36 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x34 + beta_end * (sum10_4 + sum10_5 + sum10_6))
     store_numbers(d_log_alpha_ptr, at_row, row, here, x36)
-    t32 = load_row(t32_ptr, index * H + h, r, C)
-    m_end = load_number(m_end_ptr, index * H + h)
     x39 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     x41 = sum_before(t32 * n_end, r, DOT)
     x42 = m_end * (sum10_7 + sum10_8 + sum10_9)
     x43 = segment_gradient(x39, strict, DOT)

@@ -181,8 +181,8 @@ def segment_sums(x, strict):
 
 @triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
-    """a b of float32 coefficients: three passes of the tensor cores where the tokens are float32, one where they are narrower."""
-    return tl.dot(a, b, input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    """a b to more digits than narrow tokens have: in one pass of the tensor cores, and in three where the tokens are float32."""
+    return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
 
 
 @triton.jit
@@ -278,6 +278,8 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
@@ -286,7 +288,6 @@ def prep(
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
@@ -295,7 +296,6 @@ def prep(
     store_row(reach_ptr, index * H + h, r, C, reach)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     store_row(n_end_ptr, index * H + h, r, C, n_end)
     D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
@@ -341,6 +341,13 @@ def main(
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+
+        # the state behind the tile
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
 
         # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -349,11 +356,11 @@ def main(
         f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x12 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x12 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
         du = 2 * e  # ∂ℓ/∂u = 2 e
         t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
@@ -361,15 +368,8 @@ def main(
         d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
         d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
-
-        # the state behind the tile
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
         W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, G_end[:, None] * d2, DOT)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
         W2_momentum_next = m_end * W2_momentum - dot_tn(h1, n_end[:, None] * d2, DOT)  # S₂[C] = m[C] S₂[0] − h₁ᵀ (n[C] · d₂)
         W1 = W1_next
@@ -421,53 +421,53 @@ def main_wide(
         f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             h1 = gelu(z1)  # h₁ = gelu(z₁)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             f += dot_apart(h1, W2, DOT, T)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         centred = f - mean[:, None]  # f̃ = f − mean(f)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x9 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x9 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
         du = 2 * e  # ∂ℓ/∂u = 2 e
         t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
         t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         x22 = (n_end[:, None] * d2).to(DOT)
         x19 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             if SAVE:
                 store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
             W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
+            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
                 store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-            W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             h1 = gelu(z1)  # h₁ = gelu(z₁)
             W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, x19, DOT)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − h₁ᵀ (G[C] · d₂)
             tl.debug_barrier()
@@ -508,25 +508,25 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    reach = load_row(reach_ptr, index * H + h, r, C)
 
     # o
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
     read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     P2 = (G.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     read_f = beta[:, None] * dot(read_h1, W2, DOT) + reach[:, None] * dot(read_h1, W2_momentum, DOT) - dot(P2, d2, DOT)
@@ -561,13 +561,13 @@ def read_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     sum7 = tl.zeros([BC, BV], tl.float32)
     sum7_2 = tl.zeros([BC, BV], tl.float32)
@@ -575,30 +575,30 @@ def read_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
         read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         sum7 += dot(read_h1, W2, DOT)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         sum7_2 += dot(read_h1, W2_momentum, DOT)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         sum7_3 += dot_nt(read_h1, h1, DOT)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     P2 = (G.to(tl.float32) * sum7_3).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     read_f = beta[:, None] * sum7 + reach[:, None] * sum7_2 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) + f · (h₁ S₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -628,21 +628,23 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
@@ -655,56 +657,54 @@ def pre(
     store_tile(t12_ptr, index * H + h, r, at_n, C, N, t12)
     d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
-    store_row(t11_ptr, index * H + h, r, C, t11)
-    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_row(t11_ptr, index * H + h, r, C, t11)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    reach = load_row(reach_ptr, index * H + h, r, C)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
     store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
     t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
     store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
     store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
     read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
     store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
     x42 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_mean = x42 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
     x45 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x45 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     s17 = tl.sum(t4 * read_centred, 1)  # s₁₇ = Σ_v t₄ · f̃
     t16 = (
         read_rstd[:, None] * t4
         - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     s18 = tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)  # s₁₈ = Σ_v t₁₆
     t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
     x53 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
     t18 = -x53  # t₁₈ = −t₁₇ d₂ᵀ
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
     t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
     t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
     t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
     store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
     store_tile(t22_ptr, index * H + h, r, at_n, C, N, t22)
     store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
     store_row(s18_ptr, index * H + h, r, C, s18)
@@ -739,64 +739,64 @@ def pre_wide(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         f += dot(h1, W2, DOT)
         store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x5 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x5 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
     t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     store_row(t11_ptr, index * H + h, r, C, t11)
     d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
     t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
     t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         store_tile(t12_ptr, index * H + h, r, at_n, C, N, t12)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
         h1 = gelu(z1)  # h₁ = gelu(z₁)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         t15 += dot_nt(read_h1, h1, DOT)
         store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
         t13 += dot(read_h1, W2, DOT)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         t14 += dot(read_h1, W2_momentum, DOT)
         store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
@@ -805,46 +805,46 @@ def pre_wide(
     x29 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
     read_mean = x29 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
     x32 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x32 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     s17 = tl.sum(t4 * read_centred, 1)  # s₁₇ = Σ_v t₄ · f̃
     t16 = (
         read_rstd[:, None] * t4
         - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     s18 = tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)  # s₁₈ = Σ_v t₁₆
-    store_row(s18_ptr, index * H + h, r, C, s18)
     t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
+    x38 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    t18 = -x38  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
     store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
     t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
     t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    x38 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t18 = -x38  # t₁₈ = −t₁₇ d₂ᵀ
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    store_row(s17_ptr, index * H + h, r, C, s17)
+    store_row(s18_ptr, index * H + h, r, C, s18)
     store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
     store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
     store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
-    store_row(s17_ptr, index * H + h, r, C, s17)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
         store_tile(t22_ptr, index * H + h, r, at_n, C, N, t22)
 
@@ -873,67 +873,66 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
+    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
     store_row(t27_ptr, index * H + h, r, C, t27)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
-    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-    s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
-    store_tile(s5_ptr, index * H + h, at_k, at_n, K, N, s5)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
     s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
     store_tile(s6_ptr, index * H + h, at_n, at_v, N, V, s6)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
     s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
     store_tile(s7_ptr, index * H + h, at_n, at_v, N, V, s7)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * t9  # G = t₉ · η
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
     s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
     store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
+    s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
+    store_tile(s5_ptr, index * H + h, at_k, at_n, K, N, s5)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
-    t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
     s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
     store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
     t42 = -dot_nt(t22, d1, DOT)  # t₄₂ = −t₂₂ d₁ᵀ
     t46 = t42 * G  # t₄₆ = t₄₂ · G
     store_tile(t46_ptr, index * H + h, r, r, C, C, t46)
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     P2 = (G * t15.to(tl.float32)).to(DOT)  # P₂ = G · t₁₅
     t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
     s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
     store_tile(t43_ptr, index * H + h, r, r, C, C, t43)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
     store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
     x44 = -s4
     s15 = tl.sum(x44 / V, 1)  # s₁₅ = Σ_v (−s₄) / V
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x48 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x44 - s15[:, None]) * centred.to(tl.float32) / V
     s16 = -tl.sum(x48, 1)  # s₁₆ = −Σ_v r³ · ((−s₄) − s₁₅) · f̃ / V
     store_row(s16_ptr, index * H + h, r, C, s16)
@@ -964,60 +963,60 @@ def pre2_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
     store_row(t27_ptr, index * H + h, r, C, t27)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * t9  # G = t₉ · η
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
     P2 = (G * t15.to(tl.float32)).to(DOT)  # P₂ = G · t₁₅
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
     store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
     x30 = -s4
-    s15 = tl.sum(x30 / V, 1)  # s₁₅ = Σ_v (−s₄) / V
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x30 - s15[:, None]) * centred.to(tl.float32) / V
-    s16 = -tl.sum(x34, 1)  # s₁₆ = −Σ_v r³ · ((−s₄) − s₁₅) · f̃ / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s15 = tl.sum(x30 / V, 1)  # s₁₅ = Σ_v (−s₄) / V
+    x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x30 - s15[:, None]) * centred.to(tl.float32) / V
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    s16 = -tl.sum(x34, 1)  # s₁₆ = −Σ_v r³ · ((−s₄) − s₁₅) · f̃ / V
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
     t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
     store_row(s15_ptr, index * H + h, r, C, s15)
     store_row(s16_ptr, index * H + h, r, C, s16)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
     t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
     sum30 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum30 += dot_nt(t22, d1, DOT)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
+        sum30 += dot_nt(t22, d1, DOT)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
         s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
         s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
         store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
         s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
         store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
         t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
@@ -1027,10 +1026,10 @@ def pre2_wide(
         store_tile(s6_ptr, index * H + h, at_n, at_v, N, V, s6)
         s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
         store_tile(s7_ptr, index * H + h, at_n, at_v, N, V, s7)
+    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
     t42 = -sum30  # t₄₂ = −t₂₂ d₁ᵀ
     t46 = t42 * G  # t₄₆ = t₄₂ · G
     store_tile(t46_ptr, index * H + h, r, r, C, C, t46)
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
     t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
     store_tile(t43_ptr, index * H + h, r, r, C, C, t43)
     s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
@@ -1064,67 +1063,47 @@ def pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s17 = load_row(s17_ptr, index * H + h, r, C)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    s16 = load_row(s16_ptr, index * H + h, r, C)
+    s15 = load_row(s15_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s18 = load_row(s18_ptr, index * H + h, r, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    s17 = load_row(s17_ptr, index * H + h, r, C)
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     t16 = (
         read_rstd[:, None] * t4
         - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
     )  # fmt: skip
-    s18 = load_row(s18_ptr, index * H + h, r, C)
-    t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
-    s15 = load_row(s15_ptr, index * H + h, r, C)
-    s16 = load_row(s16_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
-    x7 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
-    x8 = ln_weight[None, :] * x7
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s11 = tl.sum(2 * x8 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + d_o)
-    store_row(s11_ptr, index * H + h, at_v, V, s11)
-    x9 = 2 * x8
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x24 = x7 * du + x9 * normal + d_o.to(tl.float32) * read_normal
-    t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
     t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t47 = tl.sum(t17 * t14.to(tl.float32), 1) + tl.sum(t22.to(tl.float32) * t7, 1)  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
     x53 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t22.to(tl.float32) * t5, 1))
-    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
     x64 = d_o.to(tl.float32) + dot(t46, k, DOT) + dot_nt(t41, W1_momentum, DOT) + dot_nt(t23, W1, DOT)
-    s9 = x9 + dot_tn(t46, q, DOT)  # s₉ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + t₄₆ᵀ q
-    store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x64)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     x44 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
@@ -1132,14 +1111,35 @@ def pre3(
     x48 = segment_gradient(tl.where(causal, x44, 0.0) * t6, strict, DOT)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     x56 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x57 = segment_gradient(tl.where(causal, x56, 0.0) * t8, strict, DOT)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     x59 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)
-    s12 = tl.sum(x24, 0)
+    x7 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
+    x8 = ln_weight[None, :] * x7
+    s11 = tl.sum(2 * x8 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + d_o)
+    x9 = 2 * x8
+    s9 = x9 + dot_tn(t46, q, DOT)  # s₉ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + t₄₆ᵀ q
+    store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
     s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x48 + tl.cumsum(x53, 0, reverse=True))
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x57 + x59)
-    store_row(s14_ptr, index * H + h, r, C, s14)
+    store_row(s11_ptr, index * H + h, at_v, V, s11)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_row(s13_ptr, index * H + h, r, C, s13)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    store_row(s14_ptr, index * H + h, r, C, s14)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
+    x24 = x7 * du + x9 * normal + d_o.to(tl.float32) * read_normal
+    s12 = tl.sum(x24, 0)
     store_row(s12_ptr, index * H + h, at_v, V, s12)
 
 
@@ -1169,79 +1169,79 @@ def pre3_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    s15 = load_row(s15_ptr, index * H + h, r, C)
+    s16 = load_row(s16_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     rstd = load_row(rstd_ptr, index * H + h, r, C)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    s16 = load_row(s16_ptr, index * H + h, r, C)
-    s15 = load_row(s15_ptr, index * H + h, r, C)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
     x11 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
     x12 = ln_weight[None, :] * x11
     s11 = tl.sum(2 * x12 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + d_o)
     store_row(s11_ptr, index * H + h, at_v, V, s11)
+    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x13 = 2 * x12
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
     read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
     x28 = x11 * du + x13 * normal + d_o.to(tl.float32) * read_normal
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
     s9 = x13 + dot_tn(t46, q, DOT)  # s₉ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + t₄₆ᵀ q
     store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
     s12 = tl.sum(x28, 0)
     store_row(s12_ptr, index * H + h, at_v, V, s12)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     sum22 = tl.zeros([BC], tl.float32)
     sum22_2 = tl.zeros([BC], tl.float32)
     sum22_3 = tl.zeros([BC, BK], tl.float32)
     sum22_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         sum22 += tl.sum(t22.to(tl.float32) * t7, 1)
         t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
         sum22_3 += dot_nt(t41, W1_momentum, DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         sum22_2 += tl.sum(t22.to(tl.float32) * t5, 1)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
         sum22_4 += dot_nt(t23, W1, DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x57 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum22_3 + sum22_4
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    s18 = load_row(s18_ptr, index * H + h, r, C)
     s17 = load_row(s17_ptr, index * H + h, r, C)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
     read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x57 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum22_3 + sum22_4
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
+    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     t16 = (
         read_rstd[:, None] * t4
         - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
     )  # fmt: skip
-    s18 = load_row(s18_ptr, index * H + h, r, C)
     t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
     t47 = tl.sum(t17 * t14.to(tl.float32), 1) + sum22  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
     x47 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum22_2)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     x43 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
@@ -1293,38 +1293,43 @@ def seq(
             store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
-        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t28 = -dot_apart(h1, d_W2_momentum, DOT, T)  # t₂₈ = −h₁ d_W2_momentum
-        store_tile(t28_ptr, (slot + i) * H + h, r, at_v, C, V, t28)
-        t29 = -dot_apart(h1, d_W2, DOT, T)  # t₂₉ = −h₁ d_W2
-        store_tile(t29_ptr, (slot + i) * H + h, r, at_v, C, V, t29)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x24 = n_end[:, None] * t28 + G_end[:, None] * t29 - s4.to(tl.float32)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        t11 = load_row(t11_ptr, (slot + i) * H + h, r, C)
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
         t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
         x13 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t28 = -dot_apart(h1, d_W2_momentum, DOT, T)  # t₂₈ = −h₁ d_W2_momentum
+        store_tile(t28_ptr, (slot + i) * H + h, r, at_v, C, V, t28)
         z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        t29 = -dot_apart(h1, d_W2, DOT, T)  # t₂₉ = −h₁ d_W2
+        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        store_tile(t29_ptr, (slot + i) * H + h, r, at_v, C, V, t29)
+        x24 = n_end[:, None] * t28 + G_end[:, None] * t29 - s4.to(tl.float32)
         t30 = (x13 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
+        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         s10 = dot_apart(t30, W2, DOT, T)  # s₁₀ = t₃₀ W₂[0]
         store_tile(s10_ptr, (slot + i) * H + h, r, at_v, C, V, s10)
         t31 = x24 + s10  # t₃₁ = (n[C] · t₂₈ + G[C] · t₂₉ − s₄) + s₁₀
         t32 = t31 - tl.sum(t31 / V, 1)[:, None]  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         x33 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t32 * centred.to(tl.float32) / V
         t33 = -tl.sum(x33, 1)  # t₃₃ = −Σ_v r³ · t₃₂ · f̃ / V
+        t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_v, C, V)
         t34 = rstd[:, None] * t32 + t33[:, None] * centred.to(tl.float32)  # t₃₄ = r · t₃₂ + t₃₃ · f̃
         t35 = ln_weight[None, :] * t34  # t₃₅ = t₃₄ · w
         t36 = 2 * t35  # t₃₆ = 2 t₃₅
         t37 = ln_weight[None, :] * t36  # t₃₇ = t₃₆ · w
-        t11 = load_row(t11_ptr, (slot + i) * H + h, r, C)
-        t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x40 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         x41 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x40, 1) + tl.sum(t37 * centred.to(tl.float32), 1)) / V
         t38 = (
             2 * x41[:, None] * centred.to(tl.float32)
@@ -1332,31 +1337,26 @@ def seq(
             + t33[:, None] * t2.to(tl.float32)
             - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t32 / V
         )  # fmt: skip
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
         t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x53 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
         x18 = dot_apart_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT, T)
-        x19 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
-        x44 = s3.to(tl.float32) + x18 + x19
-        x45 = dot_apart_nt(t39, W2, DOT, T)
-        t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N)
         z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N)
+        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        x19 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        x44 = s3.to(tl.float32) + x18 + x19
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        x45 = dot_apart_nt(t39, W2, DOT, T)
         t40 = (
             x13
             * t12.to(tl.float32)
             * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + (x44 + x45) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         x55 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         x51 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         x47 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
         store_tile(t40_ptr, (slot + i) * H + h, r, at_n, C, N, t40)
         d_W1 = x47
@@ -1410,50 +1410,53 @@ def seq_wide(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum3 = tl.zeros([BC, BV], tl.float32)
         sum3_2 = tl.zeros([BC, BV], tl.float32)
         s10 = tl.zeros([BC, BV], tl.float32)  # s₁₀ = t₃₀ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
             s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
-            x12 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            sum3 += dot_apart(h1, d_W2_momentum, DOT, T)
+            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            sum3_2 += dot_apart(h1, d_W2, DOT, T)
+            t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            t30 = (x12 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
+            t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
             W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            x12 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
+            sum3 += dot_apart(h1, d_W2_momentum, DOT, T)
+            sum3_2 += dot_apart(h1, d_W2, DOT, T)
+            t30 = (x12 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
             s10 += dot_apart(t30, W2, DOT, T)
-        store_tile(s10_ptr, (slot + i) * H + h, r, at_v, C, V, s10)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        t11 = load_row(t11_ptr, (slot + i) * H + h, r, C)
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
         t28 = -sum3  # t₂₈ = −h₁ d_W2_momentum
         store_tile(t28_ptr, (slot + i) * H + h, r, at_v, C, V, t28)
         t29 = -sum3_2  # t₂₉ = −h₁ d_W2
+        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         store_tile(t29_ptr, (slot + i) * H + h, r, at_v, C, V, t29)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
         x14 = n_end[:, None] * t28 + G_end[:, None] * t29 - s4.to(tl.float32)
         t31 = x14 + s10  # t₃₁ = (n[C] · t₂₈ + G[C] · t₂₉ − s₄) + s₁₀
         t32 = t31 - tl.sum(t31 / V, 1)[:, None]  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         x20 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t32 * centred.to(tl.float32) / V
         t33 = -tl.sum(x20, 1)  # t₃₃ = −Σ_v r³ · t₃₂ · f̃ / V
+        t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_v, C, V)
         t34 = rstd[:, None] * t32 + t33[:, None] * centred.to(tl.float32)  # t₃₄ = r · t₃₂ + t₃₃ · f̃
         t35 = ln_weight[None, :] * t34  # t₃₅ = t₃₄ · w
         t36 = 2 * t35  # t₃₆ = 2 t₃₅
         t37 = ln_weight[None, :] * t36  # t₃₇ = t₃₆ · w
-        t11 = load_row(t11_ptr, (slot + i) * H + h, r, C)
-        t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x27 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x28 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x27, 1) + tl.sum(t37 * centred.to(tl.float32), 1)) / V
         t38 = (
             2 * x28[:, None] * centred.to(tl.float32)
@@ -1461,64 +1464,61 @@ def seq_wide(
             + t33[:, None] * t2.to(tl.float32)
             - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t32 / V
         )  # fmt: skip
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        store_tile(s10_ptr, (slot + i) * H + h, r, at_v, C, V, s10)
         x10 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
         x9 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             x47 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
+            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
             tl.debug_barrier()
             store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, x47)
-            if SAVE:
-                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             if SAVE:
                 store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
             t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
             x35 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            if SAVE:
-                store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
             s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             t30 = (x35 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
             x52 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
+            s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
             if lane == 0:
                 x52 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x52)
-            s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             x54 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, x54)
-            s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            if SAVE:
+                store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
+            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             x41 = s3.to(tl.float32) + dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
+            t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             if SAVE:
                 store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
-            t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N)
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             x43 = dot_apart_nt(t39, W2, DOT, T)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
             t40 = (
                 x35
                 * t12.to(tl.float32)
                 * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
                 + (x41 + x43) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
-            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            if SAVE:
+                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             x45 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
             store_tile(t40_ptr, (slot + i) * H + h, r, at_n, C, N, t40)
             if lane == 0:
@@ -1550,42 +1550,42 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
-    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t24 * d1.to(tl.float32), 1)  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
-    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
-    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t26 * d1.to(tl.float32), 1)  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t27 = load_row(t27_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    t27 = load_row(t27_ptr, index * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
+    t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
+    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t24 * d1.to(tl.float32), 1)  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
+    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t26 * d1.to(tl.float32), 1)  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
+    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     G_end = t27 * eta  # G[C] = t₂₇ · η
     t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
     n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
-    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
     x20 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
-    s8 = load_row(s8_ptr, index * H + h, r, C)
     d_eta = s8 + (t44 * tl.exp(t25) + t45 * t27)
+    s10 = load_tile(s10_ptr, index * H + h, r, at_v, C, V)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     store_row(t45_ptr, index * H + h, r, C, t45)
     store_row(t44_ptr, index * H + h, r, C, t44)
-    s10 = load_tile(s10_ptr, index * H + h, r, at_v, C, V)
     x22 = x20 + s10.to(tl.float32)
     x23 = x22 - tl.sum(x22 / V, 1)[:, None]
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    t40 = load_tile(t40_ptr, index * H + h, r, at_n, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     x26 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x23 * centred.to(tl.float32) / V
     s19 = rstd[:, None] * x23 + (-tl.sum(x26, 1))[:, None] * centred.to(tl.float32)
     store_tile(s19_ptr, index * H + h, r, at_v, C, V, s19)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t40 = load_tile(t40_ptr, index * H + h, r, at_n, C, N)
     s20 = dot_nt(t40, W1, DOT)  # s₂₀ = t₄₀ W₁[0]ᵀ
     store_tile(s20_ptr, index * H + h, r, at_k, C, K, s20)
 
@@ -1611,23 +1611,23 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    t27 = load_row(t27_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
     t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
-    t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
     t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
-    t27 = load_row(t27_ptr, index * H + h, r, C)
+    s10 = load_tile(s10_ptr, index * H + h, r, at_v, C, V)
+    t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     G_end = t27 * eta  # G[C] = t₂₇ · η
     x10 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
-    s10 = load_tile(s10_ptr, index * H + h, r, at_v, C, V)
     x12 = x10 + s10.to(tl.float32)
     x13 = x12 - tl.sum(x12 / V, 1)[:, None]
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x16 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x13 * centred.to(tl.float32) / V
     s19 = rstd[:, None] * x13 + (-tl.sum(x16, 1))[:, None] * centred.to(tl.float32)
     store_tile(s19_ptr, index * H + h, r, at_v, C, V, s19)
@@ -1636,22 +1636,22 @@ def post_wide(
     s20 = tl.zeros([BC, BK], tl.float32)  # s₂₀ = t₄₀ W₁[0]ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
         d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum13 += tl.sum(t24 * d1.to(tl.float32), 1)
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t40 = load_tile(t40_ptr, index * H + h, r, at_n, C, N)
+        sum13 += tl.sum(t24 * d1.to(tl.float32), 1)
         t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
         sum13_2 += tl.sum(t26 * d1.to(tl.float32), 1)
-        t40 = load_tile(t40_ptr, index * H + h, r, at_n, C, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         s20 += dot_nt(t40, W1, DOT)
-    s8 = load_row(s8_ptr, index * H + h, r, C)
-    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + sum13  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
     t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + sum13  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
     t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum13_2  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
     d_eta = s8 + (t44 * tl.exp(t25) + t45 * t27)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
@@ -1688,30 +1688,41 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s12 = load_row(s12_ptr, index * H + h, at_v, V)
+    s15 = load_row(s15_ptr, index * H + h, r, C)
+    s16 = load_row(s16_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    s14 = load_row(s14_ptr, index * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    t44 = load_row(t44_ptr, index * H + h, r, C)
+    s13 = load_row(s13_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
+    t45 = load_row(t45_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     beta_end = load_number(beta_end_ptr, index * H + h)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x48 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    x35 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    x54 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    x37 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    t49 = x35 + x37  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
     m_end = load_number(m_end_ptr, index * H + h)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x54 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
     x55 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     x60 = m_end * (tl.sum(x54) + tl.sum(x55))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t45 = load_row(t45_ptr, index * H + h, r, C)
+    x35 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    x37 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    x48 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    t49 = x35 + x37  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
@@ -1721,49 +1732,38 @@ def post2(
     x61 = segment_gradient(x57, strict, DOT)
     x49 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x44 + x48)
     x62 = t49 * D_end * m
-    s13 = load_row(s13_ptr, index * H + h, r, C)
     d_log_alpha = s13 + x49
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     x63 = tl.cumsum(x62, 0, reverse=True)
-    t44 = load_row(t44_ptr, index * H + h, r, C)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
     x59 = sum_before(t44 * n_end, r, DOT)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     x64 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x59 + x60 + x61 + x63)
-    s14 = load_row(s14_ptr, index * H + h, r, C)
+    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
     d_log_mu = s14 + x64
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     x10 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     x13 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
-    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
+    s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
+    s20 = load_tile(s20_ptr, index * H + h, r, at_k, C, K)
     x4 = ln_weight[None, :] * s19.to(tl.float32)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x4, 0))
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
     x5 = 2 * x4
-    s20 = load_tile(s20_ptr, index * H + h, r, at_k, C, K)
-    s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
     x14 = s9.to(tl.float32) + (x5 + s20.to(tl.float32) + (x10 + x13))
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x14)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    s16 = load_row(s16_ptr, index * H + h, r, C)
-    s15 = load_row(s15_ptr, index * H + h, r, C)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x69 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
-    d_v = -(2 * (ln_weight[None, :] * x69)) + -x5
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_v = -(2 * (ln_weight[None, :] * x69)) + -x5
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    s12 = load_row(s12_ptr, index * H + h, at_v, V)
-    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
     x25 = s12 + tl.sum(s19.to(tl.float32) * du + x5 * normal, 0)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x25)
 
@@ -1795,31 +1795,31 @@ def post2_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    s12 = load_row(s12_ptr, index * H + h, at_v, V)
+    s15 = load_row(s15_ptr, index * H + h, r, C)
+    s16 = load_row(s16_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
     s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
     x6 = ln_weight[None, :] * s19.to(tl.float32)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x6, 0))
     x16 = 2 * x6
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    s16 = load_row(s16_ptr, index * H + h, r, C)
-    s15 = load_row(s15_ptr, index * H + h, r, C)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x21 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
-    d_v = -(2 * (ln_weight[None, :] * x21)) + -x16
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_v = -(2 * (ln_weight[None, :] * x21)) + -x16
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    s12 = load_row(s12_ptr, index * H + h, at_v, V)
-    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
     x17 = s12 + tl.sum(s19.to(tl.float32) * du + x16 * normal, 0)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x17)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
     sum18 = tl.zeros([BC, BK], tl.float32)
     t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
     sum18_2 = tl.zeros([], tl.float32)
@@ -1828,51 +1828,51 @@ def post2_wide(
     sum18_5 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x27 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum18_4 += tl.sum(x27)
         d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum18_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        x27 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        x28 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum18_5 += tl.sum(x28)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum18_4 += tl.sum(x27)
         d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum18 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum18_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        x28 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum18_5 += tl.sum(x28)
+        sum18 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
         sum18 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
         t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum18_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    m_end = load_number(m_end_ptr, index * H + h)
+    t44 = load_row(t44_ptr, index * H + h, r, C)
+    s14 = load_row(s14_ptr, index * H + h, r, C)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t45 = load_row(t45_ptr, index * H + h, r, C)
+    s13 = load_row(s13_ptr, index * H + h, r, C)
     s20 = load_tile(s20_ptr, index * H + h, r, at_k, C, K)
+    s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
     x26 = s9.to(tl.float32) + (x16 + s20.to(tl.float32) + sum18)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x26)
-    s13 = load_row(s13_ptr, index * H + h, r, C)
-    t45 = load_row(t45_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     x39 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    beta_end = load_number(beta_end_ptr, index * H + h)
     x41 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x39 + beta_end * (sum18_2 + sum18_3))
     d_log_alpha = s13 + x41
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    s14 = load_row(s14_ptr, index * H + h, r, C)
-    t44 = load_row(t44_ptr, index * H + h, r, C)
-    m_end = load_number(m_end_ptr, index * H + h)
     x46 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     x48 = sum_before(t44 * n_end, r, DOT)
     x49 = m_end * (sum18_4 + sum18_5)
     x50 = segment_gradient(x46, strict, DOT)
@@ -1908,13 +1908,14 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
@@ -1926,35 +1927,34 @@ def resume_prep(
     reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
     store_row(reach_ptr, index * H + h, r, C, reach)
     D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G = (t₁ Dμ) · η
     store_tile(G_ptr, index * H + h, r, r, C, C, G)
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         f += dot(h1, W2_start, DOT)
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x23 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x23 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
@@ -1962,9 +1962,9 @@ def resume_prep(
     x33 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
@@ -2004,18 +2004,18 @@ def resume_main(
             store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
             store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2_momentum)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
 
         # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         W1_momentum_next = m_end * W1_momentum - s3.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₃
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         W2_momentum_next = m_end * W2_momentum - s4.to(tl.float32)  # S₂[C] = m[C] S₂[0] − s₄
         W1 = W1_next
         W2 = W2_next
@@ -2050,37 +2050,37 @@ def resume_read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     sum6 = tl.zeros([BC, BV], tl.float32)
     sum6_2 = tl.zeros([BC, BV], tl.float32)
     sum6_3 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         s5 = load_tile(s5_ptr, index * H + h, r, at_n, C, N)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - s5.to(tl.float32)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum6 += dot(read_h1, W2, DOT)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         sum6_2 += dot(read_h1, W2_momentum, DOT)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         sum6_3 += dot_nt(read_h1, h1, DOT)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     P2 = (G.to(tl.float32) * sum6_3).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     read_f = beta[:, None] * sum6 + reach[:, None] * sum6_2 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) + f · (h₁ S₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -2112,65 +2112,65 @@ def resume_pre(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         f += dot(h1, W2_start, DOT)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
     t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     store_row(t11_ptr, index * H + h, r, C, t11)
     s11 = tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)  # s₁₁ = Σ_v t₃
     d2 = t3 - s11[:, None] / V  # d₂ = t₃ − s₁₁ / V
     store_row(s11_ptr, index * H + h, r, C, s11)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
     t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
     t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
         store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
         s5 = dot(P1, d1, DOT)  # s₅ = P₁ d₁
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5  # z₁ = β · t₅ + f · t₇ − s₅
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         t15 += dot_nt(read_h1, h1, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t13 += dot(read_h1, W2, DOT)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         t14 += dot(read_h1, W2_momentum, DOT)
         store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
@@ -2179,49 +2179,49 @@ def resume_pre(
     x30 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
     read_mean = x30 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
     x33 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     s22 = tl.sum(t4 * read_centred, 1)  # s₂₂ = Σ_v t₄ · f̃
     t16 = (
         read_rstd[:, None] * t4
         - s22[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     s23 = tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)  # s₂₃ = Σ_v t₁₆
-    store_row(s23_ptr, index * H + h, r, C, s23)
     t17 = t16 - s23[:, None] / V  # t₁₇ = t₁₆ − s₂₃ / V
+    x39 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    t18 = -x39  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
     store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
     t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
     t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    x39 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t18 = -x39  # t₁₈ = −t₁₇ d₂ᵀ
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    store_row(s22_ptr, index * H + h, r, C, s22)
+    store_row(s23_ptr, index * H + h, r, C, s23)
     store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
     store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
     store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
-    store_row(s22_ptr, index * H + h, r, C, s22)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
         s5 = dot(P1, d1, DOT)  # s₅ = P₁ d₁
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5  # z₁ = β · t₅ + f · t₇ − s₅
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
         store_tile(t22_ptr, index * H + h, r, at_n, C, N, t22)
 
@@ -2249,61 +2249,61 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     t28 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₈ = Σ_i D[C] · Dμ
     store_row(t28_ptr, index * H + h, r, C, t28)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * t9  # G = t₉ · η
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
     P2 = (G * t15.to(tl.float32)).to(DOT)  # P₂ = G · t₁₅
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     s13 = dot_tn(P2, t17, DOT)  # s₁₃ = P₂ᵀ t₁₇
     store_tile(s13_ptr, index * H + h, r, at_v, C, V, s13)
     x30 = -s13
-    s20 = tl.sum(x30 / V, 1)  # s₂₀ = Σ_v (−s₁₃) / V
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x30 - s20[:, None]) * centred.to(tl.float32) / V
-    s21 = -tl.sum(x34, 1)  # s₂₁ = −Σ_v r³ · ((−s₁₃) − s₂₀) · f̃ / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s20 = tl.sum(x30 / V, 1)  # s₂₀ = Σ_v (−s₁₃) / V
+    x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x30 - s20[:, None]) * centred.to(tl.float32) / V
+    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    s21 = -tl.sum(x34, 1)  # s₂₁ = −Σ_v r³ · ((−s₁₃) − s₂₀) · f̃ / V
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
     t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
     store_row(s20_ptr, index * H + h, r, C, s20)
     store_row(s21_ptr, index * H + h, r, C, s21)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
     t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
     sum30 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum30 += dot_nt(t22, d1, DOT)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
+        sum30 += dot_nt(t22, d1, DOT)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
         s6 = dot_tn(q, t23, DOT)  # s₆ = qᵀ t₂₃
+        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
         store_tile(s6_ptr, index * H + h, at_k, at_n, K, N, s6)
         t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
         s7 = dot_tn(q, t24, DOT)  # s₇ = qᵀ t₂₄
         store_tile(s7_ptr, index * H + h, at_k, at_n, K, N, s7)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
         s8 = dot_tn(read_h1, t21, DOT)  # s₈ = h₁ᵀ t₂₁
         store_tile(s8_ptr, index * H + h, at_n, at_v, N, V, s8)
         s9 = dot_tn(read_h1, t20, DOT)  # s₉ = h₁ᵀ t₂₀
@@ -2312,10 +2312,10 @@ def resume_pre2(
         store_tile(s10_ptr, index * H + h, r, at_n, C, N, s10)
         s12 = dot_tn(t19, read_h1, DOT)  # s₁₂ = t₁₉ᵀ h₁
         store_tile(s12_ptr, index * H + h, r, at_n, C, N, s12)
+    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
     t42 = -sum30  # t₄₂ = −t₂₂ d₁ᵀ
     t46 = t42 * G  # t₄₆ = t₄₂ · G
     store_tile(t46_ptr, index * H + h, r, r, C, C, t46)
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
     t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
     store_tile(t43_ptr, index * H + h, r, r, C, C, t43)
     s14 = tl.sum(t43 * t9, 0)  # s₁₄ = Σ_c t₄₃ · t₉
@@ -2348,79 +2348,79 @@ def resume_pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
+    s20 = load_row(s20_ptr, index * H + h, r, C)
+    s21 = load_row(s21_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     rstd = load_row(rstd_ptr, index * H + h, r, C)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    s21 = load_row(s21_ptr, index * H + h, r, C)
-    s20 = load_row(s20_ptr, index * H + h, r, C)
-    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
     x11 = rstd[:, None] * (-s13.to(tl.float32) - s20[:, None]) + s21[:, None] * centred.to(tl.float32)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
     x12 = ln_weight[None, :] * x11
     s16 = tl.sum(2 * x12 + d_o.to(tl.float32), 0)  # s₁₆ = Σ_c (2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w) + d_o)
     store_row(s16_ptr, index * H + h, at_v, V, s16)
+    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x13 = 2 * x12
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
     read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
     x28 = x11 * du + x13 * normal + d_o.to(tl.float32) * read_normal
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
     s15 = x13 + dot_tn(t46, q, DOT)  # s₁₅ = 2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w) + t₄₆ᵀ q
     store_tile(s15_ptr, index * H + h, r, at_k, C, K, s15)
     s17 = tl.sum(x28, 0)
     store_row(s17_ptr, index * H + h, at_v, V, s17)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     sum22 = tl.zeros([BC], tl.float32)
     sum22_2 = tl.zeros([BC], tl.float32)
     sum22_3 = tl.zeros([BC, BK], tl.float32)
     sum22_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         sum22 += tl.sum(t22.to(tl.float32) * t7, 1)
         t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
         sum22_3 += dot_nt(t24, W1_momentum, DOT)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         sum22_2 += tl.sum(t22.to(tl.float32) * t5, 1)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
         sum22_4 += dot_nt(t23, W1, DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x57 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum22_3 + sum22_4
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    s23 = load_row(s23_ptr, index * H + h, r, C)
     s22 = load_row(s22_ptr, index * H + h, r, C)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
     read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x57 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum22_3 + sum22_4
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
+    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     t16 = (
         read_rstd[:, None] * t4
         - s22[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
     )  # fmt: skip
-    s23 = load_row(s23_ptr, index * H + h, r, C)
     t17 = t16 - s23[:, None] / V  # t₁₇ = t₁₆ − s₂₃ / V
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
     t47 = tl.sum(t17 * t14.to(tl.float32), 1) + sum22  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
     x47 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum22_2)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     x43 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
@@ -2462,16 +2462,16 @@ def resume_seq(
             store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
             store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        x10 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
-        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        x14 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         s6 = load_tile(s6_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        d_W1_next = beta_end * d_W1 + s6.to(tl.float32)
+        m_end = load_number(m_end_ptr, (slot + i) * H + h)
         s8 = load_tile(s8_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        x10 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
+        x14 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
+        d_W1_next = beta_end * d_W1 + s6.to(tl.float32)
         d_W2_next = beta_end * d_W2 + s8.to(tl.float32)
         d_W1 = d_W1_next
         d_W1_momentum = x10
@@ -2507,24 +2507,24 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t28 = load_row(t28_ptr, index * H + h, r, C)
+    s11 = load_row(s11_ptr, index * H + h, r, C)
+    t11 = load_row(t11_ptr, index * H + h, r, C)
     centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t11 = load_row(t11_ptr, index * H + h, r, C)
     t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    s11 = load_row(s11_ptr, index * H + h, r, C)
     d2 = t3 - s11[:, None] / V  # d₂ = t₃ − s₁₁ / V
-    t28 = load_row(t28_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = t28 * eta  # G[C] = t₂₈ · η
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
     n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
@@ -2537,36 +2537,36 @@ def resume_post(
     s26 = tl.zeros([BC, BV], tl.float32)  # s₂₆ = t₃₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        s10 = load_tile(s10_ptr, index * H + h, r, at_n, C, N)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
-        x32 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        s10 = load_tile(s10_ptr, index * H + h, r, at_n, C, N)
+        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
+        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        x32 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        s12 = load_tile(s12_ptr, index * H + h, r, at_n, C, N)
         t31 = (x32 * gelu_slope(z1)).to(DOT)  # t₃₁ = (n[C] · t₂₅ + G[C] · t₂₇ − s₁₀) · gelu′(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         sum21 += dot(h1, d_W2_momentum_at, DOT)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum21_2 += dot(h1, d_W2_at, DOT)
-        s12 = load_tile(s12_ptr, index * H + h, r, at_n, C, N)
         s25 = s12.to(tl.float32) + dot_nt(x20, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x23, -d_W2_at.to(tl.float32), DOT)
         store_tile(s25_ptr, index * H + h, r, at_n, C, N, s25)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         s26 += dot(t31, W2_start, DOT)
     t29 = -sum21  # t₂₉ = −h₁ d_W2_momentum_at
+    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
     store_tile(t29_ptr, index * H + h, r, at_v, C, V, t29)
     t30 = -sum21_2  # t₃₀ = −h₁ d_W2_at
     store_tile(t30_ptr, index * H + h, r, at_v, C, V, t30)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     store_tile(s26_ptr, index * H + h, r, at_v, C, V, s26)
-    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
     x27 = n_end[:, None] * t29 + G_end[:, None] * t30 - s13.to(tl.float32)
     t32 = x27 + s26  # t₃₂ = (n[C] · t₂₉ + G[C] · t₃₀ − s₁₃) + s₂₆
     t33 = t32 - tl.sum(t32 / V, 1)[:, None]  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x31 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t33 * centred.to(tl.float32) / V
     t34 = -tl.sum(x31, 1)  # t₃₄ = −Σ_v r³ · t₃₃ · f̃ / V
     t35 = rstd[:, None] * t33 + t34[:, None] * centred.to(tl.float32)  # t₃₅ = r · t₃₃ + t₃₄ · f̃
@@ -2606,47 +2606,47 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
-    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
-    t28 = load_row(t28_ptr, index * H + h, r, C)
-    G_end = t28 * eta  # G[C] = t₂₈ · η
-    t30 = load_tile(t30_ptr, index * H + h, r, at_v, C, V)
-    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
-    x9 = n_end[:, None] * t29.to(tl.float32) + G_end[:, None] * t30.to(tl.float32)
-    s26 = load_tile(s26_ptr, index * H + h, r, at_v, C, V)
-    x11 = x9 + s26.to(tl.float32)
-    x12 = x11 - tl.sum(x11 / V, 1)[:, None]
     rstd = load_row(rstd_ptr, index * H + h, r, C)
+    t28 = load_row(t28_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
+    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
+    t30 = load_tile(t30_ptr, index * H + h, r, at_v, C, V)
+    s26 = load_tile(s26_ptr, index * H + h, r, at_v, C, V)
+    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
     centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    G_end = t28 * eta  # G[C] = t₂₈ · η
+    x9 = n_end[:, None] * t29.to(tl.float32) + G_end[:, None] * t30.to(tl.float32)
+    x11 = x9 + s26.to(tl.float32)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x12 = x11 - tl.sum(x11 / V, 1)[:, None]
     x15 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x12 * centred.to(tl.float32) / V
     s24 = rstd[:, None] * x12 + (-tl.sum(x15, 1))[:, None] * centred.to(tl.float32)
     store_tile(s24_ptr, index * H + h, r, at_v, C, V, s24)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     sum12 = tl.zeros([BC], tl.float32)
     sum12_2 = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
+        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
         t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        s10 = load_tile(s10_ptr, index * H + h, r, at_n, C, N)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
         sum12 += tl.sum(t25 * d1, 1)
+        s25 = load_tile(s25_ptr, index * H + h, r, at_n, C, N)
         sum12_2 += tl.sum(t27 * d1, 1)
         store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-        s10 = load_tile(s10_ptr, index * H + h, r, at_n, C, N)
         x24 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)
-        t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
         x27 = dot_nt(t40, W2_start, DOT)
-        s25 = load_tile(s25_ptr, index * H + h, r, at_n, C, N)
         t41 = (
             x24 * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
             + (s25.to(tl.float32) + x27) * gelu_slope(z1)
@@ -2656,11 +2656,11 @@ def resume_post2(
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t31, d2, DOT) + dot_tn(h1, t40, DOT))
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t41, DOT))
         store_tile(t41_ptr, index * H + h, r, at_n, C, N, t41)
-    s14 = load_row(s14_ptr, index * H + h, r, C)
-    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t44 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum12  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
     t30 = load_tile(t30_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
+    s14 = load_row(s14_ptr, index * H + h, r, C)
+    t44 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum12  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
     t45 = tl.sum(t30.to(tl.float32) * d2.to(tl.float32), 1) + sum12_2  # t₄₅ = Σ_v t₃₀ · d₂ + Σ_n t₂₇ · d₁
     d_eta = s14 + (t44 * tl.exp(t26) + t45 * t28)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
@@ -2694,29 +2694,29 @@ def resume_post3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s16 = load_row(s16_ptr, index * H + h, at_v, V)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    t28 = load_row(t28_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    s17 = load_row(s17_ptr, index * H + h, at_v, V)
+    s20 = load_row(s20_ptr, index * H + h, r, C)
+    s21 = load_row(s21_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
     s24 = load_tile(s24_ptr, index * H + h, r, at_v, C, V)
+    s16 = load_row(s16_ptr, index * H + h, at_v, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
     x7 = ln_weight[None, :] * s24.to(tl.float32)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s16 + 2 * tl.sum(x7, 0))
     x10 = 2 * x7
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    s21 = load_row(s21_ptr, index * H + h, r, C)
-    s20 = load_row(s20_ptr, index * H + h, r, C)
-    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x18 = rstd[:, None] * (-s13.to(tl.float32) - s20[:, None]) + s21[:, None] * centred.to(tl.float32)
+    s24 = load_tile(s24_ptr, index * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     d_v = -(2 * (ln_weight[None, :] * x18)) + -x10
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    s24 = load_tile(s24_ptr, index * H + h, r, at_v, C, V)
     x14 = s24.to(tl.float32) * du.to(tl.float32) + x10 * normal
-    s17 = load_row(s17_ptr, index * H + h, at_v, V)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s17 + tl.sum(x14, 0))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t28 = load_row(t28_ptr, index * H + h, r, C)
     G_end = t28 * eta  # G[C] = t₂₈ · η
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
     sum16 = tl.zeros([BC, BK], tl.float32)
     sum16_2 = tl.zeros([BC, BK], tl.float32)
     t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
@@ -2726,52 +2726,52 @@ def resume_post3(
     sum16_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        x27 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        x28 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum16_6 += tl.sum(x28)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum16_5 += tl.sum(x27)
         d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum16_2 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum16_3 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        x28 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum16_6 += tl.sum(x28)
+        sum16_2 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        t41 = load_tile(t41_ptr, index * H + h, r, at_n, C, N)
         sum16_2 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
         t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum16_4 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x27 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum16_5 += tl.sum(x27)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum16_3 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        t41 = load_tile(t41_ptr, index * H + h, r, at_n, C, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         sum16 += dot_nt(t41, W1_start, DOT)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    m_end = load_number(m_end_ptr, index * H + h)
+    t44 = load_row(t44_ptr, index * H + h, r, C)
+    s19 = load_row(s19_ptr, index * H + h, r, C)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
+    t45 = load_row(t45_ptr, index * H + h, r, C)
+    s18 = load_row(s18_ptr, index * H + h, r, C)
     s15 = load_tile(s15_ptr, index * H + h, r, at_k, C, K)
     d_k = s15.to(tl.float32) + (x10 + sum16 + sum16_2)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    s18 = load_row(s18_ptr, index * H + h, r, C)
-    t45 = load_row(t45_ptr, index * H + h, r, C)
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     x36 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    beta_end = load_number(beta_end_ptr, index * H + h)
     x38 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + beta_end * (sum16_3 + sum16_4))
     d_log_alpha = s18 + x38
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    s19 = load_row(s19_ptr, index * H + h, r, C)
-    t44 = load_row(t44_ptr, index * H + h, r, C)
-    m_end = load_number(m_end_ptr, index * H + h)
     x43 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     x45 = sum_before(t44 * n_end, r, DOT)
     x46 = m_end * (sum16_5 + sum16_6)
     x47 = segment_gradient(x43, strict, DOT)

@@ -182,11 +182,11 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # P
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
 
@@ -218,24 +218,24 @@ def main(
         if i == tiles - 1:
             store_tile(W_last_ptr, n * H + h, at_k, at_v, K, V, W)
 
+        # the state behind the tile
+        eta = load_numbers(eta_ptr, at_row, row, here)
+
         # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         f = dot(k, W, DOT)  # f = k W[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
         store_tile(d_ptr, (slot + i) * H + h, r, at_v, C, V, d)
-
-        # the state behind the tile
-        eta = load_numbers(eta_ptr, at_row, row, here)
         W_next = W - dot_tn(k, eta[:, None] * d, DOT)  # W[C] = W[0] − kᵀ (η · d)
         W = tl.where((at_v < V)[None, :], W_next, 0.0)
 
@@ -263,12 +263,12 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
+    P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
 
     # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
     read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
@@ -302,10 +302,11 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
 
     # centred
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     f = dot(k, W, DOT)  # f = k W[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -313,27 +314,26 @@ def pre(
 
     # rstd
     x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
 
     # t1
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
+
+    # s1
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # t5
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
     store_row(t5_ptr, index * H + h, r, C, t5)
-
-    # s1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
     P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
@@ -415,21 +415,22 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t5 = load_row(t5_ptr, (slot + i) * H + h, r, C)
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
+        eta = load_numbers(eta_ptr, at_row, row, here)
         t8 = -dot(k, d_W, DOT)  # t₈ = −k d_W
         x7 = eta[:, None] * t8 - s2.to(tl.float32)
         t9 = x7 - tl.sum(x7 / V, 1)[:, None]  # t₉ = (η · t₈ − s₂) − Σ_v (η · t₈ − s₂) / V
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         x12 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred.to(tl.float32) / V
+        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
         t10 = -tl.sum(x12, 1)  # t₁₀ = −Σ_v r³ · t₉ · f̃ / V
         t11 = rstd[:, None] * t9 + t10[:, None] * centred.to(tl.float32)  # t₁₁ = r · t₉ + t₁₀ · f̃
         t12 = ln_weight[None, :] * t11  # t₁₂ = t₁₁ · w
         t13 = ln_weight[None, :] * t12  # t₁₃ = t₁₂ · w
-        t5 = load_row(t5_ptr, (slot + i) * H + h, r, C)
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         x18 = t9 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         x19 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x18, 1) + tl.sum(t13 * centred.to(tl.float32), 1)) / V
         t14 = (
@@ -439,7 +440,6 @@ def seq(
             - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t9 / V
         )  # fmt: skip
         t15 = t14 - tl.sum(tl.where((at_v < V)[None, :], t14, 0.0), 1)[:, None] / V  # t₁₅ = t₁₄ − Σ_v t₁₄ / V
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k, t15, DOT)
         store_tile(t15_ptr, (slot + i) * H + h, r, at_v, C, V, t15)
         d_W = tl.where((at_v < V)[None, :], d_W_next, 0.0)
@@ -472,43 +472,43 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s3 = load_row(s3_ptr, index * H + h, r, C)
-    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s5 = load_row(s5_ptr, index * H + h, at_v, V)
+    s6 = load_row(s6_ptr, index * H + h, at_v, V)
+    s4 = load_row(s4_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
+    s3 = load_row(s3_ptr, index * H + h, r, C)
     t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
     d_eta = s3 + tl.sum(t8 * d.to(tl.float32), 1)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     x27 = dot_nt(eta[:, None] * d.to(tl.float32), -d_W_at.to(tl.float32), DOT)
     x21 = eta[:, None] * t8
     x22 = x21 - tl.sum(x21 / V, 1)[:, None]
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     f = dot(k, W, DOT)  # f = k W[0]
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
     x23 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x22 * centred / V
     x24 = rstd[:, None] * x22 + (-tl.sum(tl.where((at_v < V)[None, :], x23, 0.0), 1))[:, None] * centred
-    s4 = load_row(s4_ptr, index * H + h, r, C)
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x9 = -s2.to(tl.float32)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x16 = rstd[:, None] * (x9 - tl.sum(x9 / V, 1)[:, None]) + s4[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    s6 = load_row(s6_ptr, index * H + h, at_v, V)
     x25 = ln_weight[None, :] * x24
+    t17 = load_tile(t17_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t15 = load_tile(t15_ptr, index * H + h, r, at_v, C, V)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x24 * e + x25 * normal, 0))
     x17 = ln_weight[None, :] * x16
-    t15 = load_tile(t15_ptr, index * H + h, r, at_v, C, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t17 = load_tile(t17_ptr, index * H + h, r, r, C, C)
     x28 = (x17 + dot_tn(t17, q, DOT)) + (x25 + dot_nt(t15, W, DOT) + x27)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x28)
-    s5 = load_row(s5_ptr, index * H + h, at_v, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s5 + tl.sum(x25, 0))
     d_v = -x17 + -x25
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
@@ -537,23 +537,23 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     f = dot(k, W_start, DOT)  # f = k W[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x8 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x8 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-    eta = load_numbers(eta_ptr, at_row, row, here)
     s1 = dot_tn(k, eta[:, None] * d, DOT)  # s₁ = kᵀ (η · d)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η)
     s2 = dot(P, d, DOT)  # s₂ = P d
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
@@ -604,11 +604,11 @@ def resume_read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
 
     # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     read_f = dot(q, W, DOT) - s2.to(tl.float32)  # f = q W[0] − s₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
@@ -643,24 +643,24 @@ def resume_pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
 
     # s3
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
     P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     f = dot(k, W_start, DOT)  # f = k W[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
@@ -765,44 +765,46 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s5 = load_row(s5_ptr, index * H + h, at_v, V)
+    s4 = load_row(s4_ptr, index * H + h, r, C)
+    s6 = load_row(s6_ptr, index * H + h, at_v, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     f = dot(k, W_start, DOT)  # f = k W[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
     x42 = eta[:, None] * t8
     x43 = x42 - tl.sum(x42 / V, 1)[:, None]
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x44 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x43 * centred / V
     x45 = rstd[:, None] * x43 + (-tl.sum(tl.where((at_v < V)[None, :], x44, 0.0), 1))[:, None] * centred
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    s6 = load_row(s6_ptr, index * H + h, at_v, V)
     x46 = ln_weight[None, :] * x45
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x45 * e + x46 * normal, 0))
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
-    t16 = tl.where(causal, -dot_nt(t7, d, DOT), 0.0)  # t₁₆ = causal(−t₇ dᵀ)
+    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
+    t16 = tl.where(causal, -dot_nt(t7, d, DOT), 0.0)  # t₁₆ = causal(−t₇ dᵀ)
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     d_eta = tl.sum(t16 * t4, 0) + tl.sum(t8 * d, 1)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
     P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     x9 = dot_tn(P, t7, DOT)
+    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     x12 = eta[:, None] * t8 - x9
     t9 = x12 - tl.sum(x12 / V, 1)[:, None]  # t₉ = (η · t₈ − Pᵀ t₇) − Σ_v (η · t₈ − Pᵀ t₇) / V
     x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred / V
     t10 = -tl.sum(tl.where((at_v < V)[None, :], x24, 0.0), 1)  # t₁₀ = −Σ_v r³ · t₉ · f̃ / V
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     x47 = dot_nt(eta[:, None] * d, -d_W_at.to(tl.float32), DOT)
     t11 = rstd[:, None] * t9 + t10[:, None] * centred  # t₁₁ = r · t₉ + t₁₀ · f̃
     t12 = ln_weight[None, :] * t11  # t₁₂ = t₁₁ · w
@@ -816,15 +818,13 @@ def resume_post(
         - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t9 / V
     )  # fmt: skip
     x37 = -x9
-    s4 = load_row(s4_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x39 = rstd[:, None] * (x37 - tl.sum(x37 / V, 1)[:, None]) + s4[:, None] * centred
     t15 = (t14 - tl.sum(tl.where((at_v < V)[None, :], t14, 0.0), 1)[:, None] / V).to(DOT)  # t₁₅ = t₁₄ − Σ_v t₁₄ / V
     x40 = ln_weight[None, :] * x39
     x48 = (x40 + dot_tn(t17, q, DOT)) + (x46 + dot_nt(t15, W_start, DOT) + x47)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(d_W_start_ptr, index * H + h, at_k, at_v, K, V, dot_tn(k, t15, DOT))
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x48)
-    s5 = load_row(s5_ptr, index * H + h, at_v, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s5 + tl.sum(x46, 0))
     d_v = -x40 + -x46
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)

@@ -241,6 +241,9 @@ def main(
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
 
+        # the state behind the tile
+        eta = load_numbers(eta_ptr, at_row, row, here)
+
         # the surprises of all tokens
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
@@ -248,20 +251,17 @@ def main(
         f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
         d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
-
-        # the state behind the tile
-        eta = load_numbers(eta_ptr, at_row, row, here)
         W1_next = W1 - dot_tn(k, eta[:, None] * d1, DOT)  # W₁[C] = W₁[0] − kᵀ (η · d₁)
         W2_next = W2 - dot_tn(h1, eta[:, None] * d2, DOT)  # W₂[C] = W₂[0] − h₁ᵀ (η · d₂)
         W1 = W1_next
@@ -304,36 +304,36 @@ def main_wide(
         f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             f += dot_apart(h1, W2, DOT, T)
+        eta = load_numbers(eta_ptr, at_row, row, here)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         centred = f - mean[:, None]  # f̃ = f − mean(f)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
-        eta = load_numbers(eta_ptr, at_row, row, here)
         x16 = (eta[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
                 store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
             W1_next = W1 - dot_tn(k, eta[:, None] * d1, DOT)  # W₁[C] = W₁[0] − kᵀ (η · d₁)
@@ -373,15 +373,15 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = dot_nt(d2, W2, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
     read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
@@ -420,19 +420,19 @@ def read_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
     sum4 = tl.zeros([BC, BV], tl.float32)
     sum4_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = dot_nt(d2, W2, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
@@ -440,15 +440,15 @@ def read_wide(
         sum4 += dot(read_h1, W2, DOT)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         sum4_2 += dot_nt(read_h1, h1, DOT)
-    P2 = (tl.where(causal, eta[None, :] * sum4_2, 0.0)).to(DOT)  # P₂ = causal((h₁ h₁ᵀ) · η)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    P2 = (tl.where(causal, eta[None, :] * sum4_2, 0.0)).to(DOT)  # P₂ = causal((h₁ h₁ᵀ) · η)
     read_f = sum4 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x11 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -478,19 +478,20 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
 
     # z1
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+
+    # centred
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
 
     # h1
     h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
     store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
-
-    # centred
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -498,13 +499,13 @@ def pre(
 
     # rstd
     x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
 
     # t1
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
@@ -515,16 +516,15 @@ def pre(
 
     # t6
     t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
-    store_tile(t6_ptr, index * H + h, r, at_n, C, N, t6)
 
     # s1
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
+    store_tile(t6_ptr, index * H + h, r, at_n, C, N, t6)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
     P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
     d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
     read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
@@ -630,31 +630,31 @@ def pre_wide(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         f += dot(h1, W2, DOT)
         store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x5 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x5 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
@@ -664,14 +664,14 @@ def pre_wide(
     t7 = tl.zeros([BC, BC], tl.float32)  # t₇ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
         store_tile(t6_ptr, index * H + h, r, at_n, C, N, t6)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
@@ -679,11 +679,11 @@ def pre_wide(
         store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
         sum17 += dot(read_h1, W2, DOT)
     P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_f = sum17 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
     x23 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
     read_mean = x23 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x28 = t3 * read_centred
     x29 = tl.sum(x28, 1)
@@ -699,11 +699,11 @@ def pre_wide(
     x36 = -s4
     x37 = tl.sum(tl.where((at_v < V)[None, :], x36 / V, 0.0), 1)
     x38 = x36 - x37[:, None]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x39 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x38 * centred / V
     s7 = -tl.sum(tl.where((at_v < V)[None, :], x39, 0.0), 1)  # s₇ = −Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     x41 = rstd[:, None] * x38 + s7[:, None] * centred
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x44 = x41 * e + ln_weight[None, :] * x41 * normal + d_o.to(tl.float32) * read_normal
     s9 = tl.sum(ln_weight[None, :] * x41 + d_o.to(tl.float32), 0)  # s₉ = Σ_c ((r · ((−s₄) − Σ_v (−s₄) / V) + s₇ · f̃) · w + d_o)
     s10 = tl.sum(x44, 0)
@@ -717,14 +717,14 @@ def pre_wide(
     sum45_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
         t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
         sum45 += dot_nt(t12, d1, DOT)
@@ -740,11 +740,11 @@ def pre_wide(
         store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
     t25 = tl.where(causal, -sum45, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
     s6 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_row(s6_ptr, index * H + h, r, C, s6)
     t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
     store_tile(t26_ptr, index * H + h, r, r, C, C, t26)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum45_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -777,33 +777,35 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-        eta = load_numbers(eta_ptr, at_row, row, here)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        t5 = load_row(t5_ptr, (slot + i) * H + h, r, C)
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
-        x8 = eta[:, None] * t13 - s2.to(tl.float32)
         h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t14 = -dot_apart(h1, d_W2, DOT, T)  # t₁₄ = −h₁ d_W2
-        store_tile(t14_ptr, (slot + i) * H + h, r, at_v, C, V, t14)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        eta = load_numbers(eta_ptr, at_row, row, here)
+        t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
         z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        x8 = eta[:, None] * t13 - s2.to(tl.float32)
+        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        t14 = -dot_apart(h1, d_W2, DOT, T)  # t₁₄ = −h₁ d_W2
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
+        store_tile(t14_ptr, (slot + i) * H + h, r, at_v, C, V, t14)
         t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
+        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         s8 = dot_apart(t15, W2, DOT, T)  # s₈ = t₁₅ W₂[0]
         store_tile(s8_ptr, (slot + i) * H + h, r, at_v, C, V, s8)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
         t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s8  # t₁₆ = (η · t₁₄ − s₄) + s₈
         t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         x25 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
+        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
         t18 = -tl.sum(x25, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
         t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
         t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
         t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
-        t5 = load_row(t5_ptr, (slot + i) * H + h, r, C)
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
         x31 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x32 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x31, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
         t22 = (
             2 * x32[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t21
@@ -811,22 +813,20 @@ def seq(
             - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t17 / V
         )  # fmt: skip
         t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        x13 = dot_apart_nt(eta[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
-        x35 = s3.to(tl.float32) + x13
-        t6 = load_tile(t6_ptr, (slot + i) * H + h, r, at_n, C, N)
-        x36 = dot_apart_nt(t23, W2, DOT, T)
         z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        t6 = load_tile(t6_ptr, (slot + i) * H + h, r, at_n, C, N)
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        x13 = dot_apart_nt(eta[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        x35 = s3.to(tl.float32) + x13
+        x36 = dot_apart_nt(t23, W2, DOT, T)
         t24 = (
             x8
             * t6.to(tl.float32)
             * (0.10703222440890037 * square(z1.to(tl.float32)) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * (0.134145 * square(z1.to(tl.float32)) + 1) - 0.6366197723675814 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
             + (x35 + x36) * gelu_tanh_slope(z1.to(tl.float32))
         )  # fmt: skip
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         x40 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t24, DOT)
         store_tile(t24_ptr, (slot + i) * H + h, r, at_n, C, N, t24)
         d_W1 = d_W1_next
@@ -870,40 +870,42 @@ def seq_wide(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         eta = load_numbers(eta_ptr, at_row, row, here)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum2 = tl.zeros([BC, BV], tl.float32)
         s8 = tl.zeros([BC, BV], tl.float32)  # s₈ = t₁₅ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
             s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
-            x8 = eta[:, None] * t13 - s2.to(tl.float32)
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            s8 += dot_apart(t15, W2, DOT, T)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            x8 = eta[:, None] * t13 - s2.to(tl.float32)
+            t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
+            s8 += dot_apart(t15, W2, DOT, T)
             sum2 += dot_apart(h1, d_W2, DOT, T)
+        t5 = load_row(t5_ptr, (slot + i) * H + h, r, C)
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
+        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         t14 = -sum2  # t₁₄ = −h₁ d_W2
         store_tile(t14_ptr, (slot + i) * H + h, r, at_v, C, V, t14)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
         t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s8  # t₁₆ = (η · t₁₄ − s₄) + s₈
         t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         x14 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
+        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
         t18 = -tl.sum(x14, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
         t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
         t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
         t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
-        t5 = load_row(t5_ptr, (slot + i) * H + h, r, C)
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
         x20 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x21 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x20, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t22 = (
             2 * x21[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t21
@@ -912,34 +914,33 @@ def seq_wide(
         )  # fmt: skip
         t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
         store_tile(s8_ptr, (slot + i) * H + h, r, at_v, C, V, s8)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x6 = (eta[:, None] * d2.to(tl.float32)).to(DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
             t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
             x24 = eta[:, None] * t13 - s2.to(tl.float32)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            t15 = (x24 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+            t15 = (x24 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
             x39 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
+            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             if lane == 0:
                 x39 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x39)
-            x30 = dot_apart_nt(x6, -d_W2, DOT, T)
-            s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
-            x31 = s3.to(tl.float32) + x30
-            t6 = load_tile(t6_ptr, (slot + i) * H + h, r, at_n, C, N)
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            x32 = dot_apart_nt(t23, W2, DOT, T)
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            x30 = dot_apart_nt(x6, -d_W2, DOT, T)
+            t6 = load_tile(t6_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            x31 = s3.to(tl.float32) + x30
+            x32 = dot_apart_nt(t23, W2, DOT, T)
             t24 = (
                 x24
                 * t6.to(tl.float32)
@@ -948,7 +949,6 @@ def seq_wide(
             )  # fmt: skip
             if SAVE:
                 store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t24, DOT)
             store_tile(t24_ptr, (slot + i) * H + h, r, at_n, C, N, t24)
             if lane == 0:
@@ -982,46 +982,46 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-    x9 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t13 * d1.to(tl.float32), 1)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
-    d_eta = s6 + x9
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    s9 = load_row(s9_ptr, index * H + h, at_v, V)
+    s7 = load_row(s7_ptr, index * H + h, r, C)
+    s10 = load_row(s10_ptr, index * H + h, at_v, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    x29 = dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
     s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    x9 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t13 * d1.to(tl.float32), 1)
+    d_eta = s6 + x9
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    x29 = dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
     x22 = eta[:, None] * t14.to(tl.float32) + s8.to(tl.float32)
     x23 = x22 - tl.sum(x22 / V, 1)[:, None]
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x23 * centred.to(tl.float32) / V
-    x25 = rstd[:, None] * x23 + (-tl.sum(x24, 1))[:, None] * centred.to(tl.float32)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x23 * centred.to(tl.float32) / V
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x25 = rstd[:, None] * x23 + (-tl.sum(x24, 1))[:, None] * centred.to(tl.float32)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     e = u - v.to(tl.float32)  # e = u − v
-    s10 = load_row(s10_ptr, index * H + h, at_v, V)
     x26 = ln_weight[None, :] * x25
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x25 * e + x26 * normal, 0))
-    s7 = load_row(s7_ptr, index * H + h, r, C)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
     x12 = -s4.to(tl.float32)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x16 = rstd[:, None] * (x12 - tl.sum(x12 / V, 1)[:, None]) + s7[:, None] * centred.to(tl.float32)
-    x17 = ln_weight[None, :] * x16
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t24 = load_tile(t24_ptr, index * H + h, r, at_n, C, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t24 = load_tile(t24_ptr, index * H + h, r, at_n, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x17 = ln_weight[None, :] * x16
     x30 = (x17 + dot_tn(t26, q, DOT)) + (x26 + dot_nt(t24, W1, DOT) + x29)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x30)
-    s9 = load_row(s9_ptr, index * H + h, at_v, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x26, 0))
     d_v = -x17 + -x26
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
@@ -1050,29 +1050,29 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    s9 = load_row(s9_ptr, index * H + h, at_v, V)
+    s7 = load_row(s7_ptr, index * H + h, r, C)
+    s10 = load_row(s10_ptr, index * H + h, at_v, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
     t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     x7 = eta[:, None] * t14.to(tl.float32) + s8.to(tl.float32)
     x8 = x7 - tl.sum(x7 / V, 1)[:, None]
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
-    x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     e = u - v.to(tl.float32)  # e = u − v
-    s10 = load_row(s10_ptr, index * H + h, at_v, V)
     x13 = ln_weight[None, :] * x12
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x12 * e + x13 * normal, 0))
-    s7 = load_row(s7_ptr, index * H + h, r, C)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
     x20 = -s4.to(tl.float32)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x22 = rstd[:, None] * (x20 - tl.sum(x20 / V, 1)[:, None]) + s7[:, None] * centred.to(tl.float32)
-    s9 = load_row(s9_ptr, index * H + h, at_v, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x13, 0))
     x23 = ln_weight[None, :] * x22
     d_v = -x23 + -x13
@@ -1082,23 +1082,23 @@ def post_wide(
     sum19_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
         d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum19 += tl.sum(t13 * d1.to(tl.float32), 1)
-        t24 = load_tile(t24_ptr, index * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t24 = load_tile(t24_ptr, index * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
+        sum19 += tl.sum(t13 * d1.to(tl.float32), 1)
         sum19_2 += dot_nt(t24, W1, DOT)
         sum19_3 += dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
     x25 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + sum19
     d_eta = s6 + x25
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x29 = (x23 + dot_tn(t26, q, DOT)) + (x13 + sum19_2 + sum19_3)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x29)
 
@@ -1129,36 +1129,36 @@ def resume_prep(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         f += dot(h1, W2_start, DOT)
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
     x16 = (eta[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d1 = dot_nt(d2, W2_start, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu_tanh′(z₁)
         s1 = dot_tn(k, eta[:, None] * d1, DOT)  # s₁ = kᵀ (η · d₁)
@@ -1188,11 +1188,11 @@ def resume_main(
         if SAVE:
             store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
 
         # the state behind the tile
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         W1_next = W1 - s1.to(tl.float32)  # W₁[C] = W₁[0] − s₁
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         W2_next = W2 - s2.to(tl.float32)  # W₂[C] = W₂[0] − s₂
         W1 = W1_next
         W2 = W2_next
@@ -1228,25 +1228,25 @@ def resume_read(
     sum2_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         read_z1 = dot(q, W1, DOT) - s3.to(tl.float32)  # z₁ = q W₁[0] − s₃
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum2 += dot(read_h1, W2, DOT)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         sum2_2 += dot_nt(read_h1, h1, DOT)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
     P2 = (tl.where(causal, eta[None, :] * sum2_2, 0.0)).to(DOT)  # P₂ = causal((h₁ h₁ᵀ) · η)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     read_f = sum2 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x10 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -1275,39 +1275,39 @@ def resume_pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
     sum5 = tl.zeros([BC, BV], tl.float32)
     t7 = tl.zeros([BC, BC], tl.float32)  # t₇ = h₁ h₁ᵀ
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         f += dot(h1, W2_start, DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         read_z1 = dot(q, W1, DOT) - s3  # z₁ = q W₁[0] − s₃
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
         t7 += dot_nt(read_h1, h1, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum5 += dot(read_h1, W2, DOT)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
     read_f = sum5 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x17 = t3 * read_centred
     x18 = tl.sum(x17, 1)
@@ -1332,14 +1332,14 @@ def resume_pre(
     s10 = -tl.sum(tl.where((at_v < V)[None, :], x31, 0.0), 1)  # s₁₀ = −Σ_v r³ · ((−s₈) − Σ_v (−s₈) / V) · f̃ / V
     store_row(s10_ptr, index * H + h, r, C, s10)
     x33 = rstd[:, None] * x30 + s10[:, None] * centred
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x41 = x33 * e + ln_weight[None, :] * x33 * normal + d_o.to(tl.float32) * read_normal
     s11 = tl.sum(ln_weight[None, :] * x33 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c ((r · ((−s₈) − Σ_v (−s₈) / V) + s₁₀ · f̃) · w + d_o)
     s12 = tl.sum(x41, 0)
@@ -1351,19 +1351,19 @@ def resume_pre(
     sum39_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
         read_z1 = dot(q, W1, DOT) - s3  # z₁ = q W₁[0] − s₃
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
         sum39 += dot_nt(t12, d1, DOT)
         s4 = dot_tn(q, t12, DOT)  # s₄ = qᵀ t₁₂
@@ -1378,11 +1378,11 @@ def resume_pre(
         store_tile(s7_ptr, index * H + h, r, at_n, C, N, s7)
     t25 = tl.where(causal, -sum39, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
     s9 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₉ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_row(s9_ptr, index * H + h, r, C, s9)
     t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
     store_tile(t26_ptr, index * H + h, r, r, C, C, t26)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum39_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -1408,12 +1408,12 @@ def resume_seq(
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
 
+        # the gradient of W2
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+
         # the gradient of W1
         s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         d_W1_next = s4.to(tl.float32) + d_W1
-
-        # the gradient of W2
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         d_W2_next = s5.to(tl.float32) + d_W2
         d_W1 = d_W1_next
         d_W2 = d_W2_next
@@ -1445,13 +1445,13 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
     centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t5 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
@@ -1463,42 +1463,42 @@ def resume_post(
     sum11_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum11 += dot(h1, d_W2_at, DOT)
-        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        sum11 += dot(h1, d_W2_at, DOT)
         t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
         x19 = eta[:, None] * t13 - s6.to(tl.float32)
         t15 = (x19 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − s₆) · gelu_tanh′(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         sum11_2 += dot(t15, W2_start, DOT)
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         sum11_3 += tl.sum(t13 * d1, 1)
         sum11_4 += dot_nt(eta[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    s10 = load_row(s10_ptr, index * H + h, r, C)
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
     s9 = load_row(s9_ptr, index * H + h, r, C)
+    s12 = load_row(s12_ptr, index * H + h, at_v, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     t14 = -sum11  # t₁₄ = −h₁ d_W2_at
-    d_eta = s9 + (tl.sum(t14 * d2, 1) + sum11_3)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     x34 = eta[:, None] * t14 + sum11_2
     x35 = x34 - tl.sum(x34 / V, 1)[:, None]
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x36 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x35 * centred.to(tl.float32) / V
     x37 = rstd[:, None] * x35 + (-tl.sum(x36, 1))[:, None] * centred.to(tl.float32)
-    s12 = load_row(s12_ptr, index * H + h, at_v, V)
     x38 = ln_weight[None, :] * x37
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x37 * e + x38 * normal, 0))
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x38, 0))
     s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
-    t16 = (eta[:, None] * t14 - s8.to(tl.float32)) + sum11_2  # t₁₆ = (η · t₁₄ − s₈) + t₁₅ W₂[start]
-    s10 = load_row(s10_ptr, index * H + h, r, C)
-    x40 = -s8.to(tl.float32)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x37 * e + x38 * normal, 0))
+    d_eta = s9 + (tl.sum(t14 * d2, 1) + sum11_3)
     centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x38, 0))
+    t16 = (eta[:, None] * t14 - s8.to(tl.float32)) + sum11_2  # t₁₆ = (η · t₁₄ − s₈) + t₁₅ W₂[start]
+    x40 = -s8.to(tl.float32)
     x42 = rstd[:, None] * (x40 - tl.sum(x40 / V, 1)[:, None]) + s10[:, None] * centred.to(tl.float32)
     x43 = ln_weight[None, :] * x42
     d_v = -x43 + -x38
@@ -1510,6 +1510,7 @@ def resume_post(
     t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
     t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
     x27 = t17 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x28 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x27, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
     t22 = (
         2 * x28[:, None] * centred.to(tl.float32)
@@ -1519,22 +1520,21 @@ def resume_post(
     )  # fmt: skip
     t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
     x16 = (eta[:, None] * d2).to(DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     sum42 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-        x46 = eta[:, None] * t13 - s6.to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
+        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        x46 = eta[:, None] * t13 - s6.to(tl.float32)
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
         x54 = dot_nt(t23, W2_start, DOT)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
         x53 = s7.to(tl.float32) + dot_nt(x16, -d_W2_at.to(tl.float32), DOT)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t24 = (
             (x46 * t6 * (0.10703222440890037 * (z1 * z1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * (0.134145 * (z1 * z1) + 1) - 0.6366197723675814 * z1 * square(0.134145 * (z1 * z1) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1))) + (x53 + x54) * gelu_tanh_slope(z1)).to(DOT)  # noqa: E501
@@ -1544,8 +1544,8 @@ def resume_post(
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT))
         sum42 += dot_nt(t24, W1_start, DOT)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t24, DOT))
-    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
     x45 = (x43 + dot_tn(t26, q, DOT)) + (x38 + sum42 + sum11_4)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x45)
 

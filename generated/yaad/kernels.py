@@ -269,11 +269,11 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # G_end
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
 
@@ -309,29 +309,29 @@ def main(
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+        delta = load_numbers(delta_ptr, at_row, row, here)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x13 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x13 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
-        delta = load_numbers(delta_ptr, at_row, row, here)
         du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 1)[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
         t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
         d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − kᵀ (G[C] · d₁)
         W2_next = beta_end * W2 - dot_tn(h1, G_end[:, None] * d2, DOT)  # W₂[C] = β[C] W₂[0] − h₁ᵀ (G[C] · d₂)
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
@@ -375,41 +375,41 @@ def main_wide(
         f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             h1 = gelu(z1)  # h₁ = gelu(z₁)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             f += dot_apart(h1, W2, DOT, T)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+        delta = load_numbers(delta_ptr, at_row, row, here)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         centred = f - mean[:, None]  # f̃ = f − mean(f)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x11 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         e = u - v.to(tl.float32)  # e = u − v
-        delta = load_numbers(delta_ptr, at_row, row, here)
         du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 1)[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
         t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         x21 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
                 store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
             W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − kᵀ (G[C] · d₁)
@@ -451,20 +451,20 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # o
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
@@ -505,24 +505,24 @@ def read_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     sum9 = tl.zeros([BC, BV], tl.float32)
     sum9_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
@@ -530,15 +530,15 @@ def read_wide(
         sum9 += dot(read_h1, W2, DOT)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         sum9_2 += dot_nt(read_h1, h1, DOT)
-    P2 = (G * sum9_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    P2 = (G * sum9_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     read_f = beta[:, None] * sum9 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -569,25 +569,27 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    delta = load_numbers(delta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
-    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    delta = load_numbers(delta_ptr, at_row, row, here)
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
     du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
     t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
@@ -598,16 +600,13 @@ def pre(
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
     store_tile(t9_ptr, index * H + h, r, at_n, C, N, t9)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
@@ -618,11 +617,11 @@ def pre(
     t11 = dot_nt(read_h1, h1, DOT)  # t₁₁ = h₁ h₁ᵀ
     P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
     t10 = dot(read_h1, W2, DOT)  # t₁₀ = h₁ W₂[0]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
     x44 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
     read_mean = x44 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x49 = t3 * read_centred
     x50 = tl.sum(x49, 1)
@@ -636,8 +635,10 @@ def pre(
     t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
     x53 = dot_nt(t13, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
     t14 = -x53  # t₁₄ = −t₁₃ d₂ᵀ
-    t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
+    s3 = dot_tn(t15, read_h1, DOT)  # s₃ = t₁₅ᵀ h₁
+    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+    t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
     t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
     t33 = -dot_nt(t17, d1, DOT)  # t₃₃ = −t₁₇ d₁ᵀ
     t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
@@ -646,29 +647,27 @@ def pre(
     x83 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t17 * t4, 1)), 0, reverse=True)
     s2 = dot_tn(P1, t17, DOT)  # s₂ = P₁ᵀ t₁₇
     store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t36 = t33 * G  # t₃₆ = t₃₃ · G
     t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
     store_tile(t36_ptr, index * H + h, r, r, C, C, t36)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x85 = d_o.to(tl.float32) + dot(t36, k, DOT) + dot_nt(t18, W1, DOT)
     s1 = dot_tn(q, t18, DOT)  # s₁ = qᵀ t₁₈
     store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x85)
-    s4 = dot_tn(P2, t13, DOT)  # s₄ = P₂ᵀ t₁₃
-    s3 = dot_tn(t15, read_h1, DOT)  # s₃ = t₁₅ᵀ h₁
-    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
     s5 = dot_tn(read_h1, t16, DOT)  # s₅ = h₁ᵀ t₁₆
     store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x85)
+    s4 = dot_tn(P2, t13, DOT)  # s₄ = P₂ᵀ t₁₃
     store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
     x64 = -s4
     x65 = tl.sum(tl.where((at_v < V)[None, :], x64 / V, 0.0), 1)
     x66 = x64 - x65[:, None]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x67 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x66 * centred / V
     x68 = rstd[:, None] * x66 + (-tl.sum(tl.where((at_v < V)[None, :], x67, 0.0), 1))[:, None] * centred
     x69 = ln_weight[None, :] * x68
     s9 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x69
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x80 = x68 * du + s9 * normal + d_o.to(tl.float32) * read_normal
     store_tile(s9_ptr, index * H + h, r, at_v, C, V, s9)
     x70 = x69 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
@@ -683,6 +682,7 @@ def pre(
     store_row(s8_ptr, index * H + h, r, C, s8)
     store_row(s6_ptr, index * H + h, r, C, s6)
     store_row(t7_ptr, index * H + h, r, C, t7)
+    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
     store_row(rstd_ptr, index * H + h, r, C, rstd)
 
 
@@ -714,24 +714,26 @@ def pre_wide(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         f += dot(h1, W2, DOT)
         store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    delta = load_numbers(delta_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x6 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x6 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    delta = load_numbers(delta_ptr, at_row, row, here)
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
     du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
     store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
@@ -744,27 +746,25 @@ def pre_wide(
     store_row(t7_ptr, index * H + h, r, C, t7)
     store_row(t8_ptr, index * H + h, r, C, t8)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t10 = tl.zeros([BC, BV], tl.float32)  # t₁₀ = h₁ W₂[0]
     t11 = tl.zeros([BC, BC], tl.float32)  # t₁₁ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
         store_tile(t9_ptr, index * H + h, r, at_n, C, N, t9)
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
@@ -775,11 +775,11 @@ def pre_wide(
         store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
         t10 += dot(read_h1, W2, DOT)
     P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
     x32 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
     read_mean = x32 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x37 = t3 * read_centred
     x38 = tl.sum(x37, 1)
@@ -798,11 +798,11 @@ def pre_wide(
     x48 = x46 - x47[:, None]
     x49 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x48 * centred / V
     x50 = rstd[:, None] * x48 + (-tl.sum(tl.where((at_v < V)[None, :], x49, 0.0), 1))[:, None] * centred
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x51 = ln_weight[None, :] * x50
     x52 = x51 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
     s6 = tl.sum(x52, 1)
     store_row(s6_ptr, index * H + h, r, C, s6)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x55 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x51 + d_o.to(tl.float32)
     s10 = tl.sum(x55, 0)
     s9 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x51
@@ -820,12 +820,12 @@ def pre_wide(
     sum59_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
         t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
@@ -851,11 +851,11 @@ def pre_wide(
     t36 = t33 * G  # t₃₆ = t₃₃ · G
     store_tile(t36_ptr, index * H + h, r, r, C, C, t36)
     x66 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x67 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum59_2), 0, reverse=True)
     s12 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x66 + x67)
     store_row(s12_ptr, index * H + h, r, C, s12)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum59_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -889,36 +889,39 @@ def seq(
         if SAVE:
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+        t8 = load_row(t8_ptr, (slot + i) * H + h, r, C)
+        delta = load_numbers(delta_ptr, at_row, row, here)
+        t7 = load_row(t7_ptr, (slot + i) * H + h, r, C)
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
-        x11 = G_end[:, None] * t19 - s2.to(tl.float32)
         h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t21 = -dot_apart(h1, d_W2, DOT, T)  # t₂₁ = −h₁ d_W2
-        store_tile(t21_ptr, (slot + i) * H + h, r, at_v, C, V, t21)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
         z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        x11 = G_end[:, None] * t19 - s2.to(tl.float32)
+        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        t21 = -dot_apart(h1, d_W2, DOT, T)  # t₂₁ = −h₁ d_W2
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
+        store_tile(t21_ptr, (slot + i) * H + h, r, at_v, C, V, t21)
         t22 = (x11 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
+        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         s7 = dot_apart(t22, W2, DOT, T)  # s₇ = t₂₂ W₂[0]
         store_tile(s7_ptr, (slot + i) * H + h, r, at_v, C, V, s7)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
         t23 = (G_end[:, None] * t21 - s4.to(tl.float32)) + s7  # t₂₃ = (G[C] · t₂₁ − s₄) + s₇
         t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         x28 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
         t25 = -tl.sum(x28, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
+        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
         t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
         t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
-        t7 = load_row(t7_ptr, (slot + i) * H + h, r, C)
-        delta = load_numbers(delta_ptr, at_row, row, here)
         t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
         t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
-        t8 = load_row(t8_ptr, (slot + i) * H + h, r, C)
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
         x37 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x38 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x37, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
         t30 = (
             2 * x38[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t29
@@ -926,26 +929,23 @@ def seq(
             - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
         )  # fmt: skip
         t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        t9 = load_tile(t9_ptr, (slot + i) * H + h, r, at_n, C, N)
         x16 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
         x41 = s3.to(tl.float32) + x16
-        t9 = load_tile(t9_ptr, (slot + i) * H + h, r, at_n, C, N)
         x42 = dot_apart_nt(t31, W2, DOT, T)
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         t32 = (
             x11
             * t9.to(tl.float32)
             * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + (x41 + x42) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x46 = beta_end * d_W2 + s5.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         x44 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t32, DOT)
         store_tile(t32_ptr, (slot + i) * H + h, r, at_n, C, N, t32)
         d_W1 = x44
@@ -989,41 +989,42 @@ def seq_wide(
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum2 = tl.zeros([BC, BV], tl.float32)
         s7 = tl.zeros([BC, BV], tl.float32)  # s₇ = t₂₂ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
             s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
-            x8 = G_end[:, None] * t19 - s2.to(tl.float32)
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            t22 = (x8 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            s7 += dot_apart(t22, W2, DOT, T)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            x8 = G_end[:, None] * t19 - s2.to(tl.float32)
+            t22 = (x8 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
+            s7 += dot_apart(t22, W2, DOT, T)
             sum2 += dot_apart(h1, d_W2, DOT, T)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+        t8 = load_row(t8_ptr, (slot + i) * H + h, r, C)
+        delta = load_numbers(delta_ptr, at_row, row, here)
+        t7 = load_row(t7_ptr, (slot + i) * H + h, r, C)
+        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
+        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         t21 = -sum2  # t₂₁ = −h₁ d_W2
         store_tile(t21_ptr, (slot + i) * H + h, r, at_v, C, V, t21)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
         t23 = (G_end[:, None] * t21 - s4.to(tl.float32)) + s7  # t₂₃ = (G[C] · t₂₁ − s₄) + s₇
         t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
         x17 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
         t25 = -tl.sum(x17, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
+        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
         t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
         t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
-        t7 = load_row(t7_ptr, (slot + i) * H + h, r, C)
-        delta = load_numbers(delta_ptr, at_row, row, here)
         t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
         t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
-        t8 = load_row(t8_ptr, (slot + i) * H + h, r, C)
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
         x26 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         x27 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x26, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
         t30 = (
@@ -1032,41 +1033,41 @@ def seq_wide(
             + t25[:, None] * t1.to(tl.float32)
             - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
         )  # fmt: skip
+        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         store_tile(s7_ptr, (slot + i) * H + h, r, at_v, C, V, s7)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
         x9 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
             t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
             x30 = G_end[:, None] * t19 - s2.to(tl.float32)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            t22 = (x30 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            t22 = (x30 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
+            s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
             x45 = beta_end * d_W2 + s5.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
             if lane == 0:
                 x45 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x45)
+            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
             if SAVE:
                 store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-            x36 = dot_apart_nt(x9, -d_W2, DOT, T)
-            s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
-            x37 = s3.to(tl.float32) + x36
-            t9 = load_tile(t9_ptr, (slot + i) * H + h, r, at_n, C, N)
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            x38 = dot_apart_nt(t31, W2, DOT, T)
             z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            x36 = dot_apart_nt(x9, -d_W2, DOT, T)
+            t9 = load_tile(t9_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            x37 = s3.to(tl.float32) + x36
+            x38 = dot_apart_nt(t31, W2, DOT, T)
             t32 = (
                 x30
                 * t9.to(tl.float32)
@@ -1075,7 +1076,6 @@ def seq_wide(
             )  # fmt: skip
             if SAVE:
                 store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
             x40 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t32, DOT)
             store_tile(t32_ptr, (slot + i) * H + h, r, at_n, C, N, t32)
             if lane == 0:
@@ -1110,68 +1110,67 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
-    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
-    x6 = G_end[:, None] * t21.to(tl.float32) + s7.to(tl.float32)
-    x7 = x6 - tl.sum(x6 / V, 1)[:, None]
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x10 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x7 * centred.to(tl.float32) / V
-    x11 = rstd[:, None] * x7 + (-tl.sum(x10, 1))[:, None] * centred.to(tl.float32)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
-    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
-    t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t19 * d1.to(tl.float32), 1)  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x48 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
-    x49 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + x48)
-    t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    s8 = load_row(s8_ptr, index * H + h, r, C)
-    d_eta = s8 + t35 * tl.exp(t20)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    x38 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
     s12 = load_row(s12_ptr, index * H + h, r, C)
-    d_log_alpha = s12 + x49
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    s10 = load_row(s10_ptr, index * H + h, at_v, V)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
     t7 = load_row(t7_ptr, index * H + h, r, C)
     delta = load_numbers(delta_ptr, at_row, row, here)
-    x12 = ln_weight[None, :] * x11
-    x20 = x12 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    x35 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x12
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    x6 = G_end[:, None] * t21.to(tl.float32) + s7.to(tl.float32)
+    x7 = x6 - tl.sum(x6 / V, 1)[:, None]
+    x10 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x7 * centred.to(tl.float32) / V
     du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    x11 = rstd[:, None] * x7 + (-tl.sum(x10, 1))[:, None] * centred.to(tl.float32)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x12 = ln_weight[None, :] * x11
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x35 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x12
     x43 = s11 + tl.sum(x11 * du.to(tl.float32) + x35 * normal, 0)
-    t32 = load_tile(t32_ptr, index * H + h, r, at_n, C, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
-    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x43)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    x20 = x12 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
+    d_delta = s6 + tl.sum(x20, 1)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
+    t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t19 * d1.to(tl.float32), 1)  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
+    store_numbers(d_delta_ptr, at_row, row, here, d_delta)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x48 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    x49 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + x48)
+    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
+    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t32 = load_tile(t32_ptr, index * H + h, r, at_n, C, N)
+    x38 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
     x39 = (s9.to(tl.float32) + dot_tn(t36, q, DOT)) + (x35 + dot_nt(t32, W1, DOT) + x38)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x39)
-    s10 = load_row(s10_ptr, index * H + h, at_v, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s10 + tl.sum(x35, 0))
     d_v = -s9.to(tl.float32) + -x35
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
-    d_delta = s6 + tl.sum(x20, 1)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x43)
-    store_numbers(d_delta_ptr, at_row, row, here, d_delta)
+    t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
+    d_eta = s8 + t35 * tl.exp(t20)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    d_log_alpha = s12 + x49
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1198,34 +1197,34 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
+    s6 = load_row(s6_ptr, index * H + h, r, C)
+    s10 = load_row(s10_ptr, index * H + h, at_v, V)
+    s11 = load_row(s11_ptr, index * H + h, at_v, V)
+    t7 = load_row(t7_ptr, index * H + h, r, C)
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
     t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
     x7 = G_end[:, None] * t21.to(tl.float32) + s7.to(tl.float32)
     x8 = x7 - tl.sum(x7 / V, 1)[:, None]
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
-    x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    t7 = load_row(t7_ptr, index * H + h, r, C)
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
     du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x13 = ln_weight[None, :] * x12
     x23 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x13
     x26 = s11 + tl.sum(x12 * du.to(tl.float32) + x23 * normal, 0)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     x20 = x13 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    s10 = load_row(s10_ptr, index * H + h, at_v, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s10 + tl.sum(x23, 0))
-    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
     d_v = -s9.to(tl.float32) + -x23
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
     d_delta = s6 + tl.sum(x20, 1)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x26)
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
@@ -1236,36 +1235,36 @@ def post_wide(
     sum22_5 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
         d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        sum22 += tl.sum(t19 * d1.to(tl.float32), 1)
-        t32 = load_tile(t32_ptr, index * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t32 = load_tile(t32_ptr, index * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum22 += tl.sum(t19 * d1.to(tl.float32), 1)
         sum22_2 += dot_nt(t32, W1, DOT)
         sum22_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum22_4 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         sum22_5 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
+    s12 = load_row(s12_ptr, index * H + h, r, C)
+    s8 = load_row(s8_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
+    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
+    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x38 = (s9.to(tl.float32) + dot_tn(t36, q, DOT)) + (x23 + sum22_2 + sum22_3)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x38)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
     t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + sum22  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x41 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum22_4 + sum22_5))
     t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    s8 = load_row(s8_ptr, index * H + h, r, C)
     d_eta = s8 + t35 * tl.exp(t20)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    s12 = load_row(s12_ptr, index * H + h, r, C)
     d_log_alpha = s12 + x41
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
@@ -1297,33 +1296,33 @@ def resume_prep(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         f += dot(h1, W2_start, DOT)
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    delta = load_numbers(delta_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x11 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    delta = load_numbers(delta_ptr, at_row, row, here)
     du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 1)[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
     t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
     t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
@@ -1331,9 +1330,9 @@ def resume_prep(
     x21 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
@@ -1369,15 +1368,15 @@ def resume_main(
             store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
 
+        # the state behind the tile
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+
         # decays, and the weights of surprises
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-
-        # the state behind the tile
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         W1_next = beta_end * W1 - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] − s₁
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         W2_next = beta_end * W2 - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] − s₂
         W1 = W1_next
         W2 = W2_next
@@ -1417,27 +1416,27 @@ def resume_read(
     sum5_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - s3.to(tl.float32)  # z₁ = β · (q W₁[0]) − s₃
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum5 += dot(read_h1, W2, DOT)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         sum5_2 += dot_nt(read_h1, h1, DOT)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
     P2 = (G * sum5_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     read_f = beta[:, None] * sum5 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -1467,15 +1466,15 @@ def resume_pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t10 = tl.zeros([BC, BV], tl.float32)  # t₁₀ = h₁ W₂[0]
@@ -1483,30 +1482,31 @@ def resume_pre(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         f += dot(h1, W2_start, DOT)
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
         read_z1 = beta[:, None] * t4 - s3  # z₁ = β · t₄ − s₃
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         t11 += dot_nt(read_h1, h1, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t10 += dot(read_h1, W2, DOT)
+    delta = load_numbers(delta_ptr, at_row, row, here)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
     read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x23 = t3 * read_centred
     x24 = tl.sum(x23, 1)
@@ -1525,24 +1525,23 @@ def resume_pre(
     x45 = x43 - x44[:, None]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
     x33 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
     x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x45 * centred / V
-    x47 = rstd[:, None] * x45 + (-tl.sum(tl.where((at_v < V)[None, :], x46, 0.0), 1))[:, None] * centred
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x47 = rstd[:, None] * x45 + (-tl.sum(tl.where((at_v < V)[None, :], x46, 0.0), 1))[:, None] * centred
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    store_row(rstd_ptr, index * H + h, r, C, rstd)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
-    delta = load_numbers(delta_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x48 = ln_weight[None, :] * x47
     x49 = x48 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
     s9 = tl.sum(x49, 1)
     store_row(s9_ptr, index * H + h, r, C, s9)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x52 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x48 + d_o.to(tl.float32)
     s12 = tl.sum(x52, 0)
     s11 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x48
@@ -1561,20 +1560,20 @@ def resume_pre(
     sum53_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
         read_z1 = beta[:, None] * t4 - s3  # z₁ = β · t₄ − s₃
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
         sum53 += dot_nt(t17, d1, DOT)
         sum53_2 += tl.sum(t17 * t4, 1)
@@ -1596,11 +1595,11 @@ def resume_pre(
     t36 = t33 * G  # t₃₆ = t₃₃ · G
     store_tile(t36_ptr, index * H + h, r, r, C, C, t36)
     x60 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x61 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum53_2), 0, reverse=True)
     s14 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x60 + x61)
     store_row(s14_ptr, index * H + h, r, C, s14)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum53_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -1629,16 +1628,16 @@ def resume_seq(
         if SAVE:
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-
-        # the gradient of W1
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        d_W1_next = beta_end * d_W1 + s4.to(tl.float32)
 
         # the gradient of W2
         s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+
+        # the gradient of W1
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+        d_W1_next = beta_end * d_W1 + s4.to(tl.float32)
         d_W2_next = beta_end * d_W2 + s5.to(tl.float32)
         d_W1 = d_W1_next
         d_W2 = d_W2_next
@@ -1665,17 +1664,17 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(t20)  # G[C] = η · exp(t₂₀)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     x6 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
         d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
         s15 = s7.to(tl.float32) + dot_nt(x6, -d_W2_at.to(tl.float32), DOT)  # s₁₅ = s₇ + (G[C] · d₂) (−d_W2_at)ᵀ
         store_tile(s15_ptr, index * H + h, r, at_n, C, N, s15)
 
@@ -1704,19 +1703,19 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, index * H + h, r, C)
     t1 = ln_weight[None, :] * du.to(tl.float32)  # t₁ = ∂ℓ/∂u · w
     t8 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    eta = load_numbers(eta_ptr, at_row, row, here)
     G_end = eta * tl.exp(t20)  # G[C] = η · exp(t₂₀)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     sum12 = tl.zeros([BC, BV], tl.float32)
     sum12_2 = tl.zeros([BC, BV], tl.float32)
     sum12_3 = tl.zeros([BC], tl.float32)
@@ -1725,67 +1724,68 @@ def resume_post2(
     sum12_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
         d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
         x20 = G_end[:, None] * t19 - s6.to(tl.float32)
         t22 = (x20 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₆) · gelu′(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         sum12_2 += dot(t22, W2_start, DOT)
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
+        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum12_3 += tl.sum(t19 * d1, 1)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum12_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum12 += dot(h1, d_W2_at, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum12_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum12_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    s9 = load_row(s9_ptr, index * H + h, r, C)
+    s12 = load_row(s12_ptr, index * H + h, at_v, V)
+    s13 = load_row(s13_ptr, index * H + h, at_v, V)
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    s14 = load_row(s14_ptr, index * H + h, r, C)
     s10 = load_row(s10_ptr, index * H + h, r, C)
     t21 = -sum12  # t₂₁ = −h₁ d_W2_at
     t35 = tl.sum(t21 * d2, 1) + sum12_3  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
     d_eta = s10 + t35 * tl.exp(t20)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x58 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum12_5 + sum12_6))
-    s14 = load_row(s14_ptr, index * H + h, r, C)
     d_log_alpha = s14 + x58
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
     t23 = (G_end[:, None] * t21 - s8.to(tl.float32)) + sum12_2  # t₂₃ = (G[C] · t₂₁ − s₈) + t₂₂ W₂[start]
-    t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
     x41 = G_end[:, None] * t21 + sum12_2
     x42 = x41 - tl.sum(x41 / V, 1)[:, None]
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x43 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x42 * centred.to(tl.float32) / V
-    x44 = rstd[:, None] * x42 + (-tl.sum(x43, 1))[:, None] * centred.to(tl.float32)
-    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
-    t25 = -tl.sum(x24, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x43 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x42 * centred.to(tl.float32) / V
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x44 = rstd[:, None] * x42 + (-tl.sum(x43, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
-    delta = load_numbers(delta_ptr, at_row, row, here)
     x45 = ln_weight[None, :] * x44
+    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
     x46 = x45 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
     x52 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x45
-    s13 = load_row(s13_ptr, index * H + h, at_v, V)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     x55 = s13 + tl.sum(x44 * du.to(tl.float32) + x52 * normal, 0)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
+    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
+    t25 = -tl.sum(x24, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
     t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
     t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
     t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
     t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
-    s12 = load_row(s12_ptr, index * H + h, at_v, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s12 + tl.sum(x52, 0))
+    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
     x36 = t24 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
     x37 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x36, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
     t30 = (
@@ -1794,10 +1794,9 @@ def resume_post2(
         + t25[:, None] * t1
         - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
     )  # fmt: skip
-    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s12 + tl.sum(x52, 0))
     d_v = -s11.to(tl.float32) + -x52
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    s9 = load_row(s9_ptr, index * H + h, r, C)
     d_delta = s9 + tl.sum(x46, 1)
     t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x55)
@@ -1805,16 +1804,16 @@ def resume_post2(
     sum56 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
-        x60 = G_end[:, None] * t19 - s6.to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        x60 = G_end[:, None] * t19 - s6.to(tl.float32)
+        s15 = load_tile(s15_ptr, index * H + h, r, at_n, C, N)
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
         x66 = dot_nt(t31, W2_start, DOT)
-        s15 = load_tile(s15_ptr, index * H + h, r, at_n, C, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t32 = (
             (x60 * t9 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (s15.to(tl.float32) + x66) * gelu_slope(z1)).to(DOT)  # noqa: E501
@@ -1824,9 +1823,9 @@ def resume_post2(
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT))
         sum56 += dot_nt(t32, W1_start, DOT)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t32, DOT))
-    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
-    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
+    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
     x60 = (s11.to(tl.float32) + dot_tn(t36, q, DOT)) + (x52 + sum56 + sum12_4)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x60)
 
