@@ -16,7 +16,7 @@ class DotProductBias(AttentionalBias):
     kind: Literal["dot_product"] = "dot_product"
 
     formula = "ℓ = −⟨u, v⟩"
-    citation = "MIRAS, arXiv 2504.13173, eq. 7"
+    citation = "MIRAS, arXiv 2504.13173, eq. 8"
 
     def loss(self) -> sp.Expr:
         return -RowSum(U * V)

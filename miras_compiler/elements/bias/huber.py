@@ -21,7 +21,7 @@ class HuberBias(ThresholdBias):
     kind: Literal["huber"] = "huber"
 
     formula = "ℓ = Σⱼ H_δ(uⱼ − vⱼ)"
-    citation = "MIRAS, arXiv 2504.13173, eq. 12"
+    citation = "MIRAS, arXiv 2504.13173, eq. 14"
 
     def loss(self) -> sp.Expr:
         return RowSum(huber_function(magnitude(residual()), self.threshold()))

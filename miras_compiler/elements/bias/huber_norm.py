@@ -16,7 +16,7 @@ class HuberNormBias(ThresholdBias):
     kind: Literal["huber_norm"] = "huber_norm"
 
     formula = "ℓ = H_δ(‖u − v‖)"
-    citation = "MIRAS, arXiv 2504.13173, §5.1, made continuous"
+    citation = "MIRAS, arXiv 2504.13173, eq. 15"
 
     def loss(self) -> sp.Expr:
         e, delta = residual(), self.threshold()

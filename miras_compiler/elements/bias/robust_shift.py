@@ -18,7 +18,7 @@ class RobustShiftBias(AttentionalBias):
     shift: NonNegative = 1.0
 
     formula = "ℓ = max over ‖Δv‖ ≤ Δ of ½‖u − v − Δv‖² = ½‖e‖² + Δ‖e‖ + ½Δ²"
-    citation = "MIRAS, arXiv 2504.13173, eq. 14"
+    citation = "MIRAS, arXiv 2504.13173, eq. 17"
 
     def loss(self) -> sp.Expr:
         e, shift = residual(), exact(self.shift)

@@ -18,7 +18,7 @@ class YaadSwitchBias(ThresholdBias):
     scale: Positive = 1.0
 
     formula = "∂ℓ/∂u = s e if ‖e‖ ≤ δ else δ sign(e)"
-    citation = "MIRAS, arXiv 2504.13173, eq. 26"
+    citation = "MIRAS, arXiv 2504.13173, eq. 16, 26"
 
     def loss(self) -> sp.Expr:
         e, delta = residual(), self.threshold()

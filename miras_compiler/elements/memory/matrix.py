@@ -13,7 +13,7 @@ class MatrixMemory(Memory):
     kind: Literal["matrix"] = "matrix"
 
     formula = "M(W; x) = x W"
-    citation = "MIRAS, arXiv 2504.13173, §3"
+    citation = "MIRAS, arXiv 2504.13173, §4"
     deep = False
 
     def weights(self) -> tuple[Weight, ...]:

@@ -14,7 +14,7 @@ class SwiGLUMemory(DeepMemory):
     kind: Literal["swiglu"] = "swiglu"
 
     formula = "f = (silu(x W₁) ⊙ x W₃) W₂"
-    citation = "LaCT, arXiv 2505.23884, eq. 5"
+    citation = "LaCT, arXiv 2505.23884, §3"
 
     def weights(self) -> tuple[Weight, ...]:
         return (Weight("W1", "k", "n"), Weight("W2", "n", "v"), Weight("W3", "k", "n"))

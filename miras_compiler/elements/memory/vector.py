@@ -13,7 +13,7 @@ class VectorMemory(Memory):
     kind: Literal["vector"] = "vector"
 
     formula = "M(w; x) = w ⊙ x"
-    citation = "MIRAS, arXiv 2504.13173, §3"
+    citation = "MIRAS, arXiv 2504.13173, §4"
     deep = False
 
     def weights(self) -> tuple[Weight, ...]:

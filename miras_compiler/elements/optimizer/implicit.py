@@ -16,7 +16,7 @@ class Implicit(Optimizer):
     kind: Literal["implicit"] = "implicit"
 
     formula = "Sₜ = −ηₜ/(1 + ηₜ s φ(k)φ(k)ᵀ) gₜ"
-    citation = "Longhorn, arXiv 2407.14207, eq. 8"
+    citation = "Longhorn, arXiv 2407.14207, §3"
 
     def step_size(self) -> sp.Expr:
         eta, s, kk = map(letter, ("eta", "s", "kk"))

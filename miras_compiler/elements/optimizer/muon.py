@@ -21,7 +21,7 @@ class Muon(Optimizer):
     apply: Literal["per_token", "chunk_end"] = "per_token"
 
     formula = "Sₜ = μₜ Sₜ₋₁ − gₜ,  Aₜ = αₜ Aₜ₋₁ + ηₜ NS₅(Sₜ)"
-    citation = "ATLAS, arXiv 2505.23735, eq. 32; LaCT, arXiv 2505.23884, §3"
+    citation = "ATLAS, arXiv 2505.23735, eq. 32; LaCT, arXiv 2505.23884, eq. 9"
     momentum = True
 
     def triples(self) -> tuple[tuple[str, str, str], ...]:

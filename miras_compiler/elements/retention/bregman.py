@@ -21,7 +21,7 @@ class BregmanRetention(Retention):
     inverse: Literal["closed", "newton"] = "closed"
 
     formula = "F = Σ your expression in w,  ψ = (F′)⁻¹"
-    citation = "MIRAS, arXiv 2504.13173, §4"
+    citation = "MIRAS, arXiv 2504.13173, §5.2 (variant 5)"
 
     def function(self) -> sp.Expr:
         """F of one entry, in w."""

@@ -18,7 +18,7 @@ class ElasticNetFTRLRetention(Retention):
     threshold: NonNegative = 0.1
 
     formula = "F = ½‖W‖² + λ‖W‖₁,  ψ(A) = sign(A) max(0, |A| − λ)"
-    citation = "MIRAS, arXiv 2504.13173, eq. 22, as discounted FTRL"
+    citation = "MIRAS, arXiv 2504.13173, eq. 23, as discounted FTRL"
 
     def generator(self) -> sp.Expr | None:
         return W**2 / 2 + exact(self.threshold) * magnitude(W)

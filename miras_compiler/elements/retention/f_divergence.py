@@ -27,7 +27,7 @@ class FDivergenceRetention(Retention):
     total: Positive = 1.0
 
     formula = "Wₜ = Wₜ₋₁ ⊙ max(0, (f′)⁻¹(−ζₜ − ηₜ gₜ))"
-    citation = "MIRAS, arXiv 2504.13173, eq. 17–18"
+    citation = "MIRAS, arXiv 2504.13173, eq. 18"
     space = "primal"
     start = "uniform"
     identity = True

@@ -19,7 +19,7 @@ class KLRetention(Retention):
     total: Positive = 1.0
 
     formula = "F = Σ W log W on ΣW = c,  ψ(A) = c · softmax(A)"
-    citation = "MIRAS, arXiv 2504.13173, eq. 20, 27"
+    citation = "MIRAS, arXiv 2504.13173, eq. 21, 27"
 
     def generator(self) -> sp.Expr | None:
         return W * sp.log(W)

@@ -17,7 +17,7 @@ class L2Retention(Retention):
     value_decay: bool = False
 
     formula = "F = ½‖W‖²,  ψ(A) = A"
-    citation = "MIRAS, arXiv 2504.13173, eq. 15; Titans, arXiv 2501.00663, eq. 13"
+    citation = "MIRAS, arXiv 2504.13173, §4; Titans, arXiv 2501.00663, eq. 13"
     identity = True
 
     def gates(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ class LqRetention(Retention):
     q: Annotated[float, Field(gt=1, le=2)] = 2.0
 
     formula = "F = ‖W‖_q² / (2(q−1)),  ψ(A) = (q−1) sign(A)|A|^{p−1} / ‖A‖ₚ^{p−2}"
-    citation = "MIRAS, arXiv 2504.13173, eq. 21, with the map that is its argmin"
+    citation = "MIRAS, arXiv 2504.13173, §5.2 (variant 4), with the map that is its argmin"
 
     def generator(self) -> sp.Expr | None:
         q = exact(self.q)

@@ -16,7 +16,7 @@ class SigmoidRetention(Retention):
     kind: Literal["sigmoid"] = "sigmoid"
 
     formula = "F = W log W + (1 − W) log(1 − W),  ψ(A) = sigmoid(A)"
-    citation = "MIRAS, arXiv 2504.13173, eq. 19, bounded memory"
+    citation = "MIRAS, arXiv 2504.13173, §5.2 (variant 5)"
 
     def generator(self) -> sp.Expr | None:
         return W * sp.log(W) + (1 - W) * sp.log(1 - W)

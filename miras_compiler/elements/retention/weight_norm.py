@@ -18,7 +18,7 @@ class WeightNormRetention(Retention):
     kind: Literal["weight_norm"] = "weight_norm"
 
     formula = "X = αₜ Wₜ₋₁ + Sₜ;  Wₜ = X / max(‖X‖, 1e-5) · ‖Wₜ₋₁‖ per column"
-    citation = "LaCT, arXiv 2505.23884, eq. 7"
+    citation = "LaCT, arXiv 2505.23884, eq. 8"
     space = "primal"
     start = "required"
     identity = True
