@@ -409,9 +409,9 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # o
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -988,15 +988,15 @@ def post(
     at_v = tl.arange(0, BV)
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-
-    # s25
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
 
     # s24
-    t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
     s24 = tl.sum(t40.to(tl.float32) * d3.to(tl.float32), 1)  # s₂₄ = Σ_v t₄₀ · d₃
     store_row(s24_ptr, index * H + h, r, C, s24)
+
+    # s25
     t36 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₆ = −h₁ d_W2_momentum_at
     s25 = tl.sum(t36 * d2.to(tl.float32), 1)  # s₂₅ = Σ_n2 t₃₆ · d₂
     store_row(s25_ptr, index * H + h, r, C, s25)
@@ -1283,10 +1283,10 @@ def resume_main(
         s3 = load_tile(s3_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
         s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-
-        # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+
+        # the state behind the tile
         W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
         s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
         W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
@@ -1335,9 +1335,9 @@ def resume_read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # o
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     s7 = load_tile(s7_ptr, index * H + h, r, at_n1, C, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)

@@ -209,9 +209,9 @@ def prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # Inv
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L = strictly_causal(K Kᵀ · η)
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
@@ -237,18 +237,18 @@ def main(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
-
-        # the state behind the tile
         eta = load_numbers(eta_ptr, at_row, row, here)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         seen = dot(k, W, DOT)  # u[0] = k W[0]
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
         store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+
+        # the state behind the tile
         W_next = W - dot_tn(k, eta[:, None] * U, DOT)  # W[C] = W[0] − kᵀ (η · U)
         W = W_next
 
@@ -278,10 +278,10 @@ def read(
     eta = load_numbers(eta_ptr, at_row, row, here)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+
+    # o
     P = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η)
     o = dot(q, W, DOT) - dot(P, U, DOT)  # y = q W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -309,26 +309,24 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-
-    # s2
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # s1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s1 = dot_tn(q, d_o, DOT)  # s₁ = qᵀ d_o
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-
-    # s3
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+
+    # s2
     t1 = dot_nt(q, k, DOT)  # t₁ = q kᵀ
     P = (tl.where(causal, eta[None, :] * t1, 0.0)).to(DOT)  # P = causal(t₁ · η)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
+
+    # s3
     t4 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₄ = causal(−d_o Uᵀ)
     s3 = tl.sum(t4 * t1, 0)  # s₃ = Σ_c t₄ · t₁
-
-    # the gradient of q
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_row(s3_ptr, index * H + h, r, C, s3)
 
@@ -336,6 +334,8 @@ def pre(
     t7 = (eta[None, :] * t4).to(DOT)  # t₇ = t₄ · η
     s4 = dot_tn(t7, q, DOT)  # s₄ = t₇ᵀ q
     store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
+
+    # the gradient of q
     d_q = dot(t7, k, DOT) + dot_nt(d_o, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 

@@ -249,15 +249,15 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # G_end
     eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # beta_end
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
+
+    # G_end
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
 
@@ -331,9 +331,9 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # o
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1067,9 +1067,9 @@ def resume_main(
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
         s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
 
         # the state behind the tile
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         W1_next = beta_end * W1 - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] − s₁
         W2_next = beta_end * W2 - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] − s₂
         W1 = W1_next
@@ -1344,14 +1344,14 @@ def resume_seq(
         if SAVE:
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-
-        # the gradient of W2
         s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
 
         # the gradient of W1
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         d_W1_next = beta_end * d_W1 + s4.to(tl.float32)
+
+        # the gradient of W2
         d_W2_next = beta_end * d_W2 + s5.to(tl.float32)
         d_W1 = d_W1_next
         d_W2 = d_W2_next

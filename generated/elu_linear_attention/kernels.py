@@ -207,9 +207,9 @@ def main(
     for i in tl.range(tiles, disable_licm=True):
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the state behind the tile
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         W_next = W - s1.to(tl.float32)  # W[C] = W[0] − s₁
         W = W_next
 
@@ -237,9 +237,9 @@ def read(
     at_row, row = t * H + h, r * H
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
 
     # o
-    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
     o = dot(q_phi, W, DOT) - s2.to(tl.float32)  # y = φ(q) W[0] − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -316,9 +316,9 @@ def seq(
         i = tiles - 1 - lane
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the gradient of W
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         d_W_next = s3.to(tl.float32) + d_W
         d_W = d_W_next
 

@@ -178,15 +178,15 @@ def prep(
     at_row, row = t * H + h, r * H
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
-
-    # s2
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # s1
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     s1 = dot_tn(k, eta[:, None] * du, DOT)  # s₁ = kᵀ (η · ∂ℓ/∂u)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+
+    # s2
     P = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η)
     s2 = dot(P, du, DOT)  # s₂ = P ∂ℓ/∂u
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
@@ -207,9 +207,9 @@ def main(
     for i in tl.range(tiles, disable_licm=True):
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the state behind the tile
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         W_next = W - s1.to(tl.float32)  # W[C] = W[0] − s₁
         W = W_next
 
@@ -237,9 +237,9 @@ def read(
     at_row, row = t * H + h, r * H
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     o = dot(q, W, DOT) - s2.to(tl.float32)  # y = q W[0] − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -265,28 +265,26 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # s5
     eta = load_numbers(eta_ptr, at_row, row, here)
-
-    # s4
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-
-    # s3
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+
+    # s3
     s3 = dot_tn(q, d_o, DOT)  # s₃ = qᵀ d_o
     store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
+
+    # s4
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # t₁ = causal(−d_o ∂ℓ/∂uᵀ)
     t2 = dot_nt(q, k, DOT)  # t₂ = q kᵀ
     s4 = tl.sum(t1 * t2, 0)  # s₄ = Σ_c t₁ · t₂
     store_row(s4_ptr, index * H + h, r, C, s4)
+
+    # s5
     t4 = (eta[None, :] * t1).to(DOT)  # t₄ = t₁ · η
     s5 = dot_tn(t4, q, DOT)  # s₅ = t₄ᵀ q
-
-    # the gradient of q
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
 
@@ -294,6 +292,8 @@ def pre(
     P = (tl.where(causal, eta[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η)
     s6 = dot_tn(P, d_o, DOT)  # s₆ = −(−Pᵀ d_o)
     store_tile(s6_ptr, index * H + h, r, at_v, C, V, s6)
+
+    # the gradient of q
     d_q = dot(t4, k, DOT) + dot_nt(d_o, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -314,9 +314,9 @@ def seq(
         i = tiles - 1 - lane
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the gradient of W
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         d_W_next = s3.to(tl.float32) + d_W
         d_W = d_W_next
 

@@ -214,9 +214,9 @@ def prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # step_size
-    eta = load_numbers(eta_ptr, at_row, row, here)
     step_size = eta / (eta * tl.sum(square(k.to(tl.float32)), 1) + 1)  # η̃ = η / (η · ‖k‖² + 1)
     store_row(step_size_ptr, index * H + h, r, C, step_size)
 
@@ -246,18 +246,18 @@ def main(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
-
-        # the state behind the tile
         step_size = load_row(step_size_ptr, (slot + i) * H + h, r, C)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         seen = dot(k, W, DOT)  # u[0] = k W[0]
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
         store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+
+        # the state behind the tile
         W_next = W - dot_tn(k, step_size[:, None] * U, DOT)  # W[C] = W[0] − kᵀ (η̃ · U)
         W = W_next
 
@@ -287,10 +287,10 @@ def read(
     step_size = load_row(step_size_ptr, index * H + h, r, C)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+
+    # o
     P = (tl.where(causal, step_size[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η̃)
     o = dot(q, W, DOT) - dot(P, U, DOT)  # y = q W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -318,30 +318,28 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-
-    # s2
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # s1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s1 = dot_tn(q, d_o, DOT)  # s₁ = qᵀ d_o
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+
+    # s2
     t2 = dot_nt(q, k, DOT)  # t₂ = q kᵀ
     t1 = tl.sum(square(k.to(tl.float32)), 1)  # t₁ = ‖k‖²
-
-    # s3
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     step_size = eta / (eta * t1 + 1)  # η̃ = η / (η · t₁ + 1)
     P = (tl.where(causal, step_size[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η̃)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
+
+    # s3
     t5 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₅ = causal(−d_o Uᵀ)
     x12 = tl.sum(t5 * t2, 0)
     s3 = x12 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
     store_row(s3_ptr, index * H + h, r, C, s3)
-
-    # the gradient of q
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
 
     # t1
@@ -351,6 +349,8 @@ def pre(
     t8 = (step_size[None, :] * t5).to(DOT)  # t₈ = t₅ · η̃
     s4 = 2 * (-x12 * (eta * eta) / square(eta * t1 + 1))[:, None] * k.to(tl.float32) + dot_tn(t8, q, DOT)
     store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
+
+    # the gradient of q
     d_q = dot(t8, k, DOT) + dot_nt(d_o, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 

@@ -249,9 +249,9 @@ def main(
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
 
         # the state behind the tile
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         W_next = beta_end * W - s1.to(tl.float32)  # W[C] = β[C] W[0] − s₁
         W = W_next
 
@@ -277,12 +277,12 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # o
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+
+    # o
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     o = beta[:, None] * dot(q, W, DOT) - s2.to(tl.float32)  # y = β · (q W[0]) − s₂
@@ -364,9 +364,9 @@ def seq(
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the gradient of W
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         d_W_next = beta_end * d_W + s3.to(tl.float32)
         d_W = d_W_next
 

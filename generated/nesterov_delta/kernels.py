@@ -320,20 +320,20 @@ def main(
         m_end = load_number(m_end_ptr, (slot + i) * H + h)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-
-        # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, (slot + i) * H + h, r, C)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
 
         # the surprises of all tokens
-        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
         seen = beta[:, None] * dot(k, W, DOT) + reach_decayed_ahead[:, None] * dot(k, W_momentum, DOT)
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
         store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+
+        # the state behind the tile
         W_next = beta_end * W + reach_end * W_momentum - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] + f[C] S[0] − kᵀ (G[C] · U)
         W_momentum_next = m_end * W_momentum - dot_tn(k, n_end[:, None] * U, DOT)  # S[C] = m[C] S[0] − kᵀ (n[C] · U)
         W = W_next
@@ -363,14 +363,14 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
-
-    # o
     beta = load_row(beta_ptr, index * H + h, r, C)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+
+    # o
     o = beta[:, None] * dot(q, W, DOT) + reach[:, None] * dot(q, W_momentum, DOT) - dot(P, U, DOT)
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -577,9 +577,9 @@ def post(
     at_row, row = t * H + h, r * H
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # t22
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t10 = -dot(k, d_W_momentum_at, DOT)  # t₁₀ = −k d_W_momentum_at
     t22 = tl.sum(t10 * U.to(tl.float32), 1)  # t₂₂ = Σ_v t₁₀ · U
     store_row(t22_ptr, index * H + h, r, C, t22)

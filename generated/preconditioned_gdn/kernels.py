@@ -316,15 +316,13 @@ def main(
         s3 = load_row(s3_ptr, (slot + i) * H + h, at_k, K)
         s2 = load_number(s2_ptr, (slot + i) * H + h)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-
-        # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, r, at_k, C, K)
+        beta_d = load_row(beta_d_ptr, (slot + i) * H + h, r, C)
 
         # the surprises of all tokens
-        beta_d = load_row(beta_d_ptr, (slot + i) * H + h, r, C)
         D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
         G_decayed = load_tile(G_decayed_ptr, (slot + i) * H + h, r, r, C, C)
         gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
@@ -338,6 +336,8 @@ def main(
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
         store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+
+        # the state behind the tile
         W_next = beta_end * W - dot_tn(written_key, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − m(D) · kᵀ (G[C] · U)
         preconditioner_next = s2 * preconditioner + s3  # D[C] = s₂ D[0] + s₃
         W = W_next

@@ -303,19 +303,19 @@ def main(
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-
-        # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
 
         # the surprises of all tokens
-        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
         seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
         store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+
+        # the state behind the tile
         W_next = beta_end * W - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − kᵀ (G[C] · U)
         W = W_next
 
@@ -341,9 +341,9 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # o
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)

@@ -178,16 +178,16 @@ def prep(
     at_row, row = t * H + h, r * H
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # s1
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # s2
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     s1 = dot_tn(k_phi, eta[:, None] * du, DOT)  # s₁ = φ(k)ᵀ (η · ∂ℓ/∂u)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+
+    # s2
     q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q) = relu(q)
     x8 = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     P = (tl.where(causal, eta[None, :] * x8, 0.0)).to(DOT)  # P = causal((φ(q) φ(k)ᵀ) · η)
@@ -210,9 +210,9 @@ def main(
     for i in tl.range(tiles, disable_licm=True):
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the state behind the tile
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         W_next = W - s1.to(tl.float32)  # W[C] = W[0] − s₁
         W = W_next
 
@@ -240,9 +240,9 @@ def read(
     at_row, row = t * H + h, r * H
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q) = relu(q)
     o = dot(q_phi, W, DOT) - s2.to(tl.float32)  # y = φ(q) W[0] − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -311,9 +311,9 @@ def seq(
         i = tiles - 1 - lane
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the gradient of W
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         d_W_next = s3.to(tl.float32) + d_W
         d_W = d_W_next
 

@@ -257,9 +257,9 @@ def prep2(
     du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
 
     # s2
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     P = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P = G · (q kᵀ)
     s2 = dot(P, du, DOT)  # s₂ = P ∂ℓ/∂u
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
@@ -281,9 +281,9 @@ def main(
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
 
         # the state behind the tile
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         W_next = beta_end * W - s1.to(tl.float32)  # W[C] = β[C] W[0] − s₁
         W = W_next
 
@@ -309,12 +309,12 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # o
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+
+    # o
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     o = beta[:, None] * dot(q, W, DOT) - s2.to(tl.float32)  # y = β · (q W[0]) − s₂
@@ -342,9 +342,9 @@ def pre(
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # s3
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
@@ -458,9 +458,9 @@ def seq(
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the gradient of W
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         d_W_next = beta_end * d_W + s3.to(tl.float32)
         d_W = d_W_next
 
@@ -531,22 +531,20 @@ def post2(
     beta_end = load_number(beta_end_ptr, index * H + h)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
     t7 = load_row(t7_ptr, index * H + h, r, C)
-
-    # the gradient of log_alpha
     s6 = load_row(s6_ptr, index * H + h, r, C)
     d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
     s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
+    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
 
     # the gradient of k
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
     x3 = s5.to(tl.float32) + dot_nt(s9, -d_W_at.to(tl.float32), DOT)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x3)
+
+    # the gradient of log_alpha
     x10 = sum_before(t7 * G_end, r, DOT)
     x11 = d_W_at.to(tl.float32) * W.to(tl.float32)
     t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
-
-    # the gradient of v
     s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
     x12 = (
         tl.sum(x11) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
@@ -554,6 +552,8 @@ def post2(
     )  # fmt: skip
     d_log_alpha = s6 + x12
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+
+    # the gradient of v
     x16 = s7.to(tl.float32) + -(G_end[:, None] * t6.to(tl.float32))
     store_rows(d_v_ptr, at_row, row, here, at_v, V, x16)
 

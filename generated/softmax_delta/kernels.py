@@ -210,9 +210,9 @@ def prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # t2
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x1 = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)
     t2 = tl.exp(k.to(tl.float32) - x1[:, None])  # t₂ = exp(k − max(k))
     store_tile(t2_ptr, index * H + h, r, at_k, C, K, t2)
@@ -225,13 +225,13 @@ def prep(
     k_phi = t2 / t4[:, None]  # φ(k) = t₂ / t₄
     x5 = dot_nt(t2, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     t5 = 1 / t4  # t₅ = 1 / t₄
-
-    # q_phi
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     kk = t5[:, None] * x5  # K Kᵀ = t₅ · (t₂ φ(k)ᵀ)
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L = strictly_causal(K Kᵀ · η)
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
+
+    # q_phi
     x12 = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)
     t1 = tl.exp(q.to(tl.float32) - x12[:, None])  # t₁ = exp(q − max(q))
     t3 = tl.sum(tl.where((at_k < K)[None, :], t1, 0.0), 1)  # t₃ = Σ_k t₁
@@ -302,9 +302,9 @@ def read(
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
 
     # o
-    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
     o = dot(q_phi, W, DOT) - dot(P, U, DOT)  # y = φ(q) W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 

@@ -325,19 +325,19 @@ def main(
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-
-        # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k_phi = load_tile(k_phi_ptr, (slot + i) * H + h, r, at_k, C, K)
+        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
 
         # the surprises of all tokens
-        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
         seen = beta[:, None] * dot(k_phi, W, DOT)  # u[0] = β · (φ(k) W[0])
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
         store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+
+        # the state behind the tile
         W_next = beta_end * W - dot_tn(k_phi, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − φ(k)ᵀ (G[C] · U)
         W = W_next
 
@@ -367,9 +367,9 @@ def read(
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
+    beta = load_row(beta_ptr, index * H + h, r, C)
 
     # o
-    beta = load_row(beta_ptr, index * H + h, r, C)
     o = beta[:, None] * dot(q_phi, W, DOT) - dot(P, U, DOT)  # y = β · (φ(q) W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 

@@ -264,9 +264,9 @@ def prep(
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # beta_end
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
@@ -340,12 +340,10 @@ def main(
         m_end = load_number(m_end_ptr, (slot + i) * H + h)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-
-        # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         z3 = dot_apart(k, W3, DOT, T)  # z₃ = k W₃[0]
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
@@ -364,6 +362,8 @@ def main(
         t3 = dot_apart_nt(d2, W2, DOT, T)  # t₃ = d₂ W₂[0]ᵀ
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
         d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+
+        # the state behind the tile
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
         W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h_2, G_end[:, None] * d2, DOT)
         W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(k, G_end[:, None] * d3, DOT)
@@ -536,9 +536,9 @@ def read(
     W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
     read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
     read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
@@ -616,29 +616,27 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-
-    # read_z3
     W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # read_z1
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
     store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
-
-    # read_centred
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+
+    # read_z3
     read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
     store_tile(read_z3_ptr, index * H + h, r, at_n, C, N, read_z3)
 
     # read_h
     read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
     store_tile(read_h_ptr, index * H + h, r, at_n, C, N, read_h)
+
+    # read_centred
     read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-
-    # t6
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
 
@@ -646,6 +644,8 @@ def pre(
     x11 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+
+    # t6
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     x15 = t4 * read_centred
     x16 = tl.sum(x15, 1)

@@ -330,20 +330,20 @@ def main(
         m_end = load_number(m_end_ptr, (slot + i) * H + h)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-
-        # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         reach_before = load_row(reach_before_ptr, (slot + i) * H + h, r, C)
         Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        beta_before = load_row(beta_before_ptr, (slot + i) * H + h, r, C)
 
         # the surprises of all tokens
-        beta_before = load_row(beta_before_ptr, (slot + i) * H + h, r, C)
         seen = beta_before[:, None] * dot(k, W, DOT) + reach_before[:, None] * dot(k, W_momentum, DOT)
         R = 2 * seen - 2 * v.to(tl.float32)  # R = 2 u[0] − 2 v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
         store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+
+        # the state behind the tile
         W_next = beta_end * W + reach_end * W_momentum - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] + f[C] S[0] − kᵀ (G[C] · U)
         W_momentum_next = m_end * W_momentum - dot_tn(k, n_end[:, None] * U, DOT)  # S[C] = m[C] S[0] − kᵀ (n[C] · U)
         W = W_next
@@ -373,9 +373,9 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # o
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)

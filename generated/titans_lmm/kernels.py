@@ -345,12 +345,10 @@ def main(
         m_end = load_number(m_end_ptr, (slot + i) * H + h)
         G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-
-        # the state behind the tile
         beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
@@ -368,6 +366,8 @@ def main(
         d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
         d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
+
+        # the state behind the tile
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
         W2_next = beta_end * W2 + reach_end * W2_momentum - dot_tn(h1, G_end[:, None] * d2, DOT)
         W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
@@ -509,9 +509,9 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # o
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -2010,9 +2010,9 @@ def resume_main(
         s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
         s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
 
         # the state behind the tile
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
         W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
         W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
         W1_momentum_next = m_end * W1_momentum - s3.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₃

@@ -184,9 +184,9 @@ def prep(
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # P
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
 
@@ -217,12 +217,10 @@ def main(
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
         if i == tiles - 1:
             store_tile(W_last_ptr, n * H + h, at_k, at_v, K, V, W)
-
-        # the state behind the tile
         eta = load_numbers(eta_ptr, at_row, row, here)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         f = dot(k, W, DOT)  # f = k W[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -236,6 +234,8 @@ def main(
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
         store_tile(d_ptr, (slot + i) * H + h, r, at_v, C, V, d)
+
+        # the state behind the tile
         W_next = W - dot_tn(k, eta[:, None] * d, DOT)  # W[C] = W[0] − kᵀ (η · d)
         W = tl.where((at_v < V)[None, :], W_next, 0.0)
 
@@ -266,9 +266,9 @@ def read(
     d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
@@ -304,9 +304,9 @@ def pre(
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # centred
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     f = dot(k, W, DOT)  # f = k W[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -325,13 +325,13 @@ def pre(
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
-
-    # s1
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # t5
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
     store_row(t5_ptr, index * H + h, r, C, t5)
+
+    # s1
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
@@ -574,9 +574,9 @@ def resume_main(
     for i in tl.range(tiles, disable_licm=True):
         if SAVE:
             store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the state behind the tile
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         W_next = W - s1.to(tl.float32)  # W[C] = W[0] − s₁
         W = W_next
 
@@ -606,9 +606,9 @@ def resume_read(
     at_row, row = t * H + h, r * H
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_f = dot(q, W, DOT) - s2.to(tl.float32)  # f = q W[0] − s₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
@@ -646,9 +646,9 @@ def resume_pre(
     eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # s3
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
@@ -732,9 +732,9 @@ def resume_seq(
         i = tiles - 1 - lane
         if SAVE:
             store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
+        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
 
         # the gradient of W
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
         d_W_next = s3.to(tl.float32) + d_W
         d_W = d_W_next
 

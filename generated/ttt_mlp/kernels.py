@@ -240,12 +240,10 @@ def main(
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-
-        # the state behind the tile
         eta = load_numbers(eta_ptr, at_row, row, here)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
@@ -262,6 +260,8 @@ def main(
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
         store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
         d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
+
+        # the state behind the tile
         W1_next = W1 - dot_tn(k, eta[:, None] * d1, DOT)  # W₁[C] = W₁[0] − kᵀ (η · d₁)
         W2_next = W2 - dot_tn(h1, eta[:, None] * d2, DOT)  # W₂[C] = W₂[0] − h₁ᵀ (η · d₂)
         W1 = W1_next
@@ -375,12 +375,12 @@ def read(
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # o
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+
+    # o
     P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = dot_nt(d2, W2, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
@@ -480,18 +480,18 @@ def pre(
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
 
     # z1
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # centred
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
 
     # h1
     h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
     store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+
+    # centred
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -518,11 +518,11 @@ def pre(
     t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-
-    # s1
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
     store_tile(t6_ptr, index * H + h, r, at_n, C, N, t6)
+
+    # s1
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
@@ -1189,9 +1189,9 @@ def resume_main(
             store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
         s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
 
         # the state behind the tile
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         W1_next = W1 - s1.to(tl.float32)  # W₁[C] = W₁[0] − s₁
         W2_next = W2 - s2.to(tl.float32)  # W₂[C] = W₂[0] − s₂
         W1 = W1_next
@@ -1407,13 +1407,13 @@ def resume_seq(
         if SAVE:
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-
-        # the gradient of W2
         s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
 
         # the gradient of W1
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         d_W1_next = s4.to(tl.float32) + d_W1
+
+        # the gradient of W2
         d_W2_next = s5.to(tl.float32) + d_W2
         d_W1 = d_W1_next
         d_W2 = d_W2_next

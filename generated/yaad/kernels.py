@@ -270,9 +270,9 @@ def prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # G_end
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
@@ -452,9 +452,9 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # o
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1367,15 +1367,15 @@ def resume_main(
         if SAVE:
             store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
-
-        # the state behind the tile
         s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
         # decays, and the weights of surprises
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+
+        # the state behind the tile
         W1_next = beta_end * W1 - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] − s₁
         W2_next = beta_end * W2 - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] − s₂
         W1 = W1_next
@@ -1629,15 +1629,15 @@ def resume_seq(
             store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-        # the gradient of W2
         s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
 
         # the gradient of W1
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         d_W1_next = beta_end * d_W1 + s4.to(tl.float32)
+
+        # the gradient of W2
         d_W2_next = beta_end * d_W2 + s5.to(tl.float32)
         d_W1 = d_W1_next
         d_W2 = d_W2_next

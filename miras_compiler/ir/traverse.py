@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from miras_compiler.ir.nodes import Label, Leaf, Node, Program
 
 
-def topological(roots: Iterable[Node]) -> list[Node]:
-    """Every tile that the roots are computed from, arguments first; the order depends on the program alone."""
+def topological(roots: Iterable[Node], stops: Collection[Node] = ()) -> list[Node]:
+    """Every tile that the roots are computed from, not looking behind the stops, arguments first; the order depends on the program alone."""
     order: dict[Node, None] = {}
     stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
     while stack:
         node, expanded = stack.pop()
         if node in order:
             continue
-        if expanded:
+        if expanded or node in stops:
             order[node] = None
         else:
             stack.append((node, True))

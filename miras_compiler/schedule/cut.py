@@ -34,7 +34,7 @@ from miras_compiler.schedule.roles import (
     forward_roles,
 )
 from miras_compiler.schedule.scaling import pull_scalings
-from miras_compiler.schedule.substitute import needed_tiles, substitute
+from miras_compiler.schedule.substitute import substitute
 from miras_compiler.schedule.tile import BLOCK
 
 ROOM = 132 * 1024  # bytes of tiles that may live at once in one program: with more, kernels spilled and took longer than two of them
@@ -100,7 +100,7 @@ class _Pass:
         made = {name: node for name, node in others.items() if node in to_late and node not in before}  # where they are computed
         made |= {name: node for name, node in others.items() if node not in depends}
         late = {name: node for name, node in others.items() if name not in made}
-        to_late = tuple(node for node in needed_tiles(late.values(), to_late) if node in to_late)
+        to_late = tuple(node for node in topological(late.values(), to_late) if node in to_late)
         entering = {leaf.name: leaf.name + AT for leaf in carried if leaf in to_late}
         to_late = self.crossing(to_late)
 
@@ -143,7 +143,7 @@ class _Pass:
     ) -> tuple[int, dict[str, Node], tuple[Node, ...]]:
         """The most last products, at least one, that fit into one kernel; the outputs that they end in, and what such a kernel loads."""
         loaded = self.loaded(list(outputs.values()), (), held, (), dear)
-        order, stops = needed_tiles(outputs.values(), loaded), set(loaded)
+        order, stops = topological(outputs.values(), loaded), set(loaded)
         products = [node for node in order if isinstance(node, Contract)]
 
         def last(count: int) -> tuple[dict[str, Node], tuple[Node, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 BEAM = 200
 AHEAD = 4  # statements by which a tile is loaded before it is read
@@ -48,16 +48,19 @@ def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Coll
     if peak > BUDGET:
         order = search.delayed(search.best())
         if search.peak(order) < peak:
-            return [
-                Statement(statements[i].text, statements[i].name, statements[i].bytes) for i in search.with_reloads(order)
-            ], search.peak(order)
+            found = [replace(statements[i], heading="") for i in search.with_reloads(order)]
+            return found, search.peak(order)
     return list(statements), peak
 
 
 def with_early_loads(statements: Sequence[Statement]) -> list[Statement]:
     """The statements with every load some statements ahead of what reads it, which so need not wait for memory; rows first of all."""
-    found = list(statements)
-    for load in statements:
+    section, given = "", []
+    for statement in statements:
+        section = statement.heading or section
+        given.append(replace(statement, heading=section))
+    found = list(given)
+    for load in given:
         if not load.is_load:
             continue
         at = next(i for i, statement in enumerate(found) if statement is load)
@@ -65,7 +68,12 @@ def with_early_loads(statements: Sequence[Statement]) -> list[Statement]:
         first = next((i for i in range(at, len(found)) if load.name in found[i].words), at)
         before = max((i + 1 for i in range(at) if load.name in found[i].words or load.name == found[i].name), default=0)
         found.insert(max(before, 0 if load.bytes < TILE else min(at, first - AHEAD)), load)
-    return found
+    seen, result = "", []
+    for statement in found:  # a section begins with what it computes
+        heading = "" if statement.is_load or statement.heading == seen else statement.heading
+        seen = heading or seen
+        result.append(replace(statement, heading=heading))
+    return result
 
 
 class _Search:
