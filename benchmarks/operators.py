@@ -24,19 +24,19 @@ def measure(package: Path) -> str:
     sys.path.pop(0)
     hidden = 256 if "n256" in str(package) else 64
     torch.manual_seed(0)
-    torch.set_default_device("cuda")
     before = torch.cuda.memory_allocated()
-    q, k, v = (torch.nn.functional.normalize(torch.randn(B, T, H, D), dim=-1).bfloat16() for _ in range(3))
-    rows = torch.rand(3, B, T, H)
-    gates = {
-        "log_alpha": -0.1 * rows[0], "eta": 0.003 * rows[1], "log_mu": -rows[2] - 0.1, "delta": rows[2] + 0.5,
-        "ln_weight": torch.ones(H, D), "ln_bias": torch.zeros(H, D),
-    }  # fmt: skip
+    with torch.device("cuda"):
+        q, k, v = (torch.nn.functional.normalize(torch.randn(B, T, H, D), dim=-1).bfloat16() for _ in range(3))
+        rows = torch.rand(3, B, T, H)
+        gates = {
+            "log_alpha": -0.1 * rows[0], "eta": 0.003 * rows[1], "log_mu": -rows[2] - 0.1, "delta": rows[2] + 0.5,
+            "ln_weight": torch.ones(H, D), "ln_bias": torch.zeros(H, D),
+        }  # fmt: skip
+        state = {"W1": torch.randn(B, H, D, hidden) / D**0.5, "W2": torch.randn(B, H, hidden, D) / hidden**0.5}
+        d_o = torch.randn(B, T, H, D).bfloat16()
     gates = {name: gates[name] for name in inspect.signature(operator).parameters if name in gates}
-    state = {"W1": torch.randn(B, H, D, hidden) / D**0.5, "W2": torch.randn(B, H, hidden, D) / hidden**0.5}
     options = {} if package.name == "gated_delta_net" else {"initial_state": state}
     leaves = [x.requires_grad_() for x in (q, k, v, *gates.values(), *(state.values() if options else ()))]
-    d_o = torch.randn(B, T, H, D).bfloat16()
 
     def forward() -> torch.Tensor:
         return operator(q, k, v, **gates, **options)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -147,14 +148,16 @@ def test_the_pytorch_form_is_measured_with_its_tile_compiled(subject: Subject, m
 
 
 def test_bytes_moved_are_those_of_every_tensor_of_every_launch(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launch for a part of the tiles takes its share of a tensor for all of them, and the whole of one for the part."""
     launched: list[str] = []
     monkeypatch.setattr(subject.kernels.Launch, "__call__", lambda this, sizes, tensors: launched.append(this.name))
 
     def call() -> None:
-        subject.kernels.launch_main(None, (torch.zeros(3), None, torch.zeros(5, dtype=torch.bfloat16)))
-        subject.kernels.launch_read(None, (torch.zeros(2, 2),))
+        whole = SimpleNamespace(low=0, high=8, slots=8)
+        subject.kernels.launch_main(whole, (torch.zeros(3), None, torch.zeros(5, dtype=torch.bfloat16)))
+        subject.kernels.launch_read(SimpleNamespace(low=6, high=8, slots=8), (torch.zeros(2, 2), torch.zeros(8, 2)))
 
-    assert bytes_moved(subject, call) == 3 * 4 + 5 * 2 + 4 * 4
+    assert bytes_moved(subject, call) == 3 * 4 + 5 * 2 + 4 * 4 + 16 * 4 / 4
     assert launched == ["main", "read"]
 
 

@@ -10,8 +10,10 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,34 +35,34 @@ OPTIONS = {
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
-JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
+JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
+AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
 @triton.jit
-def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Of a sequence: its first token and its end, where its first tile begins, how many tiles it has, and the slot of the first.
+def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+    """Of a sequence: its first token and its end, where its first tile begins, its tiles, the slot of the first, from one to the next.
 
     GRID: "whole"; "resumed", the tile that begins `position` tokens before the sequence does; "after", the tiles behind that one.
     """
     first, end = n * T, n * T + T
+    slot, step = n, members  # tiles of the same number stand together
     if PACKED:
         first, end = tl.load(cu_ptr + n).to(tl.int64), tl.load(cu_ptr + n + 1).to(tl.int64)
-    slot = first // C + n  # the slots of two sequences never overlap
+        slot, step = first // C + n, 1  # the slots of two sequences never overlap
     base = first
     if GRID == "resumed":
         base = first - tl.load(position_ptr + n)
@@ -73,23 +75,26 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
             first = tl.minimum(end, first + tl.where(position > 0, C - position, 0))
             base = first
         tiles = ((end - first + C - 1) // C).to(tl.int32)
-    return first, end, base, tiles, slot
+    return first, end, base, tiles, slot, step
 
 
 @triton.jit
-def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+def walked(tiles, slot, step, low, high):
+    """The tiles of a sequence whose slots are from `low` to `high`: the first, and the one behind the last."""
+    return tl.maximum(0, (low - slot + step - 1) // step), tl.minimum(tiles, (high - slot + step - 1) // step)
+
+
+@triton.jit
+def sequence_of(index, cu_ptr, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    n = index
-    if GRID != "resumed":
-        n = ((index + 1) * C - 1) // (T + C)
-        if PACKED:
-            low, high = index * 0, index * 0 + members
-            while high - low > 1:
-                middle = (low + high) // 2
-                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
-                low = tl.where(is_before, middle, low)
-                high = tl.where(is_before, high, middle)
-            n = low
+    n = index % members
+    if PACKED and GRID != "resumed":
+        n, high = index * 0, index * 0 + members
+        while high - n > 1:
+            middle = (n + high) // 2
+            is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+            n = tl.where(is_before, middle, n)
+            high = tl.where(is_before, high, middle)
     return n
 
 
@@ -248,15 +253,15 @@ def segment_gradient(M, strict, DOT: tl.constexpr):
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
     eta_ptr, log_alpha_ptr, log_mu_ptr, beta_end_ptr, reach_end_ptr, G_end_ptr, m_end_ptr, n_end_ptr, reach_before_ptr,
-    G_before_ptr, position_ptr, cu_ptr, T, members,
+    G_before_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
     """beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -298,13 +303,13 @@ def main(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr,
     ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr,
     W2_momentum_next_ptr, W3_momentum_next_ptr, d3_ptr, h2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr,
-    W3_at_ptr, W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T, members,
+    W3_at_ptr, W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2, W3, W1_momentum, W2_momentum, W3_momentum, d3, h2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
@@ -323,25 +328,26 @@ def main(
         store_tile(W2_last_ptr, n * H + h, at_n1, at_n2, N, N, W2)
         store_tile(W3_last_ptr, n * H + h, at_n2, at_v, N, V, W3)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, W1)
-            store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, W1_momentum)
-            store_tile(W2_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, W2)
-            store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, W2_momentum)
-            store_tile(W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, W3)
-            store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, W3_momentum)
+            store_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N, W1)
+            store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N, W1_momentum)
+            store_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N, W2)
+            store_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N, W2_momentum)
+            store_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V, W3)
+            store_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V, W3_momentum)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n1, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n1, at_n2, N, N, W2)
             store_tile(W3_last_ptr, n * H + h, at_n2, at_v, N, V, W3)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         h1 = tanh(z1)  # h₁ = tanh(z₁)
@@ -357,7 +363,7 @@ def main(
         du = tl.where(tl.sqrt(tl.maximum(x19[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(x19[:, None], 0.0)), -1), 1) * e
         t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
         d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
-        store_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N, h2)
+        store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
         W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(h2, G_end[:, None] * d3, DOT)
         W3_momentum_next = m_end * W3_momentum - dot_tn(h2, n_end[:, None] * d3, DOT)  # S₃[C] = m[C] S₃[0] − h₂ᵀ (n[C] · d₃)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -367,7 +373,7 @@ def main(
         d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[0]ᵀ) · (1 − h₁²)
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
         W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
-        store_tile(d3_ptr, (slot + i) * H + h, r, at_v, C, V, d3)
+        store_tile(d3_ptr, index * H + h, r, at_v, C, V, d3)
         W1 = W1_next
         W2 = W2_next
         W3 = W3_next
@@ -387,15 +393,15 @@ def main(
 def read(
     G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d3_ptr,
     h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, o_ptr, position_ptr, cu_ptr, T,
-    members,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -453,258 +459,176 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, eta_ptr, h2_ptr, k_ptr, ln_bias_ptr,
-    ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, v_ptr, h1_ptr, f_ptr, rstd_ptr, e_ptr, t10_ptr,
-    t2_ptr, t11_ptr, t12_ptr, d2_ptr, t13_ptr, du_ptr, t14_ptr, t15_ptr, t8_ptr, read_h1_ptr, read_h2_ptr, position_ptr,
-    cu_ptr, T, members,
+    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d_o_ptr,
+    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, v_ptr, h1_ptr, f_ptr, rstd_ptr, e_ptr,
+    t10_ptr, t2_ptr, t11_ptr, t12_ptr, d2_ptr, t13_ptr, du_ptr, read_h2_ptr, t19_ptr, read_f_ptr, read_rstd_ptr, s20_ptr,
+    t25_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """h1, f, rstd, e, t10, t2, t11, t12, d2, t13, du, t14, t15, t8, read_h1, read_h2: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """h1, f, rstd, e, t10, t2, t11, t12, d2, t13, du, read_h2, t19, read_f, read_rstd, s20, …: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+
+    # h1
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    store_tile(h1_ptr, own * H + h, r, at_n1, C, N, h1)
+
+    # f
     f = dot(h2, W3, DOT)  # f = h₂ W₃[0]
+    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    store_tile(f_ptr, index * H + h, r, at_v, C, V, f)
+
+    # rstd
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
+
+    # e
     normal = rstd[:, None] * f  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    store_tile(e_ptr, index * H + h, r, at_v, C, V, e)
+    store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
+
+    # t10
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    store_row(t10_ptr, own * H + h, r, C, t10)
+
+    # t2
     du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
-    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
+
+    # t11
     t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d3 = (rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V).to(DOT)
-    store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
-    t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
-    store_tile(t12_ptr, index * H + h, r, at_n2, C, N, t12)
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    x31 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x31)  # t₅ = exp(Σ_{j<l<t} log α)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    store_tile(t8_ptr, index * H + h, r, r, C, C, t8)
-    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    store_row(t11_ptr, own * H + h, r, C, t11)
+
+    # t12
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V  # d₃ = r · t₂ − r³ · t₁₁ · f / V
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    store_row(t10_ptr, index * H + h, r, C, t10)
-    store_row(t11_ptr, index * H + h, r, C, t11)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
+    store_tile(t12_ptr, own * H + h, r, at_n2, C, N, t12)
+
+    # d2
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    store_tile(d2_ptr, own * H + h, r, at_n2, C, N, d2)
+
+    # t13
     t13 = dot_nt(d2, W2, DOT)  # t₁₃ = d₂ W₂[0]ᵀ
-    store_tile(t13_ptr, index * H + h, r, at_n1, C, N, t13)
-    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_tile(t13_ptr, own * H + h, r, at_n1, C, N, t13)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+
+    # du
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+
+    # read_h2
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
-    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    store_tile(h1_ptr, index * H + h, r, at_n1, C, N, h1)
-    store_tile(d2_ptr, index * H + h, r, at_n2, C, N, d2)
-    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
+    read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
+    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
-    store_tile(t14_ptr, index * H + h, r, at_n2, C, N, t14)
-    store_tile(t15_ptr, index * H + h, r, at_n2, C, N, t15)
-    store_tile(read_h1_ptr, index * H + h, r, at_n1, C, N, read_h1)
     read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-    store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    store_tile(read_h2_ptr, own * H + h, r, at_n2, C, N, read_h2)
+
+    # t19
+    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
+    store_tile(t19_ptr, own * H + h, r, r, C, C, t19)
+
+    # read_f
+    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
+    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
+    P3 = (G_before.to(tl.float32) * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
+    store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
+
+    # read_rstd
+    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    store_row(read_rstd_ptr, own * H + h, r, C, read_rstd)
+
+    # s20
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    s20 = tl.sum(t3 * read_f, 1)  # s₂₀ = Σ_v t₃ · f
+    store_row(s20_ptr, own * H + h, r, C, s20)
+
+    # t25
+    t20 = read_rstd[:, None] * t3 - s20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
+    t22 = (t21 * G_before.to(tl.float32)).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
+    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
+    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
+    t25 = (1 - read_h2 * read_h2) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
+    store_tile(t25_ptr, own * H + h, r, at_n2, C, N, t25)
+
+    # s21
+    s21 = tl.sum(t20 * t18, 1)  # s₂₁ = Σ_v t₂₀ · t₁₈
+    store_row(s21_ptr, own * H + h, r, C, s21)
+
+    # s22
+    s22 = tl.sum(t25 * t15, 1)  # s₂₂ = Σ_n2 t₂₅ · t₁₅
+    store_row(s22_ptr, own * H + h, r, C, s22)
+
+    # s23
+    s23 = tl.sum(t20 * t17, 1)  # s₂₃ = Σ_v t₂₀ · t₁₇
+    store_row(s23_ptr, own * H + h, r, C, s23)
+
+    # s24
+    s24 = tl.sum(t25 * t14, 1)  # s₂₄ = Σ_n2 t₂₅ · t₁₄
+    store_row(s24_ptr, own * H + h, r, C, s24)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr, d3_ptr, d_o_ptr, e_ptr, eta_ptr, f_ptr, h1_ptr,
-    h2_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, read_h1_ptr, read_h2_ptr, rstd_ptr, t10_ptr,
-    t13_ptr, t8_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr,
-    P3_ptr, t17_ptr, t18_ptr, read_rstd_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, t25_ptr, t30_ptr, t57_ptr, t54_ptr,
-    position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, du_ptr, e_ptr, eta_ptr, f_ptr, h1_ptr,
+    k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h2_ptr, read_rstd_ptr,
+    rstd_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, t10_ptr, t11_ptr, t13_ptr, t19_ptr, t25_ptr, s1_ptr, s2_ptr,
+    s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr,
+    s18_ptr, s19_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, P3, t17, t18, read_rstd, s20, s21, …: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s15, s16, s17, s18, s19, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
-    G_before = eta[None, :] * t8.to(tl.float32)  # G[t−1] = t₈ · η
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    P3 = G_before * t19  # P₃ = G[t−1] · t₁₉
-    store_tile(P3_ptr, index * H + h, r, r, C, C, P3)
-    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
-    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
-    store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
-    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    s20 = tl.sum(t3 * read_f, 1)  # s₂₀ = Σ_v t₃ · f
-    t20 = read_rstd[:, None] * t3 - s20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
-    s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
-    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
-    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
-    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    t25 = (1 - square(read_h2.to(tl.float32))) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
-    s4 = dot_tn(t22, read_h2, DOT)  # s₄ = t₂₂ᵀ h₂
-    store_tile(s4_ptr, index * H + h, r, at_n2, C, N, s4)
-    s10 = dot_tn(read_h2, t24, DOT)  # s₁₀ = h₂ᵀ t₂₄
-    store_tile(s10_ptr, index * H + h, at_n2, at_v, N, V, s10)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    s11 = dot_tn(read_h2, t23, DOT)  # s₁₁ = h₂ᵀ t₂₃
-    store_tile(s11_ptr, index * H + h, at_n2, at_v, N, V, s11)
-    store_tile(s6_ptr, index * H + h, r, at_v, C, V, s6)
-    x62 = -s6
-    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
-    x65 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x62 * f.to(tl.float32) / V
-    s21 = -tl.sum(x65, 1)  # s₂₁ = −Σ_v r³ · (−s₆) · f / V
-    x67 = rstd[:, None] * x62 + s21[:, None] * f.to(tl.float32)
-    x68 = ln_weight[None, :] * x67
-    x71 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x68
-        * e.to(tl.float32)
-    )  # fmt: skip
-    s22 = tl.sum(x71, 1)  # s₂₂ = Σ_v (−2 / (√(t₁₀) · √(t₁₀)²) if √(t₁₀) > 4 else 0) · ((r · (−s₆) + s₂₁ · f) · w) · e
-    s23 = (
-        2 * s22[:, None] * e.to(tl.float32)
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x68
-    )  # fmt: skip
-    store_tile(s23_ptr, index * H + h, r, at_v, C, V, s23)
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    store_row(s20_ptr, index * H + h, r, C, s20)
-    store_tile(t25_ptr, index * H + h, r, at_n2, C, N, t25)
-    t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    s8 = dot_tn(read_h1, t29, DOT)  # s₈ = h₁ᵀ t₂₉
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    store_tile(s8_ptr, index * H + h, at_n1, at_n2, N, N, s8)
-    t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    s9 = dot_tn(read_h1, t28, DOT)  # s₉ = h₁ᵀ t₂₈
-    store_tile(s9_ptr, index * H + h, at_n1, at_n2, N, N, s9)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    s5 = dot_tn(P2, t25, DOT)  # s₅ = P₂ᵀ t₂₅
-    store_tile(s5_ptr, index * H + h, r, at_n2, C, N, s5)
-    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
-    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
-    s2 = dot_tn(t27, read_h1, DOT)  # s₂ = t₂₇ᵀ h₁
-    store_tile(s2_ptr, index * H + h, r, at_n1, C, N, s2)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    store_row(s21_ptr, index * H + h, r, C, s21)
-    store_row(s22_ptr, index * H + h, r, C, s22)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t30 = (1 - square(read_h1.to(tl.float32))) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    t54 = t21 * t19 + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
-    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    s1 = dot_tn(q, t31, DOT)  # s₁ = qᵀ t₃₁
-    store_tile(s1_ptr, index * H + h, at_k, at_n1, K, N, s1)
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    s3 = dot_tn(P1, t30, DOT)  # s₃ = P₁ᵀ t₃₀
-    store_tile(s3_ptr, index * H + h, r, at_n1, C, N, s3)
-    store_tile(t30_ptr, index * H + h, r, at_n1, C, N, t30)
-    t52 = (reach_before[:, None] * t30).to(DOT)  # t₅₂ = f[t−1] · t₃₀
-    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
-    s7 = dot_tn(q, t52, DOT)  # s₇ = qᵀ t₅₂
-    store_tile(s7_ptr, index * H + h, at_k, at_n1, K, N, s7)
-    t57 = t53 * G_before  # t₅₇ = t₅₃ · G[t−1]
-    store_tile(t57_ptr, index * H + h, r, r, C, C, t57)
-    s12 = tl.sum(t54 * t8.to(tl.float32), 0)  # s₁₂ = Σ_c t₅₄ · t₈
-    store_tile(t54_ptr, index * H + h, r, r, C, C, t54)
-    store_row(s12_ptr, index * H + h, r, C, s12)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
-    P3_ptr, W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, du_ptr, e_ptr, eta_ptr, f_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_before_ptr, read_rstd_ptr, rstd_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, t10_ptr, t11_ptr,
-    t14_ptr, t15_ptr, t17_ptr, t18_ptr, t25_ptr, t30_ptr, t54_ptr, t57_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr,
-    s19_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s13, s15, s16, s17, s18, s19, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
@@ -716,106 +640,157 @@ def pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s23 = load_row(s23_ptr, own * H + h, r, C)
+    s24 = load_row(s24_ptr, own * H + h, r, C)
+    s21 = load_row(s21_ptr, own * H + h, r, C)
+    s22 = load_row(s22_ptr, own * H + h, r, C)
+    t10 = load_row(t10_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    s22 = load_row(s22_ptr, index * H + h, r, C)
-    s21 = load_row(s21_ptr, index * H + h, r, C)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s20 = load_row(s20_ptr, index * H + h, r, C)
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t11 = load_row(t11_ptr, own * H + h, r, C)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
-    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
-    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
-    x52 = t30.to(tl.float32) * t6
-    x53 = tl.sum(x52, 1)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x50 = t25.to(tl.float32) * t15.to(tl.float32)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
-    x51 = tl.sum(x50, 1)
-    x66 = t25.to(tl.float32) * t14.to(tl.float32)
-    x67 = tl.sum(x66, 1)
-    s23 = load_tile(s23_ptr, index * H + h, r, at_v, C, V)
-    t57 = load_tile(t57_ptr, index * H + h, r, r, C, C)
-    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    x68 = t30.to(tl.float32) * t4
-    x69 = tl.sum(x68, 1)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
-    s13 = s23.to(tl.float32) + dot_tn(t57, q, DOT)  # s₁₃ = s₂₃ + t₅₇ᵀ q
-    store_tile(s13_ptr, index * H + h, r, at_k, C, K, s13)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    s20 = load_row(s20_ptr, own * H + h, r, C)
+    read_rstd = load_row(read_rstd_ptr, own * H + h, r, C)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
+    t20 = (
+        read_rstd[:, None] * t3
+        - s20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
+    )  # fmt: skip
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    t52 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₅₂ = f[t−1] · t₃₀
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    x81 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x81)
-    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
+    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
+    s10 = dot_tn(read_h2, t24, DOT)  # s₁₀ = h₂ᵀ t₂₄
+    store_tile(s10_ptr, own * H + h, at_n2, at_v, N, V, s10)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    s11 = dot_tn(read_h2, t23, DOT)  # s₁₁ = h₂ᵀ t₂₃
+    store_tile(s11_ptr, own * H + h, at_n2, at_v, N, V, s11)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    t20 = read_rstd[:, None] * t3 - s20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
-    x48 = t20 * t18.to(tl.float32)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    x49 = tl.sum(x48, 1)
-    s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
-    x64 = t20 * t17.to(tl.float32)
-    read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s23 = load_tile(s23_ptr, index * H + h, r, at_v, C, V)
-    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
-    x26 = rstd[:, None] * -s6 + s21[:, None] * f.to(tl.float32)
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    x35 = x26 * du.to(tl.float32) + s23.to(tl.float32) * normal + d_o.to(tl.float32) * read_normal
-    x30 = ln_weight[None, :] * x26
-    x31 = (
-        2 * s22[:, None] * e.to(tl.float32)
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x30
-        + d_o.to(tl.float32)
-    )  # fmt: skip
-    s15 = tl.sum(x31, 0)  # s₁₅ = Σ_c (2 s₂₂ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₆) + s₂₁ · f) · w) + d_o)
-    x65 = tl.sum(x64, 1)
-    t58 = x49 + x51 + x53  # t₅₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₅ · t₁₅ + Σ_n1 t₃₀ · t₆
-    x58 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x58)  # t₅ = exp(Σ_{j<l<t} log α)
-    t54 = load_tile(t54_ptr, index * H + h, r, r, C, C)
+    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
+    x7 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x7)  # t₅ = exp(Σ_{j<l<t} log α)
     valid = tl.where(here, 1.0, 0.0)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    x72 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
-    x73 = segment_gradient(tl.where(causal, x72, 0.0) * t7, strict, DOT)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    x57 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54.to(tl.float32), D_mu, DOT))
-    s23 = load_tile(s23_ptr, index * H + h, r, at_v, C, V)
-    x60 = tl.where(strict, sums_after(tl.where(strict, x57, 0.0) * t5, r, DOT), 0.0)
-    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x60, 1) + sum_after(beta_before * (x65 + x67 + x69), r, DOT))
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    x75 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
-    s19 = -s23.to(tl.float32)  # s₁₉ = −s₂₃
-    store_tile(s19_ptr, index * H + h, r, at_v, C, V, s19)
-    s16 = tl.sum(x35, 0)  # s₁₆ = Σ_c ((r · (−s₆) + s₂₁ · f) · ∂ℓ/∂u + s₂₃ · f̂ + d_o · f̂)
-    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x73 + x75)
-    store_row(s18_ptr, index * H + h, r, C, s18)
-    store_row(s17_ptr, index * H + h, r, C, s17)
-    store_row(s16_ptr, index * H + h, at_v, V, s16)
-    store_row(s15_ptr, index * H + h, at_v, V, s15)
+    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
+    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
+    s4 = dot_tn(t22, read_h2, DOT)  # s₄ = t₂₂ᵀ h₂
+    store_tile(s4_ptr, own * H + h, r, at_n2, C, N, s4)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
+    s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
+    store_tile(s6_ptr, own * H + h, r, at_v, C, V, s6)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    x76 = -s6
+    x77 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x76 * f.to(tl.float32) / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x78 = rstd[:, None] * x76 + (-tl.sum(x77, 1))[:, None] * f.to(tl.float32)
+    x79 = ln_weight[None, :] * x78
+    x82 = (
+        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
+        * x79
+        * e.to(tl.float32)
+    )  # fmt: skip
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    x83 = tl.sum(x82, 1)
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    x87 = (
+        2 * x83[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x79
+        + d_o.to(tl.float32)
+    )  # fmt: skip
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    s15 = tl.sum(x87, 0)
+    x84 = (
+        2 * x83[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x79
+    )  # fmt: skip
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
+    x91 = x78 * du.to(tl.float32) + x84 * normal + d_o.to(tl.float32) * read_normal
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
+    s16 = tl.sum(x91, 0)
+    store_row(s15_ptr, own * H + h, at_v, V, s15)
+    store_row(s16_ptr, own * H + h, at_v, V, s16)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
+    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
+    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
+    t58 = s21 + s22 + tl.sum(t30 * t6, 1)  # t₅₈ = s₂₁ + s₂₂ + Σ_n1 t₃₀ · t₆
+    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    t54 = t21 * t19.to(tl.float32) + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
+    x103 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    x104 = segment_gradient(tl.where(causal, x103, 0.0) * t7, strict, DOT)
+    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
+    s12 = tl.sum(t54 * t8, 0)  # s₁₂ = Σ_c t₅₄ · t₈
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x97 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
+    x98 = tl.where(strict, sums_after(tl.where(strict, x97, 0.0) * t5, r, DOT), 0.0)
+    x101 = sum_after(beta_before * (s23 + s24 + tl.sum(t30 * t4, 1)), r, DOT)
+    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x98, 1) + x101)
+    x105 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s3 = dot_tn(P1, t30, DOT)  # s₃ = P₁ᵀ t₃₀
+    store_tile(s3_ptr, own * H + h, r, at_n1, C, N, s3)
+    t52 = (reach_before[:, None] * t30).to(DOT)  # t₅₂ = f[t−1] · t₃₀
+    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
+    x108 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
+    s1 = dot_tn(q, t31, DOT)  # s₁ = qᵀ t₃₁
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    store_tile(s1_ptr, own * H + h, at_k, at_n1, K, N, s1)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x108)
+    s2 = dot_tn(t27, read_h1, DOT)  # s₂ = t₂₇ᵀ h₁
+    store_tile(s2_ptr, own * H + h, r, at_n1, C, N, s2)
+    s5 = dot_tn(P2, t25, DOT)  # s₅ = P₂ᵀ t₂₅
+    store_tile(s5_ptr, own * H + h, r, at_n2, C, N, s5)
+    s8 = dot_tn(read_h1, t29, DOT)  # s₈ = h₁ᵀ t₂₉
+    store_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N, s8)
+    s9 = dot_tn(read_h1, t28, DOT)  # s₉ = h₁ᵀ t₂₈
+    store_tile(s9_ptr, own * H + h, at_n1, at_n2, N, N, s9)
+    s7 = dot_tn(q, t52, DOT)  # s₇ = qᵀ t₅₂
+    store_tile(s7_ptr, own * H + h, at_k, at_n1, K, N, s7)
+    s13 = x84 + dot_tn(t57, q, DOT)
+    store_tile(s13_ptr, own * H + h, r, at_k, C, K, s13)
+    s19 = -x84
+    store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
+    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x104 + x105)
+    store_row(s18_ptr, own * H + h, r, C, s18)
+    store_row(s17_ptr, own * H + h, r, C, s17)
+    store_row(s12_ptr, own * H + h, r, C, s12)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -826,13 +801,13 @@ def seq(
     t12_ptr, t13_ptr, t2_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr,
     d_W3_momentum_next_ptr, t40_ptr, t41_ptr, s14_ptr, t51_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
     d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr, position_ptr,
-    cu_ptr, T, members,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, t40, t41, s14, t51: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
@@ -845,60 +820,63 @@ def seq(
     d_W3 = load_tile(d_W3_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if tiles == 0:
+    if (tiles == 0) & (low == 0):
         d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
         d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
         d_W3 += load_tile(d_W3_last_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, d_W2)
-            store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, d_W2_momentum)
-            store_tile(d_W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3)
-            store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3_momentum)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        t11 = load_row(t11_ptr, (slot + i) * H + h, r, C)
-        t10 = load_row(t10_ptr, (slot + i) * H + h, r, C)
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N, d_W2_momentum)
+            store_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V, d_W3)
+            store_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V, d_W3_momentum)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        t11 = load_row(t11_ptr, own * H + h, r, C)
+        t10 = load_row(t10_ptr, own * H + h, r, C)
+        rstd = load_row(rstd_ptr, own * H + h, r, C)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n1, C, N)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+        s7 = load_tile(s7_ptr, own * H + h, at_k, at_n1, K, N)
+        m_end = load_number(m_end_ptr, index * H + h)
+        s3 = load_tile(s3_ptr, own * H + h, r, at_n1, C, N)
+        reach_end = load_number(reach_end_ptr, index * H + h)
         x70 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
-        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n1, C, N)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
         t34 = -dot(k, d_W1_momentum, DOT)  # t₃₄ = −k d_W1_momentum
         t35 = -dot(k, d_W1, DOT)  # t₃₅ = −k d_W1
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, r, at_n2, C, N)
-        h2 = load_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        s5 = load_tile(s5_ptr, own * H + h, r, at_n2, C, N)
+        h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
         x19 = n_end[:, None] * t34 + G_end[:, None] * t35 - s3.to(tl.float32)
         t37 = -dot(h1, d_W2, DOT)  # t₃₇ = −h₁ d_W2
         t36 = -dot(h1, d_W2_momentum, DOT)  # t₃₆ = −h₁ d_W2_momentum
         x29 = n_end[:, None] * t36 + G_end[:, None] * t37 - s5.to(tl.float32)
-        s6 = load_tile(s6_ptr, (slot + i) * H + h, r, at_v, C, V)
+        s6 = load_tile(s6_ptr, own * H + h, r, at_v, C, V)
         t40 = -dot(h2, d_W3_momentum, DOT)  # t₄₀ = −h₂ d_W3_momentum
-        store_tile(t40_ptr, (slot + i) * H + h, r, at_v, C, V, t40)
-        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n1, C, N)
+        store_tile(t40_ptr, own * H + h, r, at_v, C, V, t40)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
         t41 = -dot(h2, d_W3, DOT)  # t₄₁ = −h₂ d_W3
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        store_tile(t41_ptr, (slot + i) * H + h, r, at_v, C, V, t41)
-        W3 = load_tile(W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+        store_tile(t41_ptr, own * H + h, r, at_v, C, V, t41)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
         x38 = n_end[:, None] * t40 + G_end[:, None] * t41 - s6.to(tl.float32)
         t38 = (x19 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₈ = (n[C] · t₃₄ + G[C] · t₃₅ − s₃) · (1 − h₁²)
         t39 = x29 + dot(t38, W2, DOT)  # t₃₉ = (n[C] · t₃₆ + G[C] · t₃₇ − s₅) + t₃₈ W₂[0]
-        f = load_tile(f_ptr, (slot + i) * H + h, r, at_v, C, V)
+        f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
         t42 = (t39 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₂ = t₃₉ · (1 − h₂²)
         s14 = dot(t42, W3, DOT)  # s₁₄ = t₄₂ W₃[0]
-        store_tile(s14_ptr, (slot + i) * H + h, r, at_v, C, V, s14)
+        store_tile(s14_ptr, own * H + h, r, at_v, C, V, s14)
         t43 = x38 + s14  # t₄₃ = (n[C] · t₄₀ + G[C] · t₄₁ − s₆) + s₁₄
-        e = load_tile(e_ptr, (slot + i) * H + h, r, at_v, C, V)
+        e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
         x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t43 * f.to(tl.float32) / V
         t44 = -tl.sum(x46, 1)  # t₄₄ = −Σ_v r³ · t₄₃ · f / V
         t45 = rstd[:, None] * t43 + t44[:, None] * f.to(tl.float32)  # t₄₅ = r · t₄₃ + t₄₄ · f
@@ -908,55 +886,55 @@ def seq(
             * t46
             * e.to(tl.float32)
         )  # fmt: skip
-        f = load_tile(f_ptr, (slot + i) * H + h, r, at_v, C, V)
-        t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+        t2 = load_tile(t2_ptr, own * H + h, r, at_v, C, V)
         x54 = tl.sum(x53, 1)
         t47 = (
             2 * x54[:, None] * e.to(tl.float32)
             + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t46
         )  # fmt: skip
-        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        s11 = load_tile(s11_ptr, own * H + h, at_n2, at_v, N, V)
         t48 = ln_weight[None, :] * t47  # t₄₈ = t₄₇ · w
-        d3 = load_tile(d3_ptr, (slot + i) * H + h, r, at_v, C, V)
+        d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
         x57 = t43 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
         x58 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x57, 1) + tl.sum(t48 * f.to(tl.float32), 1)) / V
-        h2 = load_tile(h2_ptr, (slot + i) * H + h, r, at_n2, C, N)
-        s10 = load_tile(s10_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+        s10 = load_tile(s10_ptr, own * H + h, at_n2, at_v, N, V)
         t49 = (
             (2 * x58[:, None] * f.to(tl.float32) + rstd[:, None] * t48 + t44[:, None] * t2.to(tl.float32) - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t43 / V).to(DOT)  # noqa: E501
         )  # fmt: skip
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        s4 = load_tile(s4_ptr, own * H + h, r, at_n2, C, N)
         x78 = m_end * d_W3_momentum + reach_end * d_W3 + s11.to(tl.float32)
         x24 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum, DOT)
-        t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        t12 = load_tile(t12_ptr, own * H + h, r, at_n2, C, N)
         x76 = beta_end * d_W3 + s10.to(tl.float32) + dot_tn(t42, d3, DOT) + dot_tn(h2, t49, DOT)
         x25 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3, DOT)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_n2, C, N)
+        d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
         x60 = s4.to(tl.float32) + x24 + x25
         x61 = dot_nt(t49, W3, DOT)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n1, C, N)
+        s2 = load_tile(s2_ptr, own * H + h, r, at_n1, C, N)
         t50 = ((1 - square(h2.to(tl.float32))) * (x60 + x61 - 2 * t39 * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)
         x15 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT)
-        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n1, C, N)
-        t13 = load_tile(t13_ptr, (slot + i) * H + h, r, at_n1, C, N)
-        s8 = load_tile(s8_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+        t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
+        s8 = load_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N)
         x13 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT)
-        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+        s9 = load_tile(s9_ptr, own * H + h, at_n1, at_n2, N, N)
         x63 = s2.to(tl.float32) + x13 + x15
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
+        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n1, K, N)
         x64 = dot_nt(t50, W2, DOT)
         t51 = (1 - square(h1.to(tl.float32))) * (x63 + x64 - 2 * x19 * t13.to(tl.float32) * h1.to(tl.float32))
         x72 = beta_end * d_W2 + s8.to(tl.float32) + dot_tn(t38, d2, DOT) + dot_tn(h1, t50, DOT)
         x74 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
         x66 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t51, DOT)
-        store_tile(t51_ptr, (slot + i) * H + h, r, at_n1, C, N, t51)
+        store_tile(t51_ptr, own * H + h, r, at_n1, C, N, t51)
         d_W1 = x66
         d_W1_momentum = x70
         d_W2 = x72
         d_W2_momentum = x74
         d_W3 = x76
         d_W3_momentum = x78
-        if lane == 0:
+        if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
             d_W3 += load_tile(d_W3_last_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
@@ -971,54 +949,22 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    d2_ptr, d3_ptr, d_W2_momentum_at_ptr, h1_ptr, t40_ptr, s24_ptr, s25_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s24, s25: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
-
-    # s24
-    s24 = tl.sum(t40.to(tl.float32) * d3.to(tl.float32), 1)  # s₂₄ = Σ_v t₄₀ · d₃
-    store_row(s24_ptr, index * H + h, r, C, s24)
-
-    # s25
-    t36 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₆ = −h₁ d_W2_momentum_at
-    s25 = tl.sum(t36 * d2.to(tl.float32), 1)  # s₂₅ = Σ_n2 t₃₆ · d₂
-    store_row(s25_ptr, index * H + h, r, C, s25)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post2(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr, d_W1_at_ptr,
     d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, e_ptr, eta_ptr,
     f_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr,
-    s17_ptr, s18_ptr, s19_ptr, s24_ptr, s25_ptr, t10_ptr, t11_ptr, t13_ptr, t40_ptr, t41_ptr, t51_ptr, d_eta_ptr, d_k_ptr,
-    d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    s17_ptr, s18_ptr, s19_ptr, t10_ptr, t11_ptr, t13_ptr, t40_ptr, t41_ptr, t51_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
@@ -1030,96 +976,99 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s18 = load_row(s18_ptr, index * H + h, r, C)
-    s17 = load_row(s17_ptr, index * H + h, r, C)
-    s12 = load_row(s12_ptr, index * H + h, r, C)
-    s15 = load_row(s15_ptr, index * H + h, at_v, V)
-    s16 = load_row(s16_ptr, index * H + h, at_v, V)
-    t10 = load_row(t10_ptr, index * H + h, r, C)
+    s18 = load_row(s18_ptr, own * H + h, r, C)
+    s17 = load_row(s17_ptr, own * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
+    s15 = load_row(s15_ptr, own * H + h, at_v, V)
+    s16 = load_row(s16_ptr, own * H + h, at_v, V)
+    t10 = load_row(t10_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s24 = load_row(s24_ptr, index * H + h, r, C)
-    s25 = load_row(s25_ptr, index * H + h, r, C)
+    t11 = load_row(t11_ptr, own * H + h, r, C)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     x82 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
     x64 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    x84 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     x66 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x85 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    x89 = m_end * (tl.sum(x82) + tl.sum(x84) + tl.sum(x85))
-    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     x68 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
     t60 = x64 + x66 + x68  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    x84 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    x83 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t34 = -dot(k, d_W1_momentum_at, DOT)  # t₃₄ = −k d_W1_momentum_at
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t55 = s24 + s25 + tl.sum(t34 * d1, 1)  # t₅₅ = s₂₄ + s₂₅ + Σ_n1 t₃₄ · d₁
-    x75 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    t37 = -dot(h1, d_W2_at, DOT)  # t₃₇ = −h₁ d_W2_at
-    x76 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    t35 = -dot(k, d_W1_at, DOT)  # t₃₅ = −k d_W1_at
-    valid = tl.where(here, 1.0, 0.0)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    x91 = t60 * D_end * m
+    x88 = m_end * (tl.sum(x82) + tl.sum(x83) + tl.sum(x84))
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
+    x75 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
+    valid = tl.where(here, 1.0, 0.0)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t36 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₆ = −h₁ d_W2_momentum_at
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    t40 = load_tile(t40_ptr, own * H + h, r, at_v, C, V)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    t34 = -dot(k, d_W1_momentum_at, DOT)  # t₃₄ = −k d_W1_momentum_at
+    t55 = tl.sum(t40.to(tl.float32) * d3, 1) + tl.sum(t36 * d2.to(tl.float32), 1) + tl.sum(t34 * d1, 1)
+    t41 = load_tile(t41_ptr, own * H + h, r, at_v, C, V)
+    t35 = -dot(k, d_W1_at, DOT)  # t₃₅ = −k d_W1_at
+    t37 = -dot(h1, d_W2_at, DOT)  # t₃₇ = −h₁ d_W2_at
     t56 = tl.sum(t41.to(tl.float32) * d3, 1) + tl.sum(t37 * d2.to(tl.float32), 1) + tl.sum(t35 * d1, 1)
     t59 = t56 * eta  # t₅₉ = t₅₆ · η
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     x71 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t33 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₃ = Σ_i D[C] · Dμ
+    x76 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x77 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
     x78 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x71 + beta_end * (tl.sum(x75) + tl.sum(x76) + tl.sum(x77)))
-    t33 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₃ = Σ_i D[C] · Dμ
-    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
-    t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
-    s14 = load_tile(s14_ptr, index * H + h, r, at_v, C, V)
-    G_end = t33 * eta  # G[C] = t₃₃ · η
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    x86 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
+    x89 = segment_gradient(x86, strict, DOT)
+    t41 = load_tile(t41_ptr, own * H + h, r, at_v, C, V)
+    t40 = load_tile(t40_ptr, own * H + h, r, at_v, C, V)
+    s14 = load_tile(s14_ptr, own * H + h, r, at_v, C, V)
     t32 = sum_after(decay_mu, r, DOT)  # t₃₂ = Σ_{l>t} log μ
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     n_end = eta * tl.exp(t32)  # n[C] = η · exp(t₃₂)
+    G_end = t33 * eta  # G[C] = t₃₃ · η
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
     x40 = n_end[:, None] * t40.to(tl.float32) + G_end[:, None] * t41.to(tl.float32)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     x42 = x40 + s14.to(tl.float32)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     x43 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x42 * f.to(tl.float32) / V
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
     x44 = rstd[:, None] * x42 + (-tl.sum(x43, 1))[:, None] * f.to(tl.float32)
-    x87 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
-    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
-    x90 = segment_gradient(x87, strict, DOT)
-    x53 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
     x54 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
+    x53 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     x45 = ln_weight[None, :] * x44
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     x48 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
         * x45
@@ -1131,10 +1080,10 @@ def post2(
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x45
     )  # fmt: skip
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    s13 = load_tile(s13_ptr, index * H + h, r, at_k, C, K)
-    t51 = load_tile(t51_ptr, index * H + h, r, at_n1, C, N)
+    s13 = load_tile(s13_ptr, own * H + h, r, at_k, C, K)
+    t51 = load_tile(t51_ptr, own * H + h, r, at_n1, C, N)
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
+    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
     x59 = s16 + tl.sum(x44 * du.to(tl.float32) + x50 * normal, 0)
     x55 = s13.to(tl.float32) + (x50 + dot_nt(t51, W1, DOT) + (x53 + x54))
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x55)
@@ -1146,10 +1095,11 @@ def post2(
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x59)
     d_log_alpha = s17 + x78
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    x88 = sum_before(t55 * n_end, r, DOT)
-    x92 = tl.cumsum(x91, 0, reverse=True)
-    x93 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x88 + x89 + x90 + x92)
-    d_log_mu = s18 + x93
+    x87 = sum_before(t55 * n_end, r, DOT)
+    x90 = t60 * D_end * m
+    x91 = tl.cumsum(x90, 0, reverse=True)
+    x92 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x87 + x88 + x89 + x91)
+    d_log_mu = s18 + x92
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
@@ -1157,15 +1107,15 @@ def post2(
 def resume_prep(
     W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
     v_ptr, beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, reach_before_ptr, s7_ptr,
-    G_before_ptr, h1_ptr, d2_ptr, h2_ptr, d3_ptr, position_ptr, cu_ptr, T, members,
+    G_before_ptr, h1_ptr, d2_ptr, h2_ptr, d3_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """beta_end, reach_end, s1, s2, s3, m_end, s4, s5, s6, reach_before, s7, G_before, h1, d2, …: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -1252,13 +1202,13 @@ def resume_main(
     W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, m_end_ptr, reach_end_ptr,
     s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr,
     W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr,
-    W3_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    W3_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2, W3, W1_momentum, W2_momentum, W3_momentum: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
@@ -1270,25 +1220,26 @@ def resume_main(
     W3 = load_tile(W3_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     W3_momentum = load_tile(W3_momentum_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         if SAVE:
-            store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, W1)
-            store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, W1_momentum)
-            store_tile(W2_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, W2)
-            store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, W2_momentum)
-            store_tile(W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, W3)
-            store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, W3_momentum)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+            store_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N, W1)
+            store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N, W1_momentum)
+            store_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N, W2)
+            store_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N, W2_momentum)
+            store_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V, W3)
+            store_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V, W3_momentum)
+        m_end = load_number(m_end_ptr, index * H + h)
+        s2 = load_tile(s2_ptr, index * H + h, at_n1, at_n2, N, N)
+        s1 = load_tile(s1_ptr, index * H + h, at_k, at_n1, K, N)
+        s3 = load_tile(s3_ptr, index * H + h, at_n2, at_v, N, V)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        s4 = load_tile(s4_ptr, index * H + h, at_k, at_n1, K, N)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        s5 = load_tile(s5_ptr, index * H + h, at_n1, at_n2, N, N)
 
         # the state behind the tile
         W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
-        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        s6 = load_tile(s6_ptr, index * H + h, at_n2, at_v, N, V)
         W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
         W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
         W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
@@ -1313,15 +1264,15 @@ def resume_main(
 def resume_read(
     G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr,
     d3_ptr, h1_ptr, h2_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, s7_ptr, o_ptr, position_ptr,
-    cu_ptr, T, members,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -1376,27 +1327,26 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr,
-    d2_ptr, eta_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr,
-    v_ptr, du_ptr, rstd_ptr, t11_ptr, t10_ptr, f_ptr, t14_ptr, t15_ptr, P3_ptr, t17_ptr, t18_ptr, t8_ptr, d1_ptr,
-    read_h1_ptr, read_h2_ptr, position_ptr, cu_ptr, T, members,
+    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
+    W3_start_ptr, d2_ptr, d_o_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr,
+    v_ptr, du_ptr, rstd_ptr, t11_ptr, t10_ptr, f_ptr, d1_ptr, read_h2_ptr, t19_ptr, read_f_ptr, read_rstd_ptr, s26_ptr,
+    t25_ptr, s27_ptr, s28_ptr, s29_ptr, s30_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """du, rstd, t11, t10, f, t14, t15, P3, t17, t18, t8, d1, read_h1, read_h2: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """du, rstd, t11, t10, f, d1, read_h2, t19, read_f, read_rstd, s26, t25, s27, s28, s29, s30: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
@@ -1405,234 +1355,134 @@ def resume_pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+
+    # du
+    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
     normal = rstd[:, None] * f  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
     du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
-    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+
+    # rstd
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
+
+    # t11
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
-    store_tile(f_ptr, index * H + h, r, at_v, C, V, f)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    x25 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x25)  # t₅ = exp(Σ_{j<l<t} log α)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    store_tile(t8_ptr, index * H + h, r, r, C, C, t8)
-    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    store_row(t11_ptr, index * H + h, r, C, t11)
-    store_row(t10_ptr, index * H + h, r, C, t10)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    store_row(t11_ptr, own * H + h, r, C, t11)
+
+    # t10
+    store_row(t10_ptr, own * H + h, r, C, t10)
+
+    # f
+    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
+
+    # d1
     t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    store_tile(d1_ptr, index * H + h, r, at_n1, C, N, d1)
-    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
-    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    store_tile(d1_ptr, own * H + h, r, at_n1, C, N, d1)
+
+    # read_h2
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
+    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
-    store_tile(t14_ptr, index * H + h, r, at_n2, C, N, t14)
-    store_tile(t15_ptr, index * H + h, r, at_n2, C, N, t15)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
-    P3 = G_before * t19  # P₃ = G[t−1] · t₁₉
-    store_tile(P3_ptr, index * H + h, r, r, C, C, P3)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    store_tile(read_h2_ptr, own * H + h, r, at_n2, C, N, read_h2)
+
+    # t19
+    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
+    store_tile(t19_ptr, own * H + h, r, r, C, C, t19)
+
+    # read_f
     t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
-    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
-    store_tile(read_h2_ptr, index * H + h, r, at_n2, C, N, read_h2)
-    store_tile(read_h1_ptr, index * H + h, r, at_n1, C, N, read_h1)
     t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
-    store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
+    P3 = (G_before.to(tl.float32) * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V  # d₃ = r · t₂ − r³ · t₁₁ · f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
+    store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
+
+    # read_rstd
+    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    store_row(read_rstd_ptr, own * H + h, r, C, read_rstd)
+
+    # s26
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    s26 = tl.sum(t3 * read_f, 1)  # s₂₆ = Σ_v t₃ · f
+    store_row(s26_ptr, own * H + h, r, C, s26)
+
+    # t25
+    t20 = read_rstd[:, None] * t3 - s26[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
+    t22 = (t21 * G_before.to(tl.float32)).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
+    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
+    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
+    t25 = (1 - read_h2 * read_h2) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
+    store_tile(t25_ptr, own * H + h, r, at_n2, C, N, t25)
+
+    # s27
+    s27 = tl.sum(t20 * t18, 1)  # s₂₇ = Σ_v t₂₀ · t₁₈
+    store_row(s27_ptr, own * H + h, r, C, s27)
+
+    # s28
+    s28 = tl.sum(t25 * t15, 1)  # s₂₈ = Σ_n2 t₂₅ · t₁₅
+    store_row(s28_ptr, own * H + h, r, C, s28)
+
+    # s29
+    s29 = tl.sum(t20 * t17, 1)  # s₂₉ = Σ_v t₂₀ · t₁₇
+    store_row(s29_ptr, own * H + h, r, C, s29)
+
+    # s30
+    s30 = tl.sum(t25 * t14, 1)  # s₃₀ = Σ_n2 t₂₅ · t₁₄
+    store_row(s30_ptr, own * H + h, r, C, s30)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d1_ptr, d2_ptr, d3_ptr, d_o_ptr, eta_ptr, f_ptr, h1_ptr,
-    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, read_h1_ptr, read_h2_ptr, rstd_ptr,
-    t10_ptr, t17_ptr, t18_ptr, t8_ptr, v_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr,
-    s17_ptr, s18_ptr, s19_ptr, read_rstd_ptr, s26_ptr, s27_ptr, s28_ptr, s29_ptr, t25_ptr, t30_ptr, t57_ptr, t54_ptr,
-    position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr,
+    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h2_ptr,
+    read_rstd_ptr, rstd_ptr, s26_ptr, s27_ptr, s28_ptr, s29_ptr, s30_ptr, t10_ptr, t11_ptr, t19_ptr, t25_ptr, v_ptr, s8_ptr,
+    s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr,
+    s22_ptr, s23_ptr, s24_ptr, s25_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19, read_rstd, s26, s27, s28, s29, …: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25, …: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
-    G_before = eta[None, :] * t8.to(tl.float32)  # G[t−1] = t₈ · η
-    P3 = (G_before * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
-    read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    read_h2 = load_tile(read_h2_ptr, index * H + h, r, at_n2, C, N)
-    s26 = tl.sum(t3 * read_f, 1)  # s₂₆ = Σ_v t₃ · f
-    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    t20 = read_rstd[:, None] * t3 - s26[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
-    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
-    s12 = dot_tn(read_h2, t24, DOT)  # s₁₂ = h₂ᵀ t₂₄
-    store_tile(s12_ptr, index * H + h, at_n2, at_v, N, V, s12)
-    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
-    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
-    s13 = dot_tn(read_h2, t23, DOT)  # s₁₃ = h₂ᵀ t₂₃
-    store_tile(s13_ptr, index * H + h, at_n2, at_v, N, V, s13)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    store_row(s26_ptr, index * H + h, r, C, s26)
-    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    s16 = dot_tn(t22, read_h2, DOT)  # s₁₆ = t₂₂ᵀ h₂
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    store_tile(s16_ptr, index * H + h, r, at_n2, C, N, s16)
-    store_tile(s18_ptr, index * H + h, r, at_v, C, V, s18)
-    t25 = (1 - square(read_h2.to(tl.float32))) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
-    x62 = -s18
-    x65 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x62 * f.to(tl.float32) / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s27 = -tl.sum(x65, 1)  # s₂₇ = −Σ_v r³ · (−s₁₈) · f / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x67 = rstd[:, None] * x62 + s27[:, None] * f.to(tl.float32)
-    x68 = ln_weight[None, :] * x67
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
-    x74 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x68
-        * e
-    )  # fmt: skip
-    s28 = tl.sum(x74, 1)  # s₂₈ = Σ_v (−2 / (√(t₁₀) · √(t₁₀)²) if √(t₁₀) > 4 else 0) · ((r · (−s₁₈) + s₂₇ · f) · w) · e
-    s29 = (
-        2 * s28[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x68
-    )  # fmt: skip
-    t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    s10 = dot_tn(read_h1, t29, DOT)  # s₁₀ = h₁ᵀ t₂₉
-    store_tile(s10_ptr, index * H + h, at_n1, at_n2, N, N, s10)
-    store_tile(s29_ptr, index * H + h, r, at_v, C, V, s29)
-    t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    s11 = dot_tn(read_h1, t28, DOT)  # s₁₁ = h₁ᵀ t₂₈
-    store_tile(s11_ptr, index * H + h, at_n1, at_n2, N, N, s11)
-    store_row(s27_ptr, index * H + h, r, C, s27)
-    store_row(s28_ptr, index * H + h, r, C, s28)
-    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
-    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s14 = dot_tn(t27, read_h1, DOT)  # s₁₄ = t₂₇ᵀ h₁
-    store_tile(s14_ptr, index * H + h, r, at_n1, C, N, s14)
-    t30 = (1 - square(read_h1.to(tl.float32))) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    s8 = dot_tn(q, t31, DOT)  # s₈ = qᵀ t₃₁
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(s8_ptr, index * H + h, at_k, at_n1, K, N, s8)
-    t32 = (reach_before[:, None] * t30).to(DOT)  # t₃₂ = f[t−1] · t₃₀
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n1, C, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n1, C, N)
-    s9 = dot_tn(q, t32, DOT)  # s₉ = qᵀ t₃₂
-    store_tile(s9_ptr, index * H + h, at_k, at_n1, K, N, s9)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    t54 = t21 * t19 + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    s15 = dot_tn(P1, t30, DOT)  # s₁₅ = P₁ᵀ t₃₀
-    store_tile(s15_ptr, index * H + h, r, at_n1, C, N, s15)
-    store_tile(t30_ptr, index * H + h, r, at_n1, C, N, t30)
-    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    t57 = t53 * G_before  # t₅₇ = t₅₃ · G[t−1]
-    t8 = load_tile(t8_ptr, index * H + h, r, r, C, C)
-    store_tile(t25_ptr, index * H + h, r, at_n2, C, N, t25)
-    s17 = dot_tn(P2, t25, DOT)  # s₁₇ = P₂ᵀ t₂₅
-    store_tile(s17_ptr, index * H + h, r, at_n2, C, N, s17)
-    store_tile(t57_ptr, index * H + h, r, r, C, C, t57)
-    s19 = tl.sum(t54 * t8.to(tl.float32), 0)  # s₁₉ = Σ_c t₅₄ · t₈
-    store_tile(t54_ptr, index * H + h, r, r, C, C, t54)
-    store_row(s19_ptr, index * H + h, r, C, s19)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre3(
-    P3_ptr, W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, du_ptr, eta_ptr, f_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_before_ptr, read_rstd_ptr, rstd_ptr, s26_ptr, s27_ptr, s28_ptr, s29_ptr, t10_ptr, t11_ptr,
-    t14_ptr, t15_ptr, t17_ptr, t18_ptr, t25_ptr, t30_ptr, t54_ptr, t57_ptr, v_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr,
-    s24_ptr, s25_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s20, s21, s22, s23, s24, s25, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
@@ -1645,107 +1495,159 @@ def resume_pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s29 = load_row(s29_ptr, own * H + h, r, C)
+    s30 = load_row(s30_ptr, own * H + h, r, C)
+    s27 = load_row(s27_ptr, own * H + h, r, C)
+    s28 = load_row(s28_ptr, own * H + h, r, C)
+    t10 = load_row(t10_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    s28 = load_row(s28_ptr, index * H + h, r, C)
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    s27 = load_row(s27_ptr, index * H + h, r, C)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s26 = load_row(s26_ptr, index * H + h, r, C)
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t11 = load_row(t11_ptr, own * H + h, r, C)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    x56 = t30.to(tl.float32) * t6
-    x57 = tl.sum(x56, 1)
-    s29 = load_tile(s29_ptr, index * H + h, r, at_v, C, V)
-    t57 = load_tile(t57_ptr, index * H + h, r, r, C, C)
-    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    x72 = t30.to(tl.float32) * t4
-    x73 = tl.sum(x72, 1)
-    s20 = s29.to(tl.float32) + dot_tn(t57, q, DOT)  # s₂₀ = s₂₉ + t₅₇ᵀ q
-    store_tile(s20_ptr, index * H + h, r, at_k, C, K, s20)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_n1, C, N)
-    s25 = -s29.to(tl.float32)  # s₂₅ = −s₂₉
-    store_tile(s25_ptr, index * H + h, r, at_v, C, V, s25)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    t25 = load_tile(t25_ptr, index * H + h, r, at_n2, C, N)
-    t15 = load_tile(t15_ptr, index * H + h, r, at_n2, C, N)
-    t32 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₂ = f[t−1] · t₃₀
-    t14 = load_tile(t14_ptr, index * H + h, r, at_n2, C, N)
-    x84 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t32, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x84)
-    x54 = t25.to(tl.float32) * t15.to(tl.float32)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    x55 = tl.sum(x54, 1)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    x70 = t25.to(tl.float32) * t14.to(tl.float32)
-    x71 = tl.sum(x70, 1)
-    P3 = load_tile(P3_ptr, index * H + h, r, r, C, C)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
-    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    read_f = beta_before[:, None] * t17.to(tl.float32) + reach_before[:, None] * t18.to(tl.float32) - dot(P3, d3, DOT)
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    s26 = load_row(s26_ptr, own * H + h, r, C)
+    read_rstd = load_row(read_rstd_ptr, own * H + h, r, C)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    t20 = read_rstd[:, None] * t3 - s26[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
-    x52 = t20 * t18.to(tl.float32)
-    f = load_tile(f_ptr, index * H + h, r, at_v, C, V)
-    x53 = tl.sum(x52, 1)
-    s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
-    x68 = t20 * t17.to(tl.float32)
-    read_normal = read_rstd[:, None] * read_f  # f̂ = r · f
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
+    t20 = (
+        read_rstd[:, None] * t3
+        - s26[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
+    )  # fmt: skip
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
+    s12 = dot_tn(read_h2, t24, DOT)  # s₁₂ = h₂ᵀ t₂₄
+    store_tile(s12_ptr, own * H + h, at_n2, at_v, N, V, s12)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    s13 = dot_tn(read_h2, t23, DOT)  # s₁₃ = h₂ᵀ t₂₃
+    store_tile(s13_ptr, own * H + h, at_n2, at_v, N, V, s13)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s29 = load_tile(s29_ptr, index * H + h, r, at_v, C, V)
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x27 = rstd[:, None] * -s18 + s27[:, None] * f.to(tl.float32)
+    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    x39 = x27 * du.to(tl.float32) + s29.to(tl.float32) * normal + d_o.to(tl.float32) * read_normal
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    x35 = ln_weight[None, :] * x27
-    x36 = (
-        2 * s28[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x35
-        + d_o.to(tl.float32)
-    )  # fmt: skip
-    x69 = tl.sum(x68, 1)
-    t58 = x53 + x55 + x57  # t₅₈ = Σ_v t₂₀ · t₁₈ + Σ_n2 t₂₅ · t₁₅ + Σ_n1 t₃₀ · t₆
-    x62 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x62)  # t₅ = exp(Σ_{j<l<t} log α)
-    t54 = load_tile(t54_ptr, index * H + h, r, r, C, C)
+    x8 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x8)  # t₅ = exp(Σ_{j<l<t} log α)
     valid = tl.where(here, 1.0, 0.0)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    x76 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
-    x77 = segment_gradient(tl.where(causal, x76, 0.0) * t7, strict, DOT)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    x61 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54.to(tl.float32), D_mu, DOT))
-    x64 = tl.where(strict, sums_after(tl.where(strict, x61, 0.0) * t5, r, DOT), 0.0)
-    s23 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x64, 1) + sum_after(beta_before * (x69 + x71 + x73), r, DOT))
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    x79 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
-    s21 = tl.sum(x36, 0)  # s₂₁ = Σ_c (2 s₂₈ · e + (4 / √(t₁₀) if √(t₁₀) > 4 else 1) · ((r · (−s₁₈) + s₂₇ · f) · w) + d_o)
-    s22 = tl.sum(x39, 0)  # s₂₂ = Σ_c ((r · (−s₁₈) + s₂₇ · f) · ∂ℓ/∂u + s₂₉ · f̂ + d_o · f̂)
-    s24 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x77 + x79)
-    store_row(s24_ptr, index * H + h, r, C, s24)
-    store_row(s23_ptr, index * H + h, r, C, s23)
-    store_row(s22_ptr, index * H + h, at_v, V, s22)
-    store_row(s21_ptr, index * H + h, at_v, V, s21)
+    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
+    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
+    s16 = dot_tn(t22, read_h2, DOT)  # s₁₆ = t₂₂ᵀ h₂
+    store_tile(s16_ptr, own * H + h, r, at_n2, C, N, s16)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
+    s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
+    store_tile(s18_ptr, own * H + h, r, at_v, C, V, s18)
+    x77 = -s18
+    x78 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x77 * f.to(tl.float32) / V
+    x79 = rstd[:, None] * x77 + (-tl.sum(x78, 1))[:, None] * f.to(tl.float32)
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    x80 = ln_weight[None, :] * x79
+    x86 = (
+        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
+        * x80
+        * e
+    )  # fmt: skip
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x87 = tl.sum(x86, 1)
+    x88 = (
+        2 * x87[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x80
+    )  # fmt: skip
+    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
+    x94 = x79 * du.to(tl.float32) + x88 * normal + d_o.to(tl.float32) * read_normal
+    s22 = tl.sum(x94, 0)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    x91 = (
+        2 * x87[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x80
+        + d_o.to(tl.float32)
+    )  # fmt: skip
+    s21 = tl.sum(x91, 0)
+    store_row(s21_ptr, own * H + h, at_v, V, s21)
+    store_row(s22_ptr, own * H + h, at_v, V, s22)
+    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n1, C, N)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    s10 = dot_tn(read_h1, t29, DOT)  # s₁₀ = h₁ᵀ t₂₉
+    store_tile(s10_ptr, own * H + h, at_n1, at_n2, N, N, s10)
+    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
+    s11 = dot_tn(read_h1, t28, DOT)  # s₁₁ = h₁ᵀ t₂₈
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    store_tile(s11_ptr, own * H + h, at_n1, at_n2, N, N, s11)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
+    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    t58 = s27 + s28 + tl.sum(t30 * t6, 1)  # t₅₈ = s₂₇ + s₂₈ + Σ_n1 t₃₀ · t₆
+    x104 = sum_after(beta_before * (s29 + s30 + tl.sum(t30 * t4, 1)), r, DOT)
+    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    t54 = t21 * t19.to(tl.float32) + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
+    x106 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    x107 = segment_gradient(tl.where(causal, x106, 0.0) * t7, strict, DOT)
+    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
+    s19 = tl.sum(t54 * t8, 0)  # s₁₉ = Σ_c t₅₄ · t₈
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x100 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
+    x101 = tl.where(strict, sums_after(tl.where(strict, x100, 0.0) * t5, r, DOT), 0.0)
+    s23 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x101, 1) + x104)
+    x108 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    s14 = dot_tn(t27, read_h1, DOT)  # s₁₄ = t₂₇ᵀ h₁
+    store_tile(s14_ptr, own * H + h, r, at_n1, C, N, s14)
+    s15 = dot_tn(P1, t30, DOT)  # s₁₅ = P₁ᵀ t₃₀
+    store_tile(s15_ptr, own * H + h, r, at_n1, C, N, s15)
+    s17 = dot_tn(P2, t25, DOT)  # s₁₇ = P₂ᵀ t₂₅
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(s17_ptr, own * H + h, r, at_n2, C, N, s17)
+    t32 = (reach_before[:, None] * t30).to(DOT)  # t₃₂ = f[t−1] · t₃₀
+    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
+    x111 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t32, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
+    s20 = x88 + dot_tn(t57, q, DOT)
+    store_tile(s20_ptr, own * H + h, r, at_k, C, K, s20)
+    s25 = -x88
+    store_tile(s25_ptr, own * H + h, r, at_v, C, V, s25)
+    s8 = dot_tn(q, t31, DOT)  # s₈ = qᵀ t₃₁
+    store_tile(s8_ptr, own * H + h, at_k, at_n1, K, N, s8)
+    s9 = dot_tn(q, t32, DOT)  # s₉ = qᵀ t₃₂
+    store_tile(s9_ptr, own * H + h, at_k, at_n1, K, N, s9)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x111)
+    s24 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x107 + x108)
+    store_row(s24_ptr, own * H + h, r, C, s24)
+    store_row(s23_ptr, own * H + h, r, C, s23)
+    store_row(s19_ptr, own * H + h, r, C, s19)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1753,13 +1655,13 @@ def resume_seq(
     beta_end_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W3_ptr, d_W3_momentum_ptr, m_end_ptr,
     reach_end_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s8_ptr, s9_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
     d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
-    d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
@@ -1770,25 +1672,28 @@ def resume_seq(
     d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
     d_W3 = load_tile(d_W3_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n1, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, d_W2)
-            store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n1, at_n2, N, N, d_W2_momentum)
-            store_tile(d_W3_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3)
-            store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_n2, at_v, N, V, d_W3_momentum)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s11 = load_tile(s11_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
-        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        s13 = load_tile(s13_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        s8 = load_tile(s8_ptr, (slot + i) * H + h, at_k, at_n1, K, N)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        s10 = load_tile(s10_ptr, (slot + i) * H + h, at_n1, at_n2, N, N)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N, d_W2_momentum)
+            store_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V, d_W3)
+            store_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V, d_W3_momentum)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        s11 = load_tile(s11_ptr, own * H + h, at_n1, at_n2, N, N)
+        s9 = load_tile(s9_ptr, own * H + h, at_k, at_n1, K, N)
+        s13 = load_tile(s13_ptr, own * H + h, at_n2, at_v, N, V)
+        m_end = load_number(m_end_ptr, index * H + h)
+        s8 = load_tile(s8_ptr, own * H + h, at_k, at_n1, K, N)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        s10 = load_tile(s10_ptr, own * H + h, at_n1, at_n2, N, N)
         x12 = m_end * d_W1_momentum + reach_end * d_W1 + s9.to(tl.float32)
-        s12 = load_tile(s12_ptr, (slot + i) * H + h, at_n2, at_v, N, V)
+        s12 = load_tile(s12_ptr, own * H + h, at_n2, at_v, N, V)
         x16 = m_end * d_W2_momentum + reach_end * d_W2 + s11.to(tl.float32)
         x20 = m_end * d_W3_momentum + reach_end * d_W3 + s13.to(tl.float32)
         d_W1_next = beta_end * d_W1 + s8.to(tl.float32)
@@ -1811,20 +1716,21 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W2_start_ptr, W3_start_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
-    d_W3_momentum_at_ptr, eta_ptr, h1_ptr, h2_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr,
-    s18_ptr, t7_ptr, t12_ptr, t13_ptr, D_end_ptr, t34_ptr, s30_ptr, t35_ptr, t36_ptr, s31_ptr, s32_ptr, t37_ptr, t38_ptr,
-    t40_ptr, t41_ptr, t42_ptr, s33_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr,
+    d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, eta_ptr,
+    h1_ptr, h2_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s14_ptr, s15_ptr, f_ptr, s31_ptr, s32_ptr, s33_ptr, s34_ptr, t60_ptr,
+    s35_ptr, s36_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t7, t12, t13, D_end, t34, s30, t35, t36, s31, s32, t37, t38, t40, t41, t42, s33: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """f, s31, s32, s33, s34, t60, s35, s36: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
@@ -1840,92 +1746,95 @@ def resume_post(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
+    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    store_tile(t7_ptr, index * H + h, r, r, C, C, t7)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     valid = tl.where(here, 1.0, 0.0)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    store_row(D_end_ptr, index * H + h, r, C, D_end)
-    store_row(t34_ptr, index * H + h, r, C, t34)
-    t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
-    store_tile(t35_ptr, index * H + h, r, at_n1, C, N, t35)
-    t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
-    s15 = load_tile(s15_ptr, index * H + h, r, at_n1, C, N)
-    store_tile(t36_ptr, index * H + h, r, at_n1, C, N, t36)
-    G_end = t34 * eta  # G[C] = t₃₄ · η
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
-    s31 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₁ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    store_tile(s31_ptr, index * H + h, r, at_n1, C, N, s31)
-    t39 = (s31 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₁ · (1 − h₁²)
-    s17 = load_tile(s17_ptr, index * H + h, r, at_n2, C, N)
-    t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
-    store_tile(t37_ptr, index * H + h, r, at_n2, C, N, t37)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
-    store_tile(t38_ptr, index * H + h, r, at_n2, C, N, t38)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    x43 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
-    t40 = x43 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
-    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
-    store_tile(t12_ptr, index * H + h, r, at_n2, C, N, t12)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    s14 = load_tile(s14_ptr, index * H + h, r, at_n1, C, N)
-    store_tile(t13_ptr, index * H + h, r, at_n1, C, N, t13)
-    store_tile(t40_ptr, index * H + h, r, at_n2, C, N, t40)
-    x21 = dot_nt(n_end[:, None] * d2, -d_W2_momentum_at.to(tl.float32), DOT)
-    x24 = dot_nt(G_end[:, None] * d2, -d_W2_at.to(tl.float32), DOT)
-    s30 = s14.to(tl.float32) + x21 + x24  # s₃₀ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    store_tile(s30_ptr, index * H + h, r, at_n1, C, N, s30)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    s16 = load_tile(s16_ptr, index * H + h, r, at_n2, C, N)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    x37 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
-    x35 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
-    s32 = s16.to(tl.float32) + x35 + x37  # s₃₂ = s₁₆ + (n[C] · d₃) (−d_W3_momentum_at)ᵀ + (G[C] · d₃) (−d_W3_at)ᵀ
-    s18 = load_tile(s18_ptr, index * H + h, r, at_v, C, V)
-    store_tile(s32_ptr, index * H + h, r, at_n2, C, N, s32)
-    t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
-    store_tile(t41_ptr, index * H + h, r, at_v, C, V, t41)
-    t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
-    s33 = n_end[:, None] * t41 + G_end[:, None] * t42 - s18.to(tl.float32)  # s₃₃ = n[C] · t₄₁ + G[C] · t₄₂ − s₁₈
-    store_tile(s33_ptr, index * H + h, r, at_v, C, V, s33)
-    store_tile(t42_ptr, index * H + h, r, at_v, C, V, t42)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
+    s33 = tl.sum(t35 * d1, 1)  # s₃₃ = Σ_n1 t₃₅ · d₁
+    store_row(s33_ptr, own * H + h, r, C, s33)
+    t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
+    s34 = tl.sum(t36 * d1, 1)  # s₃₄ = Σ_n1 t₃₆ · d₁
+    s15 = load_tile(s15_ptr, own * H + h, r, at_n1, C, N)
+    store_row(s34_ptr, own * H + h, r, C, s34)
+    G_end = t34 * eta  # G[C] = t₃₄ · η
+    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
+    s32 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₂ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    store_tile(s32_ptr, own * H + h, r, at_n1, C, N, s32)
+    x42 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    x55 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x38 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    x53 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x54 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    s36 = m_end * (tl.sum(x53) + tl.sum(x54) + tl.sum(x55))
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x48 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    x50 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    s14 = load_tile(s14_ptr, own * H + h, r, at_n1, C, N)
+    x49 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
+    s35 = beta_end * (tl.sum(x48) + tl.sum(x49) + tl.sum(x50))
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x12 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum_at.to(tl.float32), DOT)
+    x22 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2_at.to(tl.float32), DOT)
+    s31 = s14.to(tl.float32) + x12 + x22  # s₃₁ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
+    store_tile(s31_ptr, own * H + h, r, at_n1, C, N, s31)
+    x40 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    t60 = x38 + x40 + x42  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    store_number(s36_ptr, own * H + h, s36)
+    store_number(s35_ptr, own * H + h, s35)
+    store_number(t60_ptr, own * H + h, t60)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post2(
-    D_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr,
-    W3_momentum_at_ptr, W3_start_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
-    d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, eta_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, rstd_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, s25_ptr, s30_ptr, s31_ptr, s32_ptr, s33_ptr,
-    t10_ptr, t11_ptr, t12_ptr, t13_ptr, t34_ptr, t35_ptr, t36_ptr, t37_ptr, t38_ptr, t40_ptr, t41_ptr, t42_ptr, t7_ptr,
-    v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
+    d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, rstd_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr,
+    s25_ptr, s31_ptr, s32_ptr, s33_ptr, s34_ptr, s35_ptr, s36_ptr, t10_ptr, t11_ptr, t60_ptr, v_ptr, d_W1_start_ptr,
+    d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, …: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n1 = tl.arange(0, BN)
@@ -1941,184 +1850,156 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s21 = load_row(s21_ptr, index * H + h, at_v, V)
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    s22 = load_row(s22_ptr, index * H + h, at_v, V)
-    t10 = load_row(t10_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    s24 = load_row(s24_ptr, index * H + h, r, C)
-    s19 = load_row(s19_ptr, index * H + h, r, C)
-    s23 = load_row(s23_ptr, index * H + h, r, C)
-    t34 = load_row(t34_ptr, index * H + h, r, C)
+    s21 = load_row(s21_ptr, own * H + h, at_v, V)
+    s22 = load_row(s22_ptr, own * H + h, at_v, V)
+    t10 = load_row(t10_ptr, own * H + h, r, C)
+    s24 = load_row(s24_ptr, own * H + h, r, C)
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    s36 = load_number(s36_ptr, own * H + h)
+    s33 = load_row(s33_ptr, own * H + h, r, C)
+    s23 = load_row(s23_ptr, own * H + h, r, C)
+    s35 = load_number(s35_ptr, own * H + h)
+    t60 = load_number(t60_ptr, own * H + h)
+    s34 = load_row(s34_ptr, own * H + h, r, C)
+    t11 = load_row(t11_ptr, own * H + h, r, C)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    D_end = load_row(D_end_ptr, index * H + h, r, C)
-    t38 = load_tile(t38_ptr, index * H + h, r, at_n2, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    t37 = load_tile(t37_ptr, index * H + h, r, at_n2, C, N)
-    x53 = t37.to(tl.float32) * d2.to(tl.float32)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x54 = tl.sum(x53, 1)
-    x66 = t38.to(tl.float32) * d2.to(tl.float32)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x67 = tl.sum(x66, 1)
-    x123 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x99 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    x125 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    x102 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    x104 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    t60 = x99 + x102 + x104  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x132 = t60 * D_end * m
-    x133 = tl.cumsum(x132, 0, reverse=True)
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x126 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    x130 = m_end * (tl.sum(x123) + tl.sum(x125) + tl.sum(x126))
-    x115 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x116 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
+    valid = tl.where(here, 1.0, 0.0)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    x117 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    t36 = load_tile(t36_ptr, index * H + h, r, at_n1, C, N)
-    x118 = beta_end * (tl.sum(x115) + tl.sum(x116) + tl.sum(x117))
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    t42 = load_tile(t42_ptr, index * H + h, r, at_v, C, V)
-    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    x68 = t36.to(tl.float32) * d1
-    x69 = tl.sum(x68, 1)
-    t7 = load_tile(t7_ptr, index * H + h, r, r, C, C)
-    x64 = t42.to(tl.float32) * d3.to(tl.float32)
-    x65 = tl.sum(x64, 1)
-    t56 = x65 + x67 + x69  # t₅₆ = Σ_v t₄₂ · d₃ + Σ_n2 t₃₈ · d₂ + Σ_n1 t₃₆ · d₁
-    t59 = t56 * eta  # t₅₉ = t₅₆ · η
-    t35 = load_tile(t35_ptr, index * H + h, r, at_n1, C, N)
-    D_mu = tl.where(causal, t7.to(tl.float32), 0.0)  # Dμ = causal(t₇)
-    x108 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
-    x128 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7.to(tl.float32)
-    x131 = segment_gradient(x128, strict, DOT)
-    x55 = t35.to(tl.float32) * d1
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x56 = tl.sum(x55, 1)
-    x119 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x108 + x118)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
-    x86 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-    G_end = t34 * eta  # G[C] = t₃₄ · η
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    t41 = load_tile(t41_ptr, index * H + h, r, at_v, C, V)
-    x88 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    d_log_alpha = s23 + x119
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    x51 = t41.to(tl.float32) * d3.to(tl.float32)
-    x52 = tl.sum(x51, 1)
-    t42 = load_tile(t42_ptr, index * H + h, r, at_v, C, V)
-    t55 = x52 + x54 + x56  # t₅₅ = Σ_v t₄₁ · d₃ + Σ_n2 t₃₇ · d₂ + Σ_n1 t₃₅ · d₁
-    x129 = sum_before(t55 * n_end, r, DOT)
-    x134 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x129 + x130 + x131 + x133)
-    d_eta = s19 + (t55 * tl.exp(t33) + t56 * t34)
-    x77 = n_end[:, None] * t41.to(tl.float32) + G_end[:, None] * t42.to(tl.float32)
-    t40 = load_tile(t40_ptr, index * H + h, r, at_n2, C, N)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
+    G_end = t34 * eta  # G[C] = t₃₄ · η
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
+    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
+    t56 = tl.sum(t42 * d3, 1) + tl.sum(t38 * d2, 1) + s34  # t₅₆ = Σ_v t₄₂ · d₃ + Σ_n2 t₃₈ · d₂ + s₃₄
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    t59 = t56 * eta  # t₅₉ = t₅₆ · η
+    x100 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
+    x106 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
+    x108 = segment_gradient(x106, strict, DOT)
+    x102 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x100 + s35)
+    d_log_alpha = s23 + x102
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
+    s17 = load_tile(s17_ptr, own * H + h, r, at_n2, C, N)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
+    t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
+    x42 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
+    t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
+    t55 = tl.sum(t41 * d3, 1) + tl.sum(t37 * d2, 1) + s33  # t₅₅ = Σ_v t₄₁ · d₃ + Σ_n2 t₃₇ · d₂ + s₃₃
+    x109 = t60 * D_end * m
+    x110 = tl.cumsum(x109, 0, reverse=True)
+    x107 = sum_before(t55 * n_end, r, DOT)
+    x111 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x107 + s36 + x108 + x110)
+    d_eta = s19 + (t55 * tl.exp(t33) + t56 * t34)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    s32 = load_tile(s32_ptr, own * H + h, r, at_n1, C, N)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_log_mu = s24 + x134
-    s33 = load_tile(s33_ptr, index * H + h, r, at_v, C, V)
+    s18 = load_tile(s18_ptr, own * H + h, r, at_v, C, V)
+    d_log_mu = s24 + x111
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    t43 = (t40.to(tl.float32) * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
-    x16 = dot(t43, W3_start, DOT)
-    x78 = x77 + x16
-    t44 = s33.to(tl.float32) + x16  # t₄₄ = s₃₃ + t₄₃ W₃[start]
-    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
-    x79 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x78 * f / V
-    x80 = rstd[:, None] * x78 + (-tl.sum(x79, 1))[:, None] * f
+    t39 = (s32.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₂ · (1 − h₁²)
+    t40 = x42 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
+    x48 = n_end[:, None] * t41 + G_end[:, None] * t42 - s18.to(tl.float32)
+    t43 = (t40 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    x50 = dot(t43, W3_start, DOT)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    x80 = (n_end[:, None] * t41 + G_end[:, None] * t42) + x50
+    t44 = x48 + x50  # t₄₄ = (n[C] · t₄₁ + G[C] · t₄₂ − s₁₈) + t₄₃ W₃[start]
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    s16 = load_tile(s16_ptr, own * H + h, r, at_n2, C, N)
+    x36 = dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
+    x26 = dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
+    x68 = s16.to(tl.float32) + x26 + x36
+    x81 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x80 * f.to(tl.float32) / V
+    x82 = rstd[:, None] * x80 + (-tl.sum(x81, 1))[:, None] * f.to(tl.float32)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x21 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f / V
+    x52 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t45 = -tl.sum(x21, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
-    normal = rstd[:, None] * f  # f̂ = r · f
+    t45 = -tl.sum(x52, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    x81 = ln_weight[None, :] * x80
-    x82 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x81
-        * e
-    )  # fmt: skip
-    x83 = tl.sum(x82, 1)
-    x84 = (
-        2 * x83[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x81
-    )  # fmt: skip
-    x92 = s22 + tl.sum(x80 * du.to(tl.float32) + x84 * normal, 0)
-    t46 = rstd[:, None] * t44 + t45[:, None] * f  # t₄₆ = r · t₄₄ + t₄₅ · f
+    t46 = rstd[:, None] * t44 + t45[:, None] * f.to(tl.float32)  # t₄₆ = r · t₄₄ + t₄₅ · f
     t47 = ln_weight[None, :] * t46  # t₄₇ = t₄₆ · w
-    x32 = (
+    x61 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
         * t47
         * e
     )  # fmt: skip
-    x33 = tl.sum(x32, 1)
+    x62 = tl.sum(x61, 1)
     t48 = (
-        2 * x33[:, None] * e
+        2 * x62[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t47
     )  # fmt: skip
     t49 = ln_weight[None, :] * t48  # t₄₉ = t₄₈ · w
-    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
-    x36 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f / V)
-    x37 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x36, 1) + tl.sum(t49 * f, 1)) / V
-    t50 = (
-        (2 * x37[:, None] * f + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V).to(DOT)  # noqa: E501
-    )  # fmt: skip
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    t40 = load_tile(t40_ptr, index * H + h, r, at_n2, C, N)
-    s32 = load_tile(s32_ptr, index * H + h, r, at_n2, C, N)
-    t12 = load_tile(t12_ptr, index * H + h, r, at_n2, C, N)
-    x39 = dot_nt(t50, W3_start, DOT)
-    t51 = (
-        ((1 - square(h2.to(tl.float32))) * (s32.to(tl.float32) + x39 - 2 * t40.to(tl.float32) * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)  # noqa: E501
+    x65 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
+    x66 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x65, 1) + tl.sum(t49 * f.to(tl.float32), 1)) / V
+    t50 = (
+        (2 * x66[:, None] * f.to(tl.float32) + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V).to(DOT)  # noqa: E501
     )  # fmt: skip
+    x69 = dot_nt(t50, W3_start, DOT)
+    t51 = ((1 - square(h2.to(tl.float32))) * (x68 + x69 - 2 * t40 * t12 * h2.to(tl.float32))).to(DOT)
+    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    x83 = ln_weight[None, :] * x82
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_n1, C, N)
-    s30 = load_tile(s30_ptr, index * H + h, r, at_n1, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    s31 = load_tile(s31_ptr, index * H + h, r, at_n1, C, N)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    x41 = dot_nt(t51, W2_start, DOT)
-    s20 = load_tile(s20_ptr, index * H + h, r, at_k, C, K)
+    x84 = (
+        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
+        * x83
+        * e
+    )  # fmt: skip
+    x85 = tl.sum(x84, 1)
+    x86 = (
+        2 * x85[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x83
+    )  # fmt: skip
+    x95 = s22 + tl.sum(x82 * du.to(tl.float32) + x86 * normal, 0)
+    s32 = load_tile(s32_ptr, own * H + h, r, at_n1, C, N)
+    s31 = load_tile(s31_ptr, own * H + h, r, at_n1, C, N)
+    store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t39, d2, DOT) + dot_tn(h1, t51, DOT))
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    x71 = dot_nt(t51, W2_start, DOT)
+    s20 = load_tile(s20_ptr, own * H + h, r, at_k, C, K)
     t52 = (
-        ((1 - square(h1.to(tl.float32))) * (s30.to(tl.float32) + x41 - 2 * s31.to(tl.float32) * t13.to(tl.float32) * h1.to(tl.float32))).to(DOT)  # noqa: E501
+        ((1 - square(h1.to(tl.float32))) * (s31.to(tl.float32) + x71 - 2 * s32.to(tl.float32) * t13 * h1.to(tl.float32))).to(DOT)
     )  # fmt: skip
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t39 = (s31.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₁ · (1 − h₁²)
-    store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t39, d2, DOT) + dot_tn(h1, t51, DOT))
-    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
-    s25 = load_tile(s25_ptr, index * H + h, r, at_v, C, V)
-    x89 = s20.to(tl.float32) + (x84 + dot_nt(t52, W1_start, DOT) + (x86 + x88))
+    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    x89 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    x91 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    s25 = load_tile(s25_ptr, own * H + h, r, at_v, C, V)
+    x92 = s20.to(tl.float32) + (x86 + dot_nt(t52, W1_start, DOT) + (x89 + x91))
     store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, t52, DOT))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x89)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x84, 0))
-    d_v = s25.to(tl.float32) + -x84
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x92)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x86, 0))
+    d_v = s25.to(tl.float32) + -x86
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x92)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x95)
 
 
 class Sizes:
@@ -2131,8 +2012,23 @@ class Sizes:
         self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+        self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
+
+    def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
+        """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
+        numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
+        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
 
     def rows(self, widths: str = "", dtype: torch.dtype | None = None) -> Tensor:
         """A token tensor; rows that no tile of the grid holds are 0."""
@@ -2145,8 +2041,12 @@ class Sizes:
         return self.tiles(self.members, widths, torch.float32)
 
     def per_slot(self, widths: str, narrow: bool) -> Tensor:
-        """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
-        return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+        """A tile per tile of tokens of the part; `narrow` in the dtype of the tokens."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+
+    def totals(self, widths: str) -> Tensor:
+        """A sum per sequence and head, to begin with."""
+        return self.per_sequence(widths).zero_()
 
     def shares(self, widths: str) -> Tensor:
         """A share of a sum per tile of tokens; 0 in slots without tokens."""
@@ -2201,14 +2101,14 @@ class Launch:
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
             stages = 1  # two tiles of this type at once take more shared memory than there is
-        numbers = sizes.members if self.walks else sizes.slots
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
             parts = triton.cdiv(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
-            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
             num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
@@ -2219,16 +2119,13 @@ launch_main = Launch(main, "main", walks=True, widths="KNV")
 launch_read = Launch(read, "read", walks=False, widths="KNV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KNV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV")
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
-launch_post = Launch(post, "post", walks=False, widths="NV")
-launch_post2 = Launch(post2, "post2", walks=False, widths="KNV")
+launch_post = Launch(post, "post", walks=False, widths="KNV")
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV")
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV")
 launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV")
-launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
 launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV")
@@ -2254,7 +2151,7 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 24]:
+) -> tuple[(Tensor,) * 25]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -2264,9 +2161,6 @@ def forward_op(
     n_end = sizes.per_slot("C", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
     G_before = sizes.per_slot("CC", narrow=True)
-    launch_prep(sizes, (
-        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
-    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
     W3_next = sizes.per_sequence("NV")
@@ -2284,19 +2178,22 @@ def forward_op(
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NN")
     W3_last = sizes.per_sequence("NV")
+    o = sizes.rows("V")
+    launch_prep(sizes, (
+        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
+    ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, k, ln_bias, ln_weight, m_end, n_end, reach_end, v,
         W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, d3, h2, W1_at, W1_momentum_at, W2_at,
         W2_momentum_at, W3_at, W3_momentum_at, W1_last, W2_last, W3_last,
     ))  # fmt: skip
-    o = sizes.rows("V")
     launch_read(sizes, (
         G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d3, h2, k, ln_bias, ln_weight, log_alpha,
         q, reach_before, o,
     ))  # fmt: skip
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
-        reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        reach_end, G_end, m_end, n_end, reach_before, G_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     )  # fmt: skip
 
@@ -2321,7 +2218,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 24]:
+) -> tuple[(Tensor,) * 25]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2339,6 +2236,7 @@ def _(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
+    G_before = sizes.per_slot("CC", narrow=True)
     d3 = sizes.per_slot("CV", narrow=True)
     h2 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
@@ -2349,7 +2247,7 @@ def _(
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
-        reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        reach_end, G_end, m_end, n_end, reach_before, G_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     )  # fmt: skip
 
@@ -2370,6 +2268,7 @@ def backward_op(
     m_end: Tensor,
     n_end: Tensor,
     reach_before: Tensor,
+    G_before: Tensor,
     d3: Tensor,
     h2: Tensor,
     W1_at: Tensor,
@@ -2394,96 +2293,13 @@ def backward_op(
 ) -> tuple[(Tensor,) * 14]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": h2.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    h1 = sizes.per_slot("CN", narrow=True)
-    f = sizes.per_slot("CV", narrow=True)
-    rstd = sizes.per_slot("C", narrow=False)
-    e = sizes.per_slot("CV", narrow=True)
-    t10 = sizes.per_slot("C", narrow=False)
-    t2 = sizes.per_slot("CV", narrow=True)
-    t11 = sizes.per_slot("C", narrow=False)
-    t12 = sizes.per_slot("CN", narrow=True)
-    d2 = sizes.per_slot("CN", narrow=True)
-    t13 = sizes.per_slot("CN", narrow=True)
-    du = sizes.per_slot("CV", narrow=True)
-    t14 = sizes.per_slot("CN", narrow=True)
-    t15 = sizes.per_slot("CN", narrow=True)
-    t8 = sizes.per_slot("CC", narrow=False)
-    read_h1 = sizes.per_slot("CN", narrow=True)
-    read_h2 = sizes.per_slot("CN", narrow=True)
-    launch_pre(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, eta, h2, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach_before,
-        v, h1, f, rstd, e, t10, t2, t11, t12, d2, t13, du, t14, t15, t8, read_h1, read_h2,
-    ))  # fmt: skip
-    s1 = sizes.per_slot("KN", narrow=True)
-    s2 = sizes.per_slot("CN", narrow=True)
-    s3 = sizes.per_slot("CN", narrow=True)
-    s4 = sizes.per_slot("CN", narrow=True)
-    s5 = sizes.per_slot("CN", narrow=True)
-    s6 = sizes.per_slot("CV", narrow=True)
-    s7 = sizes.per_slot("KN", narrow=True)
-    s8 = sizes.per_slot("NN", narrow=True)
-    s9 = sizes.per_slot("NN", narrow=True)
-    s10 = sizes.per_slot("NV", narrow=True)
-    s11 = sizes.per_slot("NV", narrow=True)
-    s12 = sizes.per_slot("C", narrow=False)
-    P3 = sizes.per_slot("CC", narrow=True)
-    t17 = sizes.per_slot("CV", narrow=True)
-    t18 = sizes.per_slot("CV", narrow=True)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    s20 = sizes.per_slot("C", narrow=False)
-    s21 = sizes.per_slot("C", narrow=False)
-    s22 = sizes.per_slot("C", narrow=False)
-    s23 = sizes.per_slot("CV", narrow=True)
-    t25 = sizes.per_slot("CN", narrow=True)
-    t30 = sizes.per_slot("CN", narrow=True)
-    t57 = sizes.per_slot("CC", narrow=True)
-    t54 = sizes.per_slot("CC", narrow=True)
-    launch_pre2(sizes, (
-        W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d3, d_o, e, eta, f, h1, h2, k, ln_weight, log_alpha, q, reach_before,
-        read_h1, read_h2, rstd, t10, t13, t8, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, P3, t17, t18, read_rstd, s20,
-        s21, s22, s23, t25, t30, t57, t54,
-    ))  # fmt: skip
-    del read_h1, read_h2, t8
-    s13 = sizes.per_slot("CK", narrow=True)
-    s15 = sizes.per_slot("V", narrow=False)
-    s16 = sizes.per_slot("V", narrow=False)
-    s17 = sizes.per_slot("C", narrow=False)
-    s18 = sizes.per_slot("C", narrow=False)
-    s19 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
-    launch_pre3(sizes, (
-        P3, W1_at, W1_momentum_at, d_o, du, e, eta, f, k, ln_weight, log_alpha, log_mu, q, reach_before, read_rstd, rstd, s20,
-        s21, s22, s23, t10, t11, t14, t15, t17, t18, t25, t30, t54, t57, s13, s15, s16, s17, s18, s19, d_q,
-    ))  # fmt: skip
-    del P3, read_rstd, s20, s21, s22, s23, t14, t15, t17, t18, t25, t30, t54, t57
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NN")
     d_W2_momentum_next = sizes.per_sequence("NN")
     d_W3_next = sizes.per_sequence("NV")
     d_W3_momentum_next = sizes.per_sequence("NV")
-    t40 = sizes.per_slot("CV", narrow=True)
-    t41 = sizes.per_slot("CV", narrow=True)
-    s14 = sizes.per_slot("CV", narrow=True)
-    t51 = sizes.per_slot("CN", narrow=True)
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
-    d_W2_at = sizes.per_slot("NN", narrow=True)
-    d_W2_momentum_at = sizes.per_slot("NN", narrow=True)
-    d_W3_at = sizes.per_slot("NV", narrow=True)
-    d_W3_momentum_at = sizes.per_slot("NV", narrow=True)
-    launch_seq(sizes, (
-        G_end, W2_at, W3_at, beta_end, d2, d3, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, e, f, h1, h2, k,
-        ln_weight, m_end, n_end, reach_end, rstd, s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t10, t11, t12, t13, t2,
-        d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, t40, t41, s14, t51, d_W1_at,
-        d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
-    ))  # fmt: skip
-    del s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t12, t2
-    s24 = sizes.per_slot("C", narrow=False)
-    s25 = sizes.per_slot("C", narrow=False)
-    launch_post(sizes, (
-        d2, d3, d_W2_momentum_at, h1, t40, s24, s25,
-    ))  # fmt: skip
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
@@ -2491,12 +2307,87 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_post2(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d_W1_at, d_W1_momentum_at, d_W2_at,
-        d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, rstd, s12, s13, s14,
-        s15, s16, s17, s18, s19, s24, s25, t10, t11, t13, t40, t41, t51, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha,
-        d_log_mu, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 11, "CV": 10, "KN": 4, "NN": 4, "NV": 4}):
+        h1 = part.per_slot("CN", narrow=True)
+        f = part.per_slot("CV", narrow=True)
+        rstd = part.per_slot("C", narrow=False)
+        e = part.per_slot("CV", narrow=True)
+        t10 = part.per_slot("C", narrow=False)
+        t2 = part.per_slot("CV", narrow=True)
+        t11 = part.per_slot("C", narrow=False)
+        t12 = part.per_slot("CN", narrow=True)
+        d2 = part.per_slot("CN", narrow=True)
+        t13 = part.per_slot("CN", narrow=True)
+        du = part.per_slot("CV", narrow=True)
+        read_h2 = part.per_slot("CN", narrow=True)
+        t19 = part.per_slot("CC", narrow=False)
+        read_f = part.per_slot("CV", narrow=True)
+        read_rstd = part.per_slot("C", narrow=False)
+        s20 = part.per_slot("C", narrow=False)
+        t25 = part.per_slot("CN", narrow=True)
+        s21 = part.per_slot("C", narrow=False)
+        s22 = part.per_slot("C", narrow=False)
+        s23 = part.per_slot("C", narrow=False)
+        s24 = part.per_slot("C", narrow=False)
+        launch_pre(part, (
+            G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, h2, k, ln_bias, ln_weight, log_alpha,
+            q, reach_before, v, h1, f, rstd, e, t10, t2, t11, t12, d2, t13, du, read_h2, t19, read_f, read_rstd, s20, t25, s21, s22,
+            s23, s24,
+        ))  # fmt: skip
+        s1 = part.per_slot("KN", narrow=True)
+        s2 = part.per_slot("CN", narrow=True)
+        s3 = part.per_slot("CN", narrow=True)
+        s4 = part.per_slot("CN", narrow=True)
+        s5 = part.per_slot("CN", narrow=True)
+        s6 = part.per_slot("CV", narrow=True)
+        s7 = part.per_slot("KN", narrow=True)
+        s8 = part.per_slot("NN", narrow=True)
+        s9 = part.per_slot("NN", narrow=True)
+        s10 = part.per_slot("NV", narrow=True)
+        s11 = part.per_slot("NV", narrow=True)
+        s12 = part.per_slot("C", narrow=False)
+        s13 = part.per_slot("CK", narrow=True)
+        s15 = part.per_slot("V", narrow=False)
+        s16 = part.per_slot("V", narrow=False)
+        s17 = part.per_slot("C", narrow=False)
+        s18 = part.per_slot("C", narrow=False)
+        s19 = part.per_slot("CV", narrow=True)
+        launch_pre2(part, (
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, q,
+            reach_before, read_f, read_h2, read_rstd, rstd, s20, s21, s22, s23, s24, t10, t11, t13, t19, t25, s1, s2, s3, s4, s5, s6,
+            s7, s8, s9, s10, s11, s12, s13, s15, s16, s17, s18, s19, d_q,
+        ))  # fmt: skip
+        del read_f, read_h2, read_rstd, s20, s21, s22, s23, s24, t19, t25
+        t40 = part.per_slot("CV", narrow=True)
+        t41 = part.per_slot("CV", narrow=True)
+        s14 = part.per_slot("CV", narrow=True)
+        t51 = part.per_slot("CN", narrow=True)
+        d_W1_at = part.per_slot("KN", narrow=True)
+        d_W1_momentum_at = part.per_slot("KN", narrow=True)
+        d_W2_at = part.per_slot("NN", narrow=True)
+        d_W2_momentum_at = part.per_slot("NN", narrow=True)
+        d_W3_at = part.per_slot("NV", narrow=True)
+        d_W3_momentum_at = part.per_slot("NV", narrow=True)
+        launch_seq(part, (
+            G_end, W2_at, W3_at, beta_end, d2, d3, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, e, f, h1, h2, k,
+            ln_weight, m_end, n_end, reach_end, rstd, s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t10, t11, t12, t13, t2,
+            d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, t40, t41, s14, t51, d_W1_at,
+            d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
+        ))  # fmt: skip
+        del s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t12, t2
+        launch_post(part, (
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d_W1_at, d_W1_momentum_at, d_W2_at,
+            d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, rstd, s12, s13, s14,
+            s15, s16, s17, s18, s19, t10, t11, t13, t40, t41, t51, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+        ))  # fmt: skip
+        del d2, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, e, f, h1, rstd, s12, s13, s14
+        del s15, s16, s17, s18, s19, t10, t11, t13, t40, t41, t51
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
+        d_W3 = d_W3_next
+        d_W1_momentum = d_W1_momentum_next
+        d_W2_momentum = d_W2_momentum_next
+        d_W3_momentum = d_W3_momentum_next
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
         d_W2_momentum_next, d_W3_momentum_next,
@@ -2519,6 +2410,7 @@ def _(
     m_end: Tensor,
     n_end: Tensor,
     reach_before: Tensor,
+    G_before: Tensor,
     d3: Tensor,
     h2: Tensor,
     W1_at: Tensor,
@@ -2569,29 +2461,29 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     ) = inputs  # fmt: skip
     (
         _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, _W1_last, _W2_last, _W3_last,
-        beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
-        W3_momentum_at,
+        beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
+        W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
+        d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
+        d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     (
         d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last,
     ) = (x.contiguous() for x in gradients[:10])  # fmt: skip
     gradients_of = backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum,
-        d_W3_momentum, d_W1_last, d_W2_last, d_W3_last, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
+        d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum,
+        d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -2650,24 +2542,12 @@ def resume_forward_op(
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
-    s1 = sizes.per_slot("KN", narrow=True)
-    s2 = sizes.per_slot("NN", narrow=True)
-    s3 = sizes.per_slot("NV", narrow=True)
     m_end = sizes.per_slot("", narrow=False)
-    s4 = sizes.per_slot("KN", narrow=True)
-    s5 = sizes.per_slot("NN", narrow=True)
-    s6 = sizes.per_slot("NV", narrow=True)
     reach_before = sizes.per_slot("C", narrow=False)
-    s7 = sizes.per_slot("CN", narrow=True)
     G_before = sizes.per_slot("CC", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CN", narrow=True)
     h2 = sizes.per_slot("CN", narrow=True)
-    d3 = sizes.per_slot("CV", narrow=True)
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, beta_end, reach_end, s1, s2, s3,
-        m_end, s4, s5, s6, reach_before, s7, G_before, h1, d2, h2, d3,
-    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
     W3_next = sizes.per_sequence("NV")
@@ -2680,20 +2560,33 @@ def resume_forward_op(
     W2_momentum_at = sizes.per_slot("NN", narrow=True)
     W3_at = sizes.per_slot("NV", narrow=True)
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
+    o = sizes.rows("V")
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NN", narrow=True)
+    s3 = sizes.per_slot("NV", narrow=True)
+    s4 = sizes.per_slot("KN", narrow=True)
+    s5 = sizes.per_slot("NN", narrow=True)
+    s6 = sizes.per_slot("NV", narrow=True)
+    s7 = sizes.per_slot("CN", narrow=True)
+    d3 = sizes.per_slot("CV", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, beta_end, reach_end, s1, s2, s3,
+        m_end, s4, s5, s6, reach_before, s7, G_before, h1, d2, h2, d3,
+    ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, m_end, reach_end, s1, s2, s3, s4, s5, s6, W1_next, W2_next,
         W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     ))  # fmt: skip
     del s1, s2, s3, s4, s5, s6
-    o = sizes.rows("V")
     launch_resume_read(sizes, (
         G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d3, h1, h2, ln_bias, ln_weight,
         log_alpha, q, reach_before, s7, o,
     ))  # fmt: skip
+    del d3, s7
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end,
-        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2733,10 +2626,10 @@ def _(
     reach_end = sizes.per_slot("", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
+    G_before = sizes.per_slot("CC", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CN", narrow=True)
     h2 = sizes.per_slot("CN", narrow=True)
-    d3 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NN", narrow=True)
@@ -2745,7 +2638,7 @@ def _(
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end,
-        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2766,10 +2659,10 @@ def resume_backward_op(
     reach_end: Tensor,
     m_end: Tensor,
     reach_before: Tensor,
+    G_before: Tensor,
     h1: Tensor,
     d2: Tensor,
     h2: Tensor,
-    d3: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2789,104 +2682,13 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 17]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    du = sizes.per_slot("CV", narrow=True)
-    rstd = sizes.per_slot("C", narrow=False)
-    t11 = sizes.per_slot("C", narrow=False)
-    t10 = sizes.per_slot("C", narrow=False)
-    f = sizes.per_slot("CV", narrow=True)
-    t14 = sizes.per_slot("CN", narrow=True)
-    t15 = sizes.per_slot("CN", narrow=True)
-    P3 = sizes.per_slot("CC", narrow=True)
-    t17 = sizes.per_slot("CV", narrow=True)
-    t18 = sizes.per_slot("CV", narrow=True)
-    t8 = sizes.per_slot("CC", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
-    read_h1 = sizes.per_slot("CN", narrow=True)
-    read_h2 = sizes.per_slot("CN", narrow=True)
-    launch_resume_pre(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, eta, h1, h2, k, ln_bias,
-        ln_weight, log_alpha, log_mu, q, reach_before, v, du, rstd, t11, t10, f, t14, t15, P3, t17, t18, t8, d1, read_h1,
-        read_h2,
-    ))  # fmt: skip
-    s8 = sizes.per_slot("KN", narrow=True)
-    s9 = sizes.per_slot("KN", narrow=True)
-    s10 = sizes.per_slot("NN", narrow=True)
-    s11 = sizes.per_slot("NN", narrow=True)
-    s12 = sizes.per_slot("NV", narrow=True)
-    s13 = sizes.per_slot("NV", narrow=True)
-    s14 = sizes.per_slot("CN", narrow=True)
-    s15 = sizes.per_slot("CN", narrow=True)
-    s16 = sizes.per_slot("CN", narrow=True)
-    s17 = sizes.per_slot("CN", narrow=True)
-    s18 = sizes.per_slot("CV", narrow=True)
-    s19 = sizes.per_slot("C", narrow=False)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    s26 = sizes.per_slot("C", narrow=False)
-    s27 = sizes.per_slot("C", narrow=False)
-    s28 = sizes.per_slot("C", narrow=False)
-    s29 = sizes.per_slot("CV", narrow=True)
-    t25 = sizes.per_slot("CN", narrow=True)
-    t30 = sizes.per_slot("CN", narrow=True)
-    t57 = sizes.per_slot("CC", narrow=True)
-    t54 = sizes.per_slot("CC", narrow=True)
-    launch_resume_pre2(sizes, (
-        W2_at, W2_momentum_at, W3_at, W3_momentum_at, d1, d2, d3, d_o, eta, f, h1, h2, k, ln_bias, ln_weight, log_alpha, q,
-        reach_before, read_h1, read_h2, rstd, t10, t17, t18, t8, v, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19,
-        read_rstd, s26, s27, s28, s29, t25, t30, t57, t54,
-    ))  # fmt: skip
-    del d1, read_h1, read_h2, t8
-    s20 = sizes.per_slot("CK", narrow=True)
-    s21 = sizes.per_slot("V", narrow=False)
-    s22 = sizes.per_slot("V", narrow=False)
-    s23 = sizes.per_slot("C", narrow=False)
-    s24 = sizes.per_slot("C", narrow=False)
-    s25 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
-    launch_resume_pre3(sizes, (
-        P3, W1_at, W1_momentum_at, d_o, du, eta, f, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach_before, read_rstd, rstd,
-        s26, s27, s28, s29, t10, t11, t14, t15, t17, t18, t25, t30, t54, t57, v, s20, s21, s22, s23, s24, s25, d_q,
-    ))  # fmt: skip
-    del P3, f, read_rstd, s26, s27, s28, s29, t14, t15, t17, t18, t25, t30, t54, t57
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NN")
     d_W2_momentum_next = sizes.per_sequence("NN")
     d_W3_next = sizes.per_sequence("NV")
     d_W3_momentum_next = sizes.per_sequence("NV")
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
-    d_W2_at = sizes.per_slot("NN", narrow=True)
-    d_W2_momentum_at = sizes.per_slot("NN", narrow=True)
-    d_W3_at = sizes.per_slot("NV", narrow=True)
-    d_W3_momentum_at = sizes.per_slot("NV", narrow=True)
-    launch_resume_seq(sizes, (
-        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, s10, s11, s12, s13, s8, s9,
-        d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at,
-        d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at,
-    ))  # fmt: skip
-    del s10, s11, s12, s13, s8, s9
-    t7 = sizes.per_slot("CC", narrow=False)
-    t12 = sizes.per_slot("CN", narrow=True)
-    t13 = sizes.per_slot("CN", narrow=True)
-    D_end = sizes.per_slot("C", narrow=False)
-    t34 = sizes.per_slot("C", narrow=False)
-    s30 = sizes.per_slot("CN", narrow=True)
-    t35 = sizes.per_slot("CN", narrow=True)
-    t36 = sizes.per_slot("CN", narrow=True)
-    s31 = sizes.per_slot("CN", narrow=True)
-    s32 = sizes.per_slot("CN", narrow=True)
-    t37 = sizes.per_slot("CN", narrow=True)
-    t38 = sizes.per_slot("CN", narrow=True)
-    t40 = sizes.per_slot("CN", narrow=True)
-    t41 = sizes.per_slot("CV", narrow=True)
-    t42 = sizes.per_slot("CV", narrow=True)
-    s33 = sizes.per_slot("CV", narrow=True)
-    launch_resume_post(sizes, (
-        W2_start, W3_start, d3, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h1, h2, k,
-        log_alpha, log_mu, s14, s15, s16, s17, s18, t7, t12, t13, D_end, t34, s30, t35, t36, s31, s32, t37, t38, t40, t41, t42,
-        s33,
-    ))  # fmt: skip
-    del s14, s15, s16, s17, s18
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NN")
     d_W3_start = sizes.shares("NV")
@@ -2897,13 +2699,91 @@ def resume_backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_resume_post2(sizes, (
-        D_end, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d3,
-        d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, eta, h1, h2, k, ln_bias, ln_weight,
-        log_alpha, log_mu, rstd, s19, s20, s21, s22, s23, s24, s25, s30, s31, s32, s33, t10, t11, t12, t13, t34, t35, t36, t37,
-        t38, t40, t41, t42, t7, v, d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu,
-        d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 9, "CV": 5, "KN": 4, "NN": 4, "NV": 4}):
+        du = part.per_slot("CV", narrow=True)
+        rstd = part.per_slot("C", narrow=False)
+        t11 = part.per_slot("C", narrow=False)
+        t10 = part.per_slot("C", narrow=False)
+        f = part.per_slot("CV", narrow=True)
+        d1 = part.per_slot("CN", narrow=True)
+        read_h2 = part.per_slot("CN", narrow=True)
+        t19 = part.per_slot("CC", narrow=False)
+        read_f = part.per_slot("CV", narrow=True)
+        read_rstd = part.per_slot("C", narrow=False)
+        s26 = part.per_slot("C", narrow=False)
+        t25 = part.per_slot("CN", narrow=True)
+        s27 = part.per_slot("C", narrow=False)
+        s28 = part.per_slot("C", narrow=False)
+        s29 = part.per_slot("C", narrow=False)
+        s30 = part.per_slot("C", narrow=False)
+        launch_resume_pre(part, (
+            G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d_o, h1, h2, k,
+            ln_bias, ln_weight, log_alpha, q, reach_before, v, du, rstd, t11, t10, f, d1, read_h2, t19, read_f, read_rstd, s26, t25,
+            s27, s28, s29, s30,
+        ))  # fmt: skip
+        s8 = part.per_slot("KN", narrow=True)
+        s9 = part.per_slot("KN", narrow=True)
+        s10 = part.per_slot("NN", narrow=True)
+        s11 = part.per_slot("NN", narrow=True)
+        s12 = part.per_slot("NV", narrow=True)
+        s13 = part.per_slot("NV", narrow=True)
+        s14 = part.per_slot("CN", narrow=True)
+        s15 = part.per_slot("CN", narrow=True)
+        s16 = part.per_slot("CN", narrow=True)
+        s17 = part.per_slot("CN", narrow=True)
+        s18 = part.per_slot("CV", narrow=True)
+        s19 = part.per_slot("C", narrow=False)
+        s20 = part.per_slot("CK", narrow=True)
+        s21 = part.per_slot("V", narrow=False)
+        s22 = part.per_slot("V", narrow=False)
+        s23 = part.per_slot("C", narrow=False)
+        s24 = part.per_slot("C", narrow=False)
+        s25 = part.per_slot("CV", narrow=True)
+        launch_resume_pre2(part, (
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, d1, d2, d_o, du, eta, f, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
+            reach_before, read_f, read_h2, read_rstd, rstd, s26, s27, s28, s29, s30, t10, t11, t19, t25, v, s8, s9, s10, s11, s12,
+            s13, s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25, d_q,
+        ))  # fmt: skip
+        del d1, read_f, read_h2, read_rstd, s26, s27, s28, s29, s30, t19, t25
+        d_W1_at = part.per_slot("KN", narrow=True)
+        d_W1_momentum_at = part.per_slot("KN", narrow=True)
+        d_W2_at = part.per_slot("NN", narrow=True)
+        d_W2_momentum_at = part.per_slot("NN", narrow=True)
+        d_W3_at = part.per_slot("NV", narrow=True)
+        d_W3_momentum_at = part.per_slot("NV", narrow=True)
+        launch_resume_seq(part, (
+            beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, s10, s11, s12, s13, s8, s9,
+            d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at,
+            d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at,
+        ))  # fmt: skip
+        del s10, s11, s12, s13, s8, s9
+        s31 = part.per_slot("CN", narrow=True)
+        s32 = part.per_slot("CN", narrow=True)
+        s33 = part.per_slot("C", narrow=False)
+        s34 = part.per_slot("C", narrow=False)
+        t60 = part.per_slot("", narrow=False)
+        s35 = part.per_slot("", narrow=False)
+        s36 = part.per_slot("", narrow=False)
+        launch_resume_post(part, (
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d_W1_at, d_W1_momentum_at,
+            d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h1, h2, k, log_alpha, log_mu, s14, s15, f, s31, s32, s33, s34,
+            t60, s35, s36,
+        ))  # fmt: skip
+        del s14, s15
+        launch_resume_post2(part, (
+            W1_start, W2_start, W3_start, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, eta,
+            f, h1, h2, k, ln_bias, ln_weight, log_alpha, log_mu, rstd, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25, s31, s32,
+            s33, s34, s35, s36, t10, t11, t60, v, d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight,
+            d_log_alpha, d_log_mu, d_v,
+        ))  # fmt: skip
+        del d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, f, rstd, s16, s17, s18, s19, s20
+        del s21, s22, s23, s24, s25, s31, s32, s33, s34, s35, s36, t10, t11, t60
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
+        d_W3 = d_W3_next
+        d_W1_momentum = d_W1_momentum_next
+        d_W2_momentum = d_W2_momentum_next
+        d_W3_momentum = d_W3_momentum_next
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
         d_W2_momentum_next, d_W3_momentum_next, d_W1_start, d_W2_start, d_W3_start,
@@ -2927,10 +2807,10 @@ def _(
     reach_end: Tensor,
     m_end: Tensor,
     reach_before: Tensor,
+    G_before: Tensor,
     h1: Tensor,
     d2: Tensor,
     h2: Tensor,
-    d3: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2979,12 +2859,13 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
     ) = inputs  # fmt: skip
     (
         _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, beta_end, reach_end, m_end,
-        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
-        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
+        cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
@@ -2992,13 +2873,14 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
-        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
+        cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
     gradients_of = resume_backward_op(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
-        reach_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3,
-        d_W1_momentum, d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2,
+        d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,

@@ -10,8 +10,10 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +36,6 @@ OPTIONS = {
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -42,25 +43,26 @@ OPTIONS = {
     "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
-JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
+JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
+AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
 @triton.jit
-def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Of a sequence: its first token and its end, where its first tile begins, how many tiles it has, and the slot of the first.
+def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+    """Of a sequence: its first token and its end, where its first tile begins, its tiles, the slot of the first, from one to the next.
 
     GRID: "whole"; "resumed", the tile that begins `position` tokens before the sequence does; "after", the tiles behind that one.
     """
     first, end = n * T, n * T + T
+    slot, step = n, members  # tiles of the same number stand together
     if PACKED:
         first, end = tl.load(cu_ptr + n).to(tl.int64), tl.load(cu_ptr + n + 1).to(tl.int64)
-    slot = first // C + n  # the slots of two sequences never overlap
+        slot, step = first // C + n, 1  # the slots of two sequences never overlap
     base = first
     if GRID == "resumed":
         base = first - tl.load(position_ptr + n)
@@ -73,23 +75,26 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
             first = tl.minimum(end, first + tl.where(position > 0, C - position, 0))
             base = first
         tiles = ((end - first + C - 1) // C).to(tl.int32)
-    return first, end, base, tiles, slot
+    return first, end, base, tiles, slot, step
 
 
 @triton.jit
-def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+def walked(tiles, slot, step, low, high):
+    """The tiles of a sequence whose slots are from `low` to `high`: the first, and the one behind the last."""
+    return tl.maximum(0, (low - slot + step - 1) // step), tl.minimum(tiles, (high - slot + step - 1) // step)
+
+
+@triton.jit
+def sequence_of(index, cu_ptr, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    n = index
-    if GRID != "resumed":
-        n = ((index + 1) * C - 1) // (T + C)
-        if PACKED:
-            low, high = index * 0, index * 0 + members
-            while high - low > 1:
-                middle = (low + high) // 2
-                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
-                low = tl.where(is_before, middle, low)
-                high = tl.where(is_before, high, middle)
-            n = low
+    n = index % members
+    if PACKED and GRID != "resumed":
+        n, high = index * 0, index * 0 + members
+        while high - n > 1:
+            middle = (n + high) // 2
+            is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+            n = tl.where(is_before, middle, n)
+            high = tl.where(is_before, high, middle)
     return n
 
 
@@ -234,15 +239,15 @@ def sum_before(x, r, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, position_ptr, cu_ptr, T, members,
+    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
     """beta_end, G_end: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -265,13 +270,13 @@ def prep(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
     G_end_ptr, W1_ptr, W2_ptr, beta_end_ptr, k_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr,
-    W2_last_ptr, position_ptr, cu_ptr, T, members,
+    W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
@@ -282,17 +287,18 @@ def main(
         store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
         store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
+            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
@@ -310,15 +316,15 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W1_at_ptr, W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -357,15 +363,15 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
-    W1_at_ptr, W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -410,18 +416,19 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, t8_ptr, read_z1_ptr,
-    position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, t8_ptr, read_h1_ptr, s9_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, t7, t8, read_z1: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """z1, t7, t8, read_h1, s9: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -453,32 +460,36 @@ def pre(
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
     t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(t7_ptr, index * H + h, r, at_n, C, N, t7)
+    store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
     read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
-    store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
-    store_tile(t8_ptr, index * H + h, r, at_n, C, N, t8)
-    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
+    s9 = tl.sum(t8 * t5, 1)  # s₉ = Σ_n t₈ · t₅
+    store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
+    store_row(s9_ptr, own * H + h, r, C, s9)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, t8_ptr, read_z1_ptr,
-    position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, t8_ptr, read_h1_ptr, s9_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, t7, t8, read_z1: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """z1, t7, t8, read_h1, s9: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -504,40 +515,45 @@ def pre_wide(
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    s9 = tl.zeros([BC], tl.float32)  # s₉ = Σ_n t₈ · t₅
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-        store_tile(t7_ptr, index * H + h, r, at_n, C, N, t7)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
-        store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
         t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
-        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
-        store_tile(t8_ptr, index * H + h, r, at_n, C, N, t8)
+        s9 += tl.sum(t8 * t5, 1)
+        store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
+    store_row(s9_ptr, own * H + h, r, C, s9)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_z1_ptr, t7_ptr, t8_ptr, v_ptr, z1_ptr, s1_ptr, s2_ptr, s3_ptr,
-    s4_ptr, s5_ptr, t19_ptr, read_h1_ptr, t14_ptr, t16_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t8_ptr, v_ptr, s1_ptr, s2_ptr,
+    s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s5, t19, read_h1, t14, t16: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s1, s2, s3, s4, s5, s6, s7, s8, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -547,67 +563,78 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s9 = load_row(s9_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-    s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
-    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
+    store_tile(s4_ptr, own * H + h, at_n, at_v, N, V, s4)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
-    t7 = load_tile(t7_ptr, index * H + h, r, at_n, C, N)
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
-    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
-    d1 = t7.to(tl.float32) * gelu_slope(z1.to(tl.float32))  # d₁ = t₇ · gelu′(z₁)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t15 = -dot_nt(t8, d1, DOT)  # t₁₅ = −t₈ d₁ᵀ
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t19 = t15 * G  # t₁₉ = t₁₅ · G
-    store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
-    read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
-    z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    read_h1 = gelu(read_z1.to(tl.float32))  # h₁ = gelu(z₁)
     s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
-    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-    h1 = gelu(z1.to(tl.float32))  # h₁ = gelu(z₁)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
+    x37 = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
     t14 = dot_nt(read_h1, h1, DOT)  # t₁₄ = h₁ h₁ᵀ
+    P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
+    s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
+    store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
+    t15 = -dot_nt(t8, d1, DOT)  # t₁₅ = −t₈ d₁ᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
+    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
+    d_q = dot(t19, k, DOT) + dot_nt(t9, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
-    store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
-    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-    store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
+    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
+    x36 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
     s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
-    store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
-    store_row(s5_ptr, index * H + h, r, C, s5)
+    s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+    s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
+    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
+    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + tl.cumsum(beta * (x37 + s9), 0, reverse=True))
+    store_row(s7_ptr, own * H + h, r, C, s7)
+    store_row(s5_ptr, own * H + h, r, C, s5)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2_wide(
-    d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_z1_ptr, t7_ptr, t8_ptr, v_ptr, z1_ptr, s1_ptr, s2_ptr, s3_ptr,
-    s4_ptr, s5_ptr, t19_ptr, read_h1_ptr, t14_ptr, t16_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t8_ptr, v_ptr, s1_ptr, s2_ptr,
+    s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s5, t19, read_h1, t14, t16: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s1, s2, s3, s4, s5, s6, s7, s8, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -635,159 +662,53 @@ def pre2_wide(
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
     sum13 = tl.zeros([BC, BC], tl.float32)
+    sum13_2 = tl.zeros([BC, BV], tl.float32)
+    sum13_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        z1 = load_tile(z1_ptr, index * H + h, r, at_n, C, N)
-        t7 = load_tile(t7_ptr, index * H + h, r, at_n, C, N)
-        t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-        s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
-        store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
-        d1 = t7.to(tl.float32) * gelu_slope(z1.to(tl.float32))  # d₁ = t₇ · gelu′(z₁)
-        sum13 += dot_nt(t8, d1, DOT)
-        s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
-        store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
-        read_h1 = gelu(read_z1.to(tl.float32))  # h₁ = gelu(z₁)
-        h1 = gelu(z1.to(tl.float32))  # h₁ = gelu(z₁)
-        t14 += dot_nt(read_h1, h1, DOT)
-        s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
-        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-        s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
-        store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
-    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
-    t19 = t15 * G  # t₁₉ = t₁₅ · G
-    store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
-    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
-    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
-    store_row(s5_ptr, index * H + h, r, C, s5)
-    store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, t14_ptr, t16_ptr, t19_ptr, t8_ptr,
-    s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s6, s7, s8, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
-    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
-    x12 = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
-    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
-    x17 = tl.cumsum(beta * (x12 + tl.sum(t8.to(tl.float32) * t5, 1)), 0, reverse=True)
-    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-    d_q = dot(t19, k, DOT) + dot_nt(t9, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    x5 = tl.where(causal, eta[None, :] * t16.to(tl.float32), 0.0)
-    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (segment_gradient(x5 * t2, strict, DOT) + x17)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    P2 = (G * t14.to(tl.float32)).to(DOT)  # P₂ = G · t₁₄
-    s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
-    store_tile(s8_ptr, index * H + h, r, at_v, C, V, s8)
-    store_row(s7_ptr, index * H + h, r, C, s7)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3_wide(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, t14_ptr, t16_ptr, t19_ptr, t8_ptr,
-    s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s6, s7, s8, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    P2 = (G * t14.to(tl.float32)).to(DOT)  # P₂ = G · t₁₄
-    s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
-    store_tile(s8_ptr, index * H + h, r, at_v, C, V, s8)
-    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
-    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    sum10 = tl.zeros([BC, BV], tl.float32)
-    sum10_2 = tl.zeros([BC], tl.float32)
-    sum10_3 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        t14 += dot_nt(read_h1, h1, DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+        s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
+        t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
+        store_tile(s4_ptr, own * H + h, at_n, at_v, N, V, s4)
+        sum13_2 += dot(read_h1, W2, DOT)
+        t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
-        sum10 += dot(read_h1, W2, DOT)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        sum10_2 += tl.sum(t8.to(tl.float32) * t5, 1)
+        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+        sum13 += dot_nt(t8, d1, DOT)
         t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-        sum10_3 += dot_nt(t9, W1, DOT)
+        sum13_3 += dot_nt(t9, W1, DOT)
+        s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+        s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
+        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    s9 = load_row(s9_ptr, own * H + h, r, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
-    x14 = tl.where(causal, eta[None, :] * t16.to(tl.float32), 0.0)
-    x16 = beta * (tl.sum(d_o.to(tl.float32) * sum10, 1) + sum10_2)
-    x17 = segment_gradient(x14 * t2, strict, DOT)
+    P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
+    s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
+    store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
+    x26 = beta * (tl.sum(d_o.to(tl.float32) * sum13_2, 1) + s9)
+    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
+    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
+    store_row(s5_ptr, own * H + h, r, C, s5)
+    x23 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
+    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
-    x18 = tl.cumsum(x16, 0, reverse=True)
-    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x17 + x18)
-    store_row(s7_ptr, index * H + h, r, C, s7)
-    d_q = dot(t19, k, DOT) + sum10_3
+    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
+    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
+    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x23 + tl.cumsum(x26, 0, reverse=True))
+    store_row(s7_ptr, own * H + h, r, C, s7)
+    d_q = dot(t19, k, DOT) + sum13_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -795,43 +716,46 @@ def pre3_wide(
 def seq(
     G_end_ptr, beta_end_ptr, d_W1_ptr, d_W2_ptr, k_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, t7_ptr, v_ptr, z1_ptr, d_W1_next_ptr,
     d_W2_next_ptr, t12_ptr, t13_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T,
-    members,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W2, t12, t13: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    if tiles == 0:
+    if (tiles == 0) & (low == 0):
         d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
         t11 = -dot(k, d_W1, DOT)  # t₁₁ = −k d_W1
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t7 = load_tile(t7_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+        t7 = load_tile(t7_ptr, own * H + h, r, at_n, C, N)
         x13 = G_end[:, None] * t11 - s3.to(tl.float32)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        s4 = load_tile(s4_ptr, own * H + h, at_n, at_v, N, V)
         du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
         x9 = s2.to(tl.float32) + dot_nt(G_end[:, None] * du, -d_W2, DOT)
         t12 = (
             x13
@@ -842,11 +766,11 @@ def seq(
         t13 = x13 * gelu_slope(z1.to(tl.float32))  # t₁₃ = (G[C] · t₁₁ − s₃) · gelu′(z₁)
         x19 = beta_end * d_W2 + s4.to(tl.float32) + dot_tn(t13, du, DOT)
         x16 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t12, DOT)
-        store_tile(t13_ptr, (slot + i) * H + h, r, at_n, C, N, t13)
-        store_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N, t12)
+        store_tile(t13_ptr, own * H + h, r, at_n, C, N, t13)
+        store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
         d_W1 = x16
         d_W2 = x19
-        if lane == 0:
+        if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
 
@@ -857,17 +781,18 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     G_end_ptr, W1_at_ptr, W2_at_ptr, d_W1_at_ptr, d_W2_at_ptr, k_ptr, log_alpha_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t12_ptr,
-    t13_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    t13_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -875,15 +800,15 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s7 = load_row(s7_ptr, index * H + h, r, C)
-    s5 = load_row(s5_ptr, index * H + h, r, C)
+    s7 = load_row(s7_ptr, own * H + h, r, C)
+    s5 = load_row(s5_ptr, own * H + h, r, C)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
@@ -891,20 +816,20 @@ def post(
     t17 = -dot(h1, d_W2_at, DOT)  # t₁₇ = −h₁ d_W2_at
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x26 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
     t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
-    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
-    t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
+    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
+    t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t18 = tl.sum(t17 * du, 1) + tl.sum(t11 * d1, 1)  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
     x22 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_n, C, N)
     d_k = s6.to(tl.float32) + (dot_nt(t12, W1, DOT) + x22)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     x31 = s8.to(tl.float32) + (-(G_end[:, None] * t17) - dot(t13, W2, DOT))
@@ -920,17 +845,18 @@ def post(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
     G_end_ptr, W1_at_ptr, W2_at_ptr, d_W1_at_ptr, d_W2_at_ptr, k_ptr, log_alpha_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t12_ptr,
-    t13_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    t13_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -951,29 +877,29 @@ def post_wide(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        t13 = load_tile(t13_ptr, own * H + h, r, at_n, C, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         sum1 += dot(h1, d_W2_at, DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         sum1_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         sum1_7 += dot(t13, W2, DOT)
         t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
+        t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
         t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
         sum1_2 += tl.sum(t11 * d1, 1)
         sum1_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
         sum1_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
         sum1_3 += dot_nt(t12, W1, DOT)
-    s7 = load_row(s7_ptr, index * H + h, r, C)
-    s5 = load_row(s5_ptr, index * H + h, r, C)
+    s7 = load_row(s7_ptr, own * H + h, r, C)
+    s5 = load_row(s5_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
-    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
+    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
     d_k = s6.to(tl.float32) + (sum1_3 + sum1_4)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
@@ -995,15 +921,15 @@ def post_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, beta_end_ptr, s1_ptr, s2_ptr, s3_ptr, h1_ptr,
-    position_ptr, cu_ptr, T, members,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """beta_end, s1, s2, s3, h1: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -1049,25 +975,26 @@ def resume_prep(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_main(
     W1_ptr, W2_ptr, beta_end_ptr, s1_ptr, s2_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T,
-    members,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         if SAVE:
-            store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+        s2 = load_tile(s2_ptr, index * H + h, at_n, at_v, N, V)
+        s1 = load_tile(s1_ptr, index * H + h, at_k, at_n, K, N)
+        beta_end = load_number(beta_end_ptr, index * H + h)
 
         # the state behind the tile
         W1_next = beta_end * W1 - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] − s₁
@@ -1081,15 +1008,16 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    W1_at_ptr, W2_at_ptr, eta_ptr, h1_ptr, log_alpha_ptr, q_ptr, s3_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, eta_ptr, h1_ptr, log_alpha_ptr, q_ptr, s3_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -1128,18 +1056,19 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, t8_ptr, d1_ptr,
-    read_z1_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, d1_ptr, t8_ptr,
+    read_h1_ptr, s12_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t8, d1, read_z1: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d1, t8, read_h1, s12: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1165,41 +1094,46 @@ def resume_pre(
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    s12 = tl.zeros([BC], tl.float32)  # s₁₂ = Σ_n t₈ · t₅
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
         t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
-        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
-        store_tile(t8_ptr, index * H + h, r, at_n, C, N, t8)
+        s12 += tl.sum(t8 * t5, 1)
+        store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
+    store_row(s12_ptr, own * H + h, r, C, s12)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    d1_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, read_z1_ptr, t8_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr,
-    s7_ptr, s8_ptr, t19_ptr, read_h1_ptr, t14_ptr, t16_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, d1_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s12_ptr, t8_ptr, v_ptr,
+    s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, s5, s6, s7, s8, t19, read_h1, t14, t16: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s4, s5, s6, s7, s8, s9, s10, s11, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1227,126 +1161,78 @@ def resume_pre2(
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
     sum13 = tl.zeros([BC, BC], tl.float32)
+    sum13_2 = tl.zeros([BC, BV], tl.float32)
+    sum13_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         s7 = dot_tn(P1, t8, DOT)  # s₇ = P₁ᵀ t₈
-        store_tile(s7_ptr, index * H + h, r, at_n, C, N, s7)
-        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
+        store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
         sum13 += dot_nt(t8, d1, DOT)
         t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
         s4 = dot_tn(q, t9, DOT)  # s₄ = qᵀ t₉
-        store_tile(s4_ptr, index * H + h, at_k, at_n, K, N, s4)
-        read_h1 = gelu(read_z1.to(tl.float32))  # h₁ = gelu(z₁)
+        store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
         h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         s5 = dot_tn(read_h1, t4, DOT)  # s₅ = h₁ᵀ t₄
-        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
-        s6 = dot_tn(t3, read_h1, DOT)  # s₆ = t₃ᵀ h₁
-        store_tile(s6_ptr, index * H + h, r, at_n, C, N, s6)
-        t14 += dot_nt(read_h1, h1, DOT)
-        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
-    t19 = t15 * G  # t₁₉ = t₁₅ · G
-    store_tile(t19_ptr, index * H + h, r, r, C, C, t19)
-    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    store_tile(t16_ptr, index * H + h, r, r, C, C, t16)
-    s8 = tl.sum(t16 * D_alpha, 0)  # s₈ = Σ_c t₁₆ · Dα
-    store_row(s8_ptr, index * H + h, r, C, s8)
-    store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre3(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, t14_ptr, t16_ptr, t19_ptr, t8_ptr,
-    s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s9, s10, s11, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    P2 = (G * t14.to(tl.float32)).to(DOT)  # P₂ = G · t₁₄
-    s11 = dot_tn(P2, d_o, DOT)  # s₁₁ = −(−P₂ᵀ d_o)
-    store_tile(s11_ptr, index * H + h, r, at_v, C, V, s11)
-    s9 = dot_tn(t19, q, DOT)  # s₉ = t₁₉ᵀ q
-    store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    sum10 = tl.zeros([BC, BV], tl.float32)
-    sum10_2 = tl.zeros([BC], tl.float32)
-    sum10_3 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
-        sum10 += dot(read_h1, W2, DOT)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        sum10_2 += tl.sum(t8.to(tl.float32) * t5, 1)
-        t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-        sum10_3 += dot_nt(t9, W1, DOT)
+        s6 = dot_tn(t3, read_h1, DOT)  # s₆ = t₃ᵀ h₁
+        store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
+        t14 += dot_nt(read_h1, h1, DOT)
+        sum13_2 += dot(read_h1, W2, DOT)
+        sum13_3 += dot_nt(t9, W1, DOT)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t16 = load_tile(t16_ptr, index * H + h, r, r, C, C)
-    x14 = tl.where(causal, eta[None, :] * t16.to(tl.float32), 0.0)
-    x16 = beta * (tl.sum(d_o.to(tl.float32) * sum10, 1) + sum10_2)
-    x17 = segment_gradient(x14 * t2, strict, DOT)
+    P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
+    s11 = dot_tn(P2, d_o, DOT)  # s₁₁ = −(−P₂ᵀ d_o)
+    store_tile(s11_ptr, own * H + h, r, at_v, C, V, s11)
+    x26 = beta * (tl.sum(d_o.to(tl.float32) * sum13_2, 1) + s12)
+    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
+    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t19 = load_tile(t19_ptr, index * H + h, r, r, C, C)
-    x18 = tl.cumsum(x16, 0, reverse=True)
-    s10 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x17 + x18)
-    store_row(s10_ptr, index * H + h, r, C, s10)
-    d_q = dot(t19, k, DOT) + sum10_3
+    s8 = tl.sum(t16 * D_alpha, 0)  # s₈ = Σ_c t₁₆ · Dα
+    store_row(s8_ptr, own * H + h, r, C, s8)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x23 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
+    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
+    d_q = dot(t19, k, DOT) + sum13_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    s9 = dot_tn(t19, q, DOT)  # s₉ = t₁₉ᵀ q
+    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
+    s10 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x23 + tl.cumsum(x26, 0, reverse=True))
+    store_row(s10_ptr, own * H + h, r, C, s10)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_seq(
     beta_end_ptr, d_W1_ptr, d_W2_ptr, s4_ptr, s5_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr,
-    cu_ptr, T, members,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W2: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
+        s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        s4 = load_tile(s4_ptr, own * H + h, at_k, at_n, K, N)
 
         # the gradient of W1
         d_W1_next = beta_end * d_W1 + s4.to(tl.float32)
@@ -1362,18 +1248,20 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_start_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s6_ptr, s7_ptr, v_ptr,
-    d_W1_start_ptr, t13_ptr, t12_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s10_ptr,
+    s11_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1_start, t13, t12: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_W1_start, d_W2_start, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1389,106 +1277,61 @@ def resume_post(
     G_end = eta * tl.exp(t10)  # G[C] = η · exp(t₁₀)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     x7 = (G_end[:, None] * du).to(DOT)
+    sum7 = tl.zeros([BC, BV], tl.float32)
+    sum7_2 = tl.zeros([BC], tl.float32)
+    sum7_3 = tl.zeros([BC, BK], tl.float32)
+    sum7_4 = tl.zeros([BC, BK], tl.float32)
+    sum7_5 = tl.zeros([], tl.float32)
+    sum7_6 = tl.zeros([], tl.float32)
+    sum7_7 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
-        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
         t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
-        x16 = G_end[:, None] * t11 - s7.to(tl.float32)
-        t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
-        x10 = s6.to(tl.float32) + dot_nt(x7, -d_W2_at.to(tl.float32), DOT)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        t12 = (
-            x16 * t7 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
-            + x10 * gelu_slope(z1)
-        )  # fmt: skip
-        t13 = x16 * gelu_slope(z1)  # t₁₃ = (G[C] · t₁₁ − s₇) · gelu′(z₁)
-        store_tile(t13_ptr, index * H + h, r, at_n, C, N, t13)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t12, DOT))
-        store_tile(t12_ptr, index * H + h, r, at_n, C, N, t12)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post2(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s10_ptr,
-    s11_ptr, s8_ptr, s9_ptr, t12_ptr, t13_ptr, v_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W2_start, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
-    G_end = eta * tl.exp(t10)  # G[C] = η · exp(t₁₀)
-    sum5 = tl.zeros([BC, BV], tl.float32)
-    sum5_2 = tl.zeros([BC], tl.float32)
-    sum5_3 = tl.zeros([BC, BK], tl.float32)
-    sum5_4 = tl.zeros([BC, BK], tl.float32)
-    sum5_5 = tl.zeros([], tl.float32)
-    sum5_6 = tl.zeros([], tl.float32)
-    sum5_7 = tl.zeros([BC, BV], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        t13 = load_tile(t13_ptr, index * H + h, r, at_n, C, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        t12 = load_tile(t12_ptr, index * H + h, r, at_n, C, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        x21 = G_end[:, None] * t11 - s7.to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        t13 = (x21 * gelu_slope(z1)).to(DOT)  # t₁₃ = (G[C] · t₁₁ − s₇) · gelu′(z₁)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, -dot_tn(t13, v, DOT))
-        sum5_7 += dot(t13, W2_start, DOT)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        sum7_7 += dot(t13, W2_start, DOT)
         t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum5_3 += dot_nt(t12, W1_start, DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        sum7_2 += tl.sum(t11 * d1, 1)
+        sum7_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        x19 = s6.to(tl.float32) + dot_nt(x7, -d_W2_at.to(tl.float32), DOT)
+        t12 = (
+            (x21 * t7 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + x19 * gelu_slope(z1)).to(DOT)  # noqa: E501
+        )  # fmt: skip
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum5 += dot(h1, d_W2_at, DOT)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        sum7 += dot(h1, d_W2_at, DOT)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
-        sum5_2 += tl.sum(t11 * d1, 1)
-        sum5_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-        sum5_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        sum5_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    s10 = load_row(s10_ptr, index * H + h, r, C)
-    s8 = load_row(s8_ptr, index * H + h, r, C)
-    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
-    s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
-    d_k = s9.to(tl.float32) + (sum5_3 + sum5_4)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        sum7_3 += dot_nt(t12, W1_start, DOT)
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t12, DOT))
+        sum7_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        sum7_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    s10 = load_row(s10_ptr, own * H + h, r, C)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
+    d_k = s9.to(tl.float32) + (sum7_3 + sum7_4)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    t17 = -sum5  # t₁₇ = −h₁ d_W2_at
-    x25 = s11.to(tl.float32) + (-(G_end[:, None] * t17) - sum5_7)
+    t17 = -sum7  # t₁₇ = −h₁ d_W2_at
+    x25 = s11.to(tl.float32) + (-(G_end[:, None] * t17) - sum7_7)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, x25)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t18 = tl.sum(t17 * du, 1) + sum5_2  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
+    t18 = tl.sum(t17 * du, 1) + sum7_2  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
     d_eta = s8 + t18 * tl.exp(t10)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x22 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum5_5 + sum5_6))
+    x22 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum7_5 + sum7_6))
     d_log_alpha = s10 + x22
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
@@ -1503,8 +1346,23 @@ class Sizes:
         self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+        self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
+
+    def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
+        """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
+        numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
+        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
 
     def rows(self, widths: str = "", dtype: torch.dtype | None = None) -> Tensor:
         """A token tensor; rows that no tile of the grid holds are 0."""
@@ -1517,8 +1375,12 @@ class Sizes:
         return self.tiles(self.members, widths, torch.float32)
 
     def per_slot(self, widths: str, narrow: bool) -> Tensor:
-        """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
-        return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+        """A tile per tile of tokens of the part; `narrow` in the dtype of the tokens."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+
+    def totals(self, widths: str) -> Tensor:
+        """A sum per sequence and head, to begin with."""
+        return self.per_sequence(widths).zero_()
 
     def shares(self, widths: str) -> Tensor:
         """A share of a sum per tile of tokens; 0 in slots without tokens."""
@@ -1577,14 +1439,14 @@ class Launch:
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
             stages = 1  # two tiles of this type at once take more shared memory than there is
-        numbers = sizes.members if self.walks else sizes.slots
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
             parts = triton.cdiv(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
-            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
             num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
@@ -1595,7 +1457,6 @@ launch_main = Launch(main, "main", walks=True, widths="KNV", split="N")
 launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide)
 launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide)
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", split="N")
 launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
@@ -1603,10 +1464,8 @@ launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV"
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV", blocked="N")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
 launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
-launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
-launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1627,19 +1486,19 @@ def forward_op(
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
-    launch_prep(sizes, (
-        eta, log_alpha, beta_end, G_end,
-    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
+    o = sizes.rows("V")
+    launch_prep(sizes, (
+        eta, log_alpha, beta_end, G_end,
+    ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W2, beta_end, k, v, W1_next, W2_next, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
-    o = sizes.rows("V")
     launch_read(sizes, (
         W1_at, W2_at, eta, k, log_alpha, q, v, o,
     ))  # fmt: skip
@@ -1695,52 +1554,49 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    z1 = sizes.per_slot("CN", narrow=True)
-    t7 = sizes.per_slot("CN", narrow=True)
-    t8 = sizes.per_slot("CN", narrow=True)
-    read_z1 = sizes.per_slot("CN", narrow=True)
-    launch_pre(sizes, (
-        W1_at, W2_at, d_o, eta, k, log_alpha, q, v, z1, t7, t8, read_z1,
-    ))  # fmt: skip
-    s1 = sizes.per_slot("KN", narrow=True)
-    s2 = sizes.per_slot("CN", narrow=True)
-    s3 = sizes.per_slot("CN", narrow=True)
-    s4 = sizes.per_slot("NV", narrow=True)
-    s5 = sizes.per_slot("C", narrow=False)
-    t19 = sizes.per_slot("CC", narrow=True)
-    read_h1 = sizes.per_slot("CN", narrow=True)
-    t14 = sizes.per_slot("CC", narrow=False)
-    t16 = sizes.per_slot("CC", narrow=False)
-    launch_pre2(sizes, (
-        d_o, eta, k, log_alpha, q, read_z1, t7, t8, v, z1, s1, s2, s3, s4, s5, t19, read_h1, t14, t16,
-    ))  # fmt: skip
-    del read_z1
-    s6 = sizes.per_slot("CK", narrow=True)
-    s7 = sizes.per_slot("C", narrow=False)
-    s8 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
-    launch_pre3(sizes, (
-        W1_at, W2_at, d_o, eta, k, log_alpha, q, read_h1, t14, t16, t19, t8, s6, s7, s8, d_q,
-    ))  # fmt: skip
-    del read_h1, t14, t16, t19, t8
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    t12 = sizes.per_slot("CN", narrow=True)
-    t13 = sizes.per_slot("CN", narrow=True)
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    d_W2_at = sizes.per_slot("NV", narrow=True)
-    launch_seq(sizes, (
-        G_end, beta_end, d_W1, d_W2, k, s1, s2, s3, s4, t7, v, z1, d_W1_next, d_W2_next, t12, t13, d_W1_at, d_W2_at, d_W1_last,
-        d_W2_last,
-    ))  # fmt: skip
-    del s1, s2, s3, s4, t7, z1
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_post(sizes, (
-        G_end, W1_at, W2_at, d_W1_at, d_W2_at, k, log_alpha, s5, s6, s7, s8, t12, t13, v, d_eta, d_k, d_log_alpha, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CK": 1, "CN": 8, "CV": 1, "KN": 2, "NV": 2}):
+        z1 = part.per_slot("CN", narrow=True)
+        t7 = part.per_slot("CN", narrow=True)
+        t8 = part.per_slot("CN", narrow=True)
+        read_h1 = part.per_slot("CN", narrow=True)
+        s9 = part.per_slot("C", narrow=False)
+        launch_pre(part, (
+            W1_at, W2_at, d_o, eta, k, log_alpha, q, v, z1, t7, t8, read_h1, s9,
+        ))  # fmt: skip
+        s1 = part.per_slot("KN", narrow=True)
+        s2 = part.per_slot("CN", narrow=True)
+        s3 = part.per_slot("CN", narrow=True)
+        s4 = part.per_slot("NV", narrow=True)
+        s5 = part.per_slot("C", narrow=False)
+        s6 = part.per_slot("CK", narrow=True)
+        s7 = part.per_slot("C", narrow=False)
+        s8 = part.per_slot("CV", narrow=True)
+        launch_pre2(part, (
+            W1_at, W2_at, d_o, eta, k, log_alpha, q, read_h1, s9, t8, v, s1, s2, s3, s4, s5, s6, s7, s8, d_q,
+        ))  # fmt: skip
+        del read_h1, s9, t8
+        t12 = part.per_slot("CN", narrow=True)
+        t13 = part.per_slot("CN", narrow=True)
+        d_W1_at = part.per_slot("KN", narrow=True)
+        d_W2_at = part.per_slot("NV", narrow=True)
+        launch_seq(part, (
+            G_end, beta_end, d_W1, d_W2, k, s1, s2, s3, s4, t7, v, z1, d_W1_next, d_W2_next, t12, t13, d_W1_at, d_W2_at, d_W1_last,
+            d_W2_last,
+        ))  # fmt: skip
+        del s1, s2, s3, s4, t7, z1
+        launch_post(part, (
+            G_end, W1_at, W2_at, d_W1_at, d_W2_at, k, log_alpha, s5, s6, s7, s8, t12, t13, v, d_eta, d_k, d_log_alpha, d_v,
+        ))  # fmt: skip
+        del d_W1_at, d_W2_at, s5, s6, s7, s8, t12, t13
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next
 
 
@@ -1828,25 +1684,26 @@ def resume_forward_op(
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
-    s1 = sizes.per_slot("KN", narrow=True)
-    s2 = sizes.per_slot("NV", narrow=True)
-    s3 = sizes.per_slot("CN", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, eta, k, log_alpha, q, v, beta_end, s1, s2, s3, h1,
-    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
+    o = sizes.rows("V")
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NV", narrow=True)
+    s3 = sizes.per_slot("CN", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, eta, k, log_alpha, q, v, beta_end, s1, s2, s3, h1,
+    ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W2, beta_end, s1, s2, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
     del s1, s2
-    o = sizes.rows("V")
     launch_resume_read(sizes, (
         W1_at, W2_at, eta, h1, log_alpha, q, s3, v, o,
     ))  # fmt: skip
+    del s3
     return o, W1_next, W2_next, beta_end, h1, W1_at, W2_at
 
 
@@ -1899,57 +1756,48 @@ def resume_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    t8 = sizes.per_slot("CN", narrow=True)
-    d1 = sizes.per_slot("CN", narrow=True)
-    read_z1 = sizes.per_slot("CN", narrow=True)
-    launch_resume_pre(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d_o, eta, k, log_alpha, q, v, t8, d1, read_z1,
-    ))  # fmt: skip
-    s4 = sizes.per_slot("KN", narrow=True)
-    s5 = sizes.per_slot("NV", narrow=True)
-    s6 = sizes.per_slot("CN", narrow=True)
-    s7 = sizes.per_slot("CN", narrow=True)
-    s8 = sizes.per_slot("C", narrow=False)
-    t19 = sizes.per_slot("CC", narrow=True)
-    read_h1 = sizes.per_slot("CN", narrow=True)
-    t14 = sizes.per_slot("CC", narrow=False)
-    t16 = sizes.per_slot("CC", narrow=False)
-    launch_resume_pre2(sizes, (
-        d1, d_o, eta, h1, k, log_alpha, q, read_z1, t8, v, s4, s5, s6, s7, s8, t19, read_h1, t14, t16,
-    ))  # fmt: skip
-    del d1, read_z1
-    s9 = sizes.per_slot("CK", narrow=True)
-    s10 = sizes.per_slot("C", narrow=False)
-    s11 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
-    launch_resume_pre3(sizes, (
-        W1_at, W2_at, d_o, eta, k, log_alpha, q, read_h1, t14, t16, t19, t8, s9, s10, s11, d_q,
-    ))  # fmt: skip
-    del read_h1, t14, t16, t19, t8
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    d_W2_at = sizes.per_slot("NV", narrow=True)
-    launch_resume_seq(sizes, (
-        beta_end, d_W1, d_W2, s4, s5, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
-    ))  # fmt: skip
-    del s4, s5
     d_W1_start = sizes.shares("KN")
-    t13 = sizes.per_slot("CN", narrow=True)
-    t12 = sizes.per_slot("CN", narrow=True)
-    launch_resume_post(sizes, (
-        W1_start, W2_start, d_W1_at, d_W2_at, eta, k, log_alpha, s6, s7, v, d_W1_start, t13, t12,
-    ))  # fmt: skip
-    del s6, s7
     d_W2_start = sizes.shares("NV")
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_resume_post2(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, eta, k, log_alpha, s10, s11, s8, s9, t12, t13, v, d_W2_start, d_eta,
-        d_k, d_log_alpha, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CK": 1, "CN": 5, "CV": 1, "KN": 2, "NV": 2}):
+        d1 = part.per_slot("CN", narrow=True)
+        t8 = part.per_slot("CN", narrow=True)
+        read_h1 = part.per_slot("CN", narrow=True)
+        s12 = part.per_slot("C", narrow=False)
+        launch_resume_pre(part, (
+            W1_at, W1_start, W2_at, W2_start, d_o, eta, k, log_alpha, q, v, d1, t8, read_h1, s12,
+        ))  # fmt: skip
+        s4 = part.per_slot("KN", narrow=True)
+        s5 = part.per_slot("NV", narrow=True)
+        s6 = part.per_slot("CN", narrow=True)
+        s7 = part.per_slot("CN", narrow=True)
+        s8 = part.per_slot("C", narrow=False)
+        s9 = part.per_slot("CK", narrow=True)
+        s10 = part.per_slot("C", narrow=False)
+        s11 = part.per_slot("CV", narrow=True)
+        launch_resume_pre2(part, (
+            W1_at, W2_at, d1, d_o, eta, h1, k, log_alpha, q, read_h1, s12, t8, v, s4, s5, s6, s7, s8, s9, s10, s11, d_q,
+        ))  # fmt: skip
+        del d1, read_h1, s12, t8
+        d_W1_at = part.per_slot("KN", narrow=True)
+        d_W2_at = part.per_slot("NV", narrow=True)
+        launch_resume_seq(part, (
+            beta_end, d_W1, d_W2, s4, s5, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
+        ))  # fmt: skip
+        del s4, s5
+        launch_resume_post(part, (
+            W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, eta, k, log_alpha, s10, s11, s6, s7, s8, s9, v, d_W1_start,
+            d_W2_start, d_eta, d_k, d_log_alpha, d_v,
+        ))  # fmt: skip
+        del d_W1_at, d_W2_at, s10, s11, s6, s7, s8, s9
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start
 
 

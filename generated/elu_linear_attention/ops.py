@@ -144,8 +144,7 @@ def can_launch(
 
     Tried once, on zeros of two tiles; where they do not, one warning says why. Raises ValueError for what is no input.
     """
-    lengths, device = read_lengths(tokens, parameters, cu_seqlens), tokens["q"].device
-    state = dict(initial_state or {})
+    device, state = tokens["q"].device, dict(initial_state or {})
     given = [*tokens.values(), *parameters.values(), *state.values()]
     if not all(isinstance(x, Tensor) for x in given):
         return True  # which the operator refuses
@@ -153,6 +152,7 @@ def can_launch(
     widths = [(x.dtype, x.shape[2:]) for x in tokens.values()] + [(x.dtype, x.shape[1:]) for x in state.values()]
     key = (device, *widths, cu_seqlens is None, gradients, few)
     if key not in LAUNCHES:
+        lengths = read_lengths(tokens, parameters, cu_seqlens)
         read_state(initial_state, {**lengths, "B": lengths["sequences"]}, device, torch.float32)  # refuses what is no state
         tried = {name: x.new_zeros([1, TILE + 1, *x.shape[2:]], requires_grad=gradients) for name, x in tokens.items()}
         run = triton_recurrent_elu_linear_attention if few else triton_chunk_elu_linear_attention

@@ -10,8 +10,10 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,19 +39,22 @@ OPTIONS = {
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
-JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
+JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
+AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
 @triton.jit
-def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Of a sequence: its first token and its end, where its first tile begins, how many tiles it has, and the slot of the first.
+def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+    """Of a sequence: its first token and its end, where its first tile begins, its tiles, the slot of the first, from one to the next.
 
     GRID: "whole".
     """
     first, end = n * T, n * T + T
+    slot, step = n, members  # tiles of the same number stand together
     if PACKED:
         first, end = tl.load(cu_ptr + n).to(tl.int64), tl.load(cu_ptr + n + 1).to(tl.int64)
-    slot = first // C + n  # the slots of two sequences never overlap
+        slot, step = first // C + n, 1  # the slots of two sequences never overlap
     base = first
     if GRID == "resumed":
         base = first - tl.load(position_ptr + n)
@@ -62,23 +67,26 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
             first = tl.minimum(end, first + tl.where(position > 0, C - position, 0))
             base = first
         tiles = ((end - first + C - 1) // C).to(tl.int32)
-    return first, end, base, tiles, slot
+    return first, end, base, tiles, slot, step
 
 
 @triton.jit
-def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+def walked(tiles, slot, step, low, high):
+    """The tiles of a sequence whose slots are from `low` to `high`: the first, and the one behind the last."""
+    return tl.maximum(0, (low - slot + step - 1) // step), tl.minimum(tiles, (high - slot + step - 1) // step)
+
+
+@triton.jit
+def sequence_of(index, cu_ptr, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    n = index
-    if GRID != "resumed":
-        n = ((index + 1) * C - 1) // (T + C)
-        if PACKED:
-            low, high = index * 0, index * 0 + members
-            while high - low > 1:
-                middle = (low + high) // 2
-                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
-                low = tl.where(is_before, middle, low)
-                high = tl.where(is_before, high, middle)
-            n = low
+    n = index % members
+    if PACKED and GRID != "resumed":
+        n, high = index * 0, index * 0 + members
+        while high - n > 1:
+            middle = (n + high) // 2
+            is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+            n = tl.where(is_before, middle, n)
+            high = tl.where(is_before, high, middle)
     return n
 
 
@@ -241,15 +249,15 @@ def sum_before(x, r, DOT: tl.constexpr):
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
     eta_ptr, eta_d_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, beta_end_ptr, beta_d_ptr, s1_ptr, G_end_ptr, G_decayed_ptr,
-    beta_ptr, s2_ptr, s3_ptr, position_ptr, cu_ptr, T, members,
+    beta_ptr, s2_ptr, s3_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -293,13 +301,13 @@ def prep(
 def main(
     G_decayed_ptr, G_end_ptr, W_ptr, beta_ptr, beta_d_ptr, beta_end_ptr, k_ptr, preconditioner_ptr, s1_ptr, s2_ptr, s3_ptr,
     v_ptr, W_next_ptr, preconditioner_next_ptr, written_key_ptr, U_ptr, W_at_ptr, preconditioner_at_ptr, position_ptr,
-    cu_ptr, T, members,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W, preconditioner, written_key, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -307,27 +315,28 @@ def main(
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     preconditioner = load_row(preconditioner_ptr, n * H + h, at_k, K)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
-            store_row(preconditioner_at_ptr, (slot + i) * H + h, at_k, K, preconditioner)
-        s3 = load_row(s3_ptr, (slot + i) * H + h, at_k, K)
-        s2 = load_number(s2_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
+            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
+            store_row(preconditioner_at_ptr, index * H + h, at_k, K, preconditioner)
+        s3 = load_row(s3_ptr, index * H + h, at_k, K)
+        s2 = load_number(s2_ptr, index * H + h)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        beta = load_row(beta_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, r, at_k, C, K)
-        beta_d = load_row(beta_d_ptr, (slot + i) * H + h, r, C)
+        s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
+        beta_d = load_row(beta_d_ptr, index * H + h, r, C)
 
         # the surprises of all tokens
         D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
-        G_decayed = load_tile(G_decayed_ptr, (slot + i) * H + h, r, r, C, C)
+        G_decayed = load_tile(G_decayed_ptr, index * H + h, r, r, C, C)
         gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
         written_key = gain * k.to(tl.float32)  # m(D) · k = m(D) · k
-        store_tile(written_key_ptr, (slot + i) * H + h, r, at_k, C, K, written_key)
+        store_tile(written_key_ptr, index * H + h, r, at_k, C, K, written_key)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
         L = G_decayed.to(tl.float32) * kk  # L = G[decayed] · K Kᵀ
@@ -335,7 +344,7 @@ def main(
         seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+        store_tile(U_ptr, index * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
         W_next = beta_end * W - dot_tn(written_key, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − m(D) · kᵀ (G[C] · U)
@@ -349,15 +358,15 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    U_ptr, W_at_ptr, eta_ptr, log_alpha_ptr, q_ptr, written_key_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, eta_ptr, log_alpha_ptr, q_ptr, written_key_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -386,18 +395,61 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_ptr, beta_d_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, preconditioner_at_ptr, q_ptr, s1_ptr, s4_ptr, D_ptr, gain_ptr,
-    Inv_ptr, s5_ptr, t1_ptr, t10_ptr, position_ptr, cu_ptr, T, members,
+    beta_ptr, beta_d_ptr, d_o_ptr, preconditioner_at_ptr, q_ptr, s1_ptr, s4_ptr, D_ptr, gain_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, D, gain, Inv, s5, t1, t10: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s4, D, gain: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+
+    # s4
+    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
+    s4 = dot_tn(q, t2, DOT)  # s₄ = qᵀ t₂
+    store_tile(s4_ptr, own * H + h, at_k, at_v, K, V, s4)
+
+    # D
+    D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
+    store_tile(D_ptr, own * H + h, r, at_k, C, K, D)
+
+    # gain
+    gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
+    store_tile(gain_ptr, own * H + h, r, at_k, C, K, gain)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2(
+    D_ptr, U_ptr, W_at_ptr, d_o_ptr, eta_ptr, gain_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, preconditioner_at_ptr, q_ptr,
+    Inv_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """Inv, s5, s6, s7, s8, s9, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -408,155 +460,112 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    store_tile(t1_ptr, index * H + h, r, r, C, C, t1)
-    s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
-    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-    G = eta[None, :] * D_alpha  # G = Dα · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
-    store_tile(D_ptr, index * H + h, r, at_k, C, K, D)
-    gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_tile(gain_ptr, index * H + h, r, at_k, C, K, gain)
-    written_key = gain * k.to(tl.float32)  # m(D) · k = m(D) · k
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
     kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    L = G_decayed * kk  # L = G[decayed] · K Kᵀ
-    t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
-    P = (G * t4).to(DOT)  # P = G · t₄
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
-    s4 = dot_tn(q, t2, DOT)  # s₄ = qᵀ t₂
-    store_tile(s4_ptr, index * H + h, at_k, at_v, K, V, s4)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
-    store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    s5 = dot_tn(P, d_o, DOT)  # s₅ = Pᵀ d_o
-    store_tile(s5_ptr, index * H + h, r, at_v, C, V, s5)
-    t10 = -dot_nt(d_o, U, DOT)  # t₁₀ = −d_o Uᵀ
-    store_tile(t10_ptr, index * H + h, r, r, C, C, t10)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    D_ptr, W_at_ptr, beta_ptr, beta_d_ptr, d_o_ptr, eta_ptr, gain_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr,
-    preconditioner_at_ptr, q_ptr, t1_ptr, t10_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s6, s7, s8, s9, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    gain = load_tile(gain_ptr, index * H + h, r, at_k, C, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t1 = load_tile(t1_ptr, index * H + h, r, r, C, C)
-    t10 = load_tile(t10_ptr, index * H + h, r, r, C, C)
-    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
+    L = G_decayed * kk  # L = G[decayed] · K Kᵀ
+    Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
+    store_tile(Inv_ptr, own * H + h, r, r, C, C, Inv)
+    t10 = -dot_nt(d_o, U, DOT)  # t₁₀ = −d_o Uᵀ
     t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
-    t11 = t10.to(tl.float32) * t4  # t₁₁ = t₁₀ · t₄
-    x14 = tl.where(causal, eta[None, :] * t11, 0.0) * t1.to(tl.float32)
-    D_alpha = tl.where(causal, t1.to(tl.float32), 0.0)  # Dα = causal(t₁)
+    t11 = t10 * t4  # t₁₁ = t₁₀ · t₄
+    x25 = segment_gradient(tl.where(causal, eta[None, :] * t11, 0.0) * t1, strict, DOT)
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s7 = tl.sum(t11 * D_alpha, 0)  # s₇ = Σ_c t₁₁ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
-    t16 = (t10.to(tl.float32) * G).to(DOT)  # t₁₆ = t₁₀ · G
-    x18 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    s8 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (segment_gradient(x14, strict, DOT) + tl.cumsum(x18, 0, reverse=True))
+    t16 = (t10 * G).to(DOT)  # t₁₆ = t₁₀ · G
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    P = (G * t4).to(DOT)  # P = G · t₄
+    s5 = dot_tn(P, d_o, DOT)  # s₅ = Pᵀ d_o
+    store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    x28 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
     d_q = dot(t16, written_key, DOT) + dot_nt(t2, W, DOT)
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    gain = load_tile(gain_ptr, index * H + h, r, at_k, C, K)
-    D = load_tile(D_ptr, index * H + h, r, at_k, C, K)
+    D = load_tile(D_ptr, own * H + h, r, at_k, C, K)
     s6 = dot_tn(t16, q, DOT)  # s₆ = t₁₆ᵀ q
-    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    x22 = (
+    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
+    x31 = (
         s6
         * k.to(tl.float32)
         * gain.to(tl.float32)
         * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
     )  # fmt: skip
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    x25 = tl.cumsum(tl.sum(preconditioner[None, :] * x22, 1) * beta_d, 0, reverse=True)
-    store_row(s7_ptr, index * H + h, r, C, s7)
-    store_row(s8_ptr, index * H + h, r, C, s8)
-    s9 = x25 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
-    store_row(s9_ptr, index * H + h, r, C, s9)
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
+    beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
+    x36 = tl.cumsum(tl.sum(preconditioner[None, :] * x31, 1) * beta_d, 0, reverse=True)
+    s8 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x25 + tl.cumsum(x28, 0, reverse=True))
+    s9 = x36 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
+    store_row(s9_ptr, own * H + h, r, C, s9)
+    store_row(s8_ptr, own * H + h, r, C, s8)
+    store_row(s7_ptr, own * H + h, r, C, s7)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     D_ptr, G_decayed_ptr, G_end_ptr, Inv_ptr, U_ptr, beta_ptr, beta_d_ptr, beta_end_ptr, d_W_ptr, d_preconditioner_ptr,
     gain_ptr, k_ptr, s2_ptr, s4_ptr, s5_ptr, s6_ptr, d_W_next_ptr, d_preconditioner_next_ptr, t7_ptr, t18_ptr, d_W_at_ptr,
-    d_preconditioner_at_ptr, position_ptr, cu_ptr, T, members,
+    d_preconditioner_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W, d_preconditioner, t7, t18: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     strict = r[:, None] > r[None, :]
     d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     d_preconditioner = load_row(d_preconditioner_ptr, n * H + h, at_k, K)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-            store_row(d_preconditioner_at_ptr, (slot + i) * H + h, at_k, K, d_preconditioner)
-        beta_d = load_row(beta_d_ptr, (slot + i) * H + h, r, C)
-        s2 = load_number(s2_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        beta = load_row(beta_ptr, (slot + i) * H + h, r, C)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
+            store_row(d_preconditioner_at_ptr, own * H + h, at_k, K, d_preconditioner)
+        beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+        s2 = load_number(s2_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        beta = load_row(beta_ptr, index * H + h, r, C)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, r, at_v, C, V)
-        gain = load_tile(gain_ptr, (slot + i) * H + h, r, at_k, C, K)
+        Inv = load_tile(Inv_ptr, own * H + h, r, r, C, C)
+        s5 = load_tile(s5_ptr, own * H + h, r, at_v, C, V)
+        gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
         written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
-        U = load_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V)
+        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
         t5 = -dot(written_key, d_W, DOT)  # t₅ = −m(D) · k d_W
-        G_decayed = load_tile(G_decayed_ptr, (slot + i) * H + h, r, r, C, C)
+        G_decayed = load_tile(G_decayed_ptr, index * H + h, r, r, C, C)
         t7 = exact_dot(tl.trans(Inv), G_end[:, None] * t5 - s5.to(tl.float32), DOT)  # t₇ = (I + L)⁻¹ᵀ (G[C] · t₅ − s₅)
-        store_tile(t7_ptr, (slot + i) * H + h, r, at_v, C, V, t7)
+        store_tile(t7_ptr, own * H + h, r, at_v, C, V, t7)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s6 = load_tile(s6_ptr, (slot + i) * H + h, r, at_k, C, K)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
+        s4 = load_tile(s4_ptr, own * H + h, at_k, at_v, K, V)
         t8 = (beta[:, None] * t7).to(DOT)  # t₈ = β · t₇
         t13 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₃ = −strictly_causal(t₇ Uᵀ)
-        gain = load_tile(gain_ptr, (slot + i) * H + h, r, at_k, C, K)
-        D = load_tile(D_ptr, (slot + i) * H + h, r, at_k, C, K)
+        gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+        D = load_tile(D_ptr, own * H + h, r, at_k, C, K)
         t17 = (t13 * G_decayed.to(tl.float32)).to(DOT)  # t₁₇ = t₁₃ · G[decayed]
         x21 = s6.to(tl.float32) + dot_nt(G_end[:, None] * U.to(tl.float32), -d_W, DOT) + dot_tn(t17, k, DOT)
         x14 = beta_end * d_W + s4.to(tl.float32) + dot_tn(k, t8, DOT)
@@ -567,7 +576,7 @@ def seq(
             * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
         )  # fmt: skip
         x25 = s2 * d_preconditioner + tl.sum(beta_d[:, None] * t18, 0)
-        store_tile(t18_ptr, (slot + i) * H + h, r, at_k, C, K, t18)
+        store_tile(t18_ptr, own * H + h, r, at_k, C, K, t18)
         d_W = x14
         d_preconditioner = x25
 
@@ -577,90 +586,87 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, s7_ptr, t18_ptr,
-    t7_ptr, written_key_ptr, d_eta_ptr, d_eta_d_ptr, t1_ptr, t3_ptr, s10_ptr, t17_ptr, t15_ptr, s11_ptr, t12_ptr, t14_ptr,
-    position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_ptr, eta_d_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, s7_ptr,
+    t7_ptr, written_key_ptr, d_eta_ptr, d_v_ptr, t17_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_eta_d, t1, t3, s10, t17, t15, s11, t12, t14: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_eta, d_v, t17, s10, s11, s12, s13: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s7 = load_row(s7_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    s7 = load_row(s7_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_preconditioner_at = load_row(d_preconditioner_at_ptr, index * H + h, at_k, K)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_k, C, K)
-    t3 = tl.exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
-    store_tile(t3_ptr, index * H + h, r, r, C, C, t3)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    D_alpha_d = tl.where(causal, t3, 0.0)  # Dα_d = causal(t₃)
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
     t15 = tl.exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
-    s11 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)  # s₁₁ = t₁₅ᵀ ⊗ d_preconditioner_at + Dα_dᵀ t₁₈
-    store_tile(s11_ptr, index * H + h, r, at_k, C, K, s11)
-    d_eta_d = tl.sum(s11 * square(k.to(tl.float32)), 1)
-    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
-    store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
+    x28 = d_preconditioner_at[None, :] * (eta_d[:, None] * square(k.to(tl.float32)))
+    s13 = sum_before(tl.sum(x28, 1) * t15, r, DOT)  # s₁₃ = Σ_{l<t} (Σ_k (η_d · k²) · d_preconditioner_at) · t₁₅
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    store_row(t15_ptr, index * H + h, r, C, t15)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t8 = (beta[:, None] * t7.to(tl.float32)).to(DOT)  # t₈ = β · t₇
+    store_row(s13_ptr, own * H + h, r, C, s13)
+    d_v = -t7.to(tl.float32)
     written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    s10 = dot_nt(t8, W, DOT)  # s₁₀ = t₈ W[0]ᵀ
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
-    store_tile(s10_ptr, index * H + h, r, at_k, C, K, s10)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s11 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₁₁ = Σ_v Σ_k d_W_at · W[0]
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    store_number(s11_ptr, own * H + h, s11)
     t5 = -dot(written_key, d_W_at, DOT)  # t₅ = −m(D) · k d_W_at
     t12 = tl.sum(t5 * U.to(tl.float32), 1)  # t₁₂ = Σ_v t₅ · U
     kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
     t13 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₃ = −strictly_causal(t₇ Uᵀ)
     t14 = t13 * kk  # t₁₄ = t₁₃ · K Kᵀ
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    store_tile(t1_ptr, index * H + h, r, r, C, C, t1)
+    s12 = segment_gradient(tl.where(strict, eta[None, :] * t14, 0.0) * t1, strict, DOT)
+    store_row(s12_ptr, own * H + h, r, C, s12)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     t6 = sum_after(decay_alpha, r, DOT)  # t₆ = Σ_{l>t} log α
     x16 = s7 + (t12 * tl.exp(t6) + tl.sum(t14 * D_alpha_decayed, 0))
-    store_tile(t14_ptr, index * H + h, r, r, C, C, t14)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     t17 = t13 * G_decayed  # t₁₇ = t₁₃ · G[decayed]
-    store_tile(t17_ptr, index * H + h, r, r, C, C, t17)
-    store_row(t12_ptr, index * H + h, r, C, t12)
+    store_tile(t17_ptr, own * H + h, r, r, C, C, t17)
+    G_end = eta * tl.exp(t6)  # G[C] = η · exp(t₆)
+    s10 = sum_before(t12 * G_end, r, DOT)  # s₁₀ = Σ_{l<t} t₁₂ · G[C]
+    store_row(s10_ptr, own * H + h, r, C, s10)
     store_numbers(d_eta_ptr, at_row, row, here, x16)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
-    D_ptr, G_end_ptr, U_ptr, W_at_ptr, beta_ptr, beta_d_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_ptr, eta_d_ptr,
-    gain_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, preconditioner_at_ptr, s10_ptr, s11_ptr, s6_ptr, s8_ptr, s9_ptr, t1_ptr,
-    t12_ptr, t14_ptr, t15_ptr, t17_ptr, t18_ptr, t3_ptr, t7_ptr, d_k_ptr, d_log_alpha_ptr, d_log_alpha_d_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members,
+    G_end_ptr, U_ptr, W_at_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_d_ptr, gain_ptr, k_ptr, log_alpha_ptr,
+    log_alpha_d_ptr, preconditioner_at_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s6_ptr, s8_ptr, s9_ptr, t17_ptr, t18_ptr,
+    t7_ptr, d_eta_d_ptr, d_k_ptr, d_log_alpha_ptr, d_log_alpha_d_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_k, d_log_alpha, d_log_alpha_d, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_eta_d, d_k, d_log_alpha, d_log_alpha_d: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -669,80 +675,82 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s9 = load_row(s9_ptr, index * H + h, r, C)
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
-    d_preconditioner_at = load_row(d_preconditioner_at_ptr, index * H + h, at_k, K)
-    t15 = load_row(t15_ptr, index * H + h, r, C)
-    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
-    s8 = load_row(s8_ptr, index * H + h, r, C)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    t12 = load_row(t12_ptr, index * H + h, r, C)
+    s9 = load_row(s9_ptr, own * H + h, r, C)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    s10 = load_row(s10_ptr, own * H + h, r, C)
+    s11 = load_number(s11_ptr, own * H + h)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    beta = load_row(beta_ptr, index * H + h, r, C)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, index * H + h, r, r, C, C)
-    d_v = -t7.to(tl.float32)
-    t1 = load_tile(t1_ptr, index * H + h, r, r, C, C)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    t9 = dot(k, W, DOT)  # t₉ = k W[0]
-    x30 = tl.cumsum(tl.sum(t7.to(tl.float32) * t9, 1) * beta, 0, reverse=True)
-    x24 = tl.where(strict, eta[None, :] * t14.to(tl.float32), 0.0)
-    x26 = segment_gradient(x24 * t1.to(tl.float32), strict, DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x31 = sum_before(t12 * G_end, r, DOT)
+    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
+    t18 = load_tile(t18_ptr, own * H + h, r, at_k, C, K)
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
+    t3 = tl.exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
+    x41 = eta_d[:, None] * square(k.to(tl.float32))
+    x42 = segment_gradient(tl.where(causal, dot_nt(t18, x41, DOT), 0.0) * t3, strict, DOT)
+    D_alpha_d = tl.where(causal, t3, 0.0)  # Dα_d = causal(t₃)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    x32 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    x33 = (
-        tl.sum(x32) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x31 + x26 + x30)
-    )  # fmt: skip
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    s1 = dot(D_alpha_d, x41, DOT)  # s₁ = Dα_d (η_d · k²)
+    t15 = tl.exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
+    x7 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t17 = load_tile(t17_ptr, index * H + h, r, r, C, C)
-    gain = load_tile(gain_ptr, index * H + h, r, at_k, C, K)
-    d_log_alpha = s8 + x33
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    x9 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    s10 = load_tile(s10_ptr, index * H + h, r, at_k, C, K)
-    s11 = load_tile(s11_ptr, index * H + h, r, at_k, C, K)
-    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
-    x10 = x9 + dot_tn(t17, k, DOT)
-    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
-    D = load_tile(D_ptr, index * H + h, r, at_k, C, K)
-    x13 = dot(t17, written_key, DOT)
-    x14 = 2 * eta_d[:, None] * s11.to(tl.float32) * k.to(tl.float32) + x10 * gain.to(tl.float32) + s10.to(tl.float32) + x13
-    d_k = s6.to(tl.float32) * gain.to(tl.float32) + x14
-    t18 = load_tile(t18_ptr, index * H + h, r, at_k, C, K)
-    t3 = load_tile(t3_ptr, index * H + h, r, r, C, C)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    x48 = (
-        x10
+    t17 = load_tile(t17_ptr, own * H + h, r, r, C, C)
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    x23 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
+    D = beta_d[:, None] * preconditioner[None, :] + s1  # D = β_dᵀ ⊗ D[0] + s₁
+    x24 = x23 + dot_tn(t17, k, DOT)
+    x46 = (
+        x24
         * k.to(tl.float32)
         * gain.to(tl.float32)
-        * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
+        * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
     )  # fmt: skip
-    x37 = eta_d[:, None] * square(k.to(tl.float32))
-    x46 = tl.where(causal, dot_nt(t18, x37, DOT), 0.0) * t3.to(tl.float32)
-    x53 = segment_gradient(x46, strict, DOT)
-    x39 = sum_before(tl.sum(d_preconditioner_at[None, :] * x37, 1) * t15, r, DOT)
-    x50 = tl.cumsum(tl.sum(preconditioner[None, :] * x48, 1) * beta_d, 0, reverse=True)
-    x51 = d_preconditioner_at * preconditioner
-    x52 = tl.sum(x51, 0)
-    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
+    x47 = tl.cumsum(tl.sum(preconditioner[None, :] * x46, 1) * beta_d, 0, reverse=True)
+    x48 = d_preconditioner_at * preconditioner
+    x49 = tl.sum(x48, 0)
     s2 = tl.exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
-    x54 = (
-        x52 * s2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (x39 + x53 + x50)
+    x50 = (
+        x49 * s2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (s13 + x42 + x47)
     )  # fmt: skip
-    d_log_alpha_d = s9 + x54
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t9 = dot(k, W, DOT)  # t₉ = k W[0]
+    x34 = tl.cumsum(tl.sum(t7.to(tl.float32) * t9, 1) * beta, 0, reverse=True)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x35 = (
+        s11 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s10 + s12 + x34)
+    )  # fmt: skip
+    t8 = (beta[:, None] * t7.to(tl.float32)).to(DOT)  # t₈ = β · t₇
+    d_log_alpha = s8 + x35
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_alpha_d = s9 + x50
+    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
     store_numbers(d_log_alpha_d_ptr, at_row, row, here, d_log_alpha_d)
+    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
+    x26 = (
+        2 * eta_d[:, None] * x7 * k.to(tl.float32)
+        + x24 * gain.to(tl.float32)
+        + dot_nt(t8, W, DOT)
+        + dot(t17, written_key, DOT)
+    )  # fmt: skip
+    d_eta_d = tl.sum(x7 * square(k.to(tl.float32)), 1)
+    d_k = s6.to(tl.float32) * gain.to(tl.float32) + x26
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
 
 
 class Sizes:
@@ -755,8 +763,23 @@ class Sizes:
         self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+        self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
+
+    def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
+        """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
+        numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
+        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
 
     def rows(self, widths: str = "", dtype: torch.dtype | None = None) -> Tensor:
         """A token tensor; rows that no tile of the grid holds are 0."""
@@ -769,8 +792,12 @@ class Sizes:
         return self.tiles(self.members, widths, torch.float32)
 
     def per_slot(self, widths: str, narrow: bool) -> Tensor:
-        """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
-        return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+        """A tile per tile of tokens of the part; `narrow` in the dtype of the tokens."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+
+    def totals(self, widths: str) -> Tensor:
+        """A sum per sequence and head, to begin with."""
+        return self.per_sequence(widths).zero_()
 
     def shares(self, widths: str) -> Tensor:
         """A share of a sum per tile of tokens; 0 in slots without tokens."""
@@ -825,14 +852,14 @@ class Launch:
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
             stages = 1  # two tiles of this type at once take more shared memory than there is
-        numbers = sizes.members if self.walks else sizes.slots
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
             parts = triton.cdiv(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
-            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
             num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
@@ -873,22 +900,22 @@ def forward_op(
     G_decayed = sizes.per_slot("CC", narrow=False)
     beta = sizes.per_slot("C", narrow=False)
     s2 = sizes.per_slot("", narrow=False)
-    s3 = sizes.per_slot("K", narrow=False)
-    launch_prep(sizes, (
-        eta, eta_d, k, log_alpha, log_alpha_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3,
-    ))  # fmt: skip
     W_next = sizes.per_sequence("KV")
     preconditioner_next = sizes.per_sequence("K")
     written_key = sizes.per_slot("CK", narrow=True)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     preconditioner_at = sizes.per_slot("K", narrow=True)
+    o = sizes.rows("V")
+    s3 = sizes.per_slot("K", narrow=False)
+    launch_prep(sizes, (
+        eta, eta_d, k, log_alpha, log_alpha_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3,
+    ))  # fmt: skip
     launch_main(sizes, (
         G_decayed, G_end, W, beta, beta_d, beta_end, k, preconditioner, s1, s2, s3, v, W_next, preconditioner_next, written_key,
         U, W_at, preconditioner_at,
     ))  # fmt: skip
     del s3
-    o = sizes.rows("V")
     launch_read(sizes, (
         U, W_at, eta, log_alpha, q, written_key, o,
     ))  # fmt: skip
@@ -957,58 +984,57 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
-    s4 = sizes.per_slot("KV", narrow=True)
-    D = sizes.per_slot("CK", narrow=True)
-    gain = sizes.per_slot("CK", narrow=True)
-    Inv = sizes.per_slot("CC", narrow=False)
-    s5 = sizes.per_slot("CV", narrow=True)
-    t1 = sizes.per_slot("CC", narrow=False)
-    t10 = sizes.per_slot("CC", narrow=False)
-    launch_pre(sizes, (
-        U, beta_d, d_o, eta, k, log_alpha, preconditioner_at, q, s1, s4, D, gain, Inv, s5, t1, t10,
-    ))  # fmt: skip
-    s6 = sizes.per_slot("CK", narrow=True)
-    s7 = sizes.per_slot("C", narrow=False)
-    s8 = sizes.per_slot("C", narrow=False)
-    s9 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
-    launch_pre2(sizes, (
-        D, W_at, beta, beta_d, d_o, eta, gain, k, log_alpha, log_alpha_d, preconditioner_at, q, t1, t10, s6, s7, s8, s9, d_q,
-    ))  # fmt: skip
-    del t10
     d_W_next = sizes.per_sequence("KV")
     d_preconditioner_next = sizes.per_sequence("K")
-    t7 = sizes.per_slot("CV", narrow=True)
-    t18 = sizes.per_slot("CK", narrow=True)
-    d_W_at = sizes.per_slot("KV", narrow=True)
-    d_preconditioner_at = sizes.per_slot("K", narrow=True)
-    launch_seq(sizes, (
-        D, G_decayed, G_end, Inv, U, beta, beta_d, beta_end, d_W, d_preconditioner, gain, k, s2, s4, s5, s6, d_W_next,
-        d_preconditioner_next, t7, t18, d_W_at, d_preconditioner_at,
-    ))  # fmt: skip
-    del Inv, s4, s5
     d_eta = sizes.rows("", eta.dtype)
+    d_v = sizes.rows("V")
     d_eta_d = sizes.rows("", eta_d.dtype)
-    t3 = sizes.per_slot("CC", narrow=False)
-    s10 = sizes.per_slot("CK", narrow=True)
-    t17 = sizes.per_slot("CC", narrow=True)
-    t15 = sizes.per_slot("C", narrow=False)
-    s11 = sizes.per_slot("CK", narrow=True)
-    t12 = sizes.per_slot("C", narrow=False)
-    t14 = sizes.per_slot("CC", narrow=False)
-    launch_post(sizes, (
-        U, W_at, d_W_at, d_preconditioner_at, eta, k, log_alpha, log_alpha_d, s7, t18, t7, written_key, d_eta, d_eta_d, t1, t3,
-        s10, t17, t15, s11, t12, t14,
-    ))  # fmt: skip
-    del s7
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_alpha_d = sizes.rows("", log_alpha_d.dtype)
-    d_v = sizes.rows("V")
-    launch_post2(sizes, (
-        D, G_end, U, W_at, beta, beta_d, d_W_at, d_preconditioner_at, eta, eta_d, gain, k, log_alpha, log_alpha_d,
-        preconditioner_at, s10, s11, s6, s8, s9, t1, t12, t14, t15, t17, t18, t3, t7, d_k, d_log_alpha, d_log_alpha_d, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CC": 2, "CK": 4, "CV": 2, "KV": 2}):
+        s4 = part.per_slot("KV", narrow=True)
+        D = part.per_slot("CK", narrow=True)
+        gain = part.per_slot("CK", narrow=True)
+        launch_pre(part, (
+            beta, beta_d, d_o, preconditioner_at, q, s1, s4, D, gain,
+        ))  # fmt: skip
+        Inv = part.per_slot("CC", narrow=False)
+        s5 = part.per_slot("CV", narrow=True)
+        s6 = part.per_slot("CK", narrow=True)
+        s7 = part.per_slot("C", narrow=False)
+        s8 = part.per_slot("C", narrow=False)
+        s9 = part.per_slot("C", narrow=False)
+        launch_pre2(part, (
+            D, U, W_at, d_o, eta, gain, k, log_alpha, log_alpha_d, preconditioner_at, q, Inv, s5, s6, s7, s8, s9, d_q,
+        ))  # fmt: skip
+        t7 = part.per_slot("CV", narrow=True)
+        t18 = part.per_slot("CK", narrow=True)
+        d_W_at = part.per_slot("KV", narrow=True)
+        d_preconditioner_at = part.per_slot("K", narrow=True)
+        launch_seq(part, (
+            D, G_decayed, G_end, Inv, U, beta, beta_d, beta_end, d_W, d_preconditioner, gain, k, s2, s4, s5, s6, d_W_next,
+            d_preconditioner_next, t7, t18, d_W_at, d_preconditioner_at,
+        ))  # fmt: skip
+        del D, Inv, s4, s5
+        t17 = part.per_slot("CC", narrow=True)
+        s10 = part.per_slot("C", narrow=False)
+        s11 = part.per_slot("", narrow=False)
+        s12 = part.per_slot("C", narrow=False)
+        s13 = part.per_slot("C", narrow=False)
+        launch_post(part, (
+            U, W_at, d_W_at, d_preconditioner_at, eta, eta_d, k, log_alpha, log_alpha_d, s7, t7, written_key, d_eta, d_v, t17, s10,
+            s11, s12, s13,
+        ))  # fmt: skip
+        del s7
+        launch_post2(part, (
+            G_end, U, W_at, d_W_at, d_preconditioner_at, eta_d, gain, k, log_alpha, log_alpha_d, preconditioner_at, s10, s11, s12,
+            s13, s6, s8, s9, t17, t18, t7, d_eta_d, d_k, d_log_alpha, d_log_alpha_d,
+        ))  # fmt: skip
+        del d_W_at, d_preconditioner_at, gain, s10, s11, s12, s13, s6, s8, s9, t17, t18, t7
+        d_W = d_W_next
+        d_preconditioner = d_preconditioner_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_alpha_d, d_eta_d, d_W_next, d_preconditioner_next
 
 

@@ -10,8 +10,10 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,25 +35,27 @@ OPTIONS = {
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
-JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
+JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
+AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
 @triton.jit
-def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Of a sequence: its first token and its end, where its first tile begins, how many tiles it has, and the slot of the first.
+def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+    """Of a sequence: its first token and its end, where its first tile begins, its tiles, the slot of the first, from one to the next.
 
     GRID: "whole".
     """
     first, end = n * T, n * T + T
+    slot, step = n, members  # tiles of the same number stand together
     if PACKED:
         first, end = tl.load(cu_ptr + n).to(tl.int64), tl.load(cu_ptr + n + 1).to(tl.int64)
-    slot = first // C + n  # the slots of two sequences never overlap
+        slot, step = first // C + n, 1  # the slots of two sequences never overlap
     base = first
     if GRID == "resumed":
         base = first - tl.load(position_ptr + n)
@@ -64,23 +68,26 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
             first = tl.minimum(end, first + tl.where(position > 0, C - position, 0))
             base = first
         tiles = ((end - first + C - 1) // C).to(tl.int32)
-    return first, end, base, tiles, slot
+    return first, end, base, tiles, slot, step
 
 
 @triton.jit
-def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+def walked(tiles, slot, step, low, high):
+    """The tiles of a sequence whose slots are from `low` to `high`: the first, and the one behind the last."""
+    return tl.maximum(0, (low - slot + step - 1) // step), tl.minimum(tiles, (high - slot + step - 1) // step)
+
+
+@triton.jit
+def sequence_of(index, cu_ptr, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    n = index
-    if GRID != "resumed":
-        n = ((index + 1) * C - 1) // (T + C)
-        if PACKED:
-            low, high = index * 0, index * 0 + members
-            while high - low > 1:
-                middle = (low + high) // 2
-                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
-                low = tl.where(is_before, middle, low)
-                high = tl.where(is_before, high, middle)
-            n = low
+    n = index % members
+    if PACKED and GRID != "resumed":
+        n, high = index * 0, index * 0 + members
+        while high - n > 1:
+            middle = (n + high) // 2
+            is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+            n = tl.where(is_before, middle, n)
+            high = tl.where(is_before, high, middle)
     return n
 
 
@@ -199,15 +206,15 @@ def sum_before(x, r, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, log_alpha_ptr, v_ptr, beta_end_ptr, s1_ptr, G_ptr, du_ptr, position_ptr, cu_ptr, T, members,
+    eta_ptr, k_ptr, log_alpha_ptr, v_ptr, beta_end_ptr, s1_ptr, G_ptr, du_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """beta_end, s1, G, du: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -237,15 +244,15 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep2(
-    G_ptr, du_ptr, k_ptr, q_ptr, s2_ptr, position_ptr, cu_ptr, T, members,
+    G_ptr, du_ptr, k_ptr, q_ptr, s2_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """s2: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -267,21 +274,22 @@ def prep2(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    W_ptr, beta_end_ptr, s1_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
+    W_ptr, beta_end_ptr, s1_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         if SAVE:
-            store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
+        s1 = load_tile(s1_ptr, index * H + h, at_k, at_v, K, V)
+        beta_end = load_number(beta_end_ptr, index * H + h)
 
         # the state behind the tile
         W_next = beta_end * W - s1.to(tl.float32)  # W[C] = β[C] W[0] − s₁
@@ -292,15 +300,15 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W_at_ptr, log_alpha_ptr, q_ptr, s2_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    W_at_ptr, log_alpha_ptr, q_ptr, s2_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -323,52 +331,19 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    d_o_ptr, log_alpha_ptr, q_ptr, s3_ptr, decay_alpha_ptr, position_ptr, cu_ptr, T, members,
+    d_o_ptr, du_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s3_ptr, s4_ptr, t9_ptr, s8_ptr, P_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3, decay_alpha: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s3, s4, t9, s8, P: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s3
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
-    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
-    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
-
-    # decay_alpha
-    store_row(decay_alpha_ptr, index * H + h, r, C, decay_alpha)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    G_ptr, d_o_ptr, decay_alpha_ptr, du_ptr, eta_ptr, k_ptr, q_ptr, s4_ptr, s5_ptr, s8_ptr, t9_ptr, position_ptr, cu_ptr, T,
-    members,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s4, s5, s8, t9: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -378,64 +353,71 @@ def pre2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    decay_alpha = load_row(decay_alpha_ptr, index * H + h, r, C)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t9 = t2 * G.to(tl.float32)  # t₉ = t₂ · G
-    s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
-    store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
-    store_tile(t9_ptr, index * H + h, r, r, C, C, t9)
+    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
+    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
+    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
+    t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
-    t4 = t2 * t3  # t₄ = t₂ · t₃
     t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
+    t4 = t2 * t3  # t₄ = t₂ · t₃
+    s8 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
+    store_row(s8_ptr, own * H + h, r, C, s8)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
     s4 = tl.sum(t4 * D_alpha, 0)  # s₄ = Σ_c t₄ · Dα
-    s8 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
-    store_row(s8_ptr, index * H + h, r, C, s8)
-    store_row(s4_ptr, index * H + h, r, C, s4)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    t9 = t2 * G  # t₉ = t₂ · G
+    store_tile(t9_ptr, own * H + h, r, r, C, C, t9)
+    P = G * t3  # P = G · t₃
+    store_tile(P_ptr, own * H + h, r, r, C, C, P)
+    store_row(s4_ptr, own * H + h, r, C, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
-    G_ptr, W_at_ptr, d_o_ptr, k_ptr, log_alpha_ptr, q_ptr, s8_ptr, t9_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T,
-    members,
+def pre2(
+    P_ptr, W_at_ptr, d_o_ptr, k_ptr, log_alpha_ptr, q_ptr, s8_ptr, t9_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s6, s7, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s5, s6, s7, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s8 = load_row(s8_ptr, index * H + h, r, C)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
-    P = (G.to(tl.float32) * t3).to(DOT)  # P = G · t₃
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t9 = load_tile(t9_ptr, own * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    P = load_tile(P_ptr, own * H + h, r, r, C, C)
     s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
-    store_tile(s7_ptr, index * H + h, r, at_v, C, V, s7)
+    store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
+    s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t9 = load_tile(t9_ptr, index * H + h, r, r, C, C)
-    x7 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + tl.cumsum(x7, 0, reverse=True))
-    store_row(s6_ptr, index * H + h, r, C, s6)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x9 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + tl.cumsum(x9, 0, reverse=True))
+    store_row(s6_ptr, own * H + h, r, C, s6)
     t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
     d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
@@ -443,22 +425,25 @@ def pre3(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    beta_end_ptr, d_W_ptr, s3_ptr, d_W_next_ptr, d_W_at_ptr, position_ptr, cu_ptr, T, members,
+    beta_end_ptr, d_W_ptr, s3_ptr, d_W_next_ptr, d_W_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         if SAVE:
-            store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        s3 = load_tile(s3_ptr, own * H + h, at_k, at_v, K, V)
 
         # the gradient of W
         d_W_next = beta_end * d_W + s3.to(tl.float32)
@@ -469,93 +454,85 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    d_W_at_ptr, du_ptr, eta_ptr, k_ptr, log_alpha_ptr, s4_ptr, d_eta_ptr, G_end_ptr, s9_ptr, t6_ptr, t7_ptr, position_ptr,
-    cu_ptr, T, members,
+    W_at_ptr, d_W_at_ptr, du_ptr, eta_ptr, k_ptr, log_alpha_ptr, s4_ptr, s6_ptr, s7_ptr, d_eta_ptr, d_log_alpha_ptr, d_v_ptr,
+    s9_ptr, s10_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, G_end, s9, t6, t7: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_eta, d_log_alpha, d_v, s9, s10: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s4 = load_row(s4_ptr, index * H + h, r, C)
+    s6 = load_row(s6_ptr, own * H + h, r, C)
+    s4 = load_row(s4_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    s10 = -d_W_at.to(tl.float32)  # s₁₀ = −d_W_at
+    store_tile(s10_ptr, own * H + h, at_k, at_v, K, V, s10)
     t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
-    store_tile(t6_ptr, index * H + h, r, at_v, C, V, t6)
-    t7 = tl.sum(t6 * du.to(tl.float32), 1)  # t₇ = Σ_v t₆ · ∂ℓ/∂u
+    x16 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     G_end = eta * tl.exp(t8)  # G[C] = η · exp(t₈)
+    t7 = tl.sum(t6 * du.to(tl.float32), 1)  # t₇ = Σ_v t₆ · ∂ℓ/∂u
+    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
+    x15 = sum_before(t7 * G_end, r, DOT)
+    x17 = (
+        tl.sum(x16) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + x15 * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+    )  # fmt: skip
     s9 = G_end[:, None] * du.to(tl.float32)  # s₉ = G[C] · ∂ℓ/∂u
-    store_tile(s9_ptr, index * H + h, r, at_v, C, V, s9)
+    store_tile(s9_ptr, own * H + h, r, at_v, C, V, s9)
+    d_v = s7.to(tl.float32) + -(G_end[:, None] * t6)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     d_eta = s4 + t7 * tl.exp(t8)
-    store_row(t7_ptr, index * H + h, r, C, t7)
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    d_log_alpha = s6 + x17
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
-    G_end_ptr, W_at_ptr, beta_end_ptr, d_W_at_ptr, log_alpha_ptr, s5_ptr, s6_ptr, s7_ptr, s9_ptr, t6_ptr, t7_ptr, d_k_ptr,
-    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    s10_ptr, s5_ptr, s9_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_k, d_log_alpha, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_k: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    beta_end = load_number(beta_end_ptr, index * H + h)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    t7 = load_row(t7_ptr, index * H + h, r, C)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
+    s10 = load_tile(s10_ptr, own * H + h, at_k, at_v, K, V)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_v, C, V)
+    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
 
     # the gradient of k
-    x3 = s5.to(tl.float32) + dot_nt(s9, -d_W_at.to(tl.float32), DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x3)
-
-    # the gradient of log_alpha
-    x10 = sum_before(t7 * G_end, r, DOT)
-    x11 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
-    x12 = (
-        tl.sum(x11) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + x10 * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-    )  # fmt: skip
-    d_log_alpha = s6 + x12
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-
-    # the gradient of v
-    x16 = s7.to(tl.float32) + -(G_end[:, None] * t6.to(tl.float32))
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, x16)
+    d_k = s5.to(tl.float32) + dot_nt(s9, s10, DOT)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
 
 class Sizes:
@@ -568,8 +545,23 @@ class Sizes:
         self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+        self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
+
+    def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
+        """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
+        numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
+        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
 
     def rows(self, widths: str = "", dtype: torch.dtype | None = None) -> Tensor:
         """A token tensor; rows that no tile of the grid holds are 0."""
@@ -582,8 +574,12 @@ class Sizes:
         return self.tiles(self.members, widths, torch.float32)
 
     def per_slot(self, widths: str, narrow: bool) -> Tensor:
-        """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
-        return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+        """A tile per tile of tokens of the part; `narrow` in the dtype of the tokens."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+
+    def totals(self, widths: str) -> Tensor:
+        """A sum per sequence and head, to begin with."""
+        return self.per_sequence(widths).zero_()
 
     def shares(self, widths: str) -> Tensor:
         """A share of a sum per tile of tokens; 0 in slots without tokens."""
@@ -638,14 +634,14 @@ class Launch:
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
             stages = 1  # two tiles of this type at once take more shared memory than there is
-        numbers = sizes.members if self.walks else sizes.slots
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
             parts = triton.cdiv(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
-            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
             num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
@@ -657,7 +653,6 @@ launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 launch_post2 = Launch(post2, "post2", walks=False, widths="KV")
@@ -675,13 +670,16 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
+    du = sizes.per_slot("CV", narrow=True)
+    W_next = sizes.per_sequence("KV")
+    W_at = sizes.per_slot("KV", narrow=True)
+    o = sizes.rows("V")
     s1 = sizes.per_slot("KV", narrow=True)
     G = sizes.per_slot("CC", narrow=True)
-    du = sizes.per_slot("CV", narrow=True)
     launch_prep(sizes, (
         eta, k, log_alpha, v, beta_end, s1, G, du,
     ))  # fmt: skip
@@ -689,17 +687,16 @@ def forward_op(
     launch_prep2(sizes, (
         G, du, k, q, s2,
     ))  # fmt: skip
-    W_next = sizes.per_sequence("KV")
-    W_at = sizes.per_slot("KV", narrow=True)
+    del G
     launch_main(sizes, (
         W, beta_end, s1, W_next, W_at,
     ))  # fmt: skip
     del s1
-    o = sizes.rows("V")
     launch_read(sizes, (
         W_at, log_alpha, q, s2, o,
     ))  # fmt: skip
-    return o, W_next, beta_end, G, du, W_at
+    del s2
+    return o, W_next, beta_end, du, W_at
 
 
 @forward_op.register_fake
@@ -714,15 +711,14 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     beta_end = sizes.per_slot("", narrow=False)
-    G = sizes.per_slot("CC", narrow=True)
     du = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, beta_end, G, du, W_at
+    return o, W_next, beta_end, du, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -732,7 +728,6 @@ def backward_op(
     log_alpha: Tensor,
     eta: Tensor,
     beta_end: Tensor,
-    G: Tensor,
     du: Tensor,
     W_at: Tensor,
     d_o: Tensor,
@@ -743,47 +738,44 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": du.shape[-1]}, position, cu_seqlens, grid)
-    s3 = sizes.per_slot("KV", narrow=True)
-    decay_alpha = sizes.per_slot("C", narrow=False)
-    launch_pre(sizes, (
-        d_o, log_alpha, q, s3, decay_alpha,
-    ))  # fmt: skip
-    s4 = sizes.per_slot("C", narrow=False)
-    s5 = sizes.per_slot("CK", narrow=True)
-    s8 = sizes.per_slot("C", narrow=False)
-    t9 = sizes.per_slot("CC", narrow=True)
-    launch_pre2(sizes, (
-        G, d_o, decay_alpha, du, eta, k, q, s4, s5, s8, t9,
-    ))  # fmt: skip
-    del decay_alpha
-    s6 = sizes.per_slot("C", narrow=False)
-    s7 = sizes.per_slot("CV", narrow=True)
     d_q = sizes.rows("K")
-    launch_pre3(sizes, (
-        G, W_at, d_o, k, log_alpha, q, s8, t9, s6, s7, d_q,
-    ))  # fmt: skip
-    del s8, t9
     d_W_next = sizes.per_sequence("KV")
-    d_W_at = sizes.per_slot("KV", narrow=True)
-    launch_seq(sizes, (
-        beta_end, d_W, s3, d_W_next, d_W_at,
-    ))  # fmt: skip
-    del s3
     d_eta = sizes.rows("", eta.dtype)
-    G_end = sizes.per_slot("C", narrow=False)
-    s9 = sizes.per_slot("CV", narrow=True)
-    t6 = sizes.per_slot("CV", narrow=True)
-    t7 = sizes.per_slot("C", narrow=False)
-    launch_post(sizes, (
-        d_W_at, du, eta, k, log_alpha, s4, d_eta, G_end, s9, t6, t7,
-    ))  # fmt: skip
-    del s4
-    d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_post2(sizes, (
-        G_end, W_at, beta_end, d_W_at, log_alpha, s5, s6, s7, s9, t6, t7, d_k, d_log_alpha, d_v,
-    ))  # fmt: skip
+    d_k = sizes.rows("K")
+    for part in sizes.parts({"CC": 2, "CK": 1, "CV": 2, "KV": 3}):
+        s3 = part.per_slot("KV", narrow=True)
+        s4 = part.per_slot("C", narrow=False)
+        t9 = part.per_slot("CC", narrow=True)
+        s8 = part.per_slot("C", narrow=False)
+        P = part.per_slot("CC", narrow=True)
+        launch_pre(part, (
+            d_o, du, eta, k, log_alpha, q, s3, s4, t9, s8, P,
+        ))  # fmt: skip
+        s5 = part.per_slot("CK", narrow=True)
+        s6 = part.per_slot("C", narrow=False)
+        s7 = part.per_slot("CV", narrow=True)
+        launch_pre2(part, (
+            P, W_at, d_o, k, log_alpha, q, s8, t9, s5, s6, s7, d_q,
+        ))  # fmt: skip
+        del P, s8, t9
+        d_W_at = part.per_slot("KV", narrow=True)
+        launch_seq(part, (
+            beta_end, d_W, s3, d_W_next, d_W_at,
+        ))  # fmt: skip
+        del s3
+        s9 = part.per_slot("CV", narrow=True)
+        s10 = part.per_slot("KV", narrow=True)
+        launch_post(part, (
+            W_at, d_W_at, du, eta, k, log_alpha, s4, s6, s7, d_eta, d_log_alpha, d_v, s9, s10,
+        ))  # fmt: skip
+        del d_W_at, s4, s6, s7
+        launch_post2(part, (
+            s10, s5, s9, d_k,
+        ))  # fmt: skip
+        del s10, s5, s9
+        d_W = d_W_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next
 
 
@@ -794,7 +786,6 @@ def _(
     log_alpha: Tensor,
     eta: Tensor,
     beta_end: Tensor,
-    G: Tensor,
     du: Tensor,
     W_at: Tensor,
     d_o: Tensor,
@@ -815,16 +806,16 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, log_alpha, eta, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, beta_end, G, du, W_at = output
+    _o, _W_next, beta_end, du, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, G, du, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, du, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, log_alpha, eta, beta_end, G, du, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, log_alpha, eta, beta_end, du, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    gradients_of = backward_op(q, k, log_alpha, eta, beta_end, G, du, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, log_alpha, eta, beta_end, du, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = gradients_of
     return (
         d_q,

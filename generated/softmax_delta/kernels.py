@@ -10,8 +10,10 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,19 +37,22 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
-JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
+JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
+AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
 @triton.jit
-def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Of a sequence: its first token and its end, where its first tile begins, how many tiles it has, and the slot of the first.
+def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+    """Of a sequence: its first token and its end, where its first tile begins, its tiles, the slot of the first, from one to the next.
 
     GRID: "whole".
     """
     first, end = n * T, n * T + T
+    slot, step = n, members  # tiles of the same number stand together
     if PACKED:
         first, end = tl.load(cu_ptr + n).to(tl.int64), tl.load(cu_ptr + n + 1).to(tl.int64)
-    slot = first // C + n  # the slots of two sequences never overlap
+        slot, step = first // C + n, 1  # the slots of two sequences never overlap
     base = first
     if GRID == "resumed":
         base = first - tl.load(position_ptr + n)
@@ -60,23 +65,26 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
             first = tl.minimum(end, first + tl.where(position > 0, C - position, 0))
             base = first
         tiles = ((end - first + C - 1) // C).to(tl.int32)
-    return first, end, base, tiles, slot
+    return first, end, base, tiles, slot, step
 
 
 @triton.jit
-def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+def walked(tiles, slot, step, low, high):
+    """The tiles of a sequence whose slots are from `low` to `high`: the first, and the one behind the last."""
+    return tl.maximum(0, (low - slot + step - 1) // step), tl.minimum(tiles, (high - slot + step - 1) // step)
+
+
+@triton.jit
+def sequence_of(index, cu_ptr, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    n = index
-    if GRID != "resumed":
-        n = ((index + 1) * C - 1) // (T + C)
-        if PACKED:
-            low, high = index * 0, index * 0 + members
-            while high - low > 1:
-                middle = (low + high) // 2
-                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
-                low = tl.where(is_before, middle, low)
-                high = tl.where(is_before, high, middle)
-            n = low
+    n = index % members
+    if PACKED and GRID != "resumed":
+        n, high = index * 0, index * 0 + members
+        while high - n > 1:
+            middle = (n + high) // 2
+            is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+            n = tl.where(is_before, middle, n)
+            high = tl.where(is_before, high, middle)
     return n
 
 
@@ -190,15 +198,15 @@ def dot_tn(a, b, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, q_ptr, t2_ptr, t4_ptr, Inv_ptr, q_phi_ptr, P_ptr, position_ptr, cu_ptr, T, members,
+    eta_ptr, k_ptr, q_ptr, t2_ptr, t4_ptr, Inv_ptr, q_phi_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """t2, t4, Inv, q_phi, P: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -246,35 +254,36 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    Inv_ptr, W_ptr, eta_ptr, t2_ptr, t4_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
+    Inv_ptr, W_ptr, eta_ptr, t2_ptr, t4_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
+            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
         eta = load_numbers(eta_ptr, at_row, row, here)
-        t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_k, C, K)
+        t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        t4 = load_row(t4_ptr, (slot + i) * H + h, r, C)
+        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+        t4 = load_row(t4_ptr, index * H + h, r, C)
         t5 = 1 / t4  # t₅ = 1 / t₄
         seen = t5[:, None] * dot(t2, W, DOT)  # u[0] = t₅ · (t₂ W[0])
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
         k_phi = t2.to(tl.float32) / t4[:, None]  # φ(k) = t₂ / t₄
         W_next = W - dot_tn(k_phi, eta[:, None] * U, DOT)  # W[C] = W[0] − φ(k)ᵀ (η · U)
-        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+        store_tile(U_ptr, index * H + h, r, at_v, C, V, U)
         W = W_next
 
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
@@ -282,15 +291,15 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    P_ptr, U_ptr, W_at_ptr, q_phi_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    P_ptr, U_ptr, W_at_ptr, q_phi_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -312,17 +321,18 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, t4_ptr, s1_ptr, k_phi_ptr, s2_ptr, s3_ptr, s4_ptr, t17_ptr, s5_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """s1, k_phi, s2, s3, s4, t17, s5, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -341,7 +351,7 @@ def pre(
     q_phi = (t1 / x3[:, None]).to(DOT)  # φ(q) = t₁ / (Σ_k t₁)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     s1 = dot_tn(q_phi, d_o, DOT)  # s₁ = φ(q)ᵀ d_o
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
     t5 = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # t₅ = max(k)
     t2 = tl.exp(k.to(tl.float32) - t5[:, None])  # t₂ = exp(k − t₅)
     t11 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₁₁ = causal(−d_o Uᵀ)
@@ -351,7 +361,7 @@ def pre(
     x21 = tl.sum(tl.where((at_k < K)[None, :], x20 * t2 / (t4[:, None] * t4[:, None]), 0.0), 1)
     x22 = t2 * (x20 / t4[:, None] - x21[:, None])
     k_phi = t2 / t4[:, None]  # φ(k) = t₂ / t₄
-    store_tile(k_phi_ptr, index * H + h, r, at_k, C, K, k_phi)
+    store_tile(k_phi_ptr, own * H + h, r, at_k, C, K, k_phi)
     t18 = dot(t14, k_phi, DOT) + dot_nt(d_o, W, DOT)  # t₁₈ = t₁₄ φ(k) + d_o W[0]ᵀ
     x12 = dot_nt(t1, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     t8 = x12 / x3[:, None]  # t₈ = t₁ φ(k)ᵀ / (Σ_k t₁)
@@ -365,47 +375,50 @@ def pre(
     x32 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
     d_q = t19 - x31[:, None] * t20 / x32[:, None]
     s2 = dot_tn(tl.where(causal, eta[None, :] * t8, 0.0), d_o, DOT)  # s₂ = causal(t₈ · η)ᵀ d_o
-    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
     t17 = 1 - tl.where(t5[:, None] > k.to(tl.float32), 1.0, 0.0)  # t₁₇ = 1 − 1[t₅ > k]
     s5 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)  # s₅ = Σ_k t₁₇
     s4 = x22 - tl.sum(tl.where((at_k < K)[None, :], x22, 0.0), 1)[:, None] * t17 / s5[:, None]
-    store_tile(s4_ptr, index * H + h, r, at_k, C, K, s4)
-    store_tile(t17_ptr, index * H + h, r, at_k, C, K, t17)
+    store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
+    store_tile(t17_ptr, own * H + h, r, at_k, C, K, t17)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    store_row(s5_ptr, index * H + h, r, C, s5)
-    store_row(s3_ptr, index * H + h, r, C, s3)
+    store_row(s5_ptr, own * H + h, r, C, s5)
+    store_row(s3_ptr, own * H + h, r, C, s3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     Inv_ptr, d_W_ptr, eta_ptr, k_phi_ptr, s1_ptr, s2_ptr, d_W_next_ptr, t10_ptr, d_W_at_ptr, position_ptr, cu_ptr, T,
-    members,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W, t10: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-        k_phi = load_tile(k_phi_ptr, (slot + i) * H + h, r, at_k, C, K)
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
+            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
+        k_phi = load_tile(k_phi_ptr, own * H + h, r, at_k, C, K)
+        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+        s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
+        s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
         eta = load_numbers(eta_ptr, at_row, row, here)
         t9 = -dot(k_phi, d_W, DOT)  # t₉ = −φ(k) d_W
         t10 = exact_dot(tl.trans(Inv), eta[:, None] * t9 - s2.to(tl.float32), DOT)  # t₁₀ = (I + L)⁻¹ᵀ (η · t₉ − s₂)
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k_phi, t10, DOT)
-        store_tile(t10_ptr, (slot + i) * H + h, r, at_v, C, V, t10)
+        store_tile(t10_ptr, own * H + h, r, at_v, C, V, t10)
         d_W = d_W_next
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -414,17 +427,18 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, s3_ptr, s4_ptr, s5_ptr, t10_ptr, t17_ptr, t2_ptr, t4_ptr, d_eta_ptr, d_k_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_eta, d_k, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -432,29 +446,29 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s3 = load_row(s3_ptr, index * H + h, r, C)
-    s5 = load_row(s5_ptr, index * H + h, r, C)
+    s3 = load_row(s3_ptr, own * H + h, r, C)
+    s5 = load_row(s5_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
+    t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
     t4 = load_row(t4_ptr, index * H + h, r, C)
     t7 = 1 / t4  # t₇ = 1 / t₄
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t12 = tl.where(strict, -tl.where(strict, dot_nt(t10, U, DOT), 0.0), 0.0)  # t₁₂ = strictly_causal(−strictly_causal(t₁₀ Uᵀ))
     k_phi = t2.to(tl.float32) / t4[:, None]  # φ(k) = t₂ / t₄
     t9 = -dot(k_phi, d_W_at, DOT)  # t₉ = −φ(k) d_W_at
     kk = t7[:, None] * dot_nt(t2, k_phi, DOT)  # K Kᵀ = t₇ · (t₂ φ(k)ᵀ)
-    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
+    t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x11 = tl.sum(t12 * kk, 0) + tl.sum(t9 * U.to(tl.float32), 1)
     t13 = (eta[None, :] * t12).to(DOT)  # t₁₃ = t₁₂ · η
-    t17 = load_tile(t17_ptr, index * H + h, r, at_k, C, K)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_k, C, K)
     x17 = dot_nt(eta[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_k, C, K)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x18 = dot_nt(t10, W, DOT) + dot(t13, k_phi, DOT) + (x17 + dot_tn(t13, k_phi, DOT))
     x19 = x18 * t2.to(tl.float32) / (t4[:, None] * t4[:, None])
-    t10 = load_tile(t10_ptr, index * H + h, r, at_v, C, V)
+    t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
     x20 = x18 * t2.to(tl.float32) / t4[:, None] - tl.sum(x19, 1)[:, None] * t2.to(tl.float32)
     x23 = x20 - tl.sum(x20, 1)[:, None] * t17.to(tl.float32) / s5[:, None]
     d_k = s4.to(tl.float32) + x23
@@ -475,8 +489,23 @@ class Sizes:
         self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+        self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
+
+    def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
+        """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
+        numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
+        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
 
     def rows(self, widths: str = "", dtype: torch.dtype | None = None) -> Tensor:
         """A token tensor; rows that no tile of the grid holds are 0."""
@@ -489,8 +518,12 @@ class Sizes:
         return self.tiles(self.members, widths, torch.float32)
 
     def per_slot(self, widths: str, narrow: bool) -> Tensor:
-        """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
-        return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+        """A tile per tile of tokens of the part; `narrow` in the dtype of the tokens."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+
+    def totals(self, widths: str) -> Tensor:
+        """A sum per sequence and head, to begin with."""
+        return self.per_sequence(widths).zero_()
 
     def shares(self, widths: str) -> Tensor:
         """A share of a sum per tile of tokens; 0 in slots without tokens."""
@@ -545,14 +578,14 @@ class Launch:
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
             stages = 1  # two tiles of this type at once take more shared memory than there is
-        numbers = sizes.members if self.walks else sizes.slots
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
             parts = triton.cdiv(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
-            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
             num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
@@ -583,21 +616,22 @@ def forward_op(
     t2 = sizes.per_slot("CK", narrow=True)
     t4 = sizes.per_slot("C", narrow=False)
     Inv = sizes.per_slot("CC", narrow=False)
+    W_next = sizes.per_sequence("KV")
+    U = sizes.per_slot("CV", narrow=True)
+    W_at = sizes.per_slot("KV", narrow=True)
+    o = sizes.rows("V")
     q_phi = sizes.per_slot("CK", narrow=True)
     P = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
         eta, k, q, t2, t4, Inv, q_phi, P,
     ))  # fmt: skip
-    W_next = sizes.per_sequence("KV")
-    U = sizes.per_slot("CV", narrow=True)
-    W_at = sizes.per_slot("KV", narrow=True)
     launch_main(sizes, (
         Inv, W, eta, t2, t4, v, W_next, U, W_at,
     ))  # fmt: skip
-    o = sizes.rows("V")
     launch_read(sizes, (
         P, U, W_at, q_phi, o,
     ))  # fmt: skip
+    del P, q_phi
     return o, W_next, t2, t4, Inv, U, W_at
 
 
@@ -642,30 +676,33 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
-    s1 = sizes.per_slot("KV", narrow=True)
-    k_phi = sizes.per_slot("CK", narrow=True)
-    s2 = sizes.per_slot("CV", narrow=True)
-    s3 = sizes.per_slot("C", narrow=False)
-    s4 = sizes.per_slot("CK", narrow=True)
-    t17 = sizes.per_slot("CK", narrow=True)
-    s5 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
-    launch_pre(sizes, (
-        U, W_at, d_o, eta, k, q, t4, s1, k_phi, s2, s3, s4, t17, s5, d_q,
-    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
-    t10 = sizes.per_slot("CV", narrow=True)
-    d_W_at = sizes.per_slot("KV", narrow=True)
-    launch_seq(sizes, (
-        Inv, d_W, eta, k_phi, s1, s2, d_W_next, t10, d_W_at,
-    ))  # fmt: skip
-    del k_phi, s1, s2
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_v = sizes.rows("V")
-    launch_post(sizes, (
-        U, W_at, d_W_at, eta, s3, s4, s5, t10, t17, t2, t4, d_eta, d_k, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CK": 3, "CV": 2, "KV": 2}):
+        s1 = part.per_slot("KV", narrow=True)
+        k_phi = part.per_slot("CK", narrow=True)
+        s2 = part.per_slot("CV", narrow=True)
+        s3 = part.per_slot("C", narrow=False)
+        s4 = part.per_slot("CK", narrow=True)
+        t17 = part.per_slot("CK", narrow=True)
+        s5 = part.per_slot("C", narrow=False)
+        launch_pre(part, (
+            U, W_at, d_o, eta, k, q, t4, s1, k_phi, s2, s3, s4, t17, s5, d_q,
+        ))  # fmt: skip
+        t10 = part.per_slot("CV", narrow=True)
+        d_W_at = part.per_slot("KV", narrow=True)
+        launch_seq(part, (
+            Inv, d_W, eta, k_phi, s1, s2, d_W_next, t10, d_W_at,
+        ))  # fmt: skip
+        del k_phi, s1, s2
+        launch_post(part, (
+            U, W_at, d_W_at, eta, s3, s4, s5, t10, t17, t2, t4, d_eta, d_k, d_v,
+        ))  # fmt: skip
+        del d_W_at, s3, s4, s5, t10, t17
+        d_W = d_W_next
     return d_q, d_k, d_v, d_eta, d_W_next
 
 

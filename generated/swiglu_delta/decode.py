@@ -41,7 +41,7 @@ def token_steps(
     q_ptr, k_ptr, v_ptr, log_alpha_ptr, eta_ptr, log_mu_ptr, ln_weight_ptr, ln_bias_ptr, W1_ptr, W2_ptr, W3_ptr,
     W1_momentum_ptr, W2_momentum_ptr, W3_momentum_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, o_ptr, W1_next_ptr,
     W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W3_momentum_next_ptr, W1_start_next_ptr,
-    W2_start_next_ptr, W3_start_next_ptr, position_ptr, cu_ptr, T, members,
+    W2_start_next_ptr, W3_start_next_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip

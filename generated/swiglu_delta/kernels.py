@@ -10,8 +10,10 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,35 +35,33 @@ OPTIONS = {
     "main": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post4": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post5": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
-JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
+JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
+AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
 @triton.jit
-def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Of a sequence: its first token and its end, where its first tile begins, how many tiles it has, and the slot of the first.
+def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+    """Of a sequence: its first token and its end, where its first tile begins, its tiles, the slot of the first, from one to the next.
 
     GRID: "whole"; "resumed", the tile that begins `position` tokens before the sequence does; "after", the tiles behind that one.
     """
     first, end = n * T, n * T + T
+    slot, step = n, members  # tiles of the same number stand together
     if PACKED:
         first, end = tl.load(cu_ptr + n).to(tl.int64), tl.load(cu_ptr + n + 1).to(tl.int64)
-    slot = first // C + n  # the slots of two sequences never overlap
+        slot, step = first // C + n, 1  # the slots of two sequences never overlap
     base = first
     if GRID == "resumed":
         base = first - tl.load(position_ptr + n)
@@ -74,23 +74,26 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
             first = tl.minimum(end, first + tl.where(position > 0, C - position, 0))
             base = first
         tiles = ((end - first + C - 1) // C).to(tl.int32)
-    return first, end, base, tiles, slot
+    return first, end, base, tiles, slot, step
 
 
 @triton.jit
-def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+def walked(tiles, slot, step, low, high):
+    """The tiles of a sequence whose slots are from `low` to `high`: the first, and the one behind the last."""
+    return tl.maximum(0, (low - slot + step - 1) // step), tl.minimum(tiles, (high - slot + step - 1) // step)
+
+
+@triton.jit
+def sequence_of(index, cu_ptr, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    n = index
-    if GRID != "resumed":
-        n = ((index + 1) * C - 1) // (T + C)
-        if PACKED:
-            low, high = index * 0, index * 0 + members
-            while high - low > 1:
-                middle = (low + high) // 2
-                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
-                low = tl.where(is_before, middle, low)
-                high = tl.where(is_before, high, middle)
-            n = low
+    n = index % members
+    if PACKED and GRID != "resumed":
+        n, high = index * 0, index * 0 + members
+        while high - n > 1:
+            middle = (n + high) // 2
+            is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+            n = tl.where(is_before, middle, n)
+            high = tl.where(is_before, high, middle)
     return n
 
 
@@ -245,15 +248,15 @@ def segment_gradient(M, strict, DOT: tl.constexpr):
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
     eta_ptr, log_alpha_ptr, log_mu_ptr, beta_end_ptr, reach_end_ptr, G_end_ptr, m_end_ptr, n_end_ptr, position_ptr, cu_ptr,
-    T, members,
+    T, members, low, high,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
     """beta_end, reach_end, G_end, m_end, n_end: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -298,13 +301,13 @@ def main(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr,
     ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr,
     W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr,
-    W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T, members,
+    W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2, W3, W1_momentum, W2_momentum, W3_momentum: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -322,25 +325,26 @@ def main(
         store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
         store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
-            store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
-            store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
-            store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2_momentum)
-            store_tile(W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3)
-            store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3_momentum)
+            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+            store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
+            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+            store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
+            store_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N, W3)
+            store_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W3_momentum)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
@@ -390,13 +394,13 @@ def main_wide(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr,
     ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr, W1_momentum_next_ptr,
     W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr,
-    W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T, members,
+    W3_momentum_at_ptr, W1_last_ptr, W2_last_ptr, W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2, W3, W1_momentum, W2_momentum, W3_momentum: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -424,6 +428,7 @@ def main_wide(
         store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum)
     tl.debug_barrier()
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
@@ -438,11 +443,11 @@ def main_wide(
             z3 = dot_apart(k, W3, DOT, T)  # z₃ = k W₃[0]
             h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
             f += dot_apart(h_2, W2, DOT, T)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -462,13 +467,13 @@ def main_wide(
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
-                store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
+                store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
             W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             if SAVE:
-                store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
+                store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             z3 = dot_apart(k, W3, DOT, T)  # z₃ = k W₃[0]
@@ -486,20 +491,20 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if SAVE:
-                store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
+                store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
             W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
             tl.debug_barrier()
             store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
             if SAVE:
-                store_tile(W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3)
+                store_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N, W3)
             if i == tiles - 1:
                 store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
             W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(k, G_end[:, None] * d3, DOT)
             tl.debug_barrier()
             store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
             if SAVE:
-                store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2_momentum)
+                store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
             W2_momentum_next = m_end * W2_momentum - dot_tn(h_2, x21, DOT)  # S₂[C] = m[C] S₂[0] − hᵀ (n[C] · d₂)
             tl.debug_barrier()
             store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
@@ -507,21 +512,21 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum_next)
             if SAVE:
-                store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3_momentum)
+                store_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W3_momentum)
         tl.debug_barrier()
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -554,15 +559,15 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -596,136 +601,20 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, ln_weight_ptr, q_ptr, read_z1_ptr, read_z3_ptr, read_h_ptr, read_centred_ptr,
-    read_rstd_ptr, t6_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """read_z1, read_z3, read_h, read_centred, read_rstd, t6: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # read_z1
-    read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-    store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-
-    # read_z3
-    read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-    store_tile(read_z3_ptr, index * H + h, r, at_n, C, N, read_z3)
-
-    # read_h
-    read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
-    store_tile(read_h_ptr, index * H + h, r, at_n, C, N, read_h)
-
-    # read_centred
-    read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
-
-    # read_rstd
-    x11 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-
-    # t6
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x15 = t4 * read_centred
-    x16 = tl.sum(x15, 1)
-    t5 = (
-        read_rstd[:, None] * t4
-        - x16[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
-    store_tile(t6_ptr, index * H + h, r, at_v, C, V, t6)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre_wide(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, ln_weight_ptr, q_ptr, read_z1_ptr, read_z3_ptr, read_h_ptr, read_centred_ptr,
-    read_rstd_ptr, t6_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """read_z1, read_z3, read_h, read_centred, read_rstd, t6: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
-        read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
-        store_tile(read_z3_ptr, index * H + h, r, at_n, C, N, read_z3)
-        read_f += dot(read_h, W2, DOT)
-        store_tile(read_h_ptr, index * H + h, r, at_n, C, N, read_h)
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
-    x4 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x4 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x8 = t4 * read_centred
-    x9 = tl.sum(x8, 1)
-    t5 = (
-        read_rstd[:, None] * t4
-        - x9[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
-    store_tile(t6_ptr, index * H + h, r, at_v, C, V, t6)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    read_centred_ptr, read_h_ptr, read_rstd_ptr, read_z1_ptr, read_z3_ptr, t6_ptr, v_ptr, s1_ptr, z1_ptr, z3_ptr, h_ptr,
-    centred_ptr, rstd_ptr, t1_ptr, t14_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr, t13_ptr, s4_ptr, d_q_ptr,
-    position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
+    s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, rstd_ptr, t1_ptr, t14_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr,
+    t13_ptr, s4_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """s1, z1, z3, h, centred, rstd, t1, t14, d2, t3, s2, s3, d3, d1, t13, s4, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -739,61 +628,73 @@ def pre2(
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
-    read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
-    read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
-    read_z3 = load_tile(read_z3_ptr, index * H + h, r, at_n, C, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
-    t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
-    t8 = (t7 * read_z3.to(tl.float32) * silu_slope(read_z1.to(tl.float32))).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
-    t30 = (t7 * silu(read_z1.to(tl.float32))).to(DOT)  # t₃₀ = t₇ · silu(z₁)
-    s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
-    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
-    s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
-    store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
-    x50 = d_o.to(tl.float32) + dot_nt(t30, W3, DOT) + dot_nt(t8, W1, DOT)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x50)
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
-    store_row(s4_ptr, index * H + h, at_v, V, s4)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-    store_tile(h_ptr, index * H + h, r, at_n, C, N, h_2)
+    store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
     f = dot(h_2, W2, DOT)  # f = h W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x19 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x30 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x30 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
     t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
-    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
-    store_tile(z3_ptr, index * H + h, r, at_n, C, N, z3)
-    store_tile(t3_ptr, index * H + h, r, at_n, C, N, t3)
+    store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
     d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-    store_tile(d3_ptr, index * H + h, r, at_n, C, N, d3)
-    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+    store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
+    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
+    read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
+    read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
+    read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    store_row(t14_ptr, own * H + h, r, C, t14)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    x16 = t4 * read_centred
+    x17 = tl.sum(x16, 1)
+    x14 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    t5 = (
+        read_rstd[:, None] * t4
+        - x17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
+    t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
+    t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+    t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
+    s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+    s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+    store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
+    x57 = d_o.to(tl.float32) + dot_nt(t30, W3, DOT) + dot_nt(t8, W1, DOT)
+    s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
+    store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
@@ -801,27 +702,26 @@ def pre2(
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
-    store_row(t13_ptr, index * H + h, r, C, t13)
-    store_row(t14_ptr, index * H + h, r, C, t14)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    store_row(s4_ptr, own * H + h, at_v, V, s4)
+    store_row(t13_ptr, own * H + h, r, C, t13)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2_wide(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    read_centred_ptr, read_h_ptr, read_rstd_ptr, read_z1_ptr, read_z3_ptr, t6_ptr, v_ptr, s1_ptr, z1_ptr, z3_ptr, h_ptr,
-    centred_ptr, rstd_ptr, t1_ptr, t14_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr, t13_ptr, s4_ptr, d_q_ptr,
-    position_ptr, cu_ptr, T, members,
+def pre_wide(
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
+    s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, rstd_ptr, t1_ptr, t14_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr,
+    t13_ptr, s4_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """s1, z1, z3, h, centred, rstd, t1, t14, d2, t3, s2, s3, d3, d1, t13, s4, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -832,7 +732,6 @@ def pre2_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
@@ -840,81 +739,97 @@ def pre2_wide(
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_row(t13_ptr, index * H + h, r, C, t13)
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
-    store_row(s4_ptr, index * H + h, at_v, V, s4)
+    store_row(t13_ptr, own * H + h, r, C, t13)
+    read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
-    sum14 = tl.zeros([BC, BK], tl.float32)
-    sum14_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
-        read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
-        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
-        read_z3 = load_tile(read_z3_ptr, index * H + h, r, at_n, C, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
-        t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
-        t8 = (t7 * read_z3.to(tl.float32) * silu_slope(read_z1.to(tl.float32))).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
-        t30 = (t7 * silu(read_z1.to(tl.float32))).to(DOT)  # t₃₀ = t₇ · silu(z₁)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
-        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
-        sum14 += dot_nt(t30, W3, DOT)
-        sum14_2 += dot_nt(t8, W1, DOT)
+        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
+        read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
+        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+        read_f += dot(read_h, W2, DOT)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
         z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-        store_tile(z3_ptr, index * H + h, r, at_n, C, N, z3)
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
         f += dot(h_2, W2, DOT)
-        store_tile(h_ptr, index * H + h, r, at_n, C, N, h_2)
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+        store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
+        store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
+    store_row(s4_ptr, own * H + h, at_v, V, s4)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    x19 = t4 * read_centred
+    x20 = tl.sum(x19, 1)
+    t5 = (
+        read_rstd[:, None] * t4
+        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x19 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
-    d_q = d_o.to(tl.float32) + sum14 + sum14_2
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-    store_row(t14_ptr, index * H + h, r, C, t14)
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
+    store_row(t14_ptr, own * H + h, r, C, t14)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
+    sum35 = tl.zeros([BC, BK], tl.float32)
+    sum35_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(t3_ptr, index * H + h, r, at_n, C, N, t3)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        store_tile(d3_ptr, index * H + h, r, at_n, C, N, d3)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
+        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+        s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+        store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
+        t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
+        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+        t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
+        s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
+        store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
+        sum35 += dot_nt(t30, W3, DOT)
+        sum35_2 += dot_nt(t8, W1, DOT)
         z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
+        store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    d_q = d_o.to(tl.float32) + sum35 + sum35_2
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -924,13 +839,13 @@ def seq(
     s3_ptr, t1_ptr, t14_ptr, t3_ptr, z1_ptr, z3_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
     d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr, t17_ptr, t18_ptr, t23_ptr, t31_ptr, t29_ptr, d_W1_at_ptr,
     d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr,
-    d_W3_last_ptr, position_ptr, cu_ptr, T, members,
+    d_W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, t17, t18, t23, t31, t29: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -942,56 +857,59 @@ def seq(
     d_W3 = load_tile(d_W3_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if tiles == 0:
+    if (tiles == 0) & (low == 0):
         d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         d_W3 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
-            store_tile(d_W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3)
-            store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3_momentum)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        t14 = load_row(t14_ptr, (slot + i) * H + h, r, C)
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
+            store_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N, d_W3)
+            store_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W3_momentum)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        t14 = load_row(t14_ptr, own * H + h, r, C)
+        rstd = load_row(rstd_ptr, own * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
         t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
-        h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
+        h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
         x14 = n_end[:, None] * t9 + G_end[:, None] * t11
         t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
         t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
         x19 = n_end[:, None] * t15 + G_end[:, None] * t16
         t17 = -dot_apart(h_2, d_W2_momentum, DOT, T)  # t₁₇ = −h d_W2_momentum
-        store_tile(t17_ptr, (slot + i) * H + h, r, at_v, C, V, t17)
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+        z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
         t18 = -dot_apart(h_2, d_W2, DOT, T)  # t₁₈ = −h d_W2
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
-        store_tile(t18_ptr, (slot + i) * H + h, r, at_v, C, V, t18)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+        store_tile(t18_ptr, own * H + h, r, at_v, C, V, t18)
         t19 = (x19 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x14 * silu(z1.to(tl.float32))).to(DOT)
         t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + dot_apart(t19, W2, DOT, T)  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[0]
         t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
         x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
         t22 = -tl.sum(x34, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
         t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
-        store_tile(t23_ptr, (slot + i) * H + h, r, at_v, C, V, t23)
+        store_tile(t23_ptr, own * H + h, r, at_v, C, V, t23)
         t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
         t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
         x40 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         x41 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x40, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
         t26 = (
@@ -1002,10 +920,10 @@ def seq(
         )  # fmt: skip
         t27 = (t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V).to(DOT)  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
         x23 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
-        z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t3 = load_tile(t3_ptr, (slot + i) * H + h, r, at_n, C, N)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+        t3 = load_tile(t3_ptr, own * H + h, r, at_n, C, N)
+        s2 = load_tile(s2_ptr, own * H + h, at_n, at_v, N, V)
         x22 = dot_apart_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT, T)
         t28 = (x22 + x23) + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
         t29 = (
@@ -1016,24 +934,24 @@ def seq(
             + x14 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
             + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
         )  # fmt: skip
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        s3 = load_tile(s3_ptr, own * H + h, at_k, at_n, K, N)
         t31 = x19 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
         x51 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
         d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
         d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
         x55 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
-        store_tile(t31_ptr, (slot + i) * H + h, r, at_n, C, N, t31)
+        store_tile(t31_ptr, own * H + h, r, at_n, C, N, t31)
         d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
         x46 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
-        store_tile(t29_ptr, (slot + i) * H + h, r, at_n, C, N, t29)
+        store_tile(t29_ptr, own * H + h, r, at_n, C, N, t29)
         d_W1 = x46
         d_W1_momentum = d_W1_momentum_next
         d_W2 = tl.where((at_v < V)[None, :], x51, 0.0)
         d_W2_momentum = d_W2_momentum_next
         d_W3 = x55
         d_W3_momentum = d_W3_momentum_next
-        if lane == 0:
+        if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             d_W3 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -1053,13 +971,13 @@ def seq_wide(
     s3_ptr, t1_ptr, t14_ptr, t3_ptr, z1_ptr, z3_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
     d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr, t17_ptr, t18_ptr, t23_ptr, t31_ptr, t29_ptr, d_W1_at_ptr,
     d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr,
-    d_W3_last_ptr, position_ptr, cu_ptr, T, members,
+    d_W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, t17, t18, t23, t31, t29: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1067,31 +985,34 @@ def seq_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        if tiles == 0:
+        if (tiles == 0) & (low == 0):
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
         d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum)
         d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        if tiles == 0:
+        if (tiles == 0) & (low == 0):
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
         d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
         d_W3 = load_tile(d_W3_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        if tiles == 0:
+        if (tiles == 0) & (low == 0):
             d_W3 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, d_W3)
         d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum)
     tl.debug_barrier()
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum3 = tl.zeros([BC, BV], tl.float32)
         sum3_2 = tl.zeros([BC, BV], tl.float32)
@@ -1106,39 +1027,39 @@ def seq_wide(
             t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
             t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
             x11 = n_end[:, None] * t9 + G_end[:, None] * t11
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+            z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
             t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
+            h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
             x17 = n_end[:, None] * t15 + G_end[:, None] * t16
             t19 = (x17 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x11 * silu(z1.to(tl.float32))).to(DOT)
             sum3 += dot_apart(h_2, d_W2_momentum, DOT, T)
             sum3_2 += dot_apart(h_2, d_W2, DOT, T)
             sum3_3 += dot_apart(t19, W2, DOT, T)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        t14 = load_row(t14_ptr, (slot + i) * H + h, r, C)
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        t14 = load_row(t14_ptr, own * H + h, r, C)
+        rstd = load_row(rstd_ptr, own * H + h, r, C)
         t17 = -sum3  # t₁₇ = −h d_W2_momentum
-        store_tile(t17_ptr, (slot + i) * H + h, r, at_v, C, V, t17)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
+        store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
+        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
         t18 = -sum3_2  # t₁₈ = −h d_W2
-        store_tile(t18_ptr, (slot + i) * H + h, r, at_v, C, V, t18)
+        store_tile(t18_ptr, own * H + h, r, at_v, C, V, t18)
         t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum3_3  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[0]
         t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
         x18 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
         t22 = -tl.sum(x18, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
         t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
-        store_tile(t23_ptr, (slot + i) * H + h, r, at_v, C, V, t23)
+        store_tile(t23_ptr, own * H + h, r, at_v, C, V, t23)
         t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
         t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
         x24 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         x25 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x24, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1160,33 +1081,33 @@ def seq_wide(
             tl.debug_barrier()
             store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_next)
             if SAVE:
-                store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
+                store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
             t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
             x39 = n_end[:, None] * t15 + G_end[:, None] * t16
             d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
             tl.debug_barrier()
             store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_next)
             if SAVE:
-                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            t3 = load_tile(t3_ptr, (slot + i) * H + h, r, at_n, C, N)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+                store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+            t3 = load_tile(t3_ptr, own * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             if SAVE:
-                store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
+                store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
             d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             x43 = dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
-            s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            s3 = load_tile(s3_ptr, own * H + h, at_k, at_n, K, N)
             t28 = x43 + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
             t31 = x39 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
             d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            store_tile(t31_ptr, (slot + i) * H + h, r, at_n, C, N, t31)
+            store_tile(t31_ptr, own * H + h, r, at_n, C, N, t31)
             if SAVE:
-                store_tile(d_W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3)
+                store_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N, d_W3)
             x57 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
-            if lane == 0:
+            if i == tiles - 1:
                 x57 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, x57)
@@ -1194,12 +1115,12 @@ def seq_wide(
             tl.debug_barrier()
             store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum_next)
             if SAVE:
-                store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3_momentum)
+                store_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W3_momentum)
             t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            t3 = load_tile(t3_ptr, (slot + i) * H + h, r, at_n, C, N)
-            z3 = load_tile(z3_ptr, (slot + i) * H + h, r, at_n, C, N)
-            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+            t3 = load_tile(t3_ptr, own * H + h, r, at_n, C, N)
+            z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
+            s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
             t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
             x33 = n_end[:, None] * t9 + G_end[:, None] * t11
             t29 = (
@@ -1211,373 +1132,281 @@ def seq_wide(
                 + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
             )  # fmt: skip
             t19 = (x39 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x33 * silu(z1.to(tl.float32))).to(DOT)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-            h_2 = load_tile(h_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s2 = load_tile(s2_ptr, own * H + h, at_n, at_v, N, V)
+            d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+            h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
             x47 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
-            if lane == 0:
+            if i == tiles - 1:
                 x47 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x47)
             x53 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
-            store_tile(t29_ptr, (slot + i) * H + h, r, at_n, C, N, t29)
-            if lane == 0:
+            store_tile(t29_ptr, own * H + h, r, at_n, C, N, t29)
+            if i == tiles - 1:
                 x53 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x53)
             if SAVE:
-                store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
+                store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
         tl.debug_barrier()
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, W3_at_ptr, d1_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
-    k_ptr, log_mu_ptr, n_end_ptr, t13_ptr, t17_ptr, t18_ptr, t29_ptr, t31_ptr, d_eta_ptr, decay_mu_ptr, s5_ptr, s6_ptr,
-    s7_ptr, t33_ptr, t32_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr,
+    d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_o_ptr,
+    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr, s4_ptr, t13_ptr, t17_ptr, t18_ptr,
+    t23_ptr, t29_ptr, t31_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, decay_mu, s5, s6, s7, t33, t32: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t13 = load_row(t13_ptr, index * H + h, r, C)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s4 = load_row(s4_ptr, own * H + h, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t23 = load_tile(t23_ptr, own * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
+    x48 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
+    x40 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x40, 0))
+    d_v = -t24
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x48)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-    x18 = tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
-    t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    x20 = tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x74 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    x56 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    x53 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    x58 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    t35 = x53 + x56 + x58  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    x72 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    valid = tl.where(here, 1.0, 0.0)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x75 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
+    x79 = m_end * (tl.sum(x72) + tl.sum(x74) + tl.sum(x75))
+    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+    t18 = load_tile(t18_ptr, own * H + h, r, at_v, C, V)
     t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
     t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-    t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x7 = tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
-    s5 = dot_nt(t31, W3, DOT)  # s₅ = t₃₁ W₃[0]ᵀ
-    d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
-    s6 = dot_nt(t29, W1, DOT)  # s₆ = t₂₉ W₁[0]ᵀ
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
-    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    s7 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)  # s₇ = (n[C] · d₃) (−d_W3_momentum_at)ᵀ
-    store_tile(s7_ptr, index * H + h, r, at_k, C, K, s7)
-    t32 = x7 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
-    t33 = x18 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    x9 = tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
+    t33 = x20 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
+    t34 = t33 * eta  # t₃₄ = t₃₃ · η
+    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    x65 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
+    x77 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
+    x80 = segment_gradient(x77, strict, DOT)
+    t32 = x9 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    x69 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
+    x68 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x70 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    x71 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x65 + beta_end * (tl.sum(x68) + tl.sum(x69) + tl.sum(x70)))
+    x34 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    x37 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_n, C, N)
+    t31 = load_tile(t31_ptr, own * H + h, r, at_n, C, N)
+    x36 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
+    x33 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
+    x38 = t24 + dot_nt(t31, W3, DOT) + dot_nt(t29, W1, DOT) + (x33 + x34 + x36 + x37)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x38)
+    x78 = sum_before(t32 * n_end, r, DOT)
+    x81 = t35 * D_end * m
+    x82 = tl.cumsum(x81, 0, reverse=True)
+    x83 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x78 + x79 + x80 + x82)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x83)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x71)
     d_eta = t32 * tl.exp(t10) + t33 * t13
-    store_row(t32_ptr, index * H + h, r, C, t32)
-    store_row(t33_ptr, index * H + h, r, C, t33)
-    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    W1_at_ptr, W3_at_ptr, d1_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
-    k_ptr, log_mu_ptr, n_end_ptr, t13_ptr, t17_ptr, t18_ptr, t29_ptr, t31_ptr, d_eta_ptr, decay_mu_ptr, s5_ptr, s6_ptr,
-    s7_ptr, t33_ptr, t32_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr,
+    d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_o_ptr,
+    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr, s4_ptr, t13_ptr, t17_ptr, t18_ptr,
+    t23_ptr, t29_ptr, t31_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, decay_mu, s5, s6, s7, t33, t32: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    t13 = load_row(t13_ptr, own * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    s4 = load_row(s4_ptr, own * H + h, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t23 = load_tile(t23_ptr, own * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
+    x21 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
+    x12 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x12, 0))
+    d_v = -t24
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x21)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
-    sum3 = tl.zeros([BC], tl.float32)
-    sum3_2 = tl.zeros([BC], tl.float32)
-    s5 = tl.zeros([BC, BK], tl.float32)  # s₅ = t₃₁ W₃[0]ᵀ
-    s6 = tl.zeros([BC, BK], tl.float32)  # s₆ = t₂₉ W₁[0]ᵀ
-    s7 = tl.zeros([BC, BK], tl.float32)  # s₇ = (n[C] · d₃) (−d_W3_momentum_at)ᵀ
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    sum18 = tl.zeros([BC], tl.float32)
+    sum18_2 = tl.zeros([BC], tl.float32)
+    sum18_3 = tl.zeros([BC, BK], tl.float32)
+    sum18_4 = tl.zeros([BC, BK], tl.float32)
+    sum18_5 = tl.zeros([BC, BK], tl.float32)
+    t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    sum18_6 = tl.zeros([], tl.float32)
+    sum18_7 = tl.zeros([], tl.float32)
+    sum18_8 = tl.zeros([], tl.float32)
+    sum18_9 = tl.zeros([], tl.float32)
+    sum18_10 = tl.zeros([], tl.float32)
+    sum18_11 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-        sum3_2 += tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
-        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+        x40 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum18_10 += tl.sum(x40)
+        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        sum18_7 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        t31 = load_tile(t31_ptr, own * H + h, r, at_n, C, N)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
+        x38 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+        sum18_9 += tl.sum(x38)
+        t29 = load_tile(t29_ptr, own * H + h, r, at_n, C, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum3 += tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
-        s7 += dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
-        s5 += dot_nt(t31, W3, DOT)
-        s6 += dot_nt(t29, W1, DOT)
-    t13 = load_row(t13_ptr, index * H + h, r, C)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    t32 = sum3 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
-    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    t33 = sum3_2 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+        sum18_3 += dot_nt(t31, W3, DOT)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
+        sum18_6 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        sum18_4 += dot_nt(t29, W1, DOT)
+        sum18_8 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        sum18_5 += dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
+        sum18_5 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+        sum18_2 += tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
+        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+        sum18 += tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
+        sum18_5 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        sum18_5 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        x41 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum18_11 += tl.sum(x41)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t18 = load_tile(t18_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    t32 = sum18 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
+    t33 = sum18_2 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
     d_eta = t32 * tl.exp(t10) + t33 * t13
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
-    store_tile(s6_ptr, index * H + h, r, at_k, C, K, s6)
-    store_tile(s7_ptr, index * H + h, r, at_k, C, K, s7)
-    store_row(t33_ptr, index * H + h, r, C, t33)
-    store_row(t32_ptr, index * H + h, r, C, t32)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post2(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, beta_end_ptr, centred_ptr,
-    d1_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
-    d_o_ptr, decay_mu_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr,
-    rstd_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, t13_ptr, t23_ptr, t32_ptr, t33_ptr, v_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    t13 = load_row(t13_ptr, index * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    t32 = load_row(t32_ptr, index * H + h, r, C)
-    beta_end = load_number(beta_end_ptr, index * H + h)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t33 = load_row(t33_ptr, index * H + h, r, C)
-    m_end = load_number(m_end_ptr, index * H + h)
-    s4 = load_row(s4_ptr, index * H + h, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
-    x30 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
-    x21 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x21, 0))
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_v = -t24
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x30)
-    x37 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    x60 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    x62 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    x40 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    x42 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    t35 = x37 + x40 + x42  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    x63 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    x68 = m_end * (tl.sum(x60) + tl.sum(x62) + tl.sum(x63))
-    t34 = t33 * eta  # t₃₄ = t₃₃ · η
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    valid = tl.where(here, 1.0, 0.0)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    x49 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x65 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    x69 = segment_gradient(x65, strict, DOT)
-    x55 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    x56 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    x54 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    x57 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x49 + beta_end * (tl.sum(x54) + tl.sum(x55) + tl.sum(x56)))
-    x70 = t35 * D_end * m
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x57)
-    x71 = tl.cumsum(x70, 0, reverse=True)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    x67 = sum_before(t32 * n_end, r, DOT)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x72 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x67 + x68 + x69 + x71)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x72)
-    d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
-    x10 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
-    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_k, C, K)
-    x18 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    x16 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
-    x19 = t24 + s5.to(tl.float32) + s6.to(tl.float32) + (s7.to(tl.float32) + x10 + x16 + x18)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x19)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post2_wide(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, beta_end_ptr, centred_ptr,
-    d1_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
-    d_o_ptr, decay_mu_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr,
-    rstd_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, t13_ptr, t23_ptr, t32_ptr, t33_ptr, v_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    t13 = load_row(t13_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    s4 = load_row(s4_ptr, index * H + h, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
-    x18 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
-    x8 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x8, 0))
-    d_v = -t24
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x18)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    sum15 = tl.zeros([BC, BK], tl.float32)
-    sum15_2 = tl.zeros([BC, BK], tl.float32)
-    sum15_3 = tl.zeros([BC, BK], tl.float32)
-    t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum15_4 = tl.zeros([], tl.float32)
-    sum15_5 = tl.zeros([], tl.float32)
-    sum15_6 = tl.zeros([], tl.float32)
-    sum15_7 = tl.zeros([], tl.float32)
-    sum15_8 = tl.zeros([], tl.float32)
-    sum15_9 = tl.zeros([], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        x28 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-        sum15_7 += tl.sum(x28)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum15_2 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum15_4 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
-        x30 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum15_8 += tl.sum(x30)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum15_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        x31 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum15_9 += tl.sum(x31)
-        sum15 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-        sum15_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        sum15_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    m_end = load_number(m_end_ptr, index * H + h)
-    t32 = load_row(t32_ptr, index * H + h, r, C)
-    beta_end = load_number(beta_end_ptr, index * H + h)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
-    t33 = load_row(t33_ptr, index * H + h, r, C)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_k, C, K)
-    s6 = load_tile(s6_ptr, index * H + h, r, at_k, C, K)
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
-    x28 = t24 + s5.to(tl.float32) + s6.to(tl.float32) + (s7.to(tl.float32) + sum15 + sum15_2 + sum15_3)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x28)
+    d_k = t24 + sum18_3 + sum18_4 + sum18_5
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
@@ -1585,32 +1414,34 @@ def post2_wide(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x39 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    x41 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x39 + beta_end * (sum15_4 + sum15_5 + sum15_6))
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x41)
-    x44 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
-    x46 = sum_before(t32 * n_end, r, DOT)
-    x47 = m_end * (sum15_7 + sum15_8 + sum15_9)
-    x48 = segment_gradient(x44, strict, DOT)
-    x49 = t35 * D_end * m
-    x50 = tl.cumsum(x49, 0, reverse=True)
-    x51 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x46 + x47 + x48 + x50)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x51)
+    x45 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x47 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x45 + beta_end * (sum18_6 + sum18_7 + sum18_8))
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x47)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x49 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
+    x50 = sum_before(t32 * n_end, r, DOT)
+    x51 = m_end * (sum18_9 + sum18_10 + sum18_11)
+    x52 = segment_gradient(x49, strict, DOT)
+    x53 = t35 * D_end * m
+    x54 = tl.cumsum(x53, 0, reverse=True)
+    x55 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x50 + x51 + x52 + x54)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x55)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
     v_ptr, o_2_ptr, beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, position_ptr,
-    cu_ptr, T, members,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o_2, beta_end, reach_end, s1, s2, s3, m_end, s4, s5, s6: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -1710,13 +1541,13 @@ def resume_main(
     W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, W3_ptr, W3_momentum_ptr, beta_end_ptr, m_end_ptr, o_2_ptr,
     reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, o_ptr, W1_next_ptr, W2_next_ptr, W3_next_ptr,
     W1_momentum_next_ptr, W2_momentum_next_ptr, W3_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr,
-    W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o, W1, W2, W3, W1_momentum, W2_momentum, W3_momentum: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1736,55 +1567,56 @@ def resume_main(
         store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum)
     tl.debug_barrier()
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
-        o_2 = load_tile(o_2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        o_2 = load_tile(o_2_ptr, index * H + h, r, at_v, C, V)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         store_rows(o_ptr, at_row, row, here, at_v, V, o_2)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            s1 = load_tile(s1_ptr, index * H + h, at_k, at_n, K, N)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            s4 = load_tile(s4_ptr, index * H + h, at_k, at_n, K, N)
             if SAVE:
-                store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
+                store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
             W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
-                store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
+                store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
             W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            s2 = load_tile(s2_ptr, index * H + h, at_n, at_v, N, V)
             W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
             tl.debug_barrier()
             store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
-            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            s5 = load_tile(s5_ptr, index * H + h, at_n, at_v, N, V)
             if SAVE:
-                store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
+                store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
             W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
             W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if SAVE:
-                store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2_momentum)
+                store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
             W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            s3 = load_tile(s3_ptr, index * H + h, at_k, at_n, K, N)
             W2_momentum_next = m_end * W2_momentum - s5.to(tl.float32)  # S₂[C] = m[C] S₂[0] − s₅
             tl.debug_barrier()
             store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
-            s6 = load_tile(s6_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            s6 = load_tile(s6_ptr, index * H + h, at_k, at_n, K, N)
             if SAVE:
-                store_tile(W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3)
+                store_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N, W3)
             W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
             tl.debug_barrier()
             store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
             if SAVE:
-                store_tile(W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W3_momentum)
+                store_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W3_momentum)
             W3_momentum_next = m_end * W3_momentum - s6.to(tl.float32)  # S₃[C] = m[C] S₃[0] − s₆
             tl.debug_barrier()
             store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum_next)
@@ -1793,83 +1625,20 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, ln_weight_ptr, q_ptr, read_z1_ptr, read_h_ptr, read_centred_ptr,
-    read_rstd_ptr, t6_ptr, t7_ptr, t8_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """read_z1, read_h, read_centred, read_rstd, t6, t7, t8: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
-        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
-        read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
-        read_f += dot(read_h, W2_start, DOT)
-        store_tile(read_z1_ptr, index * H + h, r, at_n, C, N, read_z1)
-        store_tile(read_h_ptr, index * H + h, r, at_n, C, N, read_h)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x6 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x6 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x8 = t4 * read_centred
-    x9 = tl.sum(x8, 1)
-    t5 = (
-        read_rstd[:, None] * t4
-        - x9[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
-    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    store_tile(t6_ptr, index * H + h, r, at_v, C, V, t6)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
-        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
-        t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
-        t8 = t7 * read_z3 * silu_slope(read_z1)  # t₈ = t₇ · z₃ · silu′(z₁)
-        store_tile(t8_ptr, index * H + h, r, at_n, C, N, t8)
-        store_tile(t7_ptr, index * H + h, r, at_n, C, N, t7)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
     W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    read_centred_ptr, read_h_ptr, read_rstd_ptr, read_z1_ptr, t6_ptr, t7_ptr, t8_ptr, v_ptr, s7_ptr, t13_ptr, rstd_ptr,
-    mean_ptr, t14_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    v_ptr, s7_ptr, t13_ptr, rstd_ptr, mean_ptr, t14_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """s7, t13, rstd, mean, t14, s8, s9, s10, s11, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1880,7 +1649,6 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
@@ -1888,61 +1656,83 @@ def resume_pre2(
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_row(t13_ptr, index * H + h, r, C, t13)
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    s11 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₁ = Σ_c d_o · f̂
-    store_row(s11_ptr, index * H + h, at_v, V, s11)
+    store_row(t13_ptr, own * H + h, r, C, t13)
+    read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
-    sum14 = tl.zeros([BC, BK], tl.float32)
-    sum14_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t8 = load_tile(t8_ptr, index * H + h, r, at_n, C, N)
-        t7 = load_tile(t7_ptr, index * H + h, r, at_n, C, N)
-        read_z1 = load_tile(read_z1_ptr, index * H + h, r, at_n, C, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        s7 = dot_tn(q, t8, DOT)  # s₇ = qᵀ t₈
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        store_tile(s7_ptr, index * H + h, at_k, at_n, K, N, s7)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t30 = (t7.to(tl.float32) * silu(read_z1.to(tl.float32))).to(DOT)  # t₃₀ = t₇ · silu(z₁)
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        s10 = dot_tn(q, t30, DOT)  # s₁₀ = qᵀ t₃₀
-        store_tile(s10_ptr, index * H + h, at_k, at_n, K, N, s10)
-        sum14_2 += dot_nt(t8, W1_start, DOT)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        read_h = load_tile(read_h_ptr, index * H + h, r, at_n, C, N)
-        t6 = load_tile(t6_ptr, index * H + h, r, at_v, C, V)
-        sum14 += dot_nt(t30, W3_start, DOT)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
+        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
+        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+        read_f += dot(read_h, W2_start, DOT)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
-        s9 = dot_tn(read_h, t6, DOT)  # s₉ = hᵀ t₆
-        store_tile(s9_ptr, index * H + h, at_n, at_v, N, V, s9)
         f += dot(h_2, W2_start, DOT)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x19 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    store_row(mean_ptr, own * H + h, r, C, mean)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-    store_row(mean_ptr, index * H + h, r, C, mean)
+    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_row(t14_ptr, index * H + h, r, C, t14)
     t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     s8 = tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)  # s₈ = Σ_v t₂
-    store_row(s8_ptr, index * H + h, r, C, s8)
-    d_q = d_o.to(tl.float32) + sum14 + sum14_2
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s11 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₁ = Σ_c d_o · f̂
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    x19 = t4 * read_centred
+    x20 = tl.sum(x19, 1)
+    t5 = (
+        read_rstd[:, None] * t4
+        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    store_row(s8_ptr, own * H + h, r, C, s8)
+    store_row(t14_ptr, own * H + h, r, C, t14)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
+    sum35 = tl.zeros([BC, BK], tl.float32)
+    sum35_2 = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
+        t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
+        s10 = dot_tn(q, t30, DOT)  # s₁₀ = qᵀ t₃₀
+        store_tile(s10_ptr, own * H + h, at_k, at_n, K, N, s10)
+        sum35 += dot_nt(t30, W3_start, DOT)
+        read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
+        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+        sum35_2 += dot_nt(t8, W1_start, DOT)
+        s7 = dot_tn(q, t8, DOT)  # s₇ = qᵀ t₈
+        store_tile(s7_ptr, own * H + h, at_k, at_n, K, N, s7)
+        s9 = dot_tn(read_h, t6, DOT)  # s₉ = hᵀ t₆
+        store_tile(s9_ptr, own * H + h, at_n, at_v, N, V, s9)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    d_q = d_o.to(tl.float32) + sum35 + sum35_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -1951,13 +1741,13 @@ def resume_seq(
     beta_end_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, d_W3_ptr, d_W3_momentum_ptr, m_end_ptr,
     reach_end_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr,
     d_W3_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
-    d_W3_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    d_W3_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
     at_v = tl.arange(0, BV)
@@ -1967,18 +1757,21 @@ def resume_seq(
     d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     d_W3 = load_tile(d_W3_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W3_momentum = load_tile(d_W3_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
-            store_tile(d_W3_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3)
-            store_tile(d_W3_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W3_momentum)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
+            store_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N, d_W3)
+            store_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W3_momentum)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
         d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
         d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
         d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
@@ -2002,88 +1795,22 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_start_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
-    d_W3_momentum_at_ptr, eta_ptr, k_ptr, log_mu_ptr, t13_ptr, decay_mu_ptr, n_end_ptr, t17_ptr, t18_ptr, s15_ptr, s16_ptr,
-    t19_ptr, h_ptr, G_end_ptr, s18_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
+    W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
+    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, mean_ptr, rstd_ptr, s8_ptr, t13_ptr, t14_ptr,
+    v_ptr, n_end_ptr, G_end_ptr, s12_ptr, d2_ptr, s13_ptr, t19_ptr, h_ptr, e_ptr, s15_ptr, s16_ptr, D_end_ptr, t35_ptr,
+    s17_ptr, s18_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """decay_mu, n_end, t17, t18, s15, s16, t19, h, G_end, s18: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """n_end, G_end, s12, d2, s13, t19, h, e, s15, s16, D_end, t35, s17, s18: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    t13 = load_row(t13_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
-    store_row(n_end_ptr, index * H + h, r, C, n_end)
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
-    sum7 = tl.zeros([BC, BV], tl.float32)
-    sum7_2 = tl.zeros([BC, BV], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        s15 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₅ = n[C] · t₉ + G[C] · t₁₁
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        store_tile(s15_ptr, index * H + h, r, at_n, C, N, s15)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        s16 = n_end[:, None] * t15 + G_end[:, None] * t16  # s₁₆ = n[C] · t₁₅ + G[C] · t₁₆
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        t19 = s16 * z3 * silu_slope(z1) + s15 * silu(z1)  # t₁₉ = s₁₆ · z₃ · silu′(z₁) + s₁₅ · silu(z₁)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        store_tile(s16_ptr, index * H + h, r, at_n, C, N, s16)
-        store_tile(t19_ptr, index * H + h, r, at_n, C, N, t19)
-        sum7 += dot(h_2, d_W2_momentum_at, DOT)
-        sum7_2 += dot(h_2, d_W2_at, DOT)
-        store_tile(h_ptr, index * H + h, r, at_n, C, N, h_2)
-    t17 = -sum7  # t₁₇ = −h d_W2_momentum_at
-    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
-    t18 = -sum7_2  # t₁₈ = −h d_W2_at
-    store_tile(t18_ptr, index * H + h, r, at_v, C, V, t18)
-    s18 = n_end[:, None] * t17 + G_end[:, None] * t18  # s₁₈ = n[C] · t₁₇ + G[C] · t₁₈
-    store_tile(s18_ptr, index * H + h, r, at_v, C, V, s18)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post2(
-    G_end_ptr, W2_start_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, h_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, mean_ptr,
-    n_end_ptr, rstd_ptr, s18_ptr, s8_ptr, t14_ptr, t19_ptr, v_ptr, t23_ptr, normal_ptr, e_ptr, d2_ptr, s17_ptr, t27_ptr,
-    position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """t23, normal, e, d2, s17, t27: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -2092,212 +1819,141 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    sum2 = tl.zeros([BC, BV], tl.float32)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    store_row(n_end_ptr, own * H + h, r, C, n_end)
+    store_row(G_end_ptr, own * H + h, r, C, G_end)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    store_row(D_end_ptr, own * H + h, r, C, D_end)
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
+    t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    sum13 = tl.zeros([], tl.float32)
+    sum13_2 = tl.zeros([], tl.float32)
+    sum13_3 = tl.zeros([], tl.float32)
+    sum13_4 = tl.zeros([], tl.float32)
+    sum13_5 = tl.zeros([], tl.float32)
+    sum13_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        h_2 = load_tile(h_ptr, index * H + h, r, at_n, C, N)
+        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        x30 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+        sum13_4 += tl.sum(x30)
+        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+        sum13 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
+        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        s12 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₂ = n[C] · t₉ + G[C] · t₁₁
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
+        x34 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum13_6 += tl.sum(x34)
+        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        sum13_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+        s13 = n_end[:, None] * t15 + G_end[:, None] * t16  # s₁₃ = n[C] · t₁₅ + G[C] · t₁₆
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        t19 = s13 * z3 * silu_slope(z1) + s12 * silu(z1)  # t₁₉ = s₁₃ · z₃ · silu′(z₁) + s₁₂ · silu(z₁)
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t19 = load_tile(t19_ptr, index * H + h, r, at_n, C, N)
-        sum2 += dot(t19, W2_start, DOT)
+        x32 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        sum13_5 += tl.sum(x32)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        store_tile(s13_ptr, own * H + h, r, at_n, C, N, s13)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        store_tile(t19_ptr, own * H + h, r, at_n, C, N, t19)
         f += dot(h_2, W2_start, DOT)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    s8 = load_row(s8_ptr, index * H + h, r, C)
-    t14 = load_row(t14_ptr, index * H + h, r, C)
-    mean = load_row(mean_ptr, index * H + h, r, C)
+        store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
+        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        sum13_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    t14 = load_row(t14_ptr, own * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    mean = load_row(mean_ptr, own * H + h, r, C)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    store_tile(normal_ptr, index * H + h, r, at_v, C, V, normal)
-    s18 = load_tile(s18_ptr, index * H + h, r, at_v, C, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    store_tile(e_ptr, index * H + h, r, at_v, C, V, e)
+    store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t20 = s18.to(tl.float32) + sum2  # t₂₀ = s₁₈ + t₁₉ W₂[start]
-    t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred / V
-    t22 = -tl.sum(tl.where((at_v < V)[None, :], x24, 0.0), 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
-    t23 = rstd[:, None] * t21 + t22[:, None] * centred  # t₂₃ = r · t₂₁ + t₂₂ · f̃
-    store_tile(t23_ptr, index * H + h, r, at_v, C, V, t23)
-    t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
-    t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-    x29 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-    x30 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x29, 0.0), 1) + tl.sum(t25 * centred, 1)) / V
-    t26 = (
-        2 * x30[:, None] * centred
-        + rstd[:, None] * t25
-        + t22[:, None] * t1
-        - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
-    )  # fmt: skip
     t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
-    store_tile(t27_ptr, index * H + h, r, at_v, C, V, t27)
     d2 = t2 - s8[:, None] / V  # d₂ = t₂ − s₈ / V
-    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-    x20 = (G_end[:, None] * d2).to(DOT)
-    x18 = (n_end[:, None] * d2).to(DOT)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        s17 = dot_nt(x18, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x20, -d_W2_at.to(tl.float32), DOT)
-        store_tile(s17_ptr, index * H + h, r, at_n, C, N, s17)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post3(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d2_ptr, k_ptr, s15_ptr, s16_ptr, s17_ptr, s7_ptr, s9_ptr, t19_ptr, t27_ptr,
-    d_W1_start_ptr, d_W2_start_ptr, t31_ptr, t29_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start, d_W2_start, t31, t29: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        t27 = load_tile(t27_ptr, index * H + h, r, at_v, C, V)
-        s9 = load_tile(s9_ptr, index * H + h, at_n, at_v, N, V)
-        t19 = load_tile(t19_ptr, index * H + h, r, at_n, C, N)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        s17 = load_tile(s17_ptr, index * H + h, r, at_n, C, N)
-        h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
-        s16 = load_tile(s16_ptr, index * H + h, r, at_n, C, N)
-        x18 = s9.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x18)
-        s15 = load_tile(s15_ptr, index * H + h, r, at_n, C, N)
-        t28 = s17.to(tl.float32) + dot_nt(t27, W2_start, DOT)  # t₂₈ = s₁₇ + t₂₇ W₂[start]ᵀ
-        s7 = load_tile(s7_ptr, index * H + h, at_k, at_n, K, N)
-        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        t31 = s16.to(tl.float32) * t3 * silu_slope(z1) + t28 * silu(z1)  # t₃₁ = s₁₆ · t₃ · silu′(z₁) + t₂₈ · silu(z₁)
-        store_tile(t31_ptr, index * H + h, r, at_n, C, N, t31)
-        t29 = (
-            t3
-            * s16.to(tl.float32)
-            * z3
-            * (z1 * square(1 - tl.sigmoid(z1)) * tl.sigmoid(z1) + 2 * (1 - tl.sigmoid(z1)) * tl.sigmoid(z1) - z1 * square(tl.sigmoid(z1)) * (1 - tl.sigmoid(z1)))  # noqa: E501
-            + s15.to(tl.float32) * t3 * silu_slope(z1)
-            + z3 * t28 * silu_slope(z1)
-        )  # fmt: skip
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, s7.to(tl.float32) + dot_tn(k, t29, DOT))
-        store_tile(t29_ptr, index * H + h, r, at_n, C, N, t29)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post4(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
-    decay_mu_ptr, k_ptr, n_end_ptr, s10_ptr, t13_ptr, t17_ptr, t18_ptr, t29_ptr, t31_ptr, d_W3_start_ptr, d_eta_ptr, s12_ptr,
-    s13_ptr, d3_ptr, s14_ptr, d1_ptr, t33_ptr, t32_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W3_start, d_eta, s12, s13, d3, s14, d1, t33, t32: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    sum1 = tl.zeros([BC], tl.float32)
-    sum1_2 = tl.zeros([BC], tl.float32)
-    s12 = tl.zeros([BC, BK], tl.float32)  # s₁₂ = t₃₁ W₃[start]ᵀ
-    s13 = tl.zeros([BC, BK], tl.float32)  # s₁₃ = t₂₉ W₁[start]ᵀ
-    s14 = tl.zeros([BC, BK], tl.float32)  # s₁₄ = (n[C] · d₃) (−d_W3_momentum_at)ᵀ
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    s17 = beta_end * (sum13 + sum13_2 + sum13_3)
+    store_number(s17_ptr, own * H + h, s17)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    s18 = m_end * (sum13_4 + sum13_5 + sum13_6)
+    store_number(s18_ptr, own * H + h, s18)
+    store_number(t35_ptr, own * H + h, t35)
+    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
+    s15 = tl.zeros([BC], tl.float32)  # s₁₅ = Σ_n (t₉ · d₃ + t₁₅ · d₁)
+    s16 = tl.zeros([BC], tl.float32)  # s₁₆ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        t29 = load_tile(t29_ptr, index * H + h, r, at_n, C, N)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        t31 = load_tile(t31_ptr, index * H + h, r, at_n, C, N)
-        s10 = load_tile(s10_ptr, index * H + h, at_k, at_n, K, N)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        s13 += dot_nt(t29, W1_start, DOT)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s10.to(tl.float32) + dot_tn(k, t31, DOT))
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        s12 += dot_nt(t31, W3_start, DOT)
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-        sum1_2 += tl.sum(t11 * d3 + t16 * d1, 1)
+        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
         t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
         t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        sum1 += tl.sum(t9 * d3 + t15 * d1, 1)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-        store_tile(d3_ptr, index * H + h, r, at_n, C, N, d3)
-        s14 += dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-    t13 = load_row(t13_ptr, index * H + h, r, C)
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
-    t18 = load_tile(t18_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    t32 = sum1 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
-    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    t33 = sum1_2 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
-    d_eta = t32 * tl.exp(t10) + t33 * t13
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    store_tile(s12_ptr, index * H + h, r, at_k, C, K, s12)
-    store_tile(s13_ptr, index * H + h, r, at_k, C, K, s13)
-    store_tile(s14_ptr, index * H + h, r, at_k, C, K, s14)
-    store_row(t33_ptr, index * H + h, r, C, t33)
-    store_row(t32_ptr, index * H + h, r, C, t32)
+        s15 += tl.sum(t9 * d3 + t15 * d1, 1)
+        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+        s16 += tl.sum(t11 * d3 + t16 * d1, 1)
+    store_row(s15_ptr, own * H + h, r, C, s15)
+    store_row(s16_ptr, own * H + h, r, C, s16)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post5(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, beta_end_ptr, d1_ptr,
-    d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_o_ptr,
-    decay_mu_ptr, e_ptr, eta_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr, normal_ptr, s11_ptr,
-    s12_ptr, s13_ptr, s14_ptr, t13_ptr, t23_ptr, t32_ptr, t33_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
-    d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+def resume_post2(
+    D_end_ptr, W2_start_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_o_ptr, e_ptr, eta_ptr, h_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, mean_ptr, rstd_ptr, s11_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s8_ptr, t13_ptr, t14_ptr, t19_ptr, t35_ptr,
+    d_eta_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, s14_ptr, t24_ptr, t27_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s14, t24, t27: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
@@ -2305,93 +1961,172 @@ def resume_post5(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    t13 = load_row(t13_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t23 = load_tile(t23_ptr, index * H + h, r, at_v, C, V)
-    e = load_tile(e_ptr, index * H + h, r, at_v, C, V)
-    normal = load_tile(normal_ptr, index * H + h, r, at_v, C, V)
-    x7 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x7, 0))
-    t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
-    x12 = t23.to(tl.float32) * e.to(tl.float32) + t24 * normal.to(tl.float32)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s11 + tl.sum(x12, 0))
-    d_v = -t24
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    sum10 = tl.zeros([BC, BK], tl.float32)
-    sum10_2 = tl.zeros([BC, BK], tl.float32)
-    sum10_3 = tl.zeros([BC, BK], tl.float32)
-    t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum10_4 = tl.zeros([], tl.float32)
-    sum10_5 = tl.zeros([], tl.float32)
-    sum10_6 = tl.zeros([], tl.float32)
-    sum10_7 = tl.zeros([], tl.float32)
-    sum10_8 = tl.zeros([], tl.float32)
-    sum10_9 = tl.zeros([], tl.float32)
+    sum1 = tl.zeros([BC, BV], tl.float32)
+    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
+    sum1_2 = tl.zeros([BC, BV], tl.float32)
+    sum1_3 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W3_at = load_tile(d_W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d3 = load_tile(d3_ptr, index * H + h, r, at_n, C, N)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        x23 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-        sum10_7 += tl.sum(x23)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum10_2 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum10_4 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
-        x25 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum10_8 += tl.sum(x25)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum10_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        x26 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum10_9 += tl.sum(x26)
-        sum10 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-        sum10_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        sum10_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    m_end = load_number(m_end_ptr, index * H + h)
-    t32 = load_row(t32_ptr, index * H + h, r, C)
-    beta_end = load_number(beta_end_ptr, index * H + h)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+        t19 = load_tile(t19_ptr, own * H + h, r, at_n, C, N)
+        h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
+        sum1 += dot(h_2, d_W2_momentum_at, DOT)
+        f += dot(h_2, W2_start, DOT)
+        sum1_2 += dot(h_2, d_W2_at, DOT)
+        sum1_3 += dot(t19, W2_start, DOT)
+    s11 = load_row(s11_ptr, own * H + h, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
-    t33 = load_row(t33_ptr, index * H + h, r, C)
-    s14 = load_tile(s14_ptr, index * H + h, r, at_k, C, K)
-    s13 = load_tile(s13_ptr, index * H + h, r, at_k, C, K)
-    s12 = load_tile(s12_ptr, index * H + h, r, at_k, C, K)
-    x23 = t24 + s12.to(tl.float32) + s13.to(tl.float32) + (s14.to(tl.float32) + sum10 + sum10_2 + sum10_3)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x23)
+    s17 = load_number(s17_ptr, own * H + h)
+    s18 = load_number(s18_ptr, own * H + h)
+    t35 = load_number(t35_ptr, own * H + h)
+    D_end = load_row(D_end_ptr, own * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
+    s16 = load_row(s16_ptr, own * H + h, r, C)
+    s15 = load_row(s15_ptr, own * H + h, r, C)
+    mean = load_row(mean_ptr, own * H + h, r, C)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    t14 = load_row(t14_ptr, own * H + h, r, C)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    t1 = ln_weight[None, :] * e.to(tl.float32)  # t₁ = e · w
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - s8[:, None] / V  # d₂ = t₂ − s₈ / V
+    t17 = -sum1  # t₁₇ = −h d_W2_momentum_at
+    t32 = s15 + tl.sum(t17 * d2, 1)  # t₃₂ = s₁₅ + Σ_v t₁₇ · d₂
+    t18 = -sum1_2  # t₁₈ = −h d_W2_at
+    t33 = s16 + tl.sum(t18 * d2, 1)  # t₃₃ = s₁₆ + Σ_v t₁₈ · d₂
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    d_eta = t32 * tl.exp(t10) + t33 * t13
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
+    t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum1_3  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[start]
+    x22 = (G_end[:, None] * d2).to(DOT)
+    x19 = (n_end[:, None] * d2).to(DOT)
+    x53 = sum_before(t32 * n_end, r, DOT)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    x52 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
+    x54 = segment_gradient(x52, strict, DOT)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x34 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    x36 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x34 + beta_end * (sum10_4 + sum10_5 + sum10_6))
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x36)
-    x39 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
-    x41 = sum_before(t32 * n_end, r, DOT)
-    x42 = m_end * (sum10_7 + sum10_8 + sum10_9)
-    x43 = segment_gradient(x39, strict, DOT)
-    x44 = t35 * D_end * m
-    x45 = tl.cumsum(x44, 0, reverse=True)
-    x46 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x41 + x42 + x43 + x45)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x46)
+    x47 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
+    t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
+    x33 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred / V
+    t22 = -tl.sum(tl.where((at_v < V)[None, :], x33, 0.0), 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
+    x55 = t35 * D_end * m
+    x56 = tl.cumsum(x55, 0, reverse=True)
+    x57 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x53 + s18 + x54 + x56)
+    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + s17)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x50)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x57)
+    t23 = rstd[:, None] * t21 + t22[:, None] * centred  # t₂₃ = r · t₂₁ + t₂₂ · f̃
+    t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    d_v = -t24
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    store_tile(t24_ptr, own * H + h, r, at_v, C, V, t24)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    x40 = s11 + tl.sum(t23 * e.to(tl.float32) + t24 * normal, 0)
+    t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
+    x60 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x61 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x60, 0.0), 1) + tl.sum(t25 * centred, 1)) / V
+    t26 = (
+        2 * x61[:, None] * centred
+        + rstd[:, None] * t25
+        + t22[:, None] * t1
+        - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
+    )  # fmt: skip
+    t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
+    store_tile(t27_ptr, own * H + h, r, at_v, C, V, t27)
+    x36 = tl.sum(ln_weight[None, :] * t23 + d_o.to(tl.float32), 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x40)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, x36)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+        s14 = dot_nt(x19, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x22, -d_W2_at.to(tl.float32), DOT)
+        store_tile(s14_ptr, own * H + h, r, at_n, C, N, s14)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post3(
+    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, k_ptr, n_end_ptr, s10_ptr, s12_ptr, s13_ptr, s14_ptr, s7_ptr, s9_ptr, t19_ptr, t24_ptr, t27_ptr,
+    d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1_start, d_W2_start, d_W3_start, d_k: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    G_end = load_row(G_end_ptr, own * H + h, r, C)
+    n_end = load_row(n_end_ptr, own * H + h, r, C)
+    sum2 = tl.zeros([BC, BK], tl.float32)
+    sum2_2 = tl.zeros([BC, BK], tl.float32)
+    sum2_3 = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        t19 = load_tile(t19_ptr, own * H + h, r, at_n, C, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        s9 = load_tile(s9_ptr, own * H + h, at_n, at_v, N, V)
+        t27 = load_tile(t27_ptr, own * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        s14 = load_tile(s14_ptr, own * H + h, r, at_n, C, N)
+        h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
+        s13 = load_tile(s13_ptr, own * H + h, r, at_n, C, N)
+        x27 = s9.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x27)
+        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
+        t28 = s14.to(tl.float32) + dot_nt(t27, W2_start, DOT)  # t₂₈ = s₁₄ + t₂₇ W₂[start]ᵀ
+        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+        t31 = (s13.to(tl.float32) * t3 * silu_slope(z1) + t28 * silu(z1)).to(DOT)  # t₃₁ = s₁₃ · t₃ · silu′(z₁) + t₂₈ · silu(z₁)
+        sum2 += dot_nt(t31, W3_start, DOT)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        t29 = (
+            (t3 * s13.to(tl.float32) * z3 * (z1 * square(1 - tl.sigmoid(z1)) * tl.sigmoid(z1) + 2 * (1 - tl.sigmoid(z1)) * tl.sigmoid(z1) - z1 * square(tl.sigmoid(z1)) * (1 - tl.sigmoid(z1))) + s12.to(tl.float32) * t3 * silu_slope(z1) + z3 * t28 * silu_slope(z1)).to(DOT)  # noqa: E501
+        )  # fmt: skip
+        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+        sum2_2 += dot_nt(t29, W1_start, DOT)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        s7 = load_tile(s7_ptr, own * H + h, at_k, at_n, K, N)
+        sum2_3 += dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
+        s10 = load_tile(s10_ptr, own * H + h, at_k, at_n, K, N)
+        sum2_3 += dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
+        sum2_3 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+        sum2_3 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, s7.to(tl.float32) + dot_tn(k, t29, DOT))
+        store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s10.to(tl.float32) + dot_tn(k, t31, DOT))
+    t24 = load_tile(t24_ptr, own * H + h, r, at_v, C, V)
+    d_k = t24.to(tl.float32) + sum2 + sum2_2 + sum2_3
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
 
 class Sizes:
@@ -2404,8 +2139,23 @@ class Sizes:
         self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+        self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
+
+    def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
+        """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
+        numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
+        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
 
     def rows(self, widths: str = "", dtype: torch.dtype | None = None) -> Tensor:
         """A token tensor; rows that no tile of the grid holds are 0."""
@@ -2418,8 +2168,12 @@ class Sizes:
         return self.tiles(self.members, widths, torch.float32)
 
     def per_slot(self, widths: str, narrow: bool) -> Tensor:
-        """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
-        return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+        """A tile per tile of tokens of the part; `narrow` in the dtype of the tokens."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+
+    def totals(self, widths: str) -> Tensor:
+        """A sum per sequence and head, to begin with."""
+        return self.per_sequence(widths).zero_()
 
     def shares(self, widths: str) -> Tensor:
         """A share of a sum per tile of tokens; 0 in slots without tokens."""
@@ -2478,14 +2232,14 @@ class Launch:
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
             stages = 1  # two tiles of this type at once take more shared memory than there is
-        numbers = sizes.members if self.walks else sizes.slots
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
             parts = triton.cdiv(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
-            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
             num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
@@ -2495,20 +2249,15 @@ launch_prep = Launch(prep, "prep", walks=False, widths="")
 launch_main = Launch(main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide)
 launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide)
 launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide)
 launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
-launch_post2 = Launch(post2, "post2", walks=False, widths="KNV", blocked="N", wide=post2_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", blocked="N")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
-launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
-launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
+launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="NV", blocked="N")
 launch_resume_post3 = Launch(resume_post3, "resume_post3", walks=False, widths="KNV", blocked="N")
-launch_resume_post4 = Launch(resume_post4, "resume_post4", walks=False, widths="KNV", blocked="N")
-launch_resume_post5 = Launch(resume_post5, "resume_post5", walks=False, widths="KNV", blocked="N")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -2539,9 +2288,6 @@ def forward_op(
     G_end = sizes.per_slot("C", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
-    launch_prep(sizes, (
-        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end,
-    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W3_next = sizes.per_sequence("KN")
@@ -2557,12 +2303,15 @@ def forward_op(
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
     W3_last = sizes.per_sequence("KN")
+    o = sizes.rows("V")
+    launch_prep(sizes, (
+        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end,
+    ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, k, ln_bias, ln_weight, m_end, n_end, reach_end, v,
         W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at,
         W2_momentum_at, W3_at, W3_momentum_at, W1_last, W2_last, W3_last,
     ))  # fmt: skip
-    o = sizes.rows("V")
     launch_read(sizes, (
         W1_at, W2_at, W3_at, ln_bias, ln_weight, q, o,
     ))  # fmt: skip
@@ -2658,85 +2407,72 @@ def backward_op(
 ) -> tuple[(Tensor,) * 14]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    read_z1 = sizes.per_slot("CN", narrow=True)
-    read_z3 = sizes.per_slot("CN", narrow=True)
-    read_h = sizes.per_slot("CN", narrow=True)
-    read_centred = sizes.per_slot("CV", narrow=True)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    t6 = sizes.per_slot("CV", narrow=True)
-    launch_pre(sizes, (
-        W1_at, W2_at, W3_at, d_o, ln_weight, q, read_z1, read_z3, read_h, read_centred, read_rstd, t6,
-    ))  # fmt: skip
-    s1 = sizes.per_slot("KN", narrow=True)
-    z1 = sizes.per_slot("CN", narrow=True)
-    z3 = sizes.per_slot("CN", narrow=True)
-    h = sizes.per_slot("CN", narrow=True)
-    centred = sizes.per_slot("CV", narrow=True)
-    rstd = sizes.per_slot("C", narrow=False)
-    t1 = sizes.per_slot("CV", narrow=True)
-    t14 = sizes.per_slot("C", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=True)
-    t3 = sizes.per_slot("CN", narrow=True)
-    s2 = sizes.per_slot("NV", narrow=True)
-    s3 = sizes.per_slot("KN", narrow=True)
-    d3 = sizes.per_slot("CN", narrow=True)
-    d1 = sizes.per_slot("CN", narrow=True)
-    t13 = sizes.per_slot("C", narrow=False)
-    s4 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
-    launch_pre2(sizes, (
-        W1_at, W2_at, W3_at, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, read_centred, read_h, read_rstd, read_z1, read_z3,
-        t6, v, s1, z1, z3, h, centred, rstd, t1, t14, d2, t3, s2, s3, d3, d1, t13, s4, d_q,
-    ))  # fmt: skip
-    del read_centred, read_h, read_rstd, read_z1, read_z3, t6
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W2_momentum_next = sizes.per_sequence("NV")
     d_W3_next = sizes.per_sequence("KN")
     d_W3_momentum_next = sizes.per_sequence("KN")
-    t17 = sizes.per_slot("CV", narrow=True)
-    t18 = sizes.per_slot("CV", narrow=True)
-    t23 = sizes.per_slot("CV", narrow=True)
-    t31 = sizes.per_slot("CN", narrow=True)
-    t29 = sizes.per_slot("CN", narrow=True)
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
-    d_W2_at = sizes.per_slot("NV", narrow=True)
-    d_W2_momentum_at = sizes.per_slot("NV", narrow=True)
-    d_W3_at = sizes.per_slot("KN", narrow=True)
-    d_W3_momentum_at = sizes.per_slot("KN", narrow=True)
-    launch_seq(sizes, (
-        G_end, W2_at, beta_end, centred, d2, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, h, k, ln_weight,
-        m_end, n_end, reach_end, rstd, s1, s2, s3, t1, t14, t3, z1, z3, d_W1_next, d_W1_momentum_next, d_W2_next,
-        d_W2_momentum_next, d_W3_next, d_W3_momentum_next, t17, t18, t23, t31, t29, d_W1_at, d_W1_momentum_at, d_W2_at,
-        d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
-    ))  # fmt: skip
-    del h, s1, s2, s3, t1, t14, t3, z1, z3
     d_eta = sizes.rows("", eta.dtype)
-    decay_mu = sizes.per_slot("C", narrow=False)
-    s5 = sizes.per_slot("CK", narrow=True)
-    s6 = sizes.per_slot("CK", narrow=True)
-    s7 = sizes.per_slot("CK", narrow=True)
-    t33 = sizes.per_slot("C", narrow=False)
-    t32 = sizes.per_slot("C", narrow=False)
-    launch_post(sizes, (
-        W1_at, W3_at, d1, d2, d3, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, k, log_mu, n_end, t13, t17, t18, t29,
-        t31, d_eta, decay_mu, s5, s6, s7, t33, t32,
-    ))  # fmt: skip
-    del d2, t17, t18, t29, t31
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_post2(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, beta_end, centred, d1, d3, d_W1_at,
-        d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_o, decay_mu, eta, k, ln_bias, ln_weight,
-        log_alpha, log_mu, m_end, n_end, rstd, s4, s5, s6, s7, t13, t23, t32, t33, v, d_k, d_ln_bias, d_ln_weight, d_log_alpha,
-        d_log_mu, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CN": 8, "CV": 6, "KN": 6, "NV": 3}):
+        s1 = part.per_slot("KN", narrow=True)
+        z1 = part.per_slot("CN", narrow=True)
+        z3 = part.per_slot("CN", narrow=True)
+        h = part.per_slot("CN", narrow=True)
+        centred = part.per_slot("CV", narrow=True)
+        rstd = part.per_slot("C", narrow=False)
+        t1 = part.per_slot("CV", narrow=True)
+        t14 = part.per_slot("C", narrow=False)
+        d2 = part.per_slot("CV", narrow=True)
+        t3 = part.per_slot("CN", narrow=True)
+        s2 = part.per_slot("NV", narrow=True)
+        s3 = part.per_slot("KN", narrow=True)
+        d3 = part.per_slot("CN", narrow=True)
+        d1 = part.per_slot("CN", narrow=True)
+        t13 = part.per_slot("C", narrow=False)
+        s4 = part.per_slot("V", narrow=False)
+        launch_pre(part, (
+            W1_at, W2_at, W3_at, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, s1, z1, z3, h, centred, rstd, t1, t14, d2, t3,
+            s2, s3, d3, d1, t13, s4, d_q,
+        ))  # fmt: skip
+        t17 = part.per_slot("CV", narrow=True)
+        t18 = part.per_slot("CV", narrow=True)
+        t23 = part.per_slot("CV", narrow=True)
+        t31 = part.per_slot("CN", narrow=True)
+        t29 = part.per_slot("CN", narrow=True)
+        d_W1_at = part.per_slot("KN", narrow=True)
+        d_W1_momentum_at = part.per_slot("KN", narrow=True)
+        d_W2_at = part.per_slot("NV", narrow=True)
+        d_W2_momentum_at = part.per_slot("NV", narrow=True)
+        d_W3_at = part.per_slot("KN", narrow=True)
+        d_W3_momentum_at = part.per_slot("KN", narrow=True)
+        launch_seq(part, (
+            G_end, W2_at, beta_end, centred, d2, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, h, k, ln_weight,
+            m_end, n_end, reach_end, rstd, s1, s2, s3, t1, t14, t3, z1, z3, d_W1_next, d_W1_momentum_next, d_W2_next,
+            d_W2_momentum_next, d_W3_next, d_W3_momentum_next, t17, t18, t23, t31, t29, d_W1_at, d_W1_momentum_at, d_W2_at,
+            d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
+        ))  # fmt: skip
+        del h, s1, s2, s3, t1, t14, t3, z1, z3
+        launch_post(part, (
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, centred, d1, d2, d3, d_W1_at, d_W1_momentum_at,
+            d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, rstd, s4, t13,
+            t17, t18, t23, t29, t31, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+        ))  # fmt: skip
+        del centred, d1, d2, d3, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, rstd, s4, t13, t17
+        del t18, t23, t29, t31
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
+        d_W3 = d_W3_next
+        d_W1_momentum = d_W1_momentum_next
+        d_W2_momentum = d_W2_momentum_next
+        d_W3_momentum = d_W3_momentum_next
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
         d_W2_momentum_next, d_W3_momentum_next,
@@ -2884,20 +2620,9 @@ def resume_forward_op(
 ) -> tuple[(Tensor,) * 16]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    o_2 = sizes.per_slot("CV", narrow=False)
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
-    s1 = sizes.per_slot("KN", narrow=True)
-    s2 = sizes.per_slot("NV", narrow=True)
-    s3 = sizes.per_slot("KN", narrow=True)
     m_end = sizes.per_slot("", narrow=False)
-    s4 = sizes.per_slot("KN", narrow=True)
-    s5 = sizes.per_slot("NV", narrow=True)
-    s6 = sizes.per_slot("KN", narrow=True)
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o_2, beta_end, reach_end, s1, s2, s3,
-        m_end, s4, s5, s6,
-    ))  # fmt: skip
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
@@ -2911,11 +2636,23 @@ def resume_forward_op(
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
     W3_at = sizes.per_slot("KN", narrow=True)
     W3_momentum_at = sizes.per_slot("KN", narrow=True)
+    o_2 = sizes.per_slot("CV", narrow=False)
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NV", narrow=True)
+    s3 = sizes.per_slot("KN", narrow=True)
+    s4 = sizes.per_slot("KN", narrow=True)
+    s5 = sizes.per_slot("NV", narrow=True)
+    s6 = sizes.per_slot("KN", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o_2, beta_end, reach_end, s1, s2, s3,
+        m_end, s4, s5, s6,
+    ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, m_end, o_2, reach_end, s1, s2, s3, s4, s5, s6, o, W1_next,
         W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
         W3_at, W3_momentum_at,
     ))  # fmt: skip
+    del o_2, s1, s2, s3, s4, s5, s6
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end, W1_at,
         W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
@@ -3004,106 +2741,86 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 17]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    read_z1 = sizes.per_slot("CN", narrow=True)
-    read_h = sizes.per_slot("CN", narrow=True)
-    read_centred = sizes.per_slot("CV", narrow=True)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    t6 = sizes.per_slot("CV", narrow=True)
-    t7 = sizes.per_slot("CN", narrow=True)
-    t8 = sizes.per_slot("CN", narrow=True)
-    launch_resume_pre(sizes, (
-        W1_start, W2_start, W3_start, d_o, ln_weight, q, read_z1, read_h, read_centred, read_rstd, t6, t7, t8,
-    ))  # fmt: skip
-    s7 = sizes.per_slot("KN", narrow=True)
-    t13 = sizes.per_slot("C", narrow=False)
-    rstd = sizes.per_slot("C", narrow=False)
-    mean = sizes.per_slot("C", narrow=False)
-    t14 = sizes.per_slot("C", narrow=False)
-    s8 = sizes.per_slot("C", narrow=False)
-    s9 = sizes.per_slot("NV", narrow=True)
-    s10 = sizes.per_slot("KN", narrow=True)
-    s11 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
-    launch_resume_pre2(sizes, (
-        W1_start, W2_start, W3_start, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, read_centred, read_h, read_rstd, read_z1,
-        t6, t7, t8, v, s7, t13, rstd, mean, t14, s8, s9, s10, s11, d_q,
-    ))  # fmt: skip
-    del read_centred, read_h, read_rstd, read_z1, t6, t7, t8
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W2_momentum_next = sizes.per_sequence("NV")
     d_W3_next = sizes.per_sequence("KN")
     d_W3_momentum_next = sizes.per_sequence("KN")
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
-    d_W2_at = sizes.per_slot("NV", narrow=True)
-    d_W2_momentum_at = sizes.per_slot("NV", narrow=True)
-    d_W3_at = sizes.per_slot("KN", narrow=True)
-    d_W3_momentum_at = sizes.per_slot("KN", narrow=True)
-    launch_resume_seq(sizes, (
-        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, d_W1_next, d_W1_momentum_next,
-        d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
-        d_W3_at, d_W3_momentum_at,
-    ))  # fmt: skip
-    decay_mu = sizes.per_slot("C", narrow=False)
-    n_end = sizes.per_slot("C", narrow=False)
-    t17 = sizes.per_slot("CV", narrow=True)
-    t18 = sizes.per_slot("CV", narrow=True)
-    s15 = sizes.per_slot("CN", narrow=True)
-    s16 = sizes.per_slot("CN", narrow=True)
-    t19 = sizes.per_slot("CN", narrow=True)
-    h = sizes.per_slot("CN", narrow=True)
-    G_end = sizes.per_slot("C", narrow=False)
-    s18 = sizes.per_slot("CV", narrow=True)
-    launch_resume_post(sizes, (
-        W1_start, W3_start, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, k, log_mu, t13,
-        decay_mu, n_end, t17, t18, s15, s16, t19, h, G_end, s18,
-    ))  # fmt: skip
-    t23 = sizes.per_slot("CV", narrow=True)
-    normal = sizes.per_slot("CV", narrow=True)
-    e = sizes.per_slot("CV", narrow=True)
-    d2 = sizes.per_slot("CV", narrow=True)
-    s17 = sizes.per_slot("CN", narrow=True)
-    t27 = sizes.per_slot("CV", narrow=True)
-    launch_resume_post2(sizes, (
-        G_end, W2_start, d_W2_at, d_W2_momentum_at, h, k, ln_bias, ln_weight, mean, n_end, rstd, s18, s8, t14, t19, v, t23,
-        normal, e, d2, s17, t27,
-    ))  # fmt: skip
-    del G_end, h, mean, rstd, s18, s8, t14
-    d_W1_start = sizes.shares("KN")
-    d_W2_start = sizes.shares("NV")
-    t31 = sizes.per_slot("CN", narrow=True)
-    t29 = sizes.per_slot("CN", narrow=True)
-    launch_resume_post3(sizes, (
-        W1_start, W2_start, W3_start, d2, k, s15, s16, s17, s7, s9, t19, t27, d_W1_start, d_W2_start, t31, t29,
-    ))  # fmt: skip
-    del s15, s16, s17, s7, s9, t19, t27
-    d_W3_start = sizes.shares("KN")
     d_eta = sizes.rows("", eta.dtype)
-    s12 = sizes.per_slot("CK", narrow=True)
-    s13 = sizes.per_slot("CK", narrow=True)
-    d3 = sizes.per_slot("CN", narrow=True)
-    s14 = sizes.per_slot("CK", narrow=True)
-    d1 = sizes.per_slot("CN", narrow=True)
-    t33 = sizes.per_slot("C", narrow=False)
-    t32 = sizes.per_slot("C", narrow=False)
-    launch_resume_post4(sizes, (
-        W1_start, W2_start, W3_start, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, decay_mu, k, n_end, s10, t13,
-        t17, t18, t29, t31, d_W3_start, d_eta, s12, s13, d3, s14, d1, t33, t32,
-    ))  # fmt: skip
-    del d2, s10, t17, t18, t29, t31
-    d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_resume_post5(sizes, (
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, beta_end, d1, d3, d_W1_at, d_W1_momentum_at,
-        d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_o, decay_mu, e, eta, ln_weight, log_alpha, log_mu, m_end, n_end,
-        normal, s11, s12, s13, s14, t13, t23, t32, t33, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
-    ))  # fmt: skip
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NV")
+    d_W3_start = sizes.shares("KN")
+    d_k = sizes.rows("K")
+    for part in sizes.parts({"CN": 5, "CV": 4, "KN": 6, "NV": 3}):
+        s7 = part.per_slot("KN", narrow=True)
+        t13 = part.per_slot("C", narrow=False)
+        rstd = part.per_slot("C", narrow=False)
+        mean = part.per_slot("C", narrow=False)
+        t14 = part.per_slot("C", narrow=False)
+        s8 = part.per_slot("C", narrow=False)
+        s9 = part.per_slot("NV", narrow=True)
+        s10 = part.per_slot("KN", narrow=True)
+        s11 = part.per_slot("V", narrow=False)
+        launch_resume_pre(part, (
+            W1_start, W2_start, W3_start, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, s7, t13, rstd, mean, t14, s8, s9, s10,
+            s11, d_q,
+        ))  # fmt: skip
+        d_W1_at = part.per_slot("KN", narrow=True)
+        d_W1_momentum_at = part.per_slot("KN", narrow=True)
+        d_W2_at = part.per_slot("NV", narrow=True)
+        d_W2_momentum_at = part.per_slot("NV", narrow=True)
+        d_W3_at = part.per_slot("KN", narrow=True)
+        d_W3_momentum_at = part.per_slot("KN", narrow=True)
+        launch_resume_seq(part, (
+            beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, m_end, reach_end, d_W1_next, d_W1_momentum_next,
+            d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
+            d_W3_at, d_W3_momentum_at,
+        ))  # fmt: skip
+        n_end = part.per_slot("C", narrow=False)
+        G_end = part.per_slot("C", narrow=False)
+        s12 = part.per_slot("CN", narrow=True)
+        d2 = part.per_slot("CV", narrow=True)
+        s13 = part.per_slot("CN", narrow=True)
+        t19 = part.per_slot("CN", narrow=True)
+        h = part.per_slot("CN", narrow=True)
+        e = part.per_slot("CV", narrow=True)
+        s15 = part.per_slot("C", narrow=False)
+        s16 = part.per_slot("C", narrow=False)
+        D_end = part.per_slot("C", narrow=False)
+        t35 = part.per_slot("", narrow=False)
+        s17 = part.per_slot("", narrow=False)
+        s18 = part.per_slot("", narrow=False)
+        launch_resume_post(part, (
+            W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1_at,
+            d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, k, ln_bias, ln_weight, log_alpha, log_mu,
+            mean, rstd, s8, t13, t14, v, n_end, G_end, s12, d2, s13, t19, h, e, s15, s16, D_end, t35, s17, s18,
+        ))  # fmt: skip
+        s14 = part.per_slot("CN", narrow=True)
+        t24 = part.per_slot("CV", narrow=True)
+        t27 = part.per_slot("CV", narrow=True)
+        launch_resume_post2(part, (
+            D_end, W2_start, d_W2_at, d_W2_momentum_at, d_o, e, eta, h, ln_weight, log_alpha, log_mu, mean, rstd, s11, s15, s16, s17,
+            s18, s8, t13, t14, t19, t35, d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s14, t24, t27,
+        ))  # fmt: skip
+        del D_end, d_W2_at, d_W2_momentum_at, e, h, mean, rstd, s11, s15, s16, s17, s18, s8, t13, t14, t35
+        launch_resume_post3(part, (
+            G_end, W1_start, W2_start, W3_start, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, k, n_end, s10, s12, s13,
+            s14, s7, s9, t19, t24, t27, d_W1_start, d_W2_start, d_W3_start, d_k,
+        ))  # fmt: skip
+        del G_end, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, n_end, s10, s12, s13, s14, s7, s9, t19, t24, t27
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
+        d_W3 = d_W3_next
+        d_W1_momentum = d_W1_momentum_next
+        d_W2_momentum = d_W2_momentum_next
+        d_W3_momentum = d_W3_momentum_next
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
         d_W2_momentum_next, d_W3_momentum_next, d_W1_start, d_W2_start, d_W3_start,

@@ -10,8 +10,10 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,19 +39,22 @@ OPTIONS = {
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
-JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
+JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
+AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
 @triton.jit
-def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Of a sequence: its first token and its end, where its first tile begins, how many tiles it has, and the slot of the first.
+def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+    """Of a sequence: its first token and its end, where its first tile begins, its tiles, the slot of the first, from one to the next.
 
     GRID: "whole".
     """
     first, end = n * T, n * T + T
+    slot, step = n, members  # tiles of the same number stand together
     if PACKED:
         first, end = tl.load(cu_ptr + n).to(tl.int64), tl.load(cu_ptr + n + 1).to(tl.int64)
-    slot = first // C + n  # the slots of two sequences never overlap
+        slot, step = first // C + n, 1  # the slots of two sequences never overlap
     base = first
     if GRID == "resumed":
         base = first - tl.load(position_ptr + n)
@@ -62,23 +67,26 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
             first = tl.minimum(end, first + tl.where(position > 0, C - position, 0))
             base = first
         tiles = ((end - first + C - 1) // C).to(tl.int32)
-    return first, end, base, tiles, slot
+    return first, end, base, tiles, slot, step
 
 
 @triton.jit
-def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+def walked(tiles, slot, step, low, high):
+    """The tiles of a sequence whose slots are from `low` to `high`: the first, and the one behind the last."""
+    return tl.maximum(0, (low - slot + step - 1) // step), tl.minimum(tiles, (high - slot + step - 1) // step)
+
+
+@triton.jit
+def sequence_of(index, cu_ptr, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    n = index
-    if GRID != "resumed":
-        n = ((index + 1) * C - 1) // (T + C)
-        if PACKED:
-            low, high = index * 0, index * 0 + members
-            while high - low > 1:
-                middle = (low + high) // 2
-                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
-                low = tl.where(is_before, middle, low)
-                high = tl.where(is_before, high, middle)
-            n = low
+    n = index % members
+    if PACKED and GRID != "resumed":
+        n, high = index * 0, index * 0 + members
+        while high - n > 1:
+            middle = (n + high) // 2
+            is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+            n = tl.where(is_before, middle, n)
+            high = tl.where(is_before, high, middle)
     return n
 
 
@@ -242,15 +250,15 @@ def sums_after(x, r, DOT: tl.constexpr):
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
     eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, beta_end_ptr, reach_end_ptr, G_end_ptr, Inv_ptr, beta_before_ptr,
-    reach_before_ptr, m_end_ptr, n_end_ptr, reach_ptr, P_ptr, position_ptr, cu_ptr, T, members,
+    reach_before_ptr, m_end_ptr, n_end_ptr, reach_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -307,41 +315,42 @@ def prep(
 def main(
     G_end_ptr, Inv_ptr, W_ptr, W_momentum_ptr, beta_before_ptr, beta_end_ptr, k_ptr, m_end_ptr, n_end_ptr, reach_before_ptr,
     reach_end_ptr, v_ptr, W_next_ptr, W_momentum_next_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, position_ptr, cu_ptr, T,
-    members,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W, W_momentum, U: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     W_momentum = load_tile(W_momentum_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
-            store_tile(W_momentum_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W_momentum)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
+            store_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V, W_momentum)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        reach_before = load_row(reach_before_ptr, (slot + i) * H + h, r, C)
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
+        reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        beta_before = load_row(beta_before_ptr, (slot + i) * H + h, r, C)
+        beta_before = load_row(beta_before_ptr, index * H + h, r, C)
 
         # the surprises of all tokens
         seen = beta_before[:, None] * dot(k, W, DOT) + reach_before[:, None] * dot(k, W_momentum, DOT)
         R = 2 * seen - 2 * v.to(tl.float32)  # R = 2 u[0] − 2 v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, (slot + i) * H + h, r, at_v, C, V, U)
+        store_tile(U_ptr, index * H + h, r, at_v, C, V, U)
 
         # the state behind the tile
         W_next = beta_end * W + reach_end * W_momentum - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] + f[C] S[0] − kᵀ (G[C] · U)
@@ -355,15 +364,16 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    P_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    P_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -389,18 +399,18 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, t14_ptr,
-    position_ptr, cu_ptr, T, members,
+    d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, t14: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s1, t14: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -409,58 +419,43 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t8 = tl.exp(segment_sums(decay_alpha, strict))  # t₈ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t8, 0.0)  # Dα = causal(t₈)
-    valid = tl.where(here, 1.0, 0.0)
-    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
-    t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t14 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₄ = Σ_i D[C] · Dμ
-    store_row(t14_ptr, index * H + h, r, C, t14)
+
+    # s1
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
-    s3 = dot_tn(q, t18, DOT)  # s₃ = qᵀ t₁₈
-    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    G = eta[None, :] * t9  # G = t₉ · η
-    P = (G * t10).to(DOT)  # P = G · t₁₀
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
-    t22 = -dot_nt(d_o, U, DOT)  # t₂₂ = −d_o Uᵀ
-    t23 = t22 * t10  # t₂₃ = t₂₂ · t₁₀
-    s4 = tl.sum(t23 * t9, 0)  # s₄ = Σ_c t₂₃ · t₉
-    store_row(s4_ptr, index * H + h, r, C, s4)
+    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
+
+    # t14
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
+    t14 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₄ = Σ_i D[C] · Dμ
+    store_row(t14_ptr, own * H + h, r, C, t14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s5_ptr, s6_ptr,
-    s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s2_ptr, s3_ptr,
+    s4_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s5, s6, s7, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s2, s3, s4, s5, s6, s7, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -471,97 +466,106 @@ def pre2(
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t22 = -dot_nt(d_o, U, DOT)  # t₂₂ = −d_o Uᵀ
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    t23 = t22 * t10  # t₂₃ = t₂₂ · t₁₀
-    t32 = (eta[None, :] * t23).to(DOT)  # t₃₂ = t₂₃ · η
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     valid = tl.where(here, 1.0, 0.0)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t8 = tl.exp(segment_sums(decay_alpha, strict))  # t₈ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t8, 0.0)  # Dα = causal(t₈)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t22 = -dot_nt(d_o, U, DOT)  # t₂₂ = −d_o Uᵀ
+    t23 = t22 * t10  # t₂₃ = t₂₂ · t₁₀
+    t32 = (eta[None, :] * t23).to(DOT)  # t₃₂ = t₂₃ · η
+    x38 = segment_gradient(tl.where(causal, dot_tn(t2, t32, DOT), 0.0) * t6, strict, DOT)
+    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
+    t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
+    s4 = tl.sum(t23 * t9, 0)  # s₄ = Σ_c t₂₃ · t₉
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    x32 = segment_gradient(tl.where(causal, dot_tn(t2, t32, DOT), 0.0) * t6, strict, DOT)
-    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
+    G = eta[None, :] * t9  # G = t₉ · η
+    P = (G * t10).to(DOT)  # P = G · t₁₀
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     t33 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₃ = Σ_v d_o · (q S[0])
-    x33 = tl.cumsum(tl.sum(t33[:, None] * t2, 0) * m, 0, reverse=True)
-    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x32 + x33)
-    store_row(s7_ptr, index * H + h, r, C, s7)
-    x26 = valid[None, :] * (t33[:, None] * m[None, :] + dot_nt(t32, D_mu, DOT))
-    x27 = segment_gradient(tl.where(causal, x26, 0.0) * t8, strict, DOT)
-    t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    G = eta[None, :] * t9  # G = t₉ · η
+    x32 = valid[None, :] * (t33[:, None] * m[None, :] + dot_nt(t32, D_mu, DOT))
+    x33 = segment_gradient(tl.where(causal, x32, 0.0) * t8, strict, DOT)
     t29 = (t22 * G).to(DOT)  # t₂₉ = t₂₂ · G
+    x39 = tl.cumsum(tl.sum(t33[:, None] * t2, 0) * m, 0, reverse=True)
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s3 = dot_tn(q, t18, DOT)  # s₃ = qᵀ t₁₈
+    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
-    x38 = dot(t29, k, DOT) + dot_nt(t18, W_momentum, DOT) + dot_nt(t4, W, DOT)
-    x30 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    x42 = dot(t29, k, DOT) + dot_nt(t18, W_momentum, DOT) + dot_nt(t4, W, DOT)
+    x36 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     s5 = dot_tn(t29, q, DOT)  # s₅ = t₂₉ᵀ q
-    store_tile(s5_ptr, index * H + h, r, at_k, C, K, s5)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x38)
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x27 + tl.cumsum(x30, 0, reverse=True))
-    store_row(s6_ptr, index * H + h, r, C, s6)
+    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x42)
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x33 + tl.cumsum(x36, 0, reverse=True))
+    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x38 + x39)
+    store_row(s7_ptr, own * H + h, r, C, s7)
+    store_row(s6_ptr, own * H + h, r, C, s6)
+    store_row(s4_ptr, own * H + h, r, C, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, Inv_ptr, beta_before_ptr, beta_end_ptr, d_W_ptr, d_W_momentum_ptr, k_ptr, m_end_ptr, n_end_ptr,
     reach_before_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, d_W_next_ptr, d_W_momentum_next_ptr, t15_ptr, d_W_at_ptr,
-    d_W_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    d_W_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W, d_W_momentum, t15: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     d_W_momentum = load_tile(d_W_momentum_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-            store_tile(d_W_momentum_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W_momentum)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        reach_before = load_row(reach_before_ptr, (slot + i) * H + h, r, C)
-        beta_before = load_row(beta_before_ptr, (slot + i) * H + h, r, C)
+            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
+            store_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V, d_W_momentum)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+        beta_before = load_row(beta_before_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        Inv = load_tile(Inv_ptr, (slot + i) * H + h, r, r, C, C)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
+        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         t13 = -dot(k, d_W, DOT)  # t₁₃ = −k d_W
         t11 = -dot(k, d_W_momentum, DOT)  # t₁₁ = −k d_W_momentum
         x11 = n_end[:, None] * t11 + G_end[:, None] * t13 - s2.to(tl.float32)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        s3 = load_tile(s3_ptr, own * H + h, at_k, at_v, K, V)
         t15 = exact_dot(tl.trans(Inv), x11, DOT)  # t₁₅ = (I + L)⁻¹ᵀ (n[C] · t₁₁ + G[C] · t₁₃ − s₂)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
         t16 = 2 * t15  # t₁₆ = 2 t₁₅
         t17 = (beta_before[:, None] * t16).to(DOT)  # t₁₇ = β[t−1] · t₁₆
         t19 = (reach_before[:, None] * t16).to(DOT)  # t₁₉ = f[t−1] · t₁₆
         x22 = m_end * d_W_momentum + reach_end * d_W + s3.to(tl.float32) + dot_tn(k, t19, DOT)
         x16 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t17, DOT)
-        store_tile(t15_ptr, (slot + i) * H + h, r, at_v, C, V, t15)
+        store_tile(t15_ptr, own * H + h, r, at_v, C, V, t15)
         d_W = x16
         d_W_momentum = x22
 
@@ -571,19 +575,20 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr,
-    reach_before_ptr, s4_ptr, s5_ptr, t14_ptr, t15_ptr, d_eta_ptr, d_k_ptr, t30_ptr, t31_ptr, s8_ptr, s9_ptr, t27_ptr,
-    t24_ptr, position_ptr, cu_ptr, T, members,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s4_ptr,
+    t14_ptr, t15_ptr, d_eta_ptr, d_v_ptr, t28_ptr, s8_ptr, s9_ptr, t30_ptr, t31_ptr, s10_ptr, s11_ptr, t35_ptr, s12_ptr,
+    s13_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_k, t30, t31, s8, s9, t27, t24: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_eta, d_v, t28, s8, s9, t30, t31, s10, s11, t35, s12, s13: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -592,90 +597,87 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s4 = load_row(s4_ptr, index * H + h, r, C)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t14 = load_row(t14_ptr, index * H + h, r, C)
+    s4 = load_row(s4_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t14 = load_row(t14_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    x47 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    s13 = tl.sum(x47)  # s₁₃ = Σ_v Σ_k d_W_momentum_at · S[0]
+    store_number(s13_ptr, own * H + h, s13)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t31 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₃₁ = Σ_v Σ_k d_W_at · S[0]
+    G_end = t14 * eta  # G[C] = t₁₄ · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s9 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)  # s₉ = (G[C] · U) (−d_W_at)ᵀ
+    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
+    s11 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₁₁ = Σ_v Σ_k d_W_at · W[0]
+    store_number(s11_ptr, own * H + h, s11)
+    t13 = -dot(k, d_W_at, DOT)  # t₁₃ = −k d_W_at
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
+    t25 = tl.sum(t13 * U.to(tl.float32), 1)  # t₂₅ = Σ_v t₁₃ · U
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t12 = sum_after(decay_mu, r, DOT)  # t₁₂ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t12)  # n[C] = η · exp(t₁₂)
+    s8 = dot_nt(n_end[:, None] * U.to(tl.float32), -d_W_momentum_at.to(tl.float32), DOT)  # s₈ = (n[C] · U) (−d_W_momentum_at)ᵀ
+    store_tile(s8_ptr, own * H + h, r, at_k, C, K, s8)
     t11 = -dot(k, d_W_momentum_at, DOT)  # t₁₁ = −k d_W_momentum_at
     t24 = tl.sum(t11 * U.to(tl.float32), 1)  # t₂₄ = Σ_v t₁₁ · U
-    t13 = -dot(k, d_W_at, DOT)  # t₁₃ = −k d_W_at
-    t25 = tl.sum(t13 * U.to(tl.float32), 1)  # t₂₅ = Σ_v t₁₃ · U
-    t30 = t25 * eta  # t₃₀ = t₂₅ · η
-    store_row(t30_ptr, index * H + h, r, C, t30)
-    store_row(t24_ptr, index * H + h, r, C, t24)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    s12 = sum_before(t24 * n_end, r, DOT)  # s₁₂ = Σ_{l<t} t₂₄ · n[C]
+    store_row(s12_ptr, own * H + h, r, C, s12)
     t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
-    t31 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₃₁ = Σ_v Σ_k d_W_at · S[0]
+    t30 = t25 * eta  # t₃₀ = t₂₅ · η
+    store_row(t30_ptr, own * H + h, r, C, t30)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    s8 = sum_before(D_end * (t31 * m + tl.sum(t30[None, :] * D_mu, 1)), r, DOT)  # s₈ = Σ_{l<t} D[C] · (t₃₁ m + Σ_j Dμ · t₃₀)
-    store_row(s8_ptr, index * H + h, r, C, s8)
-    store_number(t31_ptr, index * H + h, t31)
+    s10 = sum_before(D_end * (t31 * m + tl.sum(t30[None, :] * D_mu, 1)), r, DOT)  # s₁₀ = Σ_{l<t} D[C] · (t₃₁ m + Σ_j Dμ · t₃₀)
+    store_row(s10_ptr, own * H + h, r, C, s10)
+    store_number(t31_ptr, own * H + h, t31)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
+    t15 = load_tile(t15_ptr, own * H + h, r, at_v, C, V)
     t5 = tl.exp(sums_before(t1, r, DOT))  # t₅ = exp(Σ_{j<l<t} log α)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t15 = load_tile(t15_ptr, index * H + h, r, at_v, C, V)
     D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t3 = valid[None, :] * D_alpha_before  # t₃ = Dα[t−1] · valid
     t7 = exact_dot(t3, D_mu, DOT)  # t₇ = t₃ Dμ
+    d_v = -2 * t15.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     t26 = -tl.where(strict, dot_nt(t15, U, DOT), 0.0)  # t₂₆ = −strictly_causal(t₁₅ Uᵀ)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t27 = 2 * t26 * kk  # t₂₇ = 2 t₂₆ · K Kᵀ
-    t12 = sum_after(decay_mu, r, DOT)  # t₁₂ = Σ_{l>t} log μ
     x27 = (t24 * tl.exp(t12) + t25 * t14) + tl.sum(t27 * t7, 0)
-    t15 = load_tile(t15_ptr, index * H + h, r, at_v, C, V)
     G_before = eta[None, :] * t7  # G[t−1] = t₇ · η
-    t28 = (2 * t26 * G_before).to(DOT)  # t₂₈ = 2 t₂₆ · G[t−1]
-    store_tile(t27_ptr, index * H + h, r, r, C, C, t27)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t16 = 2 * t15.to(tl.float32)  # t₁₆ = 2 t₁₅
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    t17 = (beta_before[:, None] * t16).to(DOT)  # t₁₇ = β[t−1] · t₁₆
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t19 = (reach_before[:, None] * t16).to(DOT)  # t₁₉ = f[t−1] · t₁₆
-    n_end = eta * tl.exp(t12)  # n[C] = η · exp(t₁₂)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    s5 = load_tile(s5_ptr, index * H + h, r, at_k, C, K)
-    x41 = dot_nt(n_end[:, None] * U.to(tl.float32), -d_W_momentum_at.to(tl.float32), DOT)
-    G_end = t14 * eta  # G[C] = t₁₄ · η
-    x43 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x44 = dot_nt(t19, W_momentum, DOT) + dot_nt(t17, W, DOT) + dot(t28, k, DOT) + (x41 + x43 + dot_tn(t28, k, DOT))
-    d_k = s5.to(tl.float32) + x44
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    s9 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₉ = Σ_v Σ_k d_W_at · W[0]
+    t28 = 2 * t26 * G_before  # t₂₈ = 2 t₂₆ · G[t−1]
+    store_tile(t28_ptr, own * H + h, r, r, C, C, t28)
+    t35 = eta[None, :] * t27  # t₃₅ = t₂₇ · η
+    store_tile(t35_ptr, own * H + h, r, r, C, C, t35)
     d_eta = s4 + x27
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    store_number(s9_ptr, index * H + h, s9)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
-    W_at_ptr, W_momentum_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s6_ptr, s7_ptr, s8_ptr,
-    s9_ptr, t15_ptr, t24_ptr, t27_ptr, t30_ptr, t31_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
-    members,
+    W_at_ptr, W_momentum_at_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr,
+    s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t15_ptr, t28_ptr, t30_ptr, t31_ptr, t35_ptr, d_k_ptr, d_log_alpha_ptr,
+    d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_log_alpha, d_log_mu, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_k, d_log_alpha, d_log_mu: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -684,66 +686,68 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s7 = load_row(s7_ptr, index * H + h, r, C)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
-    s8 = load_row(s8_ptr, index * H + h, r, C)
-    s9 = load_number(s9_ptr, index * H + h)
-    t24 = load_row(t24_ptr, index * H + h, r, C)
+    s7 = load_row(s7_ptr, own * H + h, r, C)
+    s6 = load_row(s6_ptr, own * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
+    s13 = load_number(s13_ptr, own * H + h)
+    s10 = load_row(s10_ptr, own * H + h, r, C)
+    s11 = load_number(s11_ptr, own * H + h)
+    t30 = load_row(t30_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    t31 = load_number(t31_ptr, index * H + h)
-    t30 = load_row(t30_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    t31 = load_number(t31_ptr, own * H + h)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t15 = load_tile(t15_ptr, index * H + h, r, at_v, C, V)
-    d_v = -2 * t15.to(tl.float32)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t20 = dot(k, W, DOT)  # t₂₀ = k W[0]
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t15 = load_tile(t15_ptr, own * H + h, r, at_v, C, V)
     t16 = 2 * t15.to(tl.float32)  # t₁₆ = 2 t₁₅
-    x12 = sum_after(tl.sum(t16 * t20, 1) * beta_before, r, DOT)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t21 = dot(k, W_momentum, DOT)  # t₂₁ = k S[0]
     t34 = tl.sum(t16 * t21, 1)  # t₃₄ = Σ_v t₁₆ · t₂₁
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    t20 = dot(k, W, DOT)  # t₂₀ = k W[0]
+    x23 = sum_after(tl.sum(t16 * t20, 1) * beta_before, r, DOT)
+    t28 = load_tile(t28_ptr, own * H + h, r, r, C, C)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_k, C, K)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
+    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
+    t17 = (beta_before[:, None] * t16).to(DOT)  # t₁₇ = β[t−1] · t₁₆
+    t19 = (reach_before[:, None] * t16).to(DOT)  # t₁₉ = f[t−1] · t₁₆
+    x15 = s8.to(tl.float32) + s9.to(tl.float32) + dot_tn(t28, k, DOT)
+    x16 = dot_nt(t19, W_momentum, DOT) + dot_nt(t17, W, DOT) + dot(t28, k, DOT) + x15
+    d_k = s5.to(tl.float32) + x16
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
-    t27 = load_tile(t27_ptr, index * H + h, r, r, C, C)
     t5 = tl.exp(sums_before(t1, r, DOT))  # t₅ = exp(Σ_{j<l<t} log α)
     valid = tl.where(here, 1.0, 0.0)
     D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
     t3 = valid[None, :] * D_alpha_before  # t₃ = Dα[t−1] · valid
-    t35 = (eta[None, :] * t27.to(tl.float32)).to(DOT)  # t₃₅ = t₂₇ · η
+    t35 = load_tile(t35_ptr, own * H + h, r, r, C, C)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x43 = tl.where(causal, t30[None, :] * D_end[:, None] + dot_tn(t3, t35, DOT), 0.0)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x45 = tl.cumsum((t31 * D_end + tl.sum(t34[:, None] * t3, 0)) * m, 0, reverse=True)
+    x50 = tl.cumsum((t31 * D_end + tl.sum(t34[:, None] * t3, 0)) * m, 0, reverse=True)
+    x48 = tl.where(causal, t30[None, :] * D_end[:, None] + dot_tn(t3, t35, DOT), 0.0)
     t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
-    x47 = segment_gradient(x43 * t6, strict, DOT)
+    x51 = segment_gradient(x48 * t6, strict, DOT)
     D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
-    x25 = valid[None, :] * (t34[:, None] * m[None, :] + dot_nt(t35, D_mu, DOT))
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    t12 = sum_after(decay_mu, r, DOT)  # t₁₂ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t12)  # n[C] = η · exp(t₁₂)
-    x46 = sum_before(t24 * n_end, r, DOT)
-    x37 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
-    x48 = (
-        tl.sum(x37) * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x46 + x47 + x45)
-    )  # fmt: skip
-    x28 = tl.where(strict, sums_after(tl.where(strict, x25, 0.0) * t5, r, DOT), 0.0)
-    x29 = tl.sum(x28, 1)
+    x33 = valid[None, :] * (t34[:, None] * m[None, :] + dot_nt(t35, D_mu, DOT))
+    x36 = tl.where(strict, sums_after(tl.where(strict, x33, 0.0) * t5, r, DOT), 0.0)
+    x37 = tl.sum(x36, 1)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x30 = (
-        s9 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + x12 + x29)
+    x38 = (
+        s11 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s10 + x23 + x37)
     )  # fmt: skip
-    d_log_alpha = s6 + x30
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x52 = (
+        s13 * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (s12 + x51 + x50)
+    )  # fmt: skip
+    d_log_alpha = s6 + x38
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = s7 + x48
+    d_log_mu = s7 + x52
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
@@ -757,8 +761,23 @@ class Sizes:
         self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+        self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
+
+    def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
+        """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
+        numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
+        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
 
     def rows(self, widths: str = "", dtype: torch.dtype | None = None) -> Tensor:
         """A token tensor; rows that no tile of the grid holds are 0."""
@@ -771,8 +790,12 @@ class Sizes:
         return self.tiles(self.members, widths, torch.float32)
 
     def per_slot(self, widths: str, narrow: bool) -> Tensor:
-        """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
-        return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+        """A tile per tile of tokens of the part; `narrow` in the dtype of the tokens."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+
+    def totals(self, widths: str) -> Tensor:
+        """A sum per sequence and head, to begin with."""
+        return self.per_sequence(widths).zero_()
 
     def shares(self, widths: str) -> Tensor:
         """A share of a sum per tile of tokens; 0 in slots without tokens."""
@@ -827,14 +850,14 @@ class Launch:
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
             stages = 1  # two tiles of this type at once take more shared memory than there is
-        numbers = sizes.members if self.walks else sizes.slots
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
             parts = triton.cdiv(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
-            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
             num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
@@ -876,23 +899,24 @@ def forward_op(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
-    P = sizes.per_slot("CC", narrow=True)
-    launch_prep(sizes, (
-        eta, k, log_alpha, log_mu, q, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P,
-    ))  # fmt: skip
     W_next = sizes.per_sequence("KV")
     W_momentum_next = sizes.per_sequence("KV")
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
+    o = sizes.rows("V")
+    P = sizes.per_slot("CC", narrow=True)
+    launch_prep(sizes, (
+        eta, k, log_alpha, log_mu, q, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P,
+    ))  # fmt: skip
     launch_main(sizes, (
         G_end, Inv, W, W_momentum, beta_before, beta_end, k, m_end, n_end, reach_before, reach_end, v, W_next, W_momentum_next,
         U, W_at, W_momentum_at,
     ))  # fmt: skip
-    o = sizes.rows("V")
     launch_read(sizes, (
         P, U, W_at, W_momentum_at, log_alpha, q, reach, o,
     ))  # fmt: skip
+    del P
     return (
         o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
         W_momentum_at,
@@ -964,51 +988,59 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": U.shape[-1]}, position, cu_seqlens, grid)
-    s1 = sizes.per_slot("KV", narrow=True)
-    s2 = sizes.per_slot("CV", narrow=True)
-    s3 = sizes.per_slot("KV", narrow=True)
-    s4 = sizes.per_slot("C", narrow=False)
-    t14 = sizes.per_slot("C", narrow=False)
-    launch_pre(sizes, (
-        U, d_o, eta, k, log_alpha, log_mu, q, reach, s1, s2, s3, s4, t14,
-    ))  # fmt: skip
-    s5 = sizes.per_slot("CK", narrow=True)
-    s6 = sizes.per_slot("C", narrow=False)
-    s7 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
-    launch_pre2(sizes, (
-        U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s5, s6, s7, d_q,
-    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
     d_W_momentum_next = sizes.per_sequence("KV")
-    t15 = sizes.per_slot("CV", narrow=True)
-    d_W_at = sizes.per_slot("KV", narrow=True)
-    d_W_momentum_at = sizes.per_slot("KV", narrow=True)
-    launch_seq(sizes, (
-        G_end, Inv, beta_before, beta_end, d_W, d_W_momentum, k, m_end, n_end, reach_before, reach_end, s1, s2, s3, d_W_next,
-        d_W_momentum_next, t15, d_W_at, d_W_momentum_at,
-    ))  # fmt: skip
-    del s1, s2, s3
     d_eta = sizes.rows("", eta.dtype)
+    d_v = sizes.rows("V")
     d_k = sizes.rows("K")
-    t30 = sizes.per_slot("C", narrow=False)
-    t31 = sizes.per_slot("", narrow=False)
-    s8 = sizes.per_slot("C", narrow=False)
-    s9 = sizes.per_slot("", narrow=False)
-    t27 = sizes.per_slot("CC", narrow=True)
-    t24 = sizes.per_slot("C", narrow=False)
-    launch_post(sizes, (
-        U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, reach_before, s4, s5, t14, t15, d_eta, d_k,
-        t30, t31, s8, s9, t27, t24,
-    ))  # fmt: skip
-    del d_W_at, s4, s5, t14
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    d_v = sizes.rows("V")
-    launch_post2(sizes, (
-        W_at, W_momentum_at, d_W_momentum_at, eta, k, log_alpha, log_mu, s6, s7, s8, s9, t15, t24, t27, t30, t31, d_log_alpha,
-        d_log_mu, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CC": 2, "CK": 3, "CV": 2, "KV": 4}):
+        s1 = part.per_slot("KV", narrow=True)
+        t14 = part.per_slot("C", narrow=False)
+        launch_pre(part, (
+            d_o, log_alpha, log_mu, q, s1, t14,
+        ))  # fmt: skip
+        s2 = part.per_slot("CV", narrow=True)
+        s3 = part.per_slot("KV", narrow=True)
+        s4 = part.per_slot("C", narrow=False)
+        s5 = part.per_slot("CK", narrow=True)
+        s6 = part.per_slot("C", narrow=False)
+        s7 = part.per_slot("C", narrow=False)
+        launch_pre2(part, (
+            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s2, s3, s4, s5, s6, s7, d_q,
+        ))  # fmt: skip
+        t15 = part.per_slot("CV", narrow=True)
+        d_W_at = part.per_slot("KV", narrow=True)
+        d_W_momentum_at = part.per_slot("KV", narrow=True)
+        launch_seq(part, (
+            G_end, Inv, beta_before, beta_end, d_W, d_W_momentum, k, m_end, n_end, reach_before, reach_end, s1, s2, s3, d_W_next,
+            d_W_momentum_next, t15, d_W_at, d_W_momentum_at,
+        ))  # fmt: skip
+        del s1, s2, s3
+        t28 = part.per_slot("CC", narrow=True)
+        s8 = part.per_slot("CK", narrow=True)
+        s9 = part.per_slot("CK", narrow=True)
+        t30 = part.per_slot("C", narrow=False)
+        t31 = part.per_slot("", narrow=False)
+        s10 = part.per_slot("C", narrow=False)
+        s11 = part.per_slot("", narrow=False)
+        t35 = part.per_slot("CC", narrow=True)
+        s12 = part.per_slot("C", narrow=False)
+        s13 = part.per_slot("", narrow=False)
+        launch_post(part, (
+            U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, s4, t14, t15, d_eta, d_v, t28, s8, s9, t30,
+            t31, s10, s11, t35, s12, s13,
+        ))  # fmt: skip
+        del d_W_at, d_W_momentum_at, s4, t14
+        launch_post2(part, (
+            W_at, W_momentum_at, k, log_alpha, log_mu, reach_before, s10, s11, s12, s13, s5, s6, s7, s8, s9, t15, t28, t30, t31, t35,
+            d_k, d_log_alpha, d_log_mu,
+        ))  # fmt: skip
+        del s10, s11, s12, s13, s5, s6, s7, s8, s9, t15, t28, t30, t31, t35
+        d_W = d_W_next
+        d_W_momentum = d_W_momentum_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next
 
 

@@ -10,8 +10,10 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +39,6 @@ OPTIONS = {
     "pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -47,22 +48,24 @@ OPTIONS = {
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
-JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
+JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
+AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
 @triton.jit
-def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Of a sequence: its first token and its end, where its first tile begins, how many tiles it has, and the slot of the first.
+def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+    """Of a sequence: its first token and its end, where its first tile begins, its tiles, the slot of the first, from one to the next.
 
     GRID: "whole"; "resumed", the tile that begins `position` tokens before the sequence does; "after", the tiles behind that one.
     """
     first, end = n * T, n * T + T
+    slot, step = n, members  # tiles of the same number stand together
     if PACKED:
         first, end = tl.load(cu_ptr + n).to(tl.int64), tl.load(cu_ptr + n + 1).to(tl.int64)
-    slot = first // C + n  # the slots of two sequences never overlap
+        slot, step = first // C + n, 1  # the slots of two sequences never overlap
     base = first
     if GRID == "resumed":
         base = first - tl.load(position_ptr + n)
@@ -75,23 +78,26 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
             first = tl.minimum(end, first + tl.where(position > 0, C - position, 0))
             base = first
         tiles = ((end - first + C - 1) // C).to(tl.int32)
-    return first, end, base, tiles, slot
+    return first, end, base, tiles, slot, step
 
 
 @triton.jit
-def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+def walked(tiles, slot, step, low, high):
+    """The tiles of a sequence whose slots are from `low` to `high`: the first, and the one behind the last."""
+    return tl.maximum(0, (low - slot + step - 1) // step), tl.minimum(tiles, (high - slot + step - 1) // step)
+
+
+@triton.jit
+def sequence_of(index, cu_ptr, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    n = index
-    if GRID != "resumed":
-        n = ((index + 1) * C - 1) // (T + C)
-        if PACKED:
-            low, high = index * 0, index * 0 + members
-            while high - low > 1:
-                middle = (low + high) // 2
-                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
-                low = tl.where(is_before, middle, low)
-                high = tl.where(is_before, high, middle)
-            n = low
+    n = index % members
+    if PACKED and GRID != "resumed":
+        n, high = index * 0, index * 0 + members
+        while high - n > 1:
+            middle = (n + high) // 2
+            is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+            n = tl.where(is_before, middle, n)
+            high = tl.where(is_before, high, middle)
     return n
 
 
@@ -261,15 +267,15 @@ def sum_before(x, r, DOT: tl.constexpr):
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
     eta_ptr, log_alpha_ptr, log_mu_ptr, beta_end_ptr, reach_end_ptr, G_end_ptr, m_end_ptr, n_end_ptr, reach_ptr, G_ptr,
-    position_ptr, cu_ptr, T, members,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
     """beta_end, reach_end, G_end, m_end, n_end, reach, G: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -309,13 +315,13 @@ def prep(
 def main(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, m_end_ptr,
     n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, d2_ptr, W1_at_ptr,
-    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
+    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2, W1_momentum, W2_momentum, d2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -330,22 +336,23 @@ def main(
         store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
         store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
-            store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
-            store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
-            store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2_momentum)
+            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+            store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
+            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+            store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
@@ -364,7 +371,7 @@ def main(
         t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
         t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-        store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
         d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
 
         # the state behind the tile
@@ -387,13 +394,13 @@ def main(
 def main_wide(
     G_end_ptr, W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, beta_end_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, m_end_ptr,
     n_end_ptr, reach_end_ptr, v_ptr, W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, d2_ptr, W1_at_ptr,
-    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
+    W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2, W1_momentum, W2_momentum, d2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -415,6 +422,7 @@ def main_wide(
         store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum)
     tl.debug_barrier()
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
@@ -427,11 +435,11 @@ def main_wide(
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             h1 = gelu(z1)  # h₁ = gelu(z₁)
             f += dot_apart(h1, W2, DOT, T)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -445,7 +453,7 @@ def main_wide(
         t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
         t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-        store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
         x22 = (n_end[:, None] * d2).to(DOT)
         x19 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -454,7 +462,7 @@ def main_wide(
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             if SAVE:
-                store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
+                store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -465,7 +473,7 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
-                store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
+                store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             h1 = gelu(z1)  # h₁ = gelu(z₁)
@@ -473,12 +481,12 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if SAVE:
-                store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
+                store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
             W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
             tl.debug_barrier()
             store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
             if SAVE:
-                store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2_momentum)
+                store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
             W2_momentum_next = m_end * W2_momentum - dot_tn(h1, x22, DOT)  # S₂[C] = m[C] S₂[0] − h₁ᵀ (n[C] · d₂)
             tl.debug_barrier()
             store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
@@ -488,15 +496,15 @@ def main_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -542,15 +550,15 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -605,41 +613,45 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t2_ptr, t11_ptr, t12_ptr, d1_ptr, t13_ptr,
-    t14_ptr, read_centred_ptr, read_rstd_ptr, s17_ptr, s18_ptr, t22_ptr, read_h1_ptr, t15_ptr, t17_ptr, position_ptr, cu_ptr,
-    T, members,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t2_ptr, t11_ptr, t12_ptr, d1_ptr, t27_ptr,
+    read_h1_ptr, read_z1_ptr, t13_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t2, t11, t12, d1, t13, t14, read_centred, read_rstd, s17, s18, …: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """z1, h1, centred, rstd, t2, t11, t12, d1, t27, read_h1, read_z1, t13, t14: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h1 = gelu(z1)  # h₁ = gelu(z₁)
+    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
@@ -648,94 +660,81 @@ def pre(
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
+    store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
     t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
     t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
-    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    d2 = (t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V).to(DOT)  # d₂ = t₃ − Σ_v t₃ / V
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
     t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
-    store_tile(t12_ptr, index * H + h, r, at_n, C, N, t12)
-    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_row(t11_ptr, index * H + h, r, C, t11)
+    store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
     t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-    t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
-    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
+    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
+    store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
-    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
-    store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
+    store_tile(t13_ptr, own * H + h, r, at_v, C, V, t13)
+    store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
     t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
-    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
-    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
-    x42 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_mean = x42 / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x45 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x45 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    s17 = tl.sum(t4 * read_centred, 1)  # s₁₇ = Σ_v t₄ · f̃
-    t16 = (
-        read_rstd[:, None] * t4
-        - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    s18 = tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)  # s₁₈ = Σ_v t₁₆
-    t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
-    x53 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t18 = -x53  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
-    t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
-    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
-    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
-    store_tile(t22_ptr, index * H + h, r, at_n, C, N, t22)
-    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
-    store_row(s18_ptr, index * H + h, r, C, s18)
-    store_row(s17_ptr, index * H + h, r, C, s17)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+    store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
+    store_row(t27_ptr, own * H + h, r, C, t27)
+    store_row(t11_ptr, own * H + h, r, C, t11)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t2_ptr, t11_ptr, t12_ptr, d1_ptr, t13_ptr,
-    t14_ptr, read_centred_ptr, read_rstd_ptr, s17_ptr, s18_ptr, t22_ptr, read_h1_ptr, t15_ptr, t17_ptr, position_ptr, cu_ptr,
-    T, members,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t2_ptr, t11_ptr, t12_ptr, d1_ptr, t27_ptr,
+    read_h1_ptr, read_z1_ptr, t13_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t2, t11, t12, d1, t13, t14, read_centred, read_rstd, s17, s18, …: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """z1, h1, centred, rstd, t2, t11, t12, d1, t27, read_h1, read_z1, t13, t14: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
+    store_row(t27_ptr, own * H + h, r, C, t27)
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
@@ -745,38 +744,35 @@ def pre_wide(
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         f += dot(h1, W2, DOT)
-        store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
-        store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x5 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x5 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
     t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_tile(t2_ptr, index * H + h, r, at_v, C, V, t2)
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    d2 = (t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V).to(DOT)  # d₂ = t₃ − Σ_v t₃ / V
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
-    store_row(t11_ptr, index * H + h, r, C, t11)
-    d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
+    store_row(t11_ptr, own * H + h, r, C, t11)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
     t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
-    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
@@ -785,477 +781,475 @@ def pre_wide(
         t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(t12_ptr, index * H + h, r, at_n, C, N, t12)
+        store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        t15 += dot_nt(read_h1, h1, DOT)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
         t13 += dot(read_h1, W2, DOT)
+        store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
+        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
         t14 += dot(read_h1, W2_momentum, DOT)
-        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
-    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
-    x29 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x29 / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
-    x32 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x32 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    s17 = tl.sum(t4 * read_centred, 1)  # s₁₇ = Σ_v t₄ · f̃
-    t16 = (
-        read_rstd[:, None] * t4
-        - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    s18 = tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)  # s₁₈ = Σ_v t₁₆
-    t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
-    x38 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t18 = -x38  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
-    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    store_row(s17_ptr, index * H + h, r, C, s17)
-    store_row(s18_ptr, index * H + h, r, C, s18)
-    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
-    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
-    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
-        store_tile(t22_ptr, index * H + h, r, at_n, C, N, t22)
+    store_tile(t13_ptr, own * H + h, r, at_v, C, V, t13)
+    store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    centred_ptr, d1_ptr, d2_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_h1_ptr, rstd_ptr, t15_ptr,
-    t17_ptr, t22_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t27_ptr, s15_ptr, s16_ptr, t46_ptr,
-    t43_ptr, position_ptr, cu_ptr, T, members,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, rstd_ptr, t13_ptr, t14_ptr, v_ptr,
+    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, s16_ptr, t15_ptr, t17_ptr, t22_ptr, s17_ptr, t47_ptr, s18_ptr,
+    s19_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s5, s6, s7, s8, t27, s15, s16, t46, t43: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s1, s2, s3, s4, s11, s12, s15, s16, t15, t17, t22, s17, t47, s18, s19: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+    read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
+    t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
+    store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
+    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    x23 = t4 * read_centred
+    x24 = tl.sum(x23, 1)
+    x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    t16 = (
+        read_rstd[:, None] * t4
+        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x42 = -s4
+    s15 = tl.sum(tl.where((at_v < V)[None, :], x42 / V, 0.0), 1)  # s₁₅ = Σ_v (−s₄) / V
+    x44 = x42 - s15[:, None]
+    store_row(s15_ptr, own * H + h, r, C, s15)
+    x47 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x44 * centred.to(tl.float32) / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s16 = -tl.sum(x47, 1)  # s₁₆ = −Σ_v r³ · ((−s₄) − s₁₅) · f̃ / V
+    store_row(s16_ptr, own * H + h, r, C, s16)
+    x49 = rstd[:, None] * x44 + s16[:, None] * centred.to(tl.float32)
+    x50 = ln_weight[None, :] * x49
+    s11 = tl.sum(2 * x50 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + d_o)
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
+    s17 = 2 * x50  # s₁₇ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w)
+    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    e = u - v.to(tl.float32)  # e = u − v
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    x59 = x49 * du + s17 * normal + d_o.to(tl.float32) * read_normal
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + tl.sum(t22 * t7, 1)  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    x66 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t22 * t5, 1))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
+    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
+    s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
+    s12 = tl.sum(x59, 0)  # s₁₂ = Σ_c ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · ∂ℓ/∂u + s₁₇ · f̂ + d_o · f̂)
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
-    read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-    store_row(t27_ptr, index * H + h, r, C, t27)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
-    s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
-    store_tile(s6_ptr, index * H + h, at_n, at_v, N, V, s6)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
-    s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
-    store_tile(s7_ptr, index * H + h, at_n, at_v, N, V, s7)
-    G = eta[None, :] * t9  # G = t₉ · η
-    t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
-    s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
-    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
-    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-    s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
-    store_tile(s5_ptr, index * H + h, at_k, at_n, K, N, s5)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
-    s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
-    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-    t42 = -dot_nt(t22, d1, DOT)  # t₄₂ = −t₂₂ d₁ᵀ
-    t46 = t42 * G  # t₄₆ = t₄₂ · G
-    store_tile(t46_ptr, index * H + h, r, r, C, C, t46)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    P2 = (G * t15.to(tl.float32)).to(DOT)  # P₂ = G · t₁₅
-    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
-    store_tile(t43_ptr, index * H + h, r, r, C, C, t43)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
-    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
-    x44 = -s4
-    s15 = tl.sum(x44 / V, 1)  # s₁₅ = Σ_v (−s₄) / V
-    x48 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x44 - s15[:, None]) * centred.to(tl.float32) / V
-    s16 = -tl.sum(x48, 1)  # s₁₆ = −Σ_v r³ · ((−s₄) − s₁₅) · f̃ / V
-    store_row(s16_ptr, index * H + h, r, C, s16)
-    store_row(s15_ptr, index * H + h, r, C, s15)
-    store_row(s8_ptr, index * H + h, r, C, s8)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    s19 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₁₉ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
+    store_row(t47_ptr, own * H + h, r, C, t47)
+    store_row(s19_ptr, own * H + h, r, C, s19)
+    s18 = tl.cumsum(x66, 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₂ · t₅)
+    store_row(s18_ptr, own * H + h, r, C, s18)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2_wide(
-    centred_ptr, d1_ptr, d2_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_h1_ptr, rstd_ptr, t15_ptr,
-    t17_ptr, t22_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t27_ptr, s15_ptr, s16_ptr, t46_ptr,
-    t43_ptr, position_ptr, cu_ptr, T, members,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, rstd_ptr, t13_ptr, t14_ptr, v_ptr,
+    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, s16_ptr, t15_ptr, t17_ptr, t22_ptr, s17_ptr, t47_ptr, s18_ptr,
+    s19_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s5, s6, s7, s8, t27, s15, s16, t46, t43: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s1, s2, s3, s4, s11, s12, s15, s16, t15, t17, t22, s17, t47, s18, s19: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+        read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
+        read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
+        t15 += dot_nt(read_h1, h1, DOT)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
+    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    x19 = t4 * read_centred
+    x20 = tl.sum(x19, 1)
+    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    t16 = (
+        read_rstd[:, None] * t4
+        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
+    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
+    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
+    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x32 = -s4
+    s15 = tl.sum(tl.where((at_v < V)[None, :], x32 / V, 0.0), 1)  # s₁₅ = Σ_v (−s₄) / V
+    store_row(s15_ptr, own * H + h, r, C, s15)
+    x34 = x32 - s15[:, None]
+    x37 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x34 * centred.to(tl.float32) / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    s16 = -tl.sum(x37, 1)  # s₁₆ = −Σ_v r³ · ((−s₄) − s₁₅) · f̃ / V
+    x39 = rstd[:, None] * x34 + s16[:, None] * centred.to(tl.float32)
+    store_row(s16_ptr, own * H + h, r, C, s16)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    x40 = ln_weight[None, :] * x39
+    s11 = tl.sum(2 * x40 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + d_o)
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    s17 = 2 * x40  # s₁₇ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w)
+    x49 = x39 * du + s17 * normal + d_o.to(tl.float32) * read_normal
+    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
+    s12 = tl.sum(x49, 0)  # s₁₂ = Σ_c ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · ∂ℓ/∂u + s₁₇ · f̂ + d_o · f̂)
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
+    store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
+    sum42 = tl.zeros([BC], tl.float32)
+    sum42_2 = tl.zeros([BC], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
+        read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        sum42 += tl.sum(t22 * t7, 1)
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        sum42_2 += tl.sum(t22 * t5, 1)
+        t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
+        s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+        store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
+        s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + sum42  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
+    store_row(t47_ptr, own * H + h, r, C, t47)
+    x47 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum42_2)
+    s18 = tl.cumsum(x47, 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₂ · t₅)
+    store_row(s18_ptr, own * H + h, r, C, s18)
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
-    store_row(t27_ptr, index * H + h, r, C, t27)
-    G = eta[None, :] * t9  # G = t₉ · η
-    P2 = (G * t15.to(tl.float32)).to(DOT)  # P₂ = G · t₁₅
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
-    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
-    x30 = -s4
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s15 = tl.sum(x30 / V, 1)  # s₁₅ = Σ_v (−s₄) / V
-    x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x30 - s15[:, None]) * centred.to(tl.float32) / V
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    s16 = -tl.sum(x34, 1)  # s₁₆ = −Σ_v r³ · ((−s₄) − s₁₅) · f̃ / V
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
-    store_row(s15_ptr, index * H + h, r, C, s15)
-    store_row(s16_ptr, index * H + h, r, C, s16)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
-    sum30 = tl.zeros([BC, BC], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-        sum30 += dot_nt(t22, d1, DOT)
-        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-        s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
-        store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-        s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
-        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
-        s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
-        store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
-        t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-        s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
-        store_tile(s5_ptr, index * H + h, at_k, at_n, K, N, s5)
-        s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
-        store_tile(s6_ptr, index * H + h, at_n, at_v, N, V, s6)
-        s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
-        store_tile(s7_ptr, index * H + h, at_n, at_v, N, V, s7)
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
-    t42 = -sum30  # t₄₂ = −t₂₂ d₁ᵀ
-    t46 = t42 * G  # t₄₆ = t₄₂ · G
-    store_tile(t46_ptr, index * H + h, r, r, C, C, t46)
-    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    store_tile(t43_ptr, index * H + h, r, r, C, C, t43)
-    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
-    store_row(s8_ptr, index * H + h, r, C, s8)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    s19 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₁₉ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
+    store_row(s19_ptr, own * H + h, r, C, s19)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3(
-    W1_at_ptr, W1_momentum_at_ptr, centred_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_ptr, read_centred_ptr, read_rstd_ptr, rstd_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s4_ptr,
-    t13_ptr, t14_ptr, t22_ptr, t43_ptr, t46_ptr, v_ptr, s9_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
+    read_h1_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr, t17_ptr, t22_ptr, t47_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
+    s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s9, s11, s12, s13, s14, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s5, s6, s7, s8, s9, s13, s14, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    s16 = load_row(s16_ptr, index * H + h, r, C)
-    s15 = load_row(s15_ptr, index * H + h, r, C)
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    s18 = load_row(s18_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    t47 = load_row(t47_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     reach = load_row(reach_ptr, index * H + h, r, C)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s18 = load_row(s18_ptr, index * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
-    s17 = load_row(s17_ptr, index * H + h, r, C)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    t16 = (
-        read_rstd[:, None] * t4
-        - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
-    )  # fmt: skip
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + tl.sum(t22.to(tl.float32) * t7, 1)  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
+    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    x53 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t22.to(tl.float32) * t5, 1))
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
+    s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
+    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
+    store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-    x64 = d_o.to(tl.float32) + dot(t46, k, DOT) + dot_nt(t41, W1_momentum, DOT) + dot_nt(t23, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x64)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
+    t42 = -dot_nt(t22, d1, DOT)  # t₄₂ = −t₂₂ d₁ᵀ
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x44 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
+    x39 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    x48 = segment_gradient(tl.where(causal, x44, 0.0) * t6, strict, DOT)
+    x40 = segment_gradient(tl.where(causal, x39, 0.0) * t6, strict, DOT)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x40 + s18)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x56 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x57 = segment_gradient(tl.where(causal, x56, 0.0) * t8, strict, DOT)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x43 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    x44 = segment_gradient(tl.where(causal, x43, 0.0) * t8, strict, DOT)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    x59 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)
-    x7 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
-    x8 = ln_weight[None, :] * x7
-    s11 = tl.sum(2 * x8 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + d_o)
-    x9 = 2 * x8
-    s9 = x9 + dot_tn(t46, q, DOT)  # s₉ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + t₄₆ᵀ q
-    store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x48 + tl.cumsum(x53, 0, reverse=True))
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x57 + x59)
-    store_row(s11_ptr, index * H + h, at_v, V, s11)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_row(s13_ptr, index * H + h, r, C, s13)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    store_row(s14_ptr, index * H + h, r, C, s14)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
+    G = eta[None, :] * t9  # G = t₉ · η
+    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
+    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
+    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
+    s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
+    store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
+    s9 = s17.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₇ + t₄₆ᵀ q
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    x24 = x7 * du + x9 * normal + d_o.to(tl.float32) * read_normal
-    s12 = tl.sum(x24, 0)
-    store_row(s12_ptr, index * H + h, at_v, V, s12)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
+    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+    x51 = d_o.to(tl.float32) + dot(t46, k, DOT) + dot_nt(t41, W1_momentum, DOT) + dot_nt(t23, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x51)
+    store_row(s8_ptr, own * H + h, r, C, s8)
+    store_row(s13_ptr, own * H + h, r, C, s13)
+    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x44 + s19)
+    store_row(s14_ptr, own * H + h, r, C, s14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3_wide(
-    W1_at_ptr, W1_momentum_at_ptr, centred_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_ptr, read_centred_ptr, read_rstd_ptr, rstd_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s4_ptr,
-    t13_ptr, t14_ptr, t22_ptr, t43_ptr, t46_ptr, v_ptr, s9_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
+    read_h1_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr, t17_ptr, t22_ptr, t47_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
+    s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s9, s11, s12, s13, s14, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s5, s6, s7, s8, s9, s13, s14, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s15 = load_row(s15_ptr, index * H + h, r, C)
-    s16 = load_row(s16_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    x11 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
-    x12 = ln_weight[None, :] * x11
-    s11 = tl.sum(2 * x12 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + d_o)
-    store_row(s11_ptr, index * H + h, at_v, V, s11)
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x13 = 2 * x12
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    x28 = x11 * du + x13 * normal + d_o.to(tl.float32) * read_normal
-    s9 = x13 + dot_tn(t46, q, DOT)  # s₉ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + t₄₆ᵀ q
-    store_tile(s9_ptr, index * H + h, r, at_k, C, K, s9)
-    s12 = tl.sum(x28, 0)
-    store_row(s12_ptr, index * H + h, at_v, V, s12)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    sum22 = tl.zeros([BC], tl.float32)
-    sum22_2 = tl.zeros([BC], tl.float32)
-    sum22_3 = tl.zeros([BC, BK], tl.float32)
-    sum22_4 = tl.zeros([BC, BK], tl.float32)
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
+    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    sum6 = tl.zeros([BC, BC], tl.float32)
+    sum6_2 = tl.zeros([BC, BK], tl.float32)
+    sum6_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        sum22 += tl.sum(t22.to(tl.float32) * t7, 1)
+        sum6 += dot_nt(t22, d1, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-        sum22_3 += dot_nt(t41, W1_momentum, DOT)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        sum22_2 += tl.sum(t22.to(tl.float32) * t5, 1)
+        sum6_2 += dot_nt(t41, W1_momentum, DOT)
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        sum22_4 += dot_nt(t23, W1, DOT)
+        sum6_3 += dot_nt(t23, W1, DOT)
+        s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
+        store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
+        s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
+        store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
+        s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
+        store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    s18 = load_row(s18_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    t47 = load_row(t47_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    s18 = load_row(s18_ptr, index * H + h, r, C)
-    s17 = load_row(s17_ptr, index * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x57 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum22_3 + sum22_4
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    t16 = (
-        read_rstd[:, None] * t4
-        - s17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
-    )  # fmt: skip
-    t17 = t16 - s18[:, None] / V  # t₁₇ = t₁₆ − s₁₈ / V
-    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + sum22  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
-    x47 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum22_2)
+    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t42 = -sum6  # t₄₂ = −t₂₂ d₁ᵀ
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x43 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
+    x35 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    x45 = segment_gradient(tl.where(causal, x43, 0.0) * t6, strict, DOT)
+    x36 = segment_gradient(tl.where(causal, x35, 0.0) * t6, strict, DOT)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + s18)
+    store_row(s13_ptr, own * H + h, r, C, s13)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x50 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    x51 = segment_gradient(tl.where(causal, x50, 0.0) * t8, strict, DOT)
+    x39 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    x40 = segment_gradient(tl.where(causal, x39, 0.0) * t8, strict, DOT)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    x53 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)
-    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x51 + x53)
-    store_row(s14_ptr, index * H + h, r, C, s14)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x45 + tl.cumsum(x47, 0, reverse=True))
-    store_row(s13_ptr, index * H + h, r, C, s13)
+    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    G = eta[None, :] * t9  # G = t₉ · η
+    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
+    s9 = s17.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₇ + t₄₆ᵀ q
+    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
+    x44 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum6_2 + sum6_3
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x44)
+    store_row(s8_ptr, own * H + h, r, C, s8)
+    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x40 + s19)
+    store_row(s14_ptr, own * H + h, r, C, s14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1264,13 +1258,13 @@ def seq(
     h1_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
     s6_ptr, s7_ptr, t11_ptr, t12_ptr, t2_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
     d_W2_momentum_next_ptr, t28_ptr, t29_ptr, s10_ptr, t40_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
-    d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
+    d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W1_momentum, d_W2, d_W2_momentum, t28, t29, s10, t40: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -1280,56 +1274,59 @@ def seq(
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if tiles == 0:
+    if (tiles == 0) & (low == 0):
         d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        t11 = load_row(t11_ptr, (slot + i) * H + h, r, C)
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        t11 = load_row(t11_ptr, own * H + h, r, C)
+        rstd = load_row(rstd_ptr, own * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
-        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
         t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
         x13 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
+        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
         t28 = -dot_apart(h1, d_W2_momentum, DOT, T)  # t₂₈ = −h₁ d_W2_momentum
-        store_tile(t28_ptr, (slot + i) * H + h, r, at_v, C, V, t28)
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        store_tile(t28_ptr, own * H + h, r, at_v, C, V, t28)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
         t29 = -dot_apart(h1, d_W2, DOT, T)  # t₂₉ = −h₁ d_W2
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        store_tile(t29_ptr, (slot + i) * H + h, r, at_v, C, V, t29)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        store_tile(t29_ptr, own * H + h, r, at_v, C, V, t29)
         x24 = n_end[:, None] * t28 + G_end[:, None] * t29 - s4.to(tl.float32)
         t30 = (x13 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
+        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
         s10 = dot_apart(t30, W2, DOT, T)  # s₁₀ = t₃₀ W₂[0]
-        store_tile(s10_ptr, (slot + i) * H + h, r, at_v, C, V, s10)
+        store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
         t31 = x24 + s10  # t₃₁ = (n[C] · t₂₈ + G[C] · t₂₉ − s₄) + s₁₀
         t32 = t31 - tl.sum(t31 / V, 1)[:, None]  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
         x33 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t32 * centred.to(tl.float32) / V
         t33 = -tl.sum(x33, 1)  # t₃₃ = −Σ_v r³ · t₃₂ · f̃ / V
-        t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t2 = load_tile(t2_ptr, own * H + h, r, at_v, C, V)
         t34 = rstd[:, None] * t32 + t33[:, None] * centred.to(tl.float32)  # t₃₄ = r · t₃₂ + t₃₃ · f̃
         t35 = ln_weight[None, :] * t34  # t₃₅ = t₃₄ · w
         t36 = 2 * t35  # t₃₆ = 2 t₃₅
         t37 = ln_weight[None, :] * t36  # t₃₇ = t₃₆ · w
         x40 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        s6 = load_tile(s6_ptr, own * H + h, at_n, at_v, N, V)
         x41 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x40, 1) + tl.sum(t37 * centred.to(tl.float32), 1)) / V
         t38 = (
             2 * x41[:, None] * centred.to(tl.float32)
@@ -1337,17 +1334,17 @@ def seq(
             + t33[:, None] * t2.to(tl.float32)
             - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t32 / V
         )  # fmt: skip
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
         t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
         x53 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
         x18 = dot_apart_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT, T)
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N)
-        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+        t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
+        s7 = load_tile(s7_ptr, own * H + h, at_n, at_v, N, V)
         x19 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        s5 = load_tile(s5_ptr, own * H + h, at_k, at_n, K, N)
         x44 = s3.to(tl.float32) + x18 + x19
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
         x45 = dot_apart_nt(t39, W2, DOT, T)
         t40 = (
             x13
@@ -1358,12 +1355,12 @@ def seq(
         x55 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
         x51 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
         x47 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
-        store_tile(t40_ptr, (slot + i) * H + h, r, at_n, C, N, t40)
+        store_tile(t40_ptr, own * H + h, r, at_n, C, N, t40)
         d_W1 = x47
         d_W1_momentum = x51
         d_W2 = tl.where((at_v < V)[None, :], x53, 0.0)
         d_W2_momentum = x55
-        if lane == 0:
+        if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
 
@@ -1379,13 +1376,13 @@ def seq_wide(
     h1_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
     s6_ptr, s7_ptr, t11_ptr, t12_ptr, t2_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
     d_W2_momentum_next_ptr, t28_ptr, t29_ptr, s10_ptr, t40_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
-    d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
+    d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W1_momentum, d_W2, d_W2_momentum, t28, t29, s10, t40: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1393,25 +1390,28 @@ def seq_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        if tiles == 0:
+        if (tiles == 0) & (low == 0):
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
         d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum)
         d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        if tiles == 0:
+        if (tiles == 0) & (low == 0):
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
         d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum)
     tl.debug_barrier()
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
-        n_end = load_row(n_end_ptr, (slot + i) * H + h, r, C)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum3 = tl.zeros([BC, BV], tl.float32)
         sum3_2 = tl.zeros([BC, BV], tl.float32)
@@ -1419,44 +1419,44 @@ def seq_wide(
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
             d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
             x12 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
             sum3 += dot_apart(h1, d_W2_momentum, DOT, T)
             sum3_2 += dot_apart(h1, d_W2, DOT, T)
             t30 = (x12 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
             s10 += dot_apart(t30, W2, DOT, T)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        t11 = load_row(t11_ptr, (slot + i) * H + h, r, C)
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        t11 = load_row(t11_ptr, own * H + h, r, C)
+        rstd = load_row(rstd_ptr, own * H + h, r, C)
+        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
         t28 = -sum3  # t₂₈ = −h₁ d_W2_momentum
-        store_tile(t28_ptr, (slot + i) * H + h, r, at_v, C, V, t28)
+        store_tile(t28_ptr, own * H + h, r, at_v, C, V, t28)
         t29 = -sum3_2  # t₂₉ = −h₁ d_W2
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
-        store_tile(t29_ptr, (slot + i) * H + h, r, at_v, C, V, t29)
+        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+        store_tile(t29_ptr, own * H + h, r, at_v, C, V, t29)
         x14 = n_end[:, None] * t28 + G_end[:, None] * t29 - s4.to(tl.float32)
         t31 = x14 + s10  # t₃₁ = (n[C] · t₂₈ + G[C] · t₂₉ − s₄) + s₁₀
         t32 = t31 - tl.sum(t31 / V, 1)[:, None]  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
         x20 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t32 * centred.to(tl.float32) / V
         t33 = -tl.sum(x20, 1)  # t₃₃ = −Σ_v r³ · t₃₂ · f̃ / V
-        t2 = load_tile(t2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t2 = load_tile(t2_ptr, own * H + h, r, at_v, C, V)
         t34 = rstd[:, None] * t32 + t33[:, None] * centred.to(tl.float32)  # t₃₄ = r · t₃₂ + t₃₃ · f̃
         t35 = ln_weight[None, :] * t34  # t₃₅ = t₃₄ · w
         t36 = 2 * t35  # t₃₆ = 2 t₃₅
         t37 = ln_weight[None, :] * t36  # t₃₇ = t₃₆ · w
         x27 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         x28 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x27, 1) + tl.sum(t37 * centred.to(tl.float32), 1)) / V
         t38 = (
             2 * x28[:, None] * centred.to(tl.float32)
@@ -1466,7 +1466,7 @@ def seq_wide(
         )  # fmt: skip
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
-        store_tile(s10_ptr, (slot + i) * H + h, r, at_v, C, V, s10)
+        store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
         x10 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
         x9 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -1474,42 +1474,42 @@ def seq_wide(
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            s5 = load_tile(s5_ptr, own * H + h, at_k, at_n, K, N)
             x47 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
             tl.debug_barrier()
             store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, x47)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             if SAVE:
-                store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
+                store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
             t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
             t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
             x35 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s6 = load_tile(s6_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s6 = load_tile(s6_ptr, own * H + h, at_n, at_v, N, V)
+            d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s7 = load_tile(s7_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            s7 = load_tile(s7_ptr, own * H + h, at_n, at_v, N, V)
             t30 = (x35 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
             x52 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
-            s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
-            if lane == 0:
+            s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
+            if i == tiles - 1:
                 x52 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x52)
             x54 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, x54)
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
             if SAVE:
-                store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+                store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             x41 = s3.to(tl.float32) + dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
-            t12 = load_tile(t12_ptr, (slot + i) * H + h, r, at_n, C, N)
-            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
+            s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
             if SAVE:
-                store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
+                store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
             x43 = dot_apart_nt(t39, W2, DOT, T)
             t40 = (
                 x35
@@ -1518,10 +1518,10 @@ def seq_wide(
                 + (x41 + x43) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
-                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+                store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
             x45 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
-            store_tile(t40_ptr, (slot + i) * H + h, r, at_n, C, N, t40)
-            if lane == 0:
+            store_tile(t40_ptr, own * H + h, r, at_n, C, N, t40)
+            if i == tiles - 1:
                 x45 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x45)
@@ -1530,337 +1530,252 @@ def seq_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, eta_ptr, k_ptr, log_mu_ptr, rstd_ptr, s10_ptr,
-    s8_ptr, t27_ptr, t28_ptr, t29_ptr, t40_ptr, d_eta_ptr, decay_mu_ptr, s19_ptr, s20_ptr, t45_ptr, t44_ptr, position_ptr,
-    cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr,
+    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s4_ptr, s8_ptr, s9_ptr, t27_ptr,
+    t28_ptr, t29_ptr, t40_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, decay_mu, s19, s20, t45, t44: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    s8 = load_row(s8_ptr, index * H + h, r, C)
+    s15 = load_row(s15_ptr, own * H + h, r, C)
+    s16 = load_row(s16_ptr, own * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
+    s11 = load_row(s11_ptr, own * H + h, at_v, V)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    s14 = load_row(s14_ptr, own * H + h, r, C)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    t27 = load_row(t27_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t27 = load_row(t27_ptr, index * H + h, r, C)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
-    t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
-    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t24 * d1.to(tl.float32), 1)  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
-    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t26 * d1.to(tl.float32), 1)  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
-    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    G_end = t27 * eta  # G[C] = t₂₇ · η
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    x69 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    x68 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x73 = m_end * (tl.sum(x68) + tl.sum(x69))
+    x51 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    x53 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t49 = x51 + x53  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
+    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
+    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t26 * d1.to(tl.float32), 1)  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
+    t48 = t45 * eta  # t₄₈ = t₄₅ · η
+    t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
+    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t24 * d1.to(tl.float32), 1)  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
     t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
-    x20 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
     d_eta = s8 + (t44 * tl.exp(t25) + t45 * t27)
-    s10 = load_tile(s10_ptr, index * H + h, r, at_v, C, V)
+    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    store_row(t45_ptr, index * H + h, r, C, t45)
-    store_row(t44_ptr, index * H + h, r, C, t44)
-    x22 = x20 + s10.to(tl.float32)
-    x23 = x22 - tl.sum(x22 / V, 1)[:, None]
-    t40 = load_tile(t40_ptr, index * H + h, r, at_n, C, N)
+    G_end = t27 * eta  # G[C] = t₂₇ · η
+    n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
+    x23 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
+    x25 = x23 + s10.to(tl.float32)
+    x72 = sum_before(t44 * n_end, r, DOT)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x26 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x23 * centred.to(tl.float32) / V
-    s19 = rstd[:, None] * x23 + (-tl.sum(x26, 1))[:, None] * centred.to(tl.float32)
-    store_tile(s19_ptr, index * H + h, r, at_v, C, V, s19)
-    s20 = dot_nt(t40, W1, DOT)  # s₂₀ = t₄₀ W₁[0]ᵀ
-    store_tile(s20_ptr, index * H + h, r, at_k, C, K, s20)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x63 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    x71 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
+    x74 = segment_gradient(x71, strict, DOT)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    x60 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
+    x75 = t49 * D_end * m
+    x76 = tl.cumsum(x75, 0, reverse=True)
+    x77 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x72 + x73 + x74 + x76)
+    x64 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x60 + x63)
+    d_log_alpha = s13 + x64
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_mu = s14 + x77
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    x26 = x25 - tl.sum(x25 / V, 1)[:, None]
+    x29 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x26 * centred.to(tl.float32) / V
+    x30 = rstd[:, None] * x26 + (-tl.sum(x29, 1))[:, None] * centred.to(tl.float32)
+    x35 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+    x36 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    x31 = ln_weight[None, :] * x30
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
+    t40 = load_tile(t40_ptr, own * H + h, r, at_n, C, N)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x31, 0))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x32 = 2 * x31
+    x37 = s9.to(tl.float32) + (x32 + dot_nt(t40, W1, DOT) + (x35 + x36))
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x30 * du + x32 * normal, 0))
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x37)
+    x82 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
+    s17 = 2 * (ln_weight[None, :] * x82)  # s₁₇ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w)
+    d_v = -s17 + -x32
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, eta_ptr, k_ptr, log_mu_ptr, rstd_ptr, s10_ptr,
-    s8_ptr, t27_ptr, t28_ptr, t29_ptr, t40_ptr, d_eta_ptr, decay_mu_ptr, s19_ptr, s20_ptr, t45_ptr, t44_ptr, position_ptr,
-    cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr,
+    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s4_ptr, s8_ptr, s9_ptr, t27_ptr,
+    t28_ptr, t29_ptr, t40_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, decay_mu, s19, s20, t45, t44: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    t27 = load_row(t27_ptr, index * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
+    s11 = load_row(s11_ptr, own * H + h, at_v, V)
+    s15 = load_row(s15_ptr, own * H + h, r, C)
+    s16 = load_row(s16_ptr, own * H + h, r, C)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    t27 = load_row(t27_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
-    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
-    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
-    s10 = load_tile(s10_ptr, index * H + h, r, at_v, C, V)
+    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
+    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
     t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
     n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     G_end = t27 * eta  # G[C] = t₂₇ · η
-    x10 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
-    x12 = x10 + s10.to(tl.float32)
-    x13 = x12 - tl.sum(x12 / V, 1)[:, None]
-    x16 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x13 * centred.to(tl.float32) / V
-    s19 = rstd[:, None] * x13 + (-tl.sum(x16, 1))[:, None] * centred.to(tl.float32)
-    store_tile(s19_ptr, index * H + h, r, at_v, C, V, s19)
-    sum13 = tl.zeros([BC], tl.float32)
-    sum13_2 = tl.zeros([BC], tl.float32)
-    s20 = tl.zeros([BC, BK], tl.float32)  # s₂₀ = t₄₀ W₁[0]ᵀ
+    x13 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+    x15 = x13 + s10.to(tl.float32)
+    x16 = x15 - tl.sum(x15 / V, 1)[:, None]
+    x19 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x16 * centred.to(tl.float32) / V
+    x20 = rstd[:, None] * x16 + (-tl.sum(x19, 1))[:, None] * centred.to(tl.float32)
+    x32 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
+    s17 = 2 * (ln_weight[None, :] * x32)  # s₁₇ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w)
+    x21 = ln_weight[None, :] * x20
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x21, 0))
+    x28 = 2 * x21
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_v = -s17 + -x28
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x20 * du + x28 * normal, 0))
+    sum28 = tl.zeros([BC], tl.float32)
+    sum28_2 = tl.zeros([BC], tl.float32)
+    sum28_3 = tl.zeros([BC, BK], tl.float32)
+    sum28_4 = tl.zeros([BC, BK], tl.float32)
+    t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    sum28_5 = tl.zeros([], tl.float32)
+    sum28_6 = tl.zeros([], tl.float32)
+    sum28_7 = tl.zeros([], tl.float32)
+    sum28_8 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t40 = load_tile(t40_ptr, index * H + h, r, at_n, C, N)
-        sum13 += tl.sum(t24 * d1.to(tl.float32), 1)
+        sum28 += tl.sum(t24 * d1.to(tl.float32), 1)
         t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
-        sum13_2 += tl.sum(t26 * d1.to(tl.float32), 1)
-        s20 += dot_nt(t40, W1, DOT)
-    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+        sum28_2 += tl.sum(t26 * d1.to(tl.float32), 1)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum28_4 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        sum28_4 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        x41 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum28_7 += tl.sum(x41)
+        t40 = load_tile(t40_ptr, own * H + h, r, at_n, C, N)
+        x42 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum28_8 += tl.sum(x42)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        sum28_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        sum28_3 += dot_nt(t40, W1, DOT)
+        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        sum28_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+    s14 = load_row(s14_ptr, own * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t28 = load_tile(t28_ptr, index * H + h, r, at_v, C, V)
-    s8 = load_row(s8_ptr, index * H + h, r, C)
-    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + sum13  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
-    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum13_2  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
+    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
+    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + sum28  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
+    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum28_2  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
     d_eta = s8 + (t44 * tl.exp(t25) + t45 * t27)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    store_tile(s20_ptr, index * H + h, r, at_k, C, K, s20)
-    store_row(t45_ptr, index * H + h, r, C, t45)
-    store_row(t44_ptr, index * H + h, r, C, t44)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post2(
-    G_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_end_ptr, centred_ptr, d1_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, decay_mu_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr, rstd_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s19_ptr,
-    s20_ptr, s4_ptr, s9_ptr, t44_ptr, t45_ptr, v_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    s12 = load_row(s12_ptr, index * H + h, at_v, V)
-    s15 = load_row(s15_ptr, index * H + h, r, C)
-    s16 = load_row(s16_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    s14 = load_row(s14_ptr, index * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    t44 = load_row(t44_ptr, index * H + h, r, C)
-    s13 = load_row(s13_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
-    t45 = load_row(t45_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    beta_end = load_number(beta_end_ptr, index * H + h)
-    m_end = load_number(m_end_ptr, index * H + h)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x54 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    x55 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x60 = m_end * (tl.sum(x54) + tl.sum(x55))
-    x35 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    x37 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    x48 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
-    t49 = x35 + x37  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    t48 = t45 * eta  # t₄₈ = t₄₅ · η
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    valid = tl.where(here, 1.0, 0.0)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x44 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    x57 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    x61 = segment_gradient(x57, strict, DOT)
-    x49 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x44 + x48)
-    x62 = t49 * D_end * m
-    d_log_alpha = s13 + x49
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    x63 = tl.cumsum(x62, 0, reverse=True)
-    x59 = sum_before(t44 * n_end, r, DOT)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x64 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x59 + x60 + x61 + x63)
-    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
-    d_log_mu = s14 + x64
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    x10 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-    x13 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
-    s20 = load_tile(s20_ptr, index * H + h, r, at_k, C, K)
-    x4 = ln_weight[None, :] * s19.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x4, 0))
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
-    x5 = 2 * x4
-    x14 = s9.to(tl.float32) + (x5 + s20.to(tl.float32) + (x10 + x13))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x14)
-    x69 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_v = -(2 * (ln_weight[None, :] * x69)) + -x5
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    x25 = s12 + tl.sum(s19.to(tl.float32) * du + x5 * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x25)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post2_wide(
-    G_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_end_ptr, centred_ptr, d1_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, decay_mu_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr, rstd_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s19_ptr,
-    s20_ptr, s4_ptr, s9_ptr, t44_ptr, t45_ptr, v_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    s12 = load_row(s12_ptr, index * H + h, at_v, V)
-    s15 = load_row(s15_ptr, index * H + h, r, C)
-    s16 = load_row(s16_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
-    x6 = ln_weight[None, :] * s19.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x6, 0))
-    x16 = 2 * x6
-    x21 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_v = -(2 * (ln_weight[None, :] * x21)) + -x16
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    s19 = load_tile(s19_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    x17 = s12 + tl.sum(s19.to(tl.float32) * du + x16 * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x17)
-    sum18 = tl.zeros([BC, BK], tl.float32)
-    t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum18_2 = tl.zeros([], tl.float32)
-    sum18_3 = tl.zeros([], tl.float32)
-    sum18_4 = tl.zeros([], tl.float32)
-    sum18_5 = tl.zeros([], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x27 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum18_4 += tl.sum(x27)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum18_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        x28 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum18_5 += tl.sum(x28)
-        sum18 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-        sum18 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-        t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        sum18_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    m_end = load_number(m_end_ptr, index * H + h)
-    t44 = load_row(t44_ptr, index * H + h, r, C)
-    s14 = load_row(s14_ptr, index * H + h, r, C)
-    beta_end = load_number(beta_end_ptr, index * H + h)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t45 = load_row(t45_ptr, index * H + h, r, C)
-    s13 = load_row(s13_ptr, index * H + h, r, C)
-    s20 = load_tile(s20_ptr, index * H + h, r, at_k, C, K)
-    s9 = load_tile(s9_ptr, index * H + h, r, at_k, C, K)
-    x26 = s9.to(tl.float32) + (x16 + s20.to(tl.float32) + sum18)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x26)
+    d_k = s9.to(tl.float32) + (x28 + sum28_3 + sum28_4)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
@@ -1868,18 +1783,20 @@ def post2_wide(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x39 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    x41 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x39 + beta_end * (sum18_2 + sum18_3))
-    d_log_alpha = s13 + x41
+    x55 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x57 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x55 + beta_end * (sum28_5 + sum28_6))
+    d_log_alpha = s13 + x57
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    x46 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    x48 = sum_before(t44 * n_end, r, DOT)
-    x49 = m_end * (sum18_4 + sum18_5)
-    x50 = segment_gradient(x46, strict, DOT)
-    x51 = t49 * D_end * m
-    x52 = tl.cumsum(x51, 0, reverse=True)
-    x53 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x48 + x49 + x50 + x52)
-    d_log_mu = s14 + x53
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x61 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
+    x62 = sum_before(t44 * n_end, r, DOT)
+    x63 = m_end * (sum28_7 + sum28_8)
+    x64 = segment_gradient(x61, strict, DOT)
+    x65 = t49 * D_end * m
+    x66 = tl.cumsum(x65, 0, reverse=True)
+    x67 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x62 + x63 + x64 + x66)
+    d_log_mu = s14 + x67
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
@@ -1887,15 +1804,15 @@ def post2_wide(
 def resume_prep(
     W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
     beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, m_end_ptr, s3_ptr, s4_ptr, reach_ptr, s5_ptr, G_ptr, h1_ptr, d2_ptr,
-    position_ptr, cu_ptr, T, members,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """beta_end, reach_end, s1, s2, m_end, s3, s4, reach, s5, G, h1, d2: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -1984,13 +1901,13 @@ def resume_prep(
 def resume_main(
     W1_ptr, W1_momentum_ptr, W2_ptr, W2_momentum_ptr, beta_end_ptr, m_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr,
     W1_next_ptr, W2_next_ptr, W1_momentum_next_ptr, W2_momentum_next_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr,
-    W2_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    W2_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2, W1_momentum, W2_momentum: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
     at_v = tl.arange(0, BV)
@@ -1999,18 +1916,19 @@ def resume_main(
     W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         if SAVE:
-            store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
-            store_tile(W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1_momentum)
-            store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
-            store_tile(W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2_momentum)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
+            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+            store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
+            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+            store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
+        m_end = load_number(m_end_ptr, index * H + h)
+        s2 = load_tile(s2_ptr, index * H + h, at_n, at_v, N, V)
+        s1 = load_tile(s1_ptr, index * H + h, at_k, at_n, K, N)
+        s3 = load_tile(s3_ptr, index * H + h, at_k, at_n, K, N)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        s4 = load_tile(s4_ptr, index * H + h, at_n, at_v, N, V)
+        beta_end = load_number(beta_end_ptr, index * H + h)
 
         # the state behind the tile
         W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
@@ -2031,15 +1949,15 @@ def resume_main(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, h1_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, reach_ptr, s5_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    log_alpha_ptr, q_ptr, reach_ptr, s5_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -2088,27 +2006,46 @@ def resume_read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d_o_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_ptr, v_ptr, rstd_ptr, centred_ptr, t11_ptr, s11_ptr, t13_ptr,
-    t14_ptr, read_centred_ptr, read_rstd_ptr, s22_ptr, s23_ptr, t22_ptr, d1_ptr, read_h1_ptr, t15_ptr, t17_ptr, position_ptr,
-    cu_ptr, T, members,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, t28_ptr, rstd_ptr, centred_ptr, t11_ptr,
+    s11_ptr, d1_ptr, t15_ptr, t17_ptr, P1_ptr, du_ptr, P2_ptr, t19_ptr, read_normal_ptr, s25_ptr, s26_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """rstd, centred, t11, s11, t13, t14, read_centred, read_rstd, s22, s23, t22, d1, read_h1, …: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """t28, rstd, centred, t11, s11, d1, t15, t17, P1, du, P2, t19, read_normal, s25, s26: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t28 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₈ = Σ_i D[C] · Dμ
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    store_row(t28_ptr, own * H + h, r, C, t28)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = G.to(tl.float32) * t10  # P₁ = G · t₁₀
+    store_tile(P1_ptr, own * H + h, r, r, C, C, P1)
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
@@ -2119,36 +2056,30 @@ def resume_pre(
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         f += dot(h1, W2_start, DOT)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x16 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
     t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
-    store_row(t11_ptr, index * H + h, r, C, t11)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
+    store_row(t11_ptr, own * H + h, r, C, t11)
     s11 = tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)  # s₁₁ = Σ_v t₃
     d2 = t3 - s11[:, None] / V  # d₂ = t₃ − s₁₁ / V
-    store_row(s11_ptr, index * H + h, r, C, s11)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    store_row(s11_ptr, own * H + h, r, C, s11)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
     t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
     t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
-    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -2160,294 +2091,258 @@ def resume_pre(
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
         s5 = dot(P1, d1, DOT)  # s₅ = P₁ d₁
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5  # z₁ = β · t₅ + f · t₇ − s₅
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         t15 += dot_nt(read_h1, h1, DOT)
         t13 += dot(read_h1, W2, DOT)
         t14 += dot(read_h1, W2_momentum, DOT)
-        store_tile(read_h1_ptr, index * H + h, r, at_n, C, N, read_h1)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
-    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
-    x30 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x30 / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
+    store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(read_centred_ptr, index * H + h, r, at_v, C, V, read_centred)
-    x33 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(read_rstd_ptr, index * H + h, r, C, read_rstd)
+    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
+    x37 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
+    read_mean = x37 / V  # mean(f) = Σ_v f / V
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    s22 = tl.sum(t4 * read_centred, 1)  # s₂₂ = Σ_v t₄ · f̃
+    x42 = t4 * read_centred
+    x43 = tl.sum(x42, 1)
+    x40 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x40 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t16 = (
         read_rstd[:, None] * t4
-        - s22[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x43[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    s23 = tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)  # s₂₃ = Σ_v t₁₆
-    t17 = t16 - s23[:, None] / V  # t₁₇ = t₁₆ − s₂₃ / V
-    x39 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t18 = -x39  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    store_tile(t17_ptr, index * H + h, r, at_v, C, V, t17)
-    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    store_row(s22_ptr, index * H + h, r, C, s22)
-    store_row(s23_ptr, index * H + h, r, C, s23)
-    store_tile(t15_ptr, index * H + h, r, r, C, C, t15)
-    store_tile(t14_ptr, index * H + h, r, at_v, C, V, t14)
-    store_tile(t13_ptr, index * H + h, r, at_v, C, V, t13)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        s5 = dot(P1, d1, DOT)  # s₅ = P₁ d₁
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5  # z₁ = β · t₅ + f · t₇ − s₅
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
-        store_tile(t22_ptr, index * H + h, r, at_n, C, N, t22)
+    store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    x46 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
+    t18 = -x46  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = t18 * G.to(tl.float32)  # t₁₉ = t₁₈ · G
+    store_tile(t19_ptr, own * H + h, r, r, C, C, t19)
+    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
+    s26 = tl.sum(t17 * t13, 1)  # s₂₆ = Σ_v t₁₇ · t₁₃
+    s25 = tl.sum(t17 * t14, 1)  # s₂₅ = Σ_v t₁₇ · t₁₄
+    store_row(s25_ptr, own * H + h, r, C, s25)
+    store_row(s26_ptr, own * H + h, r, C, s26)
+    store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    centred_ptr, d1_ptr, d2_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_h1_ptr, rstd_ptr, t15_ptr,
-    t17_ptr, t22_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, t28_ptr, s12_ptr, s13_ptr, s14_ptr, s20_ptr, s21_ptr, t46_ptr,
-    t43_ptr, position_ptr, cu_ptr, T, members,
+    P1_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d_o_ptr, du_ptr, h1_ptr,
+    ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, rstd_ptr, s25_ptr, s26_ptr, s5_ptr, t17_ptr,
+    t19_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s12_ptr, s13_ptr, s16_ptr, s17_ptr, s20_ptr, s21_ptr, t22_ptr, s22_ptr,
+    t47_ptr, s23_ptr, s24_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s6, s7, s8, s9, s10, t28, s12, s13, s14, s20, s21, t46, t43: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """s6, s7, s8, s9, s10, s12, s13, s16, s17, s20, s21, t22, s22, t47, s23, s24: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    t28 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₈ = Σ_i D[C] · Dμ
-    store_row(t28_ptr, index * H + h, r, C, t28)
-    G = eta[None, :] * t9  # G = t₉ · η
-    P2 = (G * t15.to(tl.float32)).to(DOT)  # P₂ = G · t₁₅
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    s13 = dot_tn(P2, t17, DOT)  # s₁₃ = P₂ᵀ t₁₇
-    store_tile(s13_ptr, index * H + h, r, at_v, C, V, s13)
-    x30 = -s13
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s20 = tl.sum(x30 / V, 1)  # s₂₀ = Σ_v (−s₁₃) / V
-    x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * (x30 - s20[:, None]) * centred.to(tl.float32) / V
-    t17 = load_tile(t17_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    s21 = -tl.sum(x34, 1)  # s₂₁ = −Σ_v r³ · ((−s₁₃) − s₂₀) · f̃ / V
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
-    store_row(s20_ptr, index * H + h, r, C, s20)
-    store_row(s21_ptr, index * H + h, r, C, s21)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
-    sum30 = tl.zeros([BC, BC], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-        sum30 += dot_nt(t22, d1, DOT)
-        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        s6 = dot_tn(q, t23, DOT)  # s₆ = qᵀ t₂₃
-        read_h1 = load_tile(read_h1_ptr, index * H + h, r, at_n, C, N)
-        store_tile(s6_ptr, index * H + h, at_k, at_n, K, N, s6)
-        t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
-        s7 = dot_tn(q, t24, DOT)  # s₇ = qᵀ t₂₄
-        store_tile(s7_ptr, index * H + h, at_k, at_n, K, N, s7)
-        s8 = dot_tn(read_h1, t21, DOT)  # s₈ = h₁ᵀ t₂₁
-        store_tile(s8_ptr, index * H + h, at_n, at_v, N, V, s8)
-        s9 = dot_tn(read_h1, t20, DOT)  # s₉ = h₁ᵀ t₂₀
-        store_tile(s9_ptr, index * H + h, at_n, at_v, N, V, s9)
-        s10 = dot_tn(P1, t22, DOT)  # s₁₀ = P₁ᵀ t₂₂
-        store_tile(s10_ptr, index * H + h, r, at_n, C, N, s10)
-        s12 = dot_tn(t19, read_h1, DOT)  # s₁₂ = t₁₉ᵀ h₁
-        store_tile(s12_ptr, index * H + h, r, at_n, C, N, s12)
-    t15 = load_tile(t15_ptr, index * H + h, r, r, C, C)
-    t42 = -sum30  # t₄₂ = −t₂₂ d₁ᵀ
-    t46 = t42 * G  # t₄₆ = t₄₂ · G
-    store_tile(t46_ptr, index * H + h, r, r, C, C, t46)
-    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    store_tile(t43_ptr, index * H + h, r, r, C, C, t43)
-    s14 = tl.sum(t43 * t9, 0)  # s₁₄ = Σ_c t₄₃ · t₉
-    store_row(s14_ptr, index * H + h, r, C, s14)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre3(
-    W1_at_ptr, W1_momentum_at_ptr, centred_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_ptr, read_centred_ptr, read_rstd_ptr, rstd_ptr, s13_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr,
-    t13_ptr, t14_ptr, t22_ptr, t43_ptr, t46_ptr, v_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s15, s16, s17, s18, s19, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    read_rstd = load_row(read_rstd_ptr, index * H + h, r, C)
-    s20 = load_row(s20_ptr, index * H + h, r, C)
-    s21 = load_row(s21_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
+    s13 = dot_tn(P2, t17, DOT)  # s₁₃ = P₂ᵀ t₁₇
+    store_tile(s13_ptr, own * H + h, r, at_v, C, V, s13)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x10 = -s13
+    s20 = tl.sum(x10 / V, 1)  # s₂₀ = Σ_v (−s₁₃) / V
+    store_row(s20_ptr, own * H + h, r, C, s20)
+    x12 = x10 - s20[:, None]
+    x15 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x12 * centred.to(tl.float32) / V
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    x11 = rstd[:, None] * (-s13.to(tl.float32) - s20[:, None]) + s21[:, None] * centred.to(tl.float32)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
-    x12 = ln_weight[None, :] * x11
-    s16 = tl.sum(2 * x12 + d_o.to(tl.float32), 0)  # s₁₆ = Σ_c (2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w) + d_o)
-    store_row(s16_ptr, index * H + h, at_v, V, s16)
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x13 = 2 * x12
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    x28 = x11 * du + x13 * normal + d_o.to(tl.float32) * read_normal
-    s15 = x13 + dot_tn(t46, q, DOT)  # s₁₅ = 2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w) + t₄₆ᵀ q
-    store_tile(s15_ptr, index * H + h, r, at_k, C, K, s15)
-    s17 = tl.sum(x28, 0)
-    store_row(s17_ptr, index * H + h, at_v, V, s17)
+    s21 = -tl.sum(x15, 1)  # s₂₁ = −Σ_v r³ · ((−s₁₃) − s₂₀) · f̃ / V
+    x17 = rstd[:, None] * x12 + s21[:, None] * centred.to(tl.float32)
+    store_row(s21_ptr, own * H + h, r, C, s21)
+    x18 = ln_weight[None, :] * x17
+    s16 = tl.sum(2 * x18 + d_o.to(tl.float32), 0)  # s₁₆ = Σ_c (2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w) + d_o)
+    store_row(s16_ptr, own * H + h, at_v, V, s16)
+    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    s22 = 2 * x18  # s₂₂ = 2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w)
+    store_tile(s22_ptr, own * H + h, r, at_v, C, V, s22)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    x25 = x17 * du.to(tl.float32) + s22 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    s17 = tl.sum(x25, 0)  # s₁₇ = Σ_c ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · ∂ℓ/∂u + s₂₂ · f̂ + d_o · f̂)
+    store_row(s17_ptr, own * H + h, at_v, V, s17)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    sum22 = tl.zeros([BC], tl.float32)
-    sum22_2 = tl.zeros([BC], tl.float32)
-    sum22_3 = tl.zeros([BC, BK], tl.float32)
-    sum22_4 = tl.zeros([BC, BK], tl.float32)
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
+    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    sum21 = tl.zeros([BC], tl.float32)
+    sum21_2 = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        t22 = load_tile(t22_ptr, index * H + h, r, at_n, C, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        sum22 += tl.sum(t22.to(tl.float32) * t7, 1)
-        t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
-        sum22_3 += dot_nt(t24, W1_momentum, DOT)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        s5 = load_tile(s5_ptr, index * H + h, r, at_n, C, N)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        sum22_2 += tl.sum(t22.to(tl.float32) * t5, 1)
-        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        sum22_4 += dot_nt(t23, W1, DOT)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5.to(tl.float32)  # z₁ = β · t₅ + f · t₇ − s₅
+        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
+        sum21 += tl.sum(t22 * t7, 1)
+        sum21_2 += tl.sum(t22 * t5, 1)
+        t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
+        s6 = dot_tn(q, t23, DOT)  # s₆ = qᵀ t₂₃
+        store_tile(s6_ptr, own * H + h, at_k, at_n, K, N, s6)
+        t24 = (reach[:, None] * t22).to(DOT)  # t₂₄ = f · t₂₂
+        s7 = dot_tn(q, t24, DOT)  # s₇ = qᵀ t₂₄
+        store_tile(s7_ptr, own * H + h, at_k, at_n, K, N, s7)
+        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+        P1 = load_tile(P1_ptr, own * H + h, r, r, C, C)
+        s8 = dot_tn(read_h1, t21, DOT)  # s₈ = h₁ᵀ t₂₁
+        store_tile(s8_ptr, own * H + h, at_n, at_v, N, V, s8)
+        s9 = dot_tn(read_h1, t20, DOT)  # s₉ = h₁ᵀ t₂₀
+        store_tile(s9_ptr, own * H + h, at_n, at_v, N, V, s9)
+        s10 = dot_tn(P1, t22, DOT)  # s₁₀ = P₁ᵀ t₂₂
+        store_tile(s10_ptr, own * H + h, r, at_n, C, N, s10)
+        s12 = dot_tn(t19, read_h1, DOT)  # s₁₂ = t₁₉ᵀ h₁
+        store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
+        store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    s23 = load_row(s23_ptr, index * H + h, r, C)
-    s22 = load_row(s22_ptr, index * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t46 = load_tile(t46_ptr, index * H + h, r, r, C, C)
-    read_centred = load_tile(read_centred_ptr, index * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x57 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum22_3 + sum22_4
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
-    t13 = load_tile(t13_ptr, index * H + h, r, at_v, C, V)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    t16 = (
-        read_rstd[:, None] * t4
-        - s22[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
-    )  # fmt: skip
-    t17 = t16 - s23[:, None] / V  # t₁₇ = t₁₆ − s₂₃ / V
-    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + sum22  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
-    x47 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum22_2)
+    s26 = load_row(s26_ptr, own * H + h, r, C)
+    s25 = load_row(s25_ptr, own * H + h, r, C)
+    t47 = s25 + sum21  # t₄₇ = s₂₅ + Σ_n t₂₂ · t₇
+    store_row(t47_ptr, own * H + h, r, C, t47)
+    s23 = tl.cumsum(beta * (s26 + sum21_2), 0, reverse=True)  # s₂₃ = Σ_{l≥t} β · (s₂₆ + Σ_n t₂₂ · t₅)
+    store_row(s23_ptr, own * H + h, r, C, s23)
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t43 = load_tile(t43_ptr, index * H + h, r, r, C, C)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    s24 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₂₄ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
+    store_row(s24_ptr, own * H + h, r, C, s24)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre3(
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
+    s22_ptr, s23_ptr, s24_ptr, t15_ptr, t17_ptr, t22_ptr, t47_ptr, s14_ptr, s15_ptr, s18_ptr, s19_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s14, s15, s18, s19, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    sum4 = tl.zeros([BC, BC], tl.float32)
+    sum4_2 = tl.zeros([BC, BK], tl.float32)
+    sum4_3 = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum4 += dot_nt(t22, d1, DOT)
+        t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
+        sum4_2 += dot_nt(t24, W1_momentum, DOT)
+        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+        sum4_3 += dot_nt(t23, W1, DOT)
+    s24 = load_row(s24_ptr, own * H + h, r, C)
+    s23 = load_row(s23_ptr, own * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t47 = load_row(t47_ptr, own * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t42 = -sum4  # t₄₂ = −t₂₂ d₁ᵀ
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x43 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
+    x33 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    x45 = segment_gradient(tl.where(causal, x43, 0.0) * t6, strict, DOT)
+    x34 = segment_gradient(tl.where(causal, x33, 0.0) * t6, strict, DOT)
+    s18 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x34 + s23)
+    store_row(s18_ptr, own * H + h, r, C, s18)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x50 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    x51 = segment_gradient(tl.where(causal, x50, 0.0) * t8, strict, DOT)
+    x37 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    x38 = segment_gradient(tl.where(causal, x37, 0.0) * t8, strict, DOT)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    x53 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)
-    s19 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x51 + x53)
-    store_row(s19_ptr, index * H + h, r, C, s19)
-    s18 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x45 + tl.cumsum(x47, 0, reverse=True))
-    store_row(s18_ptr, index * H + h, r, C, s18)
+    s22 = load_tile(s22_ptr, own * H + h, r, at_v, C, V)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    s14 = tl.sum(t43 * t9, 0)  # s₁₄ = Σ_c t₄₃ · t₉
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    G = eta[None, :] * t9  # G = t₉ · η
+    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
+    s15 = s22.to(tl.float32) + dot_tn(t46, q, DOT)  # s₁₅ = s₂₂ + t₄₆ᵀ q
+    store_tile(s15_ptr, own * H + h, r, at_k, C, K, s15)
+    x42 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum4_2 + sum4_3
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x42)
+    store_row(s14_ptr, own * H + h, r, C, s14)
+    s19 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x38 + s24)
+    store_row(s19_ptr, own * H + h, r, C, s19)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_seq(
     beta_end_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr, m_end_ptr, reach_end_ptr, s6_ptr, s7_ptr, s8_ptr,
     s9_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
-    d_W2_at_ptr, d_W2_momentum_at_ptr, position_ptr, cu_ptr, T, members,
+    d_W2_at_ptr, d_W2_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W1_momentum, d_W2, d_W2_momentum: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
     at_v = tl.arange(0, BV)
@@ -2455,20 +2350,23 @@ def resume_seq(
     d_W1_momentum = load_tile(d_W1_momentum_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     d_W2_momentum = load_tile(d_W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2_momentum)
-        beta_end = load_number(beta_end_ptr, (slot + i) * H + h)
-        s9 = load_tile(s9_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        s7 = load_tile(s7_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        s6 = load_tile(s6_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        m_end = load_number(m_end_ptr, (slot + i) * H + h)
-        s8 = load_tile(s8_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        reach_end = load_number(reach_end_ptr, (slot + i) * H + h)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        s9 = load_tile(s9_ptr, own * H + h, at_n, at_v, N, V)
+        s7 = load_tile(s7_ptr, own * H + h, at_k, at_n, K, N)
+        s6 = load_tile(s6_ptr, own * H + h, at_k, at_n, K, N)
+        m_end = load_number(m_end_ptr, index * H + h)
+        s8 = load_tile(s8_ptr, own * H + h, at_n, at_v, N, V)
+        reach_end = load_number(reach_end_ptr, index * H + h)
         x10 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
         x14 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
         d_W1_next = beta_end * d_W1 + s6.to(tl.float32)
@@ -2486,300 +2384,258 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr,
-    k_ptr, ln_bias_ptr, ln_weight_ptr, log_mu_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, t11_ptr, t28_ptr, v_ptr,
-    decay_mu_ptr, du_ptr, n_end_ptr, s25_ptr, t29_ptr, t30_ptr, s26_ptr, t40_ptr, position_ptr, cu_ptr, T, members,
+    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr,
+    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, t11_ptr, t28_ptr,
+    v_ptr, d_eta_ptr, d_log_alpha_ptr, d_log_mu_ptr, du_ptr, n_end_ptr, G_end_ptr, s27_ptr, s28_ptr, s29_ptr, s22_ptr,
+    s30_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """decay_mu, du, n_end, s25, t29, t30, s26, t40: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    """d_eta, d_log_alpha, d_log_mu, du, n_end, G_end, s27, s28, s29, s22, s30: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t28 = load_row(t28_ptr, index * H + h, r, C)
-    s11 = load_row(s11_ptr, index * H + h, r, C)
-    t11 = load_row(t11_ptr, index * H + h, r, C)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t3 - s11[:, None] / V  # d₂ = t₃ − s₁₁ / V
-    G_end = t28 * eta  # G[C] = t₂₈ · η
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
-    x20 = (n_end[:, None] * d2).to(DOT)
-    store_row(decay_mu_ptr, index * H + h, r, C, decay_mu)
-    store_row(n_end_ptr, index * H + h, r, C, n_end)
-    x23 = (G_end[:, None] * d2).to(DOT)
-    sum21 = tl.zeros([BC, BV], tl.float32)
-    sum21_2 = tl.zeros([BC, BV], tl.float32)
-    s26 = tl.zeros([BC, BV], tl.float32)  # s₂₆ = t₃₁ W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        s10 = load_tile(s10_ptr, index * H + h, r, at_n, C, N)
-        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
-        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x32 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        s12 = load_tile(s12_ptr, index * H + h, r, at_n, C, N)
-        t31 = (x32 * gelu_slope(z1)).to(DOT)  # t₃₁ = (n[C] · t₂₅ + G[C] · t₂₇ − s₁₀) · gelu′(z₁)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        sum21 += dot(h1, d_W2_momentum_at, DOT)
-        sum21_2 += dot(h1, d_W2_at, DOT)
-        s25 = s12.to(tl.float32) + dot_nt(x20, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x23, -d_W2_at.to(tl.float32), DOT)
-        store_tile(s25_ptr, index * H + h, r, at_n, C, N, s25)
-        s26 += dot(t31, W2_start, DOT)
-    t29 = -sum21  # t₂₉ = −h₁ d_W2_momentum_at
-    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
-    store_tile(t29_ptr, index * H + h, r, at_v, C, V, t29)
-    t30 = -sum21_2  # t₃₀ = −h₁ d_W2_at
-    store_tile(t30_ptr, index * H + h, r, at_v, C, V, t30)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    store_tile(s26_ptr, index * H + h, r, at_v, C, V, s26)
-    x27 = n_end[:, None] * t29 + G_end[:, None] * t30 - s13.to(tl.float32)
-    t32 = x27 + s26  # t₃₂ = (n[C] · t₂₉ + G[C] · t₃₀ − s₁₃) + s₂₆
-    t33 = t32 - tl.sum(t32 / V, 1)[:, None]  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
-    x31 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t33 * centred.to(tl.float32) / V
-    t34 = -tl.sum(x31, 1)  # t₃₄ = −Σ_v r³ · t₃₃ · f̃ / V
-    t35 = rstd[:, None] * t33 + t34[:, None] * centred.to(tl.float32)  # t₃₅ = r · t₃₃ + t₃₄ · f̃
-    t36 = ln_weight[None, :] * t35  # t₃₆ = t₃₅ · w
-    t37 = 2 * t36  # t₃₇ = 2 t₃₆
-    t38 = ln_weight[None, :] * t37  # t₃₈ = t₃₇ · w
-    x37 = t33 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-    x38 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x37, 1) + tl.sum(t38 * centred.to(tl.float32), 1)) / V
-    t39 = (
-        2 * x38[:, None] * centred.to(tl.float32)
-        + rstd[:, None] * t38
-        + t34[:, None] * t2
-        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t33 / V
-    )  # fmt: skip
-    t40 = t39 - tl.sum(tl.where((at_v < V)[None, :], t39, 0.0), 1)[:, None] / V  # t₄₀ = t₃₉ − Σ_v t₃₉ / V
-    store_tile(t40_ptr, index * H + h, r, at_v, C, V, t40)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post2(
-    W1_start_ptr, W2_start_ptr, centred_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, decay_mu_ptr, eta_ptr, k_ptr,
-    rstd_ptr, s10_ptr, s14_ptr, s25_ptr, s26_ptr, t28_ptr, t29_ptr, t30_ptr, t40_ptr, d_W1_start_ptr, d_W2_start_ptr,
-    d_eta_ptr, d1_ptr, s24_ptr, t41_ptr, t45_ptr, t44_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start, d_W2_start, d_eta, d1, s24, t41, t45, t44: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    t28 = load_row(t28_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
-    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_v, C, V)
-    s26 = load_tile(s26_ptr, index * H + h, r, at_v, C, V)
-    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    G_end = t28 * eta  # G[C] = t₂₈ · η
-    x9 = n_end[:, None] * t29.to(tl.float32) + G_end[:, None] * t30.to(tl.float32)
-    x11 = x9 + s26.to(tl.float32)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x12 = x11 - tl.sum(x11 / V, 1)[:, None]
-    x15 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x12 * centred.to(tl.float32) / V
-    s24 = rstd[:, None] * x12 + (-tl.sum(x15, 1))[:, None] * centred.to(tl.float32)
-    store_tile(s24_ptr, index * H + h, r, at_v, C, V, s24)
-    sum12 = tl.zeros([BC], tl.float32)
-    sum12_2 = tl.zeros([BC], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
-        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
-        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        s10 = load_tile(s10_ptr, index * H + h, r, at_n, C, N)
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        t40 = load_tile(t40_ptr, index * H + h, r, at_v, C, V)
-        sum12 += tl.sum(t25 * d1, 1)
-        s25 = load_tile(s25_ptr, index * H + h, r, at_n, C, N)
-        sum12_2 += tl.sum(t27 * d1, 1)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
-        x24 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)
-        x27 = dot_nt(t40, W2_start, DOT)
-        t41 = (
-            x24 * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
-            + (s25.to(tl.float32) + x27) * gelu_slope(z1)
-        )  # fmt: skip
-        t31 = (x24 * gelu_slope(z1)).to(DOT)  # t₃₁ = (n[C] · t₂₅ + G[C] · t₂₇ − s₁₀) · gelu′(z₁)
-        h1 = (gelu(z1)).to(DOT)  # h₁ = gelu(z₁)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t31, d2, DOT) + dot_tn(h1, t40, DOT))
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t41, DOT))
-        store_tile(t41_ptr, index * H + h, r, at_n, C, N, t41)
-    t30 = load_tile(t30_ptr, index * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t29 = load_tile(t29_ptr, index * H + h, r, at_v, C, V)
-    s14 = load_row(s14_ptr, index * H + h, r, C)
-    t44 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum12  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
-    t45 = tl.sum(t30.to(tl.float32) * d2.to(tl.float32), 1) + sum12_2  # t₄₅ = Σ_v t₃₀ · d₂ + Σ_n t₂₇ · d₁
-    d_eta = s14 + (t44 * tl.exp(t26) + t45 * t28)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    store_row(t45_ptr, index * H + h, r, C, t45)
-    store_row(t44_ptr, index * H + h, r, C, t44)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post3(
-    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_end_ptr, centred_ptr, d1_ptr,
-    d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, decay_mu_ptr, du_ptr, eta_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, m_end_ptr, n_end_ptr, rstd_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr,
-    s21_ptr, s24_ptr, t28_ptr, t41_ptr, t44_ptr, t45_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
-    d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    t28 = load_row(t28_ptr, index * H + h, r, C)
+    t28 = load_row(t28_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    s17 = load_row(s17_ptr, index * H + h, at_v, V)
-    s20 = load_row(s20_ptr, index * H + h, r, C)
-    s21 = load_row(s21_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    s24 = load_tile(s24_ptr, index * H + h, r, at_v, C, V)
-    s16 = load_row(s16_ptr, index * H + h, at_v, V)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    s13 = load_tile(s13_ptr, index * H + h, r, at_v, C, V)
-    x7 = ln_weight[None, :] * s24.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s16 + 2 * tl.sum(x7, 0))
-    x10 = 2 * x7
-    x18 = rstd[:, None] * (-s13.to(tl.float32) - s20[:, None]) + s21[:, None] * centred.to(tl.float32)
-    s24 = load_tile(s24_ptr, index * H + h, r, at_v, C, V)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    d_v = -(2 * (ln_weight[None, :] * x18)) + -x10
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    s11 = load_row(s11_ptr, own * H + h, r, C)
+    t11 = load_row(t11_ptr, own * H + h, r, C)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s13 = load_tile(s13_ptr, own * H + h, r, at_v, C, V)
+    s20 = load_row(s20_ptr, own * H + h, r, C)
+    s21 = load_row(s21_ptr, own * H + h, r, C)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x27 = rstd[:, None] * (-s13.to(tl.float32) - s20[:, None]) + s21[:, None] * centred.to(tl.float32)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    s22 = 2 * (ln_weight[None, :] * x27)  # s₂₂ = 2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w)
+    store_tile(s22_ptr, own * H + h, r, at_v, C, V, s22)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    x14 = s24.to(tl.float32) * du.to(tl.float32) + x10 * normal
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s17 + tl.sum(x14, 0))
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
+    d2 = t3 - s11[:, None] / V  # d₂ = t₃ − s₁₁ / V
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
+    store_row(n_end_ptr, own * H + h, r, C, n_end)
     G_end = t28 * eta  # G[C] = t₂₈ · η
-    sum16 = tl.zeros([BC, BK], tl.float32)
-    sum16_2 = tl.zeros([BC, BK], tl.float32)
+    store_row(G_end_ptr, own * H + h, r, C, G_end)
+    x23 = (G_end[:, None] * d2).to(DOT)
+    x22 = (n_end[:, None] * d2).to(DOT)
+    sum25 = tl.zeros([BC, BV], tl.float32)
+    sum25_2 = tl.zeros([BC], tl.float32)
+    sum25_3 = tl.zeros([BC, BV], tl.float32)
+    sum25_4 = tl.zeros([BC], tl.float32)
     t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum16_3 = tl.zeros([], tl.float32)
-    sum16_4 = tl.zeros([], tl.float32)
-    sum16_5 = tl.zeros([], tl.float32)
-    sum16_6 = tl.zeros([], tl.float32)
+    sum25_5 = tl.zeros([], tl.float32)
+    sum25_6 = tl.zeros([], tl.float32)
+    sum25_7 = tl.zeros([], tl.float32)
+    sum25_8 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        x27 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum16_5 += tl.sum(x27)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum16_3 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        x28 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum16_6 += tl.sum(x28)
-        sum16_2 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
+        s28 = s12.to(tl.float32) + dot_nt(x22, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x23, -d_W2_at.to(tl.float32), DOT)
+        store_tile(s28_ptr, own * H + h, r, at_n, C, N, s28)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        t41 = load_tile(t41_ptr, index * H + h, r, at_n, C, N)
-        sum16_2 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        x42 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        sum25_7 += tl.sum(x42)
+        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        sum25 += dot(h1, d_W2_momentum_at, DOT)
+        sum25_3 += dot(h1, d_W2_at, DOT)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum25_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        x43 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum25_8 += tl.sum(x43)
+        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
+        s10 = load_tile(s10_ptr, own * H + h, r, at_n, C, N)
+        sum25_2 += tl.sum(t25 * d1, 1)
         t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        sum16_4 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        sum16 += dot_nt(t41, W1_start, DOT)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    m_end = load_number(m_end_ptr, index * H + h)
-    t44 = load_row(t44_ptr, index * H + h, r, C)
-    s19 = load_row(s19_ptr, index * H + h, r, C)
-    beta_end = load_number(beta_end_ptr, index * H + h)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
+        sum25_4 += tl.sum(t27 * d1, 1)
+        s27 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)  # s₂₇ = n[C] · t₂₅ + G[C] · t₂₇ − s₁₀
+        store_tile(s27_ptr, own * H + h, r, at_n, C, N, s27)
+        sum25_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    s18 = load_row(s18_ptr, own * H + h, r, C)
+    s14 = load_row(s14_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_mu = load_row(decay_mu_ptr, index * H + h, r, C)
-    t45 = load_row(t45_ptr, index * H + h, r, C)
-    s18 = load_row(s18_ptr, index * H + h, r, C)
-    s15 = load_tile(s15_ptr, index * H + h, r, at_k, C, K)
-    d_k = s15.to(tl.float32) + (x10 + sum16 + sum16_2)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    s13 = load_tile(s13_ptr, own * H + h, r, at_v, C, V)
+    t30 = -sum25_3  # t₃₀ = −h₁ d_W2_at
+    t29 = -sum25  # t₂₉ = −h₁ d_W2_momentum_at
+    s29 = n_end[:, None] * t29 + G_end[:, None] * t30 - s13.to(tl.float32)  # s₂₉ = n[C] · t₂₉ + G[C] · t₃₀ − s₁₃
+    store_tile(s29_ptr, own * H + h, r, at_v, C, V, s29)
+    s30 = n_end[:, None] * t29 + G_end[:, None] * t30  # s₃₀ = n[C] · t₂₉ + G[C] · t₃₀
+    store_tile(s30_ptr, own * H + h, r, at_v, C, V, s30)
+    t44 = tl.sum(t29 * d2, 1) + sum25_2  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
+    t45 = tl.sum(t30 * d2, 1) + sum25_4  # t₄₅ = Σ_v t₃₀ · d₂ + Σ_n t₂₇ · d₁
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
+    valid = tl.where(here, 1.0, 0.0)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x36 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    x38 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + beta_end * (sum16_3 + sum16_4))
-    d_log_alpha = s18 + x38
+    x49 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
+    x55 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
+    x58 = segment_gradient(x55, strict, DOT)
+    x59 = t49 * D_end * m
+    x60 = tl.cumsum(x59, 0, reverse=True)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x57 = m_end * (sum25_7 + sum25_8)
+    x56 = sum_before(t44 * n_end, r, DOT)
+    x61 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x56 + x57 + x58 + x60)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x51 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x49 + beta_end * (sum25_5 + sum25_6))
+    d_eta = s14 + (t44 * tl.exp(t26) + t45 * t28)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    d_log_alpha = s18 + x51
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    x43 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    x45 = sum_before(t44 * n_end, r, DOT)
-    x46 = m_end * (sum16_5 + sum16_6)
-    x47 = segment_gradient(x43, strict, DOT)
-    x48 = t49 * D_end * m
-    x49 = tl.cumsum(x48, 0, reverse=True)
-    x50 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x45 + x46 + x47 + x49)
-    d_log_mu = s19 + x50
+    d_log_mu = s19 + x61
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post2(
+    G_end_ptr, W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, du_ptr, k_ptr, ln_weight_ptr,
+    n_end_ptr, rstd_ptr, s11_ptr, s15_ptr, s16_ptr, s17_ptr, s22_ptr, s27_ptr, s28_ptr, s29_ptr, s30_ptr, t11_ptr,
+    d_W1_start_ptr, d_W2_start_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1_start, d_W2_start, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    G_end = load_row(G_end_ptr, own * H + h, r, C)
+    n_end = load_row(n_end_ptr, own * H + h, r, C)
+    s11 = load_row(s11_ptr, own * H + h, r, C)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    t11 = load_row(t11_ptr, own * H + h, r, C)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
+    d2 = (t3 - s11[:, None] / V).to(DOT)  # d₂ = t₃ − s₁₁ / V
+    sum9 = tl.zeros([BC, BV], tl.float32)
+    sum9_2 = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s27 = load_tile(s27_ptr, own * H + h, r, at_n, C, N)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        t31 = (s27.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₇ · gelu′(z₁)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        sum9 += dot(t31, W2_start, DOT)
+        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        sum9_2 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+        sum9_2 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    s17 = load_row(s17_ptr, own * H + h, at_v, V)
+    s16 = load_row(s16_ptr, own * H + h, at_v, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s30 = load_tile(s30_ptr, own * H + h, r, at_v, C, V)
+    x27 = s30.to(tl.float32) + sum9
+    x28 = x27 - tl.sum(x27 / V, 1)[:, None]
+    x29 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x28 * centred.to(tl.float32) / V
+    s22 = load_tile(s22_ptr, own * H + h, r, at_v, C, V)
+    x30 = rstd[:, None] * x28 + (-tl.sum(x29, 1))[:, None] * centred.to(tl.float32)
+    x31 = ln_weight[None, :] * x30
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s16 + 2 * tl.sum(x31, 0))
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x34 = 2 * x31
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    s29 = load_tile(s29_ptr, own * H + h, r, at_v, C, V)
+    d_v = -s22.to(tl.float32) + -x34
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    x36 = s17 + tl.sum(x30 * du.to(tl.float32) + x34 * normal, 0)
+    t32 = s29.to(tl.float32) + sum9  # t₃₂ = s₂₉ + t₃₁ W₂[start]
+    t33 = t32 - tl.sum(t32 / V, 1)[:, None]  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
+    x15 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t33 * centred.to(tl.float32) / V
+    t34 = -tl.sum(x15, 1)  # t₃₄ = −Σ_v r³ · t₃₃ · f̃ / V
+    t35 = rstd[:, None] * t33 + t34[:, None] * centred.to(tl.float32)  # t₃₅ = r · t₃₃ + t₃₄ · f̃
+    t36 = ln_weight[None, :] * t35  # t₃₆ = t₃₅ · w
+    t37 = 2 * t36  # t₃₇ = 2 t₃₆
+    t38 = ln_weight[None, :] * t37  # t₃₈ = t₃₇ · w
+    x21 = t33 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+    x22 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x21, 1) + tl.sum(t38 * centred.to(tl.float32), 1)) / V
+    t39 = (
+        2 * x22[:, None] * centred.to(tl.float32)
+        + rstd[:, None] * t38
+        + t34[:, None] * t2
+        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t33 / V
+    )  # fmt: skip
+    t40 = (t39 - tl.sum(tl.where((at_v < V)[None, :], t39, 0.0), 1)[:, None] / V).to(DOT)  # t₄₀ = t₃₉ − Σ_v t₃₉ / V
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x36)
+    sum34 = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s27 = load_tile(s27_ptr, own * H + h, r, at_n, C, N)
+        s28 = load_tile(s28_ptr, own * H + h, r, at_n, C, N)
+        x41 = dot_nt(t40, W2_start, DOT)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        t41 = (
+            (s27.to(tl.float32) * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (s28.to(tl.float32) + x41) * gelu_slope(z1)).to(DOT)  # noqa: E501
+        )  # fmt: skip
+        sum34 += dot_nt(t41, W1_start, DOT)
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t41, DOT))
+        t31 = (s27.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₇ · gelu′(z₁)
+        h1 = (gelu(z1)).to(DOT)  # h₁ = gelu(z₁)
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t31, d2, DOT) + dot_tn(h1, t40, DOT))
+    s15 = load_tile(s15_ptr, own * H + h, r, at_k, C, K)
+    d_k = s15.to(tl.float32) + (x34 + sum34 + sum9_2)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
 
 class Sizes:
@@ -2792,8 +2648,23 @@ class Sizes:
         self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+        self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
+
+    def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
+        """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
+        numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
+        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
 
     def rows(self, widths: str = "", dtype: torch.dtype | None = None) -> Tensor:
         """A token tensor; rows that no tile of the grid holds are 0."""
@@ -2806,8 +2677,12 @@ class Sizes:
         return self.tiles(self.members, widths, torch.float32)
 
     def per_slot(self, widths: str, narrow: bool) -> Tensor:
-        """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
-        return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+        """A tile per tile of tokens of the part; `narrow` in the dtype of the tokens."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+
+    def totals(self, widths: str) -> Tensor:
+        """A sum per sequence and head, to begin with."""
+        return self.per_sequence(widths).zero_()
 
     def shares(self, widths: str) -> Tensor:
         """A share of a sum per tile of tokens; 0 in slots without tokens."""
@@ -2866,14 +2741,14 @@ class Launch:
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
             stages = 1  # two tiles of this type at once take more shared memory than there is
-        numbers = sizes.members if self.walks else sizes.slots
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
             parts = triton.cdiv(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
-            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
             num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
@@ -2887,7 +2762,6 @@ launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=
 launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide)
 launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
-launch_post2 = Launch(post2, "post2", walks=False, widths="KNV", blocked="N", wide=post2_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", split="N")
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV", blocked="N")
@@ -2897,7 +2771,6 @@ launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
 launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
-launch_resume_post3 = Launch(resume_post3, "resume_post3", walks=False, widths="KNV", blocked="N")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -2928,9 +2801,6 @@ def forward_op(
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
     G = sizes.per_slot("CC", narrow=True)
-    launch_prep(sizes, (
-        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach, G,
-    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
@@ -2942,11 +2812,14 @@ def forward_op(
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
+    o = sizes.rows("V")
+    launch_prep(sizes, (
+        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach, G,
+    ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W1_momentum, W2, W2_momentum, beta_end, k, ln_bias, ln_weight, m_end, n_end, reach_end, v, W1_next, W2_next,
         W1_momentum_next, W2_momentum_next, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W1_last, W2_last,
     ))  # fmt: skip
-    o = sizes.rows("V")
     launch_read(sizes, (
         G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, k, ln_bias, ln_weight, log_alpha, q, reach, o,
     ))  # fmt: skip
@@ -3036,97 +2909,93 @@ def backward_op(
 ) -> tuple[(Tensor,) * 12]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    z1 = sizes.per_slot("CN", narrow=True)
-    h1 = sizes.per_slot("CN", narrow=True)
-    centred = sizes.per_slot("CV", narrow=True)
-    rstd = sizes.per_slot("C", narrow=False)
-    t2 = sizes.per_slot("CV", narrow=True)
-    t11 = sizes.per_slot("C", narrow=False)
-    t12 = sizes.per_slot("CN", narrow=True)
-    d1 = sizes.per_slot("CN", narrow=True)
-    t13 = sizes.per_slot("CV", narrow=True)
-    t14 = sizes.per_slot("CV", narrow=True)
-    read_centred = sizes.per_slot("CV", narrow=True)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    s17 = sizes.per_slot("C", narrow=False)
-    s18 = sizes.per_slot("C", narrow=False)
-    t22 = sizes.per_slot("CN", narrow=True)
-    read_h1 = sizes.per_slot("CN", narrow=True)
-    t15 = sizes.per_slot("CC", narrow=False)
-    t17 = sizes.per_slot("CV", narrow=True)
-    launch_pre(sizes, (
-        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d_o, k, ln_bias, ln_weight, log_alpha, q, reach, v, z1, h1, centred,
-        rstd, t2, t11, t12, d1, t13, t14, read_centred, read_rstd, s17, s18, t22, read_h1, t15, t17,
-    ))  # fmt: skip
-    s1 = sizes.per_slot("KN", narrow=True)
-    s2 = sizes.per_slot("CN", narrow=True)
-    s3 = sizes.per_slot("CN", narrow=True)
-    s4 = sizes.per_slot("CV", narrow=True)
-    s5 = sizes.per_slot("KN", narrow=True)
-    s6 = sizes.per_slot("NV", narrow=True)
-    s7 = sizes.per_slot("NV", narrow=True)
-    s8 = sizes.per_slot("C", narrow=False)
-    t27 = sizes.per_slot("C", narrow=False)
-    s15 = sizes.per_slot("C", narrow=False)
-    s16 = sizes.per_slot("C", narrow=False)
-    t46 = sizes.per_slot("CC", narrow=True)
-    t43 = sizes.per_slot("CC", narrow=True)
-    launch_pre2(sizes, (
-        centred, d1, d2, eta, k, log_alpha, log_mu, q, reach, read_h1, rstd, t15, t17, t22, s1, s2, s3, s4, s5, s6, s7, s8, t27,
-        s15, s16, t46, t43,
-    ))  # fmt: skip
-    del read_h1, t15, t17
-    s9 = sizes.per_slot("CK", narrow=True)
-    s11 = sizes.per_slot("V", narrow=False)
-    s12 = sizes.per_slot("V", narrow=False)
-    s13 = sizes.per_slot("C", narrow=False)
-    s14 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
-    launch_pre3(sizes, (
-        W1_at, W1_momentum_at, centred, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, read_centred, read_rstd,
-        rstd, s15, s16, s17, s18, s4, t13, t14, t22, t43, t46, v, s9, s11, s12, s13, s14, d_q,
-    ))  # fmt: skip
-    del read_centred, read_rstd, s17, s18, t13, t14, t22, t43, t46
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W2_momentum_next = sizes.per_sequence("NV")
-    t28 = sizes.per_slot("CV", narrow=True)
-    t29 = sizes.per_slot("CV", narrow=True)
-    s10 = sizes.per_slot("CV", narrow=True)
-    t40 = sizes.per_slot("CN", narrow=True)
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
-    d_W2_at = sizes.per_slot("NV", narrow=True)
-    d_W2_momentum_at = sizes.per_slot("NV", narrow=True)
-    launch_seq(sizes, (
-        G_end, W2_at, beta_end, centred, d2, d_W1, d_W1_momentum, d_W2, d_W2_momentum, h1, k, ln_weight, m_end, n_end, reach_end,
-        rstd, s1, s2, s3, s4, s5, s6, s7, t11, t12, t2, z1, d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, t28,
-        t29, s10, t40, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W1_last, d_W2_last,
-    ))  # fmt: skip
-    del h1, s1, s2, s3, s5, s6, s7, t11, t12, t2, z1
     d_eta = sizes.rows("", eta.dtype)
-    decay_mu = sizes.per_slot("C", narrow=False)
-    s19 = sizes.per_slot("CV", narrow=True)
-    s20 = sizes.per_slot("CK", narrow=True)
-    t45 = sizes.per_slot("C", narrow=False)
-    t44 = sizes.per_slot("C", narrow=False)
-    launch_post(sizes, (
-        W1_at, centred, d1, d2, d_W1_at, d_W1_momentum_at, eta, k, log_mu, rstd, s10, s8, t27, t28, t29, t40, d_eta, decay_mu,
-        s19, s20, t45, t44,
-    ))  # fmt: skip
-    del s10, s8, t27, t28, t29, t40
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_post2(sizes, (
-        G_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, beta_end, centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at,
-        d_W2_momentum_at, decay_mu, eta, k, ln_bias, ln_weight, log_alpha, log_mu, m_end, n_end, rstd, s11, s12, s13, s14, s15,
-        s16, s19, s20, s4, s9, t44, t45, v, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 10, "CV": 10, "KN": 4, "NV": 4}):
+        z1 = part.per_slot("CN", narrow=True)
+        h1 = part.per_slot("CN", narrow=True)
+        centred = part.per_slot("CV", narrow=True)
+        rstd = part.per_slot("C", narrow=False)
+        t2 = part.per_slot("CV", narrow=True)
+        t11 = part.per_slot("C", narrow=False)
+        t12 = part.per_slot("CN", narrow=True)
+        d1 = part.per_slot("CN", narrow=True)
+        t27 = part.per_slot("C", narrow=False)
+        read_h1 = part.per_slot("CN", narrow=True)
+        read_z1 = part.per_slot("CN", narrow=True)
+        t13 = part.per_slot("CV", narrow=True)
+        t14 = part.per_slot("CV", narrow=True)
+        launch_pre(part, (
+            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, v, z1, h1, centred,
+            rstd, t2, t11, t12, d1, t27, read_h1, read_z1, t13, t14,
+        ))  # fmt: skip
+        s1 = part.per_slot("KN", narrow=True)
+        s2 = part.per_slot("CN", narrow=True)
+        s3 = part.per_slot("CN", narrow=True)
+        s4 = part.per_slot("CV", narrow=True)
+        s11 = part.per_slot("V", narrow=False)
+        s12 = part.per_slot("V", narrow=False)
+        s15 = part.per_slot("C", narrow=False)
+        s16 = part.per_slot("C", narrow=False)
+        t15 = part.per_slot("CC", narrow=False)
+        t17 = part.per_slot("CV", narrow=True)
+        t22 = part.per_slot("CN", narrow=True)
+        s17 = part.per_slot("CV", narrow=True)
+        t47 = part.per_slot("C", narrow=False)
+        s18 = part.per_slot("C", narrow=False)
+        s19 = part.per_slot("C", narrow=False)
+        launch_pre2(part, (
+            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d2, d_o, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
+            reach, read_z1, rstd, t13, t14, v, s1, s2, s3, s4, s11, s12, s15, s16, t15, t17, t22, s17, t47, s18, s19,
+        ))  # fmt: skip
+        del read_z1, t13, t14
+        s5 = part.per_slot("KN", narrow=True)
+        s6 = part.per_slot("NV", narrow=True)
+        s7 = part.per_slot("NV", narrow=True)
+        s8 = part.per_slot("C", narrow=False)
+        s9 = part.per_slot("CK", narrow=True)
+        s13 = part.per_slot("C", narrow=False)
+        s14 = part.per_slot("C", narrow=False)
+        launch_pre3(part, (
+            W1_at, W1_momentum_at, d1, d2, d_o, eta, k, log_alpha, log_mu, q, reach, read_h1, s17, s18, s19, t15, t17, t22, t47, s5,
+            s6, s7, s8, s9, s13, s14, d_q,
+        ))  # fmt: skip
+        del read_h1, s17, s18, s19, t15, t17, t22, t47
+        t28 = part.per_slot("CV", narrow=True)
+        t29 = part.per_slot("CV", narrow=True)
+        s10 = part.per_slot("CV", narrow=True)
+        t40 = part.per_slot("CN", narrow=True)
+        d_W1_at = part.per_slot("KN", narrow=True)
+        d_W1_momentum_at = part.per_slot("KN", narrow=True)
+        d_W2_at = part.per_slot("NV", narrow=True)
+        d_W2_momentum_at = part.per_slot("NV", narrow=True)
+        launch_seq(part, (
+            G_end, W2_at, beta_end, centred, d2, d_W1, d_W1_momentum, d_W2, d_W2_momentum, h1, k, ln_weight, m_end, n_end, reach_end,
+            rstd, s1, s2, s3, s4, s5, s6, s7, t11, t12, t2, z1, d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, t28,
+            t29, s10, t40, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W1_last, d_W2_last,
+        ))  # fmt: skip
+        del h1, s1, s2, s3, s5, s6, s7, t11, t12, t2, z1
+        launch_post(part, (
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d1, d2, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta,
+            k, ln_bias, ln_weight, log_alpha, log_mu, rstd, s10, s11, s12, s13, s14, s15, s16, s4, s8, s9, t27, t28, t29, t40, v,
+            d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+        ))  # fmt: skip
+        del centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, rstd, s10, s11, s12, s13, s14, s15, s16, s4, s8, s9
+        del t27, t28, t29, t40
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
+        d_W1_momentum = d_W1_momentum_next
+        d_W2_momentum = d_W2_momentum_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next, d_W2_momentum_next
 
 
@@ -3251,25 +3120,17 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 15]:
+) -> tuple[(Tensor,) * 17]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
-    s1 = sizes.per_slot("KN", narrow=True)
-    s2 = sizes.per_slot("NV", narrow=True)
     m_end = sizes.per_slot("", narrow=False)
-    s3 = sizes.per_slot("KN", narrow=True)
-    s4 = sizes.per_slot("NV", narrow=True)
     reach = sizes.per_slot("C", narrow=False)
     s5 = sizes.per_slot("CN", narrow=True)
     G = sizes.per_slot("CC", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CV", narrow=True)
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, beta_end, reach_end, s1, s2, m_end, s3, s4,
-        reach, s5, G, h1, d2,
-    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_momentum_next = sizes.per_sequence("KN")
@@ -3278,18 +3139,26 @@ def resume_forward_op(
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
+    o = sizes.rows("V")
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NV", narrow=True)
+    s3 = sizes.per_slot("KN", narrow=True)
+    s4 = sizes.per_slot("NV", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, beta_end, reach_end, s1, s2, m_end, s3, s4,
+        reach, s5, G, h1, d2,
+    ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, beta_end, m_end, reach_end, s1, s2, s3, s4, W1_next, W2_next, W1_momentum_next,
         W2_momentum_next, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
     ))  # fmt: skip
     del s1, s2, s3, s4
-    o = sizes.rows("V")
     launch_resume_read(sizes, (
         G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, h1, ln_bias, ln_weight, log_alpha, q, reach, s5, o,
     ))  # fmt: skip
     return (
-        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at, W1_momentum_at,
-        W2_at, W2_momentum_at,
+        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, s5, G, h1, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at,
     )  # fmt: skip
 
 
@@ -3313,7 +3182,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 15]:
+) -> tuple[(Tensor,) * 17]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -3324,15 +3193,17 @@ def _(
     reach_end = sizes.per_slot("", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
+    s5 = sizes.per_slot("CN", narrow=True)
     G = sizes.per_slot("CC", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
     W2_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
-        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at, W1_momentum_at,
-        W2_at, W2_momentum_at,
+        o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, s5, G, h1, d2, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at,
     )  # fmt: skip
 
 
@@ -3352,7 +3223,9 @@ def resume_backward_op(
     reach_end: Tensor,
     m_end: Tensor,
     reach: Tensor,
+    s5: Tensor,
     G: Tensor,
+    h1: Tensor,
     d2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
@@ -3369,103 +3242,100 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 14]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    rstd = sizes.per_slot("C", narrow=False)
-    centred = sizes.per_slot("CV", narrow=True)
-    t11 = sizes.per_slot("C", narrow=False)
-    s11 = sizes.per_slot("C", narrow=False)
-    t13 = sizes.per_slot("CV", narrow=True)
-    t14 = sizes.per_slot("CV", narrow=True)
-    read_centred = sizes.per_slot("CV", narrow=True)
-    read_rstd = sizes.per_slot("C", narrow=False)
-    s22 = sizes.per_slot("C", narrow=False)
-    s23 = sizes.per_slot("C", narrow=False)
-    t22 = sizes.per_slot("CN", narrow=True)
-    d1 = sizes.per_slot("CN", narrow=True)
-    read_h1 = sizes.per_slot("CN", narrow=True)
-    t15 = sizes.per_slot("CC", narrow=False)
-    t17 = sizes.per_slot("CV", narrow=True)
-    launch_resume_pre(sizes, (
-        G, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d_o, k, ln_bias, ln_weight, log_alpha, q, reach, v,
-        rstd, centred, t11, s11, t13, t14, read_centred, read_rstd, s22, s23, t22, d1, read_h1, t15, t17,
-    ))  # fmt: skip
-    s6 = sizes.per_slot("KN", narrow=True)
-    s7 = sizes.per_slot("KN", narrow=True)
-    s8 = sizes.per_slot("NV", narrow=True)
-    s9 = sizes.per_slot("NV", narrow=True)
-    s10 = sizes.per_slot("CN", narrow=True)
-    t28 = sizes.per_slot("C", narrow=False)
-    s12 = sizes.per_slot("CN", narrow=True)
-    s13 = sizes.per_slot("CV", narrow=True)
-    s14 = sizes.per_slot("C", narrow=False)
-    s20 = sizes.per_slot("C", narrow=False)
-    s21 = sizes.per_slot("C", narrow=False)
-    t46 = sizes.per_slot("CC", narrow=True)
-    t43 = sizes.per_slot("CC", narrow=True)
-    launch_resume_pre2(sizes, (
-        centred, d1, d2, eta, k, log_alpha, log_mu, q, reach, read_h1, rstd, t15, t17, t22, s6, s7, s8, s9, s10, t28, s12, s13,
-        s14, s20, s21, t46, t43,
-    ))  # fmt: skip
-    del read_h1, t15, t17
-    s15 = sizes.per_slot("CK", narrow=True)
-    s16 = sizes.per_slot("V", narrow=False)
-    s17 = sizes.per_slot("V", narrow=False)
-    s18 = sizes.per_slot("C", narrow=False)
-    s19 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
-    launch_resume_pre3(sizes, (
-        W1_at, W1_momentum_at, centred, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, read_centred, read_rstd,
-        rstd, s13, s20, s21, s22, s23, t13, t14, t22, t43, t46, v, s15, s16, s17, s18, s19, d_q,
-    ))  # fmt: skip
-    del read_centred, read_rstd, s22, s23, t13, t14, t22, t43, t46
     d_W1_next = sizes.per_sequence("KN")
     d_W1_momentum_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
     d_W2_momentum_next = sizes.per_sequence("NV")
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    d_W1_momentum_at = sizes.per_slot("KN", narrow=True)
-    d_W2_at = sizes.per_slot("NV", narrow=True)
-    d_W2_momentum_at = sizes.per_slot("NV", narrow=True)
-    launch_resume_seq(sizes, (
-        beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, m_end, reach_end, s6, s7, s8, s9, d_W1_next, d_W1_momentum_next,
-        d_W2_next, d_W2_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
-    ))  # fmt: skip
-    del s6, s7, s8, s9
-    decay_mu = sizes.per_slot("C", narrow=False)
-    du = sizes.per_slot("CV", narrow=True)
-    n_end = sizes.per_slot("C", narrow=False)
-    s25 = sizes.per_slot("CN", narrow=True)
-    t29 = sizes.per_slot("CV", narrow=True)
-    t30 = sizes.per_slot("CV", narrow=True)
-    s26 = sizes.per_slot("CV", narrow=True)
-    t40 = sizes.per_slot("CV", narrow=True)
-    launch_resume_post(sizes, (
-        W1_start, W2_start, centred, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k, ln_bias, ln_weight, log_mu,
-        rstd, s10, s11, s12, s13, t11, t28, v, decay_mu, du, n_end, s25, t29, t30, s26, t40,
-    ))  # fmt: skip
-    del s11, s12, t11
+    d_eta = sizes.rows("", eta.dtype)
+    d_log_alpha = sizes.rows("", log_alpha.dtype)
+    d_log_mu = sizes.rows("", log_mu.dtype)
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NV")
-    d_eta = sizes.rows("", eta.dtype)
-    s24 = sizes.per_slot("CV", narrow=True)
-    t41 = sizes.per_slot("CN", narrow=True)
-    t45 = sizes.per_slot("C", narrow=False)
-    t44 = sizes.per_slot("C", narrow=False)
-    launch_resume_post2(sizes, (
-        W1_start, W2_start, centred, d2, d_W1_at, d_W1_momentum_at, decay_mu, eta, k, rstd, s10, s14, s25, s26, t28, t29, t30,
-        t40, d_W1_start, d_W2_start, d_eta, d1, s24, t41, t45, t44,
-    ))  # fmt: skip
-    del s10, s14, s25, s26, t29, t30, t40
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
-    d_log_alpha = sizes.rows("", log_alpha.dtype)
-    d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    launch_resume_post3(sizes, (
-        W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, beta_end, centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at,
-        d_W2_momentum_at, decay_mu, du, eta, ln_weight, log_alpha, log_mu, m_end, n_end, rstd, s13, s15, s16, s17, s18, s19, s20,
-        s21, s24, t28, t41, t44, t45, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CC": 4, "CK": 1, "CN": 6, "CV": 8, "KN": 4, "NV": 4}):
+        t28 = part.per_slot("C", narrow=False)
+        rstd = part.per_slot("C", narrow=False)
+        centred = part.per_slot("CV", narrow=True)
+        t11 = part.per_slot("C", narrow=False)
+        s11 = part.per_slot("C", narrow=False)
+        d1 = part.per_slot("CN", narrow=True)
+        t15 = part.per_slot("CC", narrow=False)
+        t17 = part.per_slot("CV", narrow=True)
+        P1 = part.per_slot("CC", narrow=True)
+        du = part.per_slot("CV", narrow=True)
+        P2 = part.per_slot("CC", narrow=True)
+        t19 = part.per_slot("CC", narrow=True)
+        read_normal = part.per_slot("CV", narrow=True)
+        s25 = part.per_slot("C", narrow=False)
+        s26 = part.per_slot("C", narrow=False)
+        launch_resume_pre(part, (
+            G, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q,
+            reach, v, t28, rstd, centred, t11, s11, d1, t15, t17, P1, du, P2, t19, read_normal, s25, s26,
+        ))  # fmt: skip
+        s6 = part.per_slot("KN", narrow=True)
+        s7 = part.per_slot("KN", narrow=True)
+        s8 = part.per_slot("NV", narrow=True)
+        s9 = part.per_slot("NV", narrow=True)
+        s10 = part.per_slot("CN", narrow=True)
+        s12 = part.per_slot("CN", narrow=True)
+        s13 = part.per_slot("CV", narrow=True)
+        s16 = part.per_slot("V", narrow=False)
+        s17 = part.per_slot("V", narrow=False)
+        s20 = part.per_slot("C", narrow=False)
+        s21 = part.per_slot("C", narrow=False)
+        t22 = part.per_slot("CN", narrow=True)
+        s22 = part.per_slot("CV", narrow=True)
+        t47 = part.per_slot("C", narrow=False)
+        s23 = part.per_slot("C", narrow=False)
+        s24 = part.per_slot("C", narrow=False)
+        launch_resume_pre2(part, (
+            P1, P2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d_o, du, h1, ln_weight, log_alpha, log_mu, q, reach,
+            read_normal, rstd, s25, s26, s5, t17, t19, s6, s7, s8, s9, s10, s12, s13, s16, s17, s20, s21, t22, s22, t47, s23, s24,
+        ))  # fmt: skip
+        del P1, P2, read_normal, s25, s26, t19
+        s14 = part.per_slot("C", narrow=False)
+        s15 = part.per_slot("CK", narrow=True)
+        s18 = part.per_slot("C", narrow=False)
+        s19 = part.per_slot("C", narrow=False)
+        launch_resume_pre3(part, (
+            W1_at, W1_momentum_at, d1, d2, d_o, eta, k, log_alpha, log_mu, q, reach, s22, s23, s24, t15, t17, t22, t47, s14, s15,
+            s18, s19, d_q,
+        ))  # fmt: skip
+        del d1, s23, s24, t15, t17, t22, t47
+        d_W1_at = part.per_slot("KN", narrow=True)
+        d_W1_momentum_at = part.per_slot("KN", narrow=True)
+        d_W2_at = part.per_slot("NV", narrow=True)
+        d_W2_momentum_at = part.per_slot("NV", narrow=True)
+        launch_resume_seq(part, (
+            beta_end, d_W1, d_W1_momentum, d_W2, d_W2_momentum, m_end, reach_end, s6, s7, s8, s9, d_W1_next, d_W1_momentum_next,
+            d_W2_next, d_W2_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
+        ))  # fmt: skip
+        del s6, s7, s8, s9
+        n_end = part.per_slot("C", narrow=False)
+        G_end = part.per_slot("C", narrow=False)
+        s27 = part.per_slot("CN", narrow=True)
+        s28 = part.per_slot("CN", narrow=True)
+        s29 = part.per_slot("CV", narrow=True)
+        s30 = part.per_slot("CV", narrow=True)
+        launch_resume_post(part, (
+            W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, centred, d_W1_at, d_W1_momentum_at, d_W2_at,
+            d_W2_momentum_at, eta, k, ln_bias, ln_weight, log_alpha, log_mu, rstd, s10, s11, s12, s13, s14, s18, s19, s20, s21, t11,
+            t28, v, d_eta, d_log_alpha, d_log_mu, du, n_end, G_end, s27, s28, s29, s22, s30,
+        ))  # fmt: skip
+        del d_W2_at, d_W2_momentum_at, s10, s12, s13, s14, s18, s19, s20, s21, t28
+        launch_resume_post2(part, (
+            G_end, W1_start, W2_start, centred, d_W1_at, d_W1_momentum_at, du, k, ln_weight, n_end, rstd, s11, s15, s16, s17, s22,
+            s27, s28, s29, s30, t11, d_W1_start, d_W2_start, d_k, d_ln_bias, d_ln_weight, d_v,
+        ))  # fmt: skip
+        del G_end, centred, d_W1_at, d_W1_momentum_at, du, n_end, rstd, s11, s15, s16, s17, s22, s27, s28, s29, s30, t11
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
+        d_W1_momentum = d_W1_momentum_next
+        d_W2_momentum = d_W2_momentum_next
     return (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,
         d_W2_momentum_next, d_W1_start, d_W2_start,
@@ -3488,7 +3358,9 @@ def _(
     reach_end: Tensor,
     m_end: Tensor,
     reach: Tensor,
+    s5: Tensor,
     G: Tensor,
+    h1: Tensor,
     d2: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
@@ -3530,26 +3402,27 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
         cu_seqlens, grid, _save,
     ) = inputs  # fmt: skip
     (
-        _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, beta_end, reach_end, m_end, reach, G, d2, W1_at,
+        _o, _W1_next, _W2_next, _W1_momentum_next, _W2_momentum_next, beta_end, reach_end, m_end, reach, s5, G, h1, d2, W1_at,
         W1_momentum_at, W2_at, W2_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, s5, G, h1,
+        d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, s5, G, h1,
+        d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum = (x.contiguous() for x in gradients[:5])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, G, d2, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at, d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, s5, G, h1,
+        d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, position, cu_seqlens,
+        ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_momentum_next,

@@ -26,7 +26,7 @@ OPTIONS["token_steps"] = ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def token_steps(
     q_ptr, k_ptr, v_ptr, eta_ptr, ln_weight_ptr, ln_bias_ptr, W_ptr, W_start_ptr, o_ptr, W_next_ptr, W_start_next_ptr,
-    position_ptr, cu_ptr, T, members,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip

@@ -10,8 +10,10 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,19 +44,22 @@ OPTIONS = {
     "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
-JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
+JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
+AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
 @triton.jit
-def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Of a sequence: its first token and its end, where its first tile begins, how many tiles it has, and the slot of the first.
+def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+    """Of a sequence: its first token and its end, where its first tile begins, its tiles, the slot of the first, from one to the next.
 
     GRID: "whole"; "resumed", the tile that begins `position` tokens before the sequence does; "after", the tiles behind that one.
     """
     first, end = n * T, n * T + T
+    slot, step = n, members  # tiles of the same number stand together
     if PACKED:
         first, end = tl.load(cu_ptr + n).to(tl.int64), tl.load(cu_ptr + n + 1).to(tl.int64)
-    slot = first // C + n  # the slots of two sequences never overlap
+        slot, step = first // C + n, 1  # the slots of two sequences never overlap
     base = first
     if GRID == "resumed":
         base = first - tl.load(position_ptr + n)
@@ -67,23 +72,26 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
             first = tl.minimum(end, first + tl.where(position > 0, C - position, 0))
             base = first
         tiles = ((end - first + C - 1) // C).to(tl.int32)
-    return first, end, base, tiles, slot
+    return first, end, base, tiles, slot, step
 
 
 @triton.jit
-def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+def walked(tiles, slot, step, low, high):
+    """The tiles of a sequence whose slots are from `low` to `high`: the first, and the one behind the last."""
+    return tl.maximum(0, (low - slot + step - 1) // step), tl.minimum(tiles, (high - slot + step - 1) // step)
+
+
+@triton.jit
+def sequence_of(index, cu_ptr, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    n = index
-    if GRID != "resumed":
-        n = ((index + 1) * C - 1) // (T + C)
-        if PACKED:
-            low, high = index * 0, index * 0 + members
-            while high - low > 1:
-                middle = (low + high) // 2
-                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
-                low = tl.where(is_before, middle, low)
-                high = tl.where(is_before, high, middle)
-            n = low
+    n = index % members
+    if PACKED and GRID != "resumed":
+        n, high = index * 0, index * 0 + members
+        while high - n > 1:
+            middle = (n + high) // 2
+            is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+            n = tl.where(is_before, middle, n)
+            high = tl.where(is_before, high, middle)
     return n
 
 
@@ -165,15 +173,15 @@ def dot_tn(a, b, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, q_ptr, P_ptr, position_ptr, cu_ptr, T, members,
+    eta_ptr, k_ptr, q_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """P: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -194,13 +202,13 @@ def prep(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
     W_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W_next_ptr, d_ptr, W_at_ptr, W_last_ptr, position_ptr, cu_ptr,
-    T, members,
+    T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W, d: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -210,11 +218,12 @@ def main(
     if tiles == 0:
         store_tile(W_last_ptr, n * H + h, at_k, at_v, K, V, W)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
+            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
         if i == tiles - 1:
             store_tile(W_last_ptr, n * H + h, at_k, at_v, K, V, W)
         eta = load_numbers(eta_ptr, at_row, row, here)
@@ -233,7 +242,7 @@ def main(
         t1 = ln_weight[None, :] * e  # t₁ = e · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-        store_tile(d_ptr, (slot + i) * H + h, r, at_v, C, V, d)
+        store_tile(d_ptr, index * H + h, r, at_v, C, V, d)
 
         # the state behind the tile
         W_next = W - dot_tn(k, eta[:, None] * d, DOT)  # W[C] = W[0] − kᵀ (η · d)
@@ -244,15 +253,15 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    P_ptr, W_at_ptr, d_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    P_ptr, W_at_ptr, d_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -282,17 +291,18 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, centred_ptr, rstd_ptr, t1_ptr, t5_ptr,
-    s1_ptr, s2_ptr, s3_ptr, s4_ptr, t17_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    s1_ptr, s2_ptr, s3_ptr, s4_ptr, t17_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """centred, rstd, t1, t5, s1, s2, s3, s4, t17, s5, s6, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -310,13 +320,13 @@ def pre(
     f = dot(k, W, DOT)  # f = k W[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
 
     # rstd
     x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
 
     # t1
     normal = rstd[:, None] * centred  # f̂ = r · f̃
@@ -324,12 +334,12 @@ def pre(
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # t5
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    store_row(t5_ptr, index * H + h, r, C, t5)
+    store_row(t5_ptr, own * H + h, r, C, t5)
 
     # s1
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
@@ -351,17 +361,17 @@ def pre(
     )  # fmt: skip
     t7 = (t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V).to(DOT)  # t₇ = t₆ − Σ_v t₆ / V
     s1 = dot_tn(q, t7, DOT)  # s₁ = qᵀ t₇
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
+    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
 
     # s2
     s2 = dot_tn(P, t7, DOT)  # s₂ = Pᵀ t₇
-    store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
 
     # s3
     x35 = dot_nt(t7, tl.where((at_v < V)[None, :], d, 0.0), DOT)
     t16 = tl.where(causal, -x35, 0.0)  # t₁₆ = causal(−t₇ dᵀ)
     s3 = tl.sum(t16 * t4, 0)  # s₃ = Σ_c t₁₆ · t₄
-    store_row(s3_ptr, index * H + h, r, C, s3)
+    store_row(s3_ptr, own * H + h, r, C, s3)
 
     # s4
     x38 = -s2
@@ -369,22 +379,22 @@ def pre(
     x40 = x38 - x39[:, None]
     x41 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x40 * centred / V
     s4 = -tl.sum(tl.where((at_v < V)[None, :], x41, 0.0), 1)  # s₄ = −Σ_v r³ · ((−s₂) − Σ_v (−s₂) / V) · f̃ / V
-    store_row(s4_ptr, index * H + h, r, C, s4)
+    store_row(s4_ptr, own * H + h, r, C, s4)
 
     # t17
     t17 = eta[None, :] * t16  # t₁₇ = t₁₆ · η
-    store_tile(t17_ptr, index * H + h, r, r, C, C, t17)
+    store_tile(t17_ptr, own * H + h, r, r, C, C, t17)
 
     # s5
     x44 = rstd[:, None] * x40 + s4[:, None] * centred
     s5 = tl.sum(ln_weight[None, :] * x44 + d_o.to(tl.float32), 0)  # s₅ = Σ_c ((r · ((−s₂) − Σ_v (−s₂) / V) + s₄ · f̃) · w + d_o)
-    store_row(s5_ptr, index * H + h, at_v, V, s5)
+    store_row(s5_ptr, own * H + h, at_v, V, s5)
 
     # s6
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     x47 = x44 * e + ln_weight[None, :] * x44 * normal + d_o.to(tl.float32) * read_normal
     s6 = tl.sum(x47, 0)
-    store_row(s6_ptr, index * H + h, at_v, V, s6)
+    store_row(s6_ptr, own * H + h, at_v, V, s6)
 
     # the gradient of q
     x49 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
@@ -394,43 +404,46 @@ def pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     centred_ptr, d_W_ptr, eta_ptr, k_ptr, ln_weight_ptr, rstd_ptr, s1_ptr, s2_ptr, t1_ptr, t5_ptr, d_W_next_ptr, t15_ptr,
-    d_W_at_ptr, d_W_last_ptr, position_ptr, cu_ptr, T, members,
+    d_W_at_ptr, d_W_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W, t15: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if tiles == 0:
+    if (tiles == 0) & (low == 0):
         d_W += load_tile(d_W_last_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-        t5 = load_row(t5_ptr, (slot + i) * H + h, r, C)
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
+            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
+        t5 = load_row(t5_ptr, own * H + h, r, C)
+        rstd = load_row(rstd_ptr, own * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
+        s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
+        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
         eta = load_numbers(eta_ptr, at_row, row, here)
         t8 = -dot(k, d_W, DOT)  # t₈ = −k d_W
         x7 = eta[:, None] * t8 - s2.to(tl.float32)
         t9 = x7 - tl.sum(x7 / V, 1)[:, None]  # t₉ = (η · t₈ − s₂) − Σ_v (η · t₈ − s₂) / V
         x12 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred.to(tl.float32) / V
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
         t10 = -tl.sum(x12, 1)  # t₁₀ = −Σ_v r³ · t₉ · f̃ / V
         t11 = rstd[:, None] * t9 + t10[:, None] * centred.to(tl.float32)  # t₁₁ = r · t₉ + t₁₀ · f̃
         t12 = ln_weight[None, :] * t11  # t₁₂ = t₁₁ · w
         t13 = ln_weight[None, :] * t12  # t₁₃ = t₁₂ · w
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+        s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
         x18 = t9 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         x19 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x18, 1) + tl.sum(t13 * centred.to(tl.float32), 1)) / V
         t14 = (
@@ -441,9 +454,9 @@ def seq(
         )  # fmt: skip
         t15 = t14 - tl.sum(tl.where((at_v < V)[None, :], t14, 0.0), 1)[:, None] / V  # t₁₅ = t₁₄ − Σ_v t₁₄ / V
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k, t15, DOT)
-        store_tile(t15_ptr, (slot + i) * H + h, r, at_v, C, V, t15)
+        store_tile(t15_ptr, own * H + h, r, at_v, C, V, t15)
         d_W = tl.where((at_v < V)[None, :], d_W_next, 0.0)
-        if lane == 0:
+        if i == tiles - 1:
             d_W += load_tile(d_W_last_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -453,17 +466,18 @@ def seq(
 def post(
     W_at_ptr, d_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
     s6_ptr, t15_ptr, t17_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T,
-    members,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_eta, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -472,15 +486,15 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s5 = load_row(s5_ptr, index * H + h, at_v, V)
-    s6 = load_row(s6_ptr, index * H + h, at_v, V)
-    s4 = load_row(s4_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    s5 = load_row(s5_ptr, own * H + h, at_v, V)
+    s6 = load_row(s6_ptr, own * H + h, at_v, V)
+    s4 = load_row(s4_ptr, own * H + h, r, C)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
-    s3 = load_row(s3_ptr, index * H + h, r, C)
+    s3 = load_row(s3_ptr, own * H + h, r, C)
     t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
     d_eta = s3 + tl.sum(t8 * d.to(tl.float32), 1)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
@@ -489,7 +503,7 @@ def post(
     x21 = eta[:, None] * t8
     x22 = x21 - tl.sum(x21 / V, 1)[:, None]
     f = dot(k, W, DOT)  # f = k W[0]
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     x23 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x22 * centred / V
@@ -502,9 +516,9 @@ def post(
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     x25 = ln_weight[None, :] * x24
-    t17 = load_tile(t17_ptr, index * H + h, r, r, C, C)
+    t17 = load_tile(t17_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t15 = load_tile(t15_ptr, index * H + h, r, at_v, C, V)
+    t15 = load_tile(t15_ptr, own * H + h, r, at_v, C, V)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x24 * e + x25 * normal, 0))
     x17 = ln_weight[None, :] * x16
     x28 = (x17 + dot_tn(t17, q, DOT)) + (x25 + dot_nt(t15, W, DOT) + x27)
@@ -517,14 +531,15 @@ def post(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s1_ptr, s2_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """s1, s2: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -561,20 +576,21 @@ def resume_prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_main(
-    W_ptr, s1_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members,
+    W_ptr, s1_ptr, W_next_ptr, W_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         if SAVE:
-            store_tile(W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, W)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
+        s1 = load_tile(s1_ptr, index * H + h, at_k, at_v, K, V)
 
         # the state behind the tile
         W_next = W - s1.to(tl.float32)  # W[C] = W[0] − s₁
@@ -585,15 +601,15 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    W_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s2_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    W_at_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s2_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -622,17 +638,18 @@ def resume_read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
     W_at_ptr, W_start_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s3_ptr, t7_ptr, rstd_ptr,
-    s4_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    s4_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """s3, t7, rstd, s4, s5, s6, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -681,13 +698,13 @@ def resume_pre(
     )  # fmt: skip
     t7 = t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V  # t₇ = t₆ − Σ_v t₆ / V
     s3 = dot_tn(q, t7, DOT)  # s₃ = qᵀ t₇
-    store_tile(s3_ptr, index * H + h, at_k, at_v, K, V, s3)
+    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
 
     # t7
-    store_tile(t7_ptr, index * H + h, r, at_v, C, V, t7)
+    store_tile(t7_ptr, own * H + h, r, at_v, C, V, t7)
 
     # rstd
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
 
     # s4
     x36 = -dot_tn(P, t7, DOT)
@@ -695,18 +712,18 @@ def resume_pre(
     x38 = x36 - x37[:, None]
     x39 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x38 * centred / V
     s4 = -tl.sum(tl.where((at_v < V)[None, :], x39, 0.0), 1)  # s₄ = −Σ_v r³ · ((−Pᵀ t₇) − Σ_v (−Pᵀ t₇) / V) · f̃ / V
-    store_row(s4_ptr, index * H + h, r, C, s4)
+    store_row(s4_ptr, own * H + h, r, C, s4)
 
     # s5
     x41 = rstd[:, None] * x38 + s4[:, None] * centred
     s5 = tl.sum(ln_weight[None, :] * x41 + d_o.to(tl.float32), 0)  # s₅ = Σ_c ((r · ((−Pᵀ t₇) − Σ_v (−Pᵀ t₇) / V) + s₄ · f̃) · w + d_o)
-    store_row(s5_ptr, index * H + h, at_v, V, s5)
+    store_row(s5_ptr, own * H + h, at_v, V, s5)
 
     # s6
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     x44 = x41 * e + ln_weight[None, :] * x41 * normal + d_o.to(tl.float32) * read_normal
     s6 = tl.sum(x44, 0)
-    store_row(s6_ptr, index * H + h, at_v, V, s6)
+    store_row(s6_ptr, own * H + h, at_v, V, s6)
 
     # the gradient of q
     x46 = dot_nt(t7, tl.where((at_v < V)[None, :], d, 0.0), DOT)
@@ -718,21 +735,24 @@ def resume_pre(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_seq(
-    d_W_ptr, s3_ptr, d_W_next_ptr, d_W_at_ptr, position_ptr, cu_ptr, T, members,
+    d_W_ptr, s3_ptr, d_W_next_ptr, d_W_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_v = tl.program_id(1) * BV + tl.arange(0, BV)
     d_W = load_tile(d_W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         if SAVE:
-            store_tile(d_W_at_ptr, (slot + i) * H + h, at_k, at_v, K, V, d_W)
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, at_k, at_v, K, V)
+            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
+        s3 = load_tile(s3_ptr, own * H + h, at_k, at_v, K, V)
 
         # the gradient of W
         d_W_next = s3.to(tl.float32) + d_W
@@ -744,17 +764,19 @@ def resume_seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
     W_start_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s4_ptr, s5_ptr, s6_ptr, t7_ptr,
-    v_ptr, d_W_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    v_ptr, d_W_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -765,12 +787,12 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s5 = load_row(s5_ptr, index * H + h, at_v, V)
-    s4 = load_row(s4_ptr, index * H + h, r, C)
-    s6 = load_row(s6_ptr, index * H + h, at_v, V)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    s5 = load_row(s5_ptr, own * H + h, at_v, V)
+    s4 = load_row(s4_ptr, own * H + h, r, C)
+    s6 = load_row(s6_ptr, own * H + h, at_v, V)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     f = dot(k, W_start, DOT)  # f = k W[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
@@ -787,7 +809,7 @@ def resume_post(
     x46 = ln_weight[None, :] * x45
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x45 * e + x46 * normal, 0))
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t7 = load_tile(t7_ptr, index * H + h, r, at_v, C, V)
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
@@ -800,7 +822,7 @@ def resume_post(
     t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
     P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     x9 = dot_tn(P, t7, DOT)
-    d_W_at = load_tile(d_W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     x12 = eta[:, None] * t8 - x9
     t9 = x12 - tl.sum(x12 / V, 1)[:, None]  # t₉ = (η · t₈ − Pᵀ t₇) − Σ_v (η · t₈ − Pᵀ t₇) / V
     x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred / V
@@ -840,8 +862,23 @@ class Sizes:
         self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+        self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
+
+    def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
+        """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
+        numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
+        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
 
     def rows(self, widths: str = "", dtype: torch.dtype | None = None) -> Tensor:
         """A token tensor; rows that no tile of the grid holds are 0."""
@@ -854,8 +891,12 @@ class Sizes:
         return self.tiles(self.members, widths, torch.float32)
 
     def per_slot(self, widths: str, narrow: bool) -> Tensor:
-        """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
-        return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+        """A tile per tile of tokens of the part; `narrow` in the dtype of the tokens."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+
+    def totals(self, widths: str) -> Tensor:
+        """A sum per sequence and head, to begin with."""
+        return self.per_sequence(widths).zero_()
 
     def shares(self, widths: str) -> Tensor:
         """A share of a sum per tile of tokens; 0 in slots without tokens."""
@@ -910,14 +951,14 @@ class Launch:
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
             stages = 1  # two tiles of this type at once take more shared memory than there is
-        numbers = sizes.members if self.walks else sizes.slots
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
             parts = triton.cdiv(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
-            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
             num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
@@ -953,21 +994,22 @@ def forward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    P = sizes.per_slot("CC", narrow=True)
-    launch_prep(sizes, (
-        eta, k, q, P,
-    ))  # fmt: skip
     W_next = sizes.per_sequence("KV")
     d = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_last = sizes.per_sequence("KV")
+    o = sizes.rows("V")
+    P = sizes.per_slot("CC", narrow=True)
+    launch_prep(sizes, (
+        eta, k, q, P,
+    ))  # fmt: skip
     launch_main(sizes, (
         W, eta, k, ln_bias, ln_weight, v, W_next, d, W_at, W_last,
     ))  # fmt: skip
-    o = sizes.rows("V")
     launch_read(sizes, (
         P, W_at, d, ln_bias, ln_weight, q, o,
     ))  # fmt: skip
+    del P
     return o, W_next, W_last, d, W_at
 
 
@@ -1013,37 +1055,40 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    centred = sizes.per_slot("CV", narrow=True)
-    rstd = sizes.per_slot("C", narrow=False)
-    t1 = sizes.per_slot("CV", narrow=True)
-    t5 = sizes.per_slot("C", narrow=False)
-    s1 = sizes.per_slot("KV", narrow=True)
-    s2 = sizes.per_slot("CV", narrow=True)
-    s3 = sizes.per_slot("C", narrow=False)
-    s4 = sizes.per_slot("C", narrow=False)
-    t17 = sizes.per_slot("CC", narrow=True)
-    s5 = sizes.per_slot("V", narrow=False)
-    s6 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
-    launch_pre(sizes, (
-        W_at, d_o, eta, k, ln_bias, ln_weight, q, v, centred, rstd, t1, t5, s1, s2, s3, s4, t17, s5, s6, d_q,
-    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
-    t15 = sizes.per_slot("CV", narrow=True)
-    d_W_at = sizes.per_slot("KV", narrow=True)
-    launch_seq(sizes, (
-        centred, d_W, eta, k, ln_weight, rstd, s1, s2, t1, t5, d_W_next, t15, d_W_at, d_W_last,
-    ))  # fmt: skip
-    del centred, s1, t1, t5
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    launch_post(sizes, (
-        W_at, d, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s2, s3, s4, s5, s6, t15, t17, v, d_eta, d_k, d_ln_bias,
-        d_ln_weight, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CC": 1, "CV": 4, "KV": 2}):
+        centred = part.per_slot("CV", narrow=True)
+        rstd = part.per_slot("C", narrow=False)
+        t1 = part.per_slot("CV", narrow=True)
+        t5 = part.per_slot("C", narrow=False)
+        s1 = part.per_slot("KV", narrow=True)
+        s2 = part.per_slot("CV", narrow=True)
+        s3 = part.per_slot("C", narrow=False)
+        s4 = part.per_slot("C", narrow=False)
+        t17 = part.per_slot("CC", narrow=True)
+        s5 = part.per_slot("V", narrow=False)
+        s6 = part.per_slot("V", narrow=False)
+        launch_pre(part, (
+            W_at, d_o, eta, k, ln_bias, ln_weight, q, v, centred, rstd, t1, t5, s1, s2, s3, s4, t17, s5, s6, d_q,
+        ))  # fmt: skip
+        t15 = part.per_slot("CV", narrow=True)
+        d_W_at = part.per_slot("KV", narrow=True)
+        launch_seq(part, (
+            centred, d_W, eta, k, ln_weight, rstd, s1, s2, t1, t5, d_W_next, t15, d_W_at, d_W_last,
+        ))  # fmt: skip
+        del centred, s1, t1, t5
+        launch_post(part, (
+            W_at, d, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s2, s3, s4, s5, s6, t15, t17, v, d_eta, d_k, d_ln_bias,
+            d_ln_weight, d_v,
+        ))  # fmt: skip
+        del d_W_at, rstd, s2, s3, s4, s5, s6, t15, t17
+        d_W = d_W_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next
 
 
@@ -1123,21 +1168,22 @@ def resume_forward_op(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
+    W_next = sizes.per_sequence("KV")
+    W_at = sizes.per_slot("KV", narrow=True)
+    o = sizes.rows("V")
     s1 = sizes.per_slot("KV", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
     launch_resume_prep(sizes, (
         W_start, eta, k, ln_bias, ln_weight, q, v, s1, s2,
     ))  # fmt: skip
-    W_next = sizes.per_sequence("KV")
-    W_at = sizes.per_slot("KV", narrow=True)
     launch_resume_main(sizes, (
         W, s1, W_next, W_at,
     ))  # fmt: skip
     del s1
-    o = sizes.rows("V")
     launch_resume_read(sizes, (
         W_at, ln_bias, ln_weight, q, s2, o,
     ))  # fmt: skip
+    del s2
     return o, W_next, W_at
 
 
@@ -1181,32 +1227,35 @@ def resume_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s3 = sizes.per_slot("KV", narrow=True)
-    t7 = sizes.per_slot("CV", narrow=True)
-    rstd = sizes.per_slot("C", narrow=False)
-    s4 = sizes.per_slot("C", narrow=False)
-    s5 = sizes.per_slot("V", narrow=False)
-    s6 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
-    launch_resume_pre(sizes, (
-        W_at, W_start, d_o, eta, k, ln_bias, ln_weight, q, v, s3, t7, rstd, s4, s5, s6, d_q,
-    ))  # fmt: skip
     d_W_next = sizes.per_sequence("KV")
-    d_W_at = sizes.per_slot("KV", narrow=True)
-    launch_resume_seq(sizes, (
-        d_W, s3, d_W_next, d_W_at,
-    ))  # fmt: skip
-    del s3
     d_W_start = sizes.shares("KV")
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    launch_resume_post(sizes, (
-        W_start, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s4, s5, s6, t7, v, d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight,
-        d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CV": 1, "KV": 2}):
+        s3 = part.per_slot("KV", narrow=True)
+        t7 = part.per_slot("CV", narrow=True)
+        rstd = part.per_slot("C", narrow=False)
+        s4 = part.per_slot("C", narrow=False)
+        s5 = part.per_slot("V", narrow=False)
+        s6 = part.per_slot("V", narrow=False)
+        launch_resume_pre(part, (
+            W_at, W_start, d_o, eta, k, ln_bias, ln_weight, q, v, s3, t7, rstd, s4, s5, s6, d_q,
+        ))  # fmt: skip
+        d_W_at = part.per_slot("KV", narrow=True)
+        launch_resume_seq(part, (
+            d_W, s3, d_W_next, d_W_at,
+        ))  # fmt: skip
+        del s3
+        launch_resume_post(part, (
+            W_start, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s4, s5, s6, t7, v, d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight,
+            d_v,
+        ))  # fmt: skip
+        del d_W_at, rstd, s4, s5, s6, t7
+        d_W = d_W_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next, d_W_start
 
 

@@ -10,8 +10,10 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,19 +44,22 @@ OPTIONS = {
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
-JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
+JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
+AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
 @triton.jit
-def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Of a sequence: its first token and its end, where its first tile begins, how many tiles it has, and the slot of the first.
+def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+    """Of a sequence: its first token and its end, where its first tile begins, its tiles, the slot of the first, from one to the next.
 
     GRID: "whole"; "resumed", the tile that begins `position` tokens before the sequence does; "after", the tiles behind that one.
     """
     first, end = n * T, n * T + T
+    slot, step = n, members  # tiles of the same number stand together
     if PACKED:
         first, end = tl.load(cu_ptr + n).to(tl.int64), tl.load(cu_ptr + n + 1).to(tl.int64)
-    slot = first // C + n  # the slots of two sequences never overlap
+        slot, step = first // C + n, 1  # the slots of two sequences never overlap
     base = first
     if GRID == "resumed":
         base = first - tl.load(position_ptr + n)
@@ -67,23 +72,26 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
             first = tl.minimum(end, first + tl.where(position > 0, C - position, 0))
             base = first
         tiles = ((end - first + C - 1) // C).to(tl.int32)
-    return first, end, base, tiles, slot
+    return first, end, base, tiles, slot, step
 
 
 @triton.jit
-def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+def walked(tiles, slot, step, low, high):
+    """The tiles of a sequence whose slots are from `low` to `high`: the first, and the one behind the last."""
+    return tl.maximum(0, (low - slot + step - 1) // step), tl.minimum(tiles, (high - slot + step - 1) // step)
+
+
+@triton.jit
+def sequence_of(index, cu_ptr, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    n = index
-    if GRID != "resumed":
-        n = ((index + 1) * C - 1) // (T + C)
-        if PACKED:
-            low, high = index * 0, index * 0 + members
-            while high - low > 1:
-                middle = (low + high) // 2
-                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
-                low = tl.where(is_before, middle, low)
-                high = tl.where(is_before, high, middle)
-            n = low
+    n = index % members
+    if PACKED and GRID != "resumed":
+        n, high = index * 0, index * 0 + members
+        while high - n > 1:
+            middle = (n + high) // 2
+            is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+            n = tl.where(is_before, middle, n)
+            high = tl.where(is_before, high, middle)
     return n
 
 
@@ -212,13 +220,13 @@ def cube(x):
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
     W1_ptr, W2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W1_next_ptr, W2_next_ptr, d2_ptr, W1_at_ptr,
-    W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
+    W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2, d2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -231,12 +239,13 @@ def main(
         store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
         store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
+            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
@@ -258,7 +267,7 @@ def main(
         t1 = ln_weight[None, :] * e  # t₁ = e · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
         d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
 
         # the state behind the tile
@@ -274,13 +283,13 @@ def main(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main_wide(
     W1_ptr, W2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, v_ptr, W1_next_ptr, W2_next_ptr, d2_ptr, W1_at_ptr,
-    W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
+    W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2, d2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -298,6 +307,7 @@ def main_wide(
         store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
     tl.debug_barrier()
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
@@ -323,7 +333,7 @@ def main_wide(
         t1 = ln_weight[None, :] * e  # t₁ = e · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
         x16 = (eta[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
@@ -331,7 +341,7 @@ def main_wide(
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
-                store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
+                store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
@@ -340,7 +350,7 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
-                store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
+                store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
@@ -353,14 +363,15 @@ def main_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
     W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -401,14 +412,15 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
     W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -457,17 +469,18 @@ def read_wide(
 def pre(
     W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr,
     rstd_ptr, t1_ptr, t5_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, t26_ptr, s9_ptr,
-    s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """z1, h1, centred, rstd, t1, t5, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26, s9, s10, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -485,34 +498,34 @@ def pre(
 
     # z1
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
 
     # h1
     h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
 
     # centred
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
 
     # rstd
     x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
 
     # t1
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
 
     # t5
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    store_row(t5_ptr, index * H + h, r, C, t5)
+    store_row(t5_ptr, own * H + h, r, C, t5)
 
     # t6
     t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
@@ -520,7 +533,7 @@ def pre(
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
-    store_tile(t6_ptr, index * H + h, r, at_n, C, N, t6)
+    store_tile(t6_ptr, own * H + h, r, at_n, C, N, t6)
 
     # s1
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
@@ -549,31 +562,31 @@ def pre(
     t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
     t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
     s1 = dot_tn(q, t12, DOT)  # s₁ = qᵀ t₁₂
-    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
 
     # s2
     s2 = dot_tn(P1, t12, DOT)  # s₂ = P₁ᵀ t₁₂
-    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
 
     # s3
     s3 = dot_tn(t11, read_h1, DOT)  # s₃ = t₁₁ᵀ h₁
-    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
 
     # s4
     s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
-    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
 
     # s5
     s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
-    store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+    store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
 
     # s6
     t25 = tl.where(causal, -dot_nt(t12, d1, DOT), 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
     s6 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
-    store_row(s6_ptr, index * H + h, r, C, s6)
+    store_row(s6_ptr, own * H + h, r, C, s6)
 
     # d1
-    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
 
     # s7
     x53 = -s4
@@ -581,22 +594,22 @@ def pre(
     x55 = x53 - x54[:, None]
     x56 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x55 * centred / V
     s7 = -tl.sum(tl.where((at_v < V)[None, :], x56, 0.0), 1)  # s₇ = −Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V
-    store_row(s7_ptr, index * H + h, r, C, s7)
+    store_row(s7_ptr, own * H + h, r, C, s7)
 
     # t26
     t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
-    store_tile(t26_ptr, index * H + h, r, r, C, C, t26)
+    store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
 
     # s9
     x59 = rstd[:, None] * x55 + s7[:, None] * centred
     s9 = tl.sum(ln_weight[None, :] * x59 + d_o.to(tl.float32), 0)  # s₉ = Σ_c ((r · ((−s₄) − Σ_v (−s₄) / V) + s₇ · f̃) · w + d_o)
-    store_row(s9_ptr, index * H + h, at_v, V, s9)
+    store_row(s9_ptr, own * H + h, at_v, V, s9)
 
     # s10
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     x62 = x59 * e + ln_weight[None, :] * x59 * normal + d_o.to(tl.float32) * read_normal
     s10 = tl.sum(x62, 0)
-    store_row(s10_ptr, index * H + h, at_v, V, s10)
+    store_row(s10_ptr, own * H + h, at_v, V, s10)
 
     # the gradient of q
     x64 = d_o.to(tl.float32) + dot(t26, k, DOT) + dot_nt(t12, W1, DOT)
@@ -607,17 +620,18 @@ def pre(
 def pre_wide(
     W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr,
     rstd_ptr, t1_ptr, t5_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, t26_ptr, s9_ptr,
-    s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """z1, h1, centred, rstd, t1, t5, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26, s9, s10, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -636,8 +650,8 @@ def pre_wide(
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         f += dot(h1, W2, DOT)
-        store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
-        store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     eta = load_numbers(eta_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -648,17 +662,17 @@ def pre_wide(
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-    store_row(t5_ptr, index * H + h, r, C, t5)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
+    store_row(t5_ptr, own * H + h, r, C, t5)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     sum17 = tl.zeros([BC, BV], tl.float32)
     t7 = tl.zeros([BC, BC], tl.float32)  # t₇ = h₁ h₁ᵀ
@@ -669,14 +683,14 @@ def pre_wide(
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
-        store_tile(t6_ptr, index * H + h, r, at_n, C, N, t6)
+        store_tile(t6_ptr, own * H + h, r, at_n, C, N, t6)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         t7 += dot_nt(read_h1, h1, DOT)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
         sum17 += dot(read_h1, W2, DOT)
     P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
@@ -695,7 +709,7 @@ def pre_wide(
     )  # fmt: skip
     t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
     s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
-    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
     x36 = -s4
     x37 = tl.sum(tl.where((at_v < V)[None, :], x36 / V, 0.0), 1)
     x38 = x36 - x37[:, None]
@@ -710,9 +724,9 @@ def pre_wide(
     x32 = dot_nt(t9, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
     t10 = tl.where(causal, -x32, 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
     t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
-    store_row(s10_ptr, index * H + h, at_v, V, s10)
-    store_row(s9_ptr, index * H + h, at_v, V, s9)
-    store_row(s7_ptr, index * H + h, r, C, s7)
+    store_row(s10_ptr, own * H + h, at_v, V, s10)
+    store_row(s9_ptr, own * H + h, at_v, V, s9)
+    store_row(s7_ptr, own * H + h, r, C, s7)
     sum45 = tl.zeros([BC, BC], tl.float32)
     sum45_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -729,22 +743,22 @@ def pre_wide(
         t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
         sum45 += dot_nt(t12, d1, DOT)
         s1 = dot_tn(q, t12, DOT)  # s₁ = qᵀ t₁₂
-        store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
         sum45_2 += dot_nt(t12, W1, DOT)
         s2 = dot_tn(P1, t12, DOT)  # s₂ = P₁ᵀ t₁₂
-        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
         s3 = dot_tn(t11, read_h1, DOT)  # s₃ = t₁₁ᵀ h₁
-        store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
         s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
-        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
     t25 = tl.where(causal, -sum45, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
     s6 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_row(s6_ptr, index * H + h, r, C, s6)
+    store_row(s6_ptr, own * H + h, r, C, s6)
     t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
-    store_tile(t26_ptr, index * H + h, r, r, C, C, t26)
+    store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
     d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum45_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -753,13 +767,13 @@ def pre_wide(
 def seq(
     W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr, rstd_ptr, s1_ptr, s2_ptr,
     s3_ptr, s4_ptr, s5_ptr, t1_ptr, t5_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s8_ptr, t24_ptr,
-    d_W1_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
+    d_W1_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W2, t14, s8, t24: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -767,45 +781,48 @@ def seq(
     d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if tiles == 0:
+    if (tiles == 0) & (low == 0):
         d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-        t5 = load_row(t5_ptr, (slot + i) * H + h, r, C)
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+        t5 = load_row(t5_ptr, own * H + h, r, C)
+        rstd = load_row(rstd_ptr, own * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+        s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
         eta = load_numbers(eta_ptr, at_row, row, here)
         t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
         x8 = eta[:, None] * t13 - s2.to(tl.float32)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t14 = -dot_apart(h1, d_W2, DOT, T)  # t₁₄ = −h₁ d_W2
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
-        store_tile(t14_ptr, (slot + i) * H + h, r, at_v, C, V, t14)
+        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+        store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
         t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
+        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
         s8 = dot_apart(t15, W2, DOT, T)  # s₈ = t₁₅ W₂[0]
-        store_tile(s8_ptr, (slot + i) * H + h, r, at_v, C, V, s8)
+        store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
         t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s8  # t₁₆ = (η · t₁₄ − s₄) + s₈
         t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
         x25 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
         t18 = -tl.sum(x25, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
         t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
         t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
         t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
         x31 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         x32 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x31, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
         t22 = (
             2 * x32[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t21
@@ -813,11 +830,11 @@ def seq(
             - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t17 / V
         )  # fmt: skip
         t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t6 = load_tile(t6_ptr, (slot + i) * H + h, r, at_n, C, N)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+        t6 = load_tile(t6_ptr, own * H + h, r, at_n, C, N)
+        s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
         x13 = dot_apart_nt(eta[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
         x35 = s3.to(tl.float32) + x13
         x36 = dot_apart_nt(t23, W2, DOT, T)
         t24 = (
@@ -828,10 +845,10 @@ def seq(
         )  # fmt: skip
         x40 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
         d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t24, DOT)
-        store_tile(t24_ptr, (slot + i) * H + h, r, at_n, C, N, t24)
+        store_tile(t24_ptr, own * H + h, r, at_n, C, N, t24)
         d_W1 = d_W1_next
         d_W2 = tl.where((at_v < V)[None, :], x40, 0.0)
-        if lane == 0:
+        if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
 
@@ -843,13 +860,13 @@ def seq(
 def seq_wide(
     W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr, rstd_ptr, s1_ptr, s2_ptr,
     s3_ptr, s4_ptr, s5_ptr, t1_ptr, t5_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s8_ptr, t24_ptr,
-    d_W1_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
+    d_W1_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W2, t14, s8, t24: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -857,16 +874,19 @@ def seq_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        if tiles == 0:
+        if (tiles == 0) & (low == 0):
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
         d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        if tiles == 0:
+        if (tiles == 0) & (low == 0):
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
     tl.debug_barrier()
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
@@ -876,34 +896,34 @@ def seq_wide(
         s8 = tl.zeros([BC, BV], tl.float32)  # s₈ = t₁₅ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
             x8 = eta[:, None] * t13 - s2.to(tl.float32)
             t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
             s8 += dot_apart(t15, W2, DOT, T)
             sum2 += dot_apart(h1, d_W2, DOT, T)
-        t5 = load_row(t5_ptr, (slot + i) * H + h, r, C)
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t5 = load_row(t5_ptr, own * H + h, r, C)
+        rstd = load_row(rstd_ptr, own * H + h, r, C)
+        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
         t14 = -sum2  # t₁₄ = −h₁ d_W2
-        store_tile(t14_ptr, (slot + i) * H + h, r, at_v, C, V, t14)
+        store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
         t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s8  # t₁₆ = (η · t₁₄ − s₄) + s₈
         t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
         x14 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
         t18 = -tl.sum(x14, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
         t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
         t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
         t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
         x20 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         x21 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x20, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t22 = (
@@ -913,32 +933,32 @@ def seq_wide(
             - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t17 / V
         )  # fmt: skip
         t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
-        store_tile(s8_ptr, (slot + i) * H + h, r, at_v, C, V, s8)
+        store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
         x6 = (eta[:, None] * d2.to(tl.float32)).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
             t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
             x24 = eta[:, None] * t13 - s2.to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-            s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
+            d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+            s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
             t15 = (x24 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
             x39 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            if lane == 0:
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+            if i == tiles - 1:
                 x39 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x39)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             x30 = dot_apart_nt(x6, -d_W2, DOT, T)
-            t6 = load_tile(t6_ptr, (slot + i) * H + h, r, at_n, C, N)
-            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            t6 = load_tile(t6_ptr, own * H + h, r, at_n, C, N)
+            s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
             x31 = s3.to(tl.float32) + x30
             x32 = dot_apart_nt(t23, W2, DOT, T)
             t24 = (
@@ -948,10 +968,10 @@ def seq_wide(
                 + (x31 + x32) * gelu_tanh_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
-                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+                store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
             d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t24, DOT)
-            store_tile(t24_ptr, (slot + i) * H + h, r, at_n, C, N, t24)
-            if lane == 0:
+            store_tile(t24_ptr, own * H + h, r, at_n, C, N, t24)
+            if i == tiles - 1:
                 d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_next)
@@ -962,17 +982,18 @@ def seq_wide(
 def post(
     W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr,
     s10_ptr, s4_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_eta, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -982,22 +1003,22 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s9 = load_row(s9_ptr, index * H + h, at_v, V)
-    s7 = load_row(s7_ptr, index * H + h, r, C)
-    s10 = load_row(s10_ptr, index * H + h, at_v, V)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    s9 = load_row(s9_ptr, own * H + h, at_v, V)
+    s7 = load_row(s7_ptr, own * H + h, r, C)
+    s10 = load_row(s10_ptr, own * H + h, at_v, V)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
+    s6 = load_row(s6_ptr, own * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     x9 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t13 * d1.to(tl.float32), 1)
     d_eta = s6 + x9
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     x29 = dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
     x22 = eta[:, None] * t14.to(tl.float32) + s8.to(tl.float32)
@@ -1007,17 +1028,17 @@ def post(
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x25 = rstd[:, None] * x23 + (-tl.sum(x24, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     e = u - v.to(tl.float32)  # e = u − v
     x26 = ln_weight[None, :] * x25
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x25 * e + x26 * normal, 0))
     x12 = -s4.to(tl.float32)
     x16 = rstd[:, None] * (x12 - tl.sum(x12 / V, 1)[:, None]) + s7[:, None] * centred.to(tl.float32)
-    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
+    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t24 = load_tile(t24_ptr, index * H + h, r, at_n, C, N)
+    t24 = load_tile(t24_ptr, own * H + h, r, at_n, C, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     x17 = ln_weight[None, :] * x16
     x30 = (x17 + dot_tn(t26, q, DOT)) + (x26 + dot_nt(t24, W1, DOT) + x29)
@@ -1031,17 +1052,18 @@ def post(
 def post_wide(
     W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr,
     s10_ptr, s4_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_eta, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1050,13 +1072,13 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s9 = load_row(s9_ptr, index * H + h, at_v, V)
-    s7 = load_row(s7_ptr, index * H + h, r, C)
-    s10 = load_row(s10_ptr, index * H + h, at_v, V)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    s9 = load_row(s9_ptr, own * H + h, at_v, V)
+    s7 = load_row(s7_ptr, own * H + h, r, C)
+    s10 = load_row(s10_ptr, own * H + h, at_v, V)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
     x7 = eta[:, None] * t14.to(tl.float32) + s8.to(tl.float32)
     x8 = x7 - tl.sum(x7 / V, 1)[:, None]
@@ -1065,9 +1087,9 @@ def post_wide(
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    s4 = load_tile(s4_ptr, index * H + h, r, at_v, C, V)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     e = u - v.to(tl.float32)  # e = u − v
     x13 = ln_weight[None, :] * x12
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x12 * e + x13 * normal, 0))
@@ -1082,20 +1104,20 @@ def post_wide(
     sum19_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t24 = load_tile(t24_ptr, index * H + h, r, at_n, C, N)
+        t24 = load_tile(t24_ptr, own * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
         sum19 += tl.sum(t13 * d1.to(tl.float32), 1)
         sum19_2 += dot_nt(t24, W1, DOT)
         sum19_3 += dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, index * H + h, r, at_v, C, V)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    s6 = load_row(s6_ptr, own * H + h, r, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
+    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
     x25 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + sum19
     d_eta = s6 + x25
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
@@ -1106,15 +1128,15 @@ def post_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, h1_ptr,
-    d2_ptr, position_ptr, cu_ptr, T, members,
+    d2_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """s1, s2, s3, h1, d2: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -1172,24 +1194,26 @@ def resume_prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_main(
-    W1_ptr, W2_ptr, s1_ptr, s2_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T, members,
+    W1_ptr, W2_ptr, s1_ptr, s2_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         if SAVE:
-            store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+        s2 = load_tile(s2_ptr, index * H + h, at_n, at_v, N, V)
+        s1 = load_tile(s1_ptr, index * H + h, at_k, at_n, K, N)
 
         # the state behind the tile
         W1_next = W1 - s1.to(tl.float32)  # W₁[C] = W₁[0] − s₁
@@ -1204,15 +1228,15 @@ def resume_main(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
     W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, h1_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s3_ptr, o_ptr, position_ptr, cu_ptr, T,
-    members,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -1255,17 +1279,18 @@ def resume_read(
 def resume_pre(
     W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
     v_ptr, s4_ptr, s5_ptr, s6_ptr, rstd_ptr, centred_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, t26_ptr, s11_ptr, s12_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """s4, s5, s6, rstd, centred, s7, s8, s9, s10, t26, s11, s12, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1319,7 +1344,7 @@ def resume_pre(
     )  # fmt: skip
     t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
     s8 = dot_tn(P2, t9, DOT)  # s₈ = P₂ᵀ t₉
-    store_tile(s8_ptr, index * H + h, r, at_v, C, V, s8)
+    store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
     x28 = -s8
     x29 = tl.sum(tl.where((at_v < V)[None, :], x28 / V, 0.0), 1)
     x30 = x28 - x29[:, None]
@@ -1330,13 +1355,13 @@ def resume_pre(
     rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     x31 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x30 * centred / V
     s10 = -tl.sum(tl.where((at_v < V)[None, :], x31, 0.0), 1)  # s₁₀ = −Σ_v r³ · ((−s₈) − Σ_v (−s₈) / V) · f̃ / V
-    store_row(s10_ptr, index * H + h, r, C, s10)
+    store_row(s10_ptr, own * H + h, r, C, s10)
     x33 = rstd[:, None] * x30 + s10[:, None] * centred
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
@@ -1345,8 +1370,8 @@ def resume_pre(
     s12 = tl.sum(x41, 0)
     t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
     t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
-    store_row(s12_ptr, index * H + h, at_v, V, s12)
-    store_row(s11_ptr, index * H + h, at_v, V, s11)
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
     sum39 = tl.zeros([BC, BC], tl.float32)
     sum39_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -1367,22 +1392,22 @@ def resume_pre(
         t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
         sum39 += dot_nt(t12, d1, DOT)
         s4 = dot_tn(q, t12, DOT)  # s₄ = qᵀ t₁₂
-        store_tile(s4_ptr, index * H + h, at_k, at_n, K, N, s4)
+        store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
         s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
-        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
         sum39_2 += dot_nt(t12, W1, DOT)
         s6 = dot_tn(P1, t12, DOT)  # s₆ = P₁ᵀ t₁₂
-        store_tile(s6_ptr, index * H + h, r, at_n, C, N, s6)
+        store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
         s7 = dot_tn(t11, read_h1, DOT)  # s₇ = t₁₁ᵀ h₁
-        store_tile(s7_ptr, index * H + h, r, at_n, C, N, s7)
+        store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
     t25 = tl.where(causal, -sum39, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
     s9 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₉ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_row(s9_ptr, index * H + h, r, C, s9)
+    store_row(s9_ptr, own * H + h, r, C, s9)
     t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
-    store_tile(t26_ptr, index * H + h, r, r, C, C, t26)
+    store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
     d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum39_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -1390,25 +1415,28 @@ def resume_pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_seq(
     d_W1_ptr, d_W2_ptr, s4_ptr, s5_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr, cu_ptr, T,
-    members,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W2: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    _first, _end, _base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
+        s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
+        s4 = load_tile(s4_ptr, own * H + h, at_k, at_n, K, N)
 
         # the gradient of W1
         d_W1_next = s4.to(tl.float32) + d_W1
@@ -1426,17 +1454,18 @@ def resume_seq(
 def resume_post(
     W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
     rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t26_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr,
-    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1445,8 +1474,8 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1463,12 +1492,12 @@ def resume_post(
     sum11_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         sum11 += dot(h1, d_W2_at, DOT)
@@ -1480,21 +1509,21 @@ def resume_post(
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         sum11_3 += tl.sum(t13 * d1, 1)
         sum11_4 += dot_nt(eta[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    s10 = load_row(s10_ptr, index * H + h, r, C)
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
-    s9 = load_row(s9_ptr, index * H + h, r, C)
-    s12 = load_row(s12_ptr, index * H + h, at_v, V)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    s10 = load_row(s10_ptr, own * H + h, r, C)
+    s11 = load_row(s11_ptr, own * H + h, at_v, V)
+    s9 = load_row(s9_ptr, own * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     t14 = -sum11  # t₁₄ = −h₁ d_W2_at
     x34 = eta[:, None] * t14 + sum11_2
     x35 = x34 - tl.sum(x34 / V, 1)[:, None]
     x36 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x35 * centred.to(tl.float32) / V
     x37 = rstd[:, None] * x35 + (-tl.sum(x36, 1))[:, None] * centred.to(tl.float32)
     x38 = ln_weight[None, :] * x37
-    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x37 * e + x38 * normal, 0))
     d_eta = s9 + (tl.sum(t14 * d2, 1) + sum11_3)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x38, 0))
     t16 = (eta[:, None] * t14 - s8.to(tl.float32)) + sum11_2  # t₁₆ = (η · t₁₄ − s₈) + t₁₅ W₂[start]
@@ -1525,11 +1554,11 @@ def resume_post(
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         x46 = eta[:, None] * t13 - s6.to(tl.float32)
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
@@ -1545,7 +1574,7 @@ def resume_post(
         sum42 += dot_nt(t24, W1_start, DOT)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t24, DOT))
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t26 = load_tile(t26_ptr, index * H + h, r, r, C, C)
+    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
     x45 = (x43 + dot_tn(t26, q, DOT)) + (x38 + sum42 + sum11_4)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x45)
 
@@ -1560,8 +1589,23 @@ class Sizes:
         self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+        self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
+
+    def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
+        """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
+        numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
+        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
 
     def rows(self, widths: str = "", dtype: torch.dtype | None = None) -> Tensor:
         """A token tensor; rows that no tile of the grid holds are 0."""
@@ -1574,8 +1618,12 @@ class Sizes:
         return self.tiles(self.members, widths, torch.float32)
 
     def per_slot(self, widths: str, narrow: bool) -> Tensor:
-        """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
-        return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+        """A tile per tile of tokens of the part; `narrow` in the dtype of the tokens."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+
+    def totals(self, widths: str) -> Tensor:
+        """A sum per sequence and head, to begin with."""
+        return self.per_sequence(widths).zero_()
 
     def shares(self, widths: str) -> Tensor:
         """A share of a sum per tile of tokens; 0 in slots without tokens."""
@@ -1634,14 +1682,14 @@ class Launch:
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
             stages = 1  # two tiles of this type at once take more shared memory than there is
-        numbers = sizes.members if self.walks else sizes.slots
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
             parts = triton.cdiv(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
-            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
             num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
@@ -1684,10 +1732,10 @@ def forward_op(
     W2_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
+    o = sizes.rows("V")
     launch_main(sizes, (
         W1, W2, eta, k, ln_bias, ln_weight, v, W1_next, W2_next, d2, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
-    o = sizes.rows("V")
     launch_read(sizes, (
         W1_at, W2_at, d2, eta, k, ln_bias, ln_weight, q, o,
     ))  # fmt: skip
@@ -1743,49 +1791,53 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    z1 = sizes.per_slot("CN", narrow=True)
-    h1 = sizes.per_slot("CN", narrow=True)
-    centred = sizes.per_slot("CV", narrow=True)
-    rstd = sizes.per_slot("C", narrow=False)
-    t1 = sizes.per_slot("CV", narrow=True)
-    t5 = sizes.per_slot("C", narrow=False)
-    t6 = sizes.per_slot("CN", narrow=True)
-    s1 = sizes.per_slot("KN", narrow=True)
-    s2 = sizes.per_slot("CN", narrow=True)
-    s3 = sizes.per_slot("CN", narrow=True)
-    s4 = sizes.per_slot("CV", narrow=True)
-    s5 = sizes.per_slot("NV", narrow=True)
-    s6 = sizes.per_slot("C", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
-    s7 = sizes.per_slot("C", narrow=False)
-    t26 = sizes.per_slot("CC", narrow=True)
-    s9 = sizes.per_slot("V", narrow=False)
-    s10 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
-    launch_pre(sizes, (
-        W1_at, W2_at, d_o, eta, k, ln_bias, ln_weight, q, v, z1, h1, centred, rstd, t1, t5, t6, s1, s2, s3, s4, s5, s6, d1, s7,
-        t26, s9, s10, d_q,
-    ))  # fmt: skip
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    t14 = sizes.per_slot("CV", narrow=True)
-    s8 = sizes.per_slot("CV", narrow=True)
-    t24 = sizes.per_slot("CN", narrow=True)
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    launch_seq(sizes, (
-        W2_at, centred, d2, d_W1, d_W2, eta, h1, k, ln_weight, rstd, s1, s2, s3, s4, s5, t1, t5, t6, z1, d_W1_next, d_W2_next,
-        t14, s8, t24, d_W1_at, d_W1_last, d_W2_last,
-    ))  # fmt: skip
-    del h1, s1, s2, s3, s5, t1, t5, t6, z1
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    launch_post(sizes, (
-        W1_at, centred, d1, d2, d_W1_at, eta, k, ln_bias, ln_weight, q, rstd, s10, s4, s6, s7, s8, s9, t14, t24, t26, v, d_eta,
-        d_k, d_ln_bias, d_ln_weight, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CC": 1, "CN": 7, "CV": 5, "KN": 2, "NV": 1}):
+        z1 = part.per_slot("CN", narrow=True)
+        h1 = part.per_slot("CN", narrow=True)
+        centred = part.per_slot("CV", narrow=True)
+        rstd = part.per_slot("C", narrow=False)
+        t1 = part.per_slot("CV", narrow=True)
+        t5 = part.per_slot("C", narrow=False)
+        t6 = part.per_slot("CN", narrow=True)
+        s1 = part.per_slot("KN", narrow=True)
+        s2 = part.per_slot("CN", narrow=True)
+        s3 = part.per_slot("CN", narrow=True)
+        s4 = part.per_slot("CV", narrow=True)
+        s5 = part.per_slot("NV", narrow=True)
+        s6 = part.per_slot("C", narrow=False)
+        d1 = part.per_slot("CN", narrow=True)
+        s7 = part.per_slot("C", narrow=False)
+        t26 = part.per_slot("CC", narrow=True)
+        s9 = part.per_slot("V", narrow=False)
+        s10 = part.per_slot("V", narrow=False)
+        launch_pre(part, (
+            W1_at, W2_at, d_o, eta, k, ln_bias, ln_weight, q, v, z1, h1, centred, rstd, t1, t5, t6, s1, s2, s3, s4, s5, s6, d1, s7,
+            t26, s9, s10, d_q,
+        ))  # fmt: skip
+        t14 = part.per_slot("CV", narrow=True)
+        s8 = part.per_slot("CV", narrow=True)
+        t24 = part.per_slot("CN", narrow=True)
+        d_W1_at = part.per_slot("KN", narrow=True)
+        launch_seq(part, (
+            W2_at, centred, d2, d_W1, d_W2, eta, h1, k, ln_weight, rstd, s1, s2, s3, s4, s5, t1, t5, t6, z1, d_W1_next, d_W2_next,
+            t14, s8, t24, d_W1_at, d_W1_last, d_W2_last,
+        ))  # fmt: skip
+        del h1, s1, s2, s3, s5, t1, t5, t6, z1
+        launch_post(part, (
+            W1_at, centred, d1, d2, d_W1_at, eta, k, ln_bias, ln_weight, q, rstd, s10, s4, s6, s7, s8, s9, t14, t24, t26, v, d_eta,
+            d_k, d_ln_bias, d_ln_weight, d_v,
+        ))  # fmt: skip
+        del centred, d1, d_W1_at, rstd, s10, s4, s6, s7, s8, s9, t14, t24, t26
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
 
 
@@ -1875,26 +1927,27 @@ def resume_forward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    s1 = sizes.per_slot("KN", narrow=True)
-    s2 = sizes.per_slot("NV", narrow=True)
-    s3 = sizes.per_slot("CN", narrow=True)
-    h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CV", narrow=True)
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, eta, k, ln_bias, ln_weight, q, v, s1, s2, s3, h1, d2,
-    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
+    o = sizes.rows("V")
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NV", narrow=True)
+    s3 = sizes.per_slot("CN", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, eta, k, ln_bias, ln_weight, q, v, s1, s2, s3, h1, d2,
+    ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W2, s1, s2, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
     del s1, s2
-    o = sizes.rows("V")
     launch_resume_read(sizes, (
         W1_at, W2_at, d2, eta, h1, ln_bias, ln_weight, q, s3, o,
     ))  # fmt: skip
+    del h1, s3
     return o, W1_next, W2_next, d2, W1_at, W2_at
 
 
@@ -1947,31 +2000,9 @@ def resume_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s4 = sizes.per_slot("KN", narrow=True)
-    s5 = sizes.per_slot("NV", narrow=True)
-    s6 = sizes.per_slot("CN", narrow=True)
-    rstd = sizes.per_slot("C", narrow=False)
-    centred = sizes.per_slot("CV", narrow=True)
-    s7 = sizes.per_slot("CN", narrow=True)
-    s8 = sizes.per_slot("CV", narrow=True)
-    s9 = sizes.per_slot("C", narrow=False)
-    s10 = sizes.per_slot("C", narrow=False)
-    t26 = sizes.per_slot("CC", narrow=True)
-    s11 = sizes.per_slot("V", narrow=False)
-    s12 = sizes.per_slot("V", narrow=False)
     d_q = sizes.rows("K")
-    launch_resume_pre(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d2, d_o, eta, k, ln_bias, ln_weight, q, v, s4, s5, s6, rstd, centred, s7, s8, s9, s10,
-        t26, s11, s12, d_q,
-    ))  # fmt: skip
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    d_W2_at = sizes.per_slot("NV", narrow=True)
-    launch_resume_seq(sizes, (
-        d_W1, d_W2, s4, s5, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
-    ))  # fmt: skip
-    del s4, s5
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NV")
     d_eta = sizes.rows("", eta.dtype)
@@ -1979,10 +2010,36 @@ def resume_backward_op(
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    launch_resume_post(sizes, (
-        W1_start, W2_start, centred, d_W1_at, d_W2_at, eta, k, ln_bias, ln_weight, q, rstd, s10, s11, s12, s6, s7, s8, s9, t26,
-        v, d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CC": 1, "CN": 2, "CV": 2, "KN": 2, "NV": 2}):
+        s4 = part.per_slot("KN", narrow=True)
+        s5 = part.per_slot("NV", narrow=True)
+        s6 = part.per_slot("CN", narrow=True)
+        rstd = part.per_slot("C", narrow=False)
+        centred = part.per_slot("CV", narrow=True)
+        s7 = part.per_slot("CN", narrow=True)
+        s8 = part.per_slot("CV", narrow=True)
+        s9 = part.per_slot("C", narrow=False)
+        s10 = part.per_slot("C", narrow=False)
+        t26 = part.per_slot("CC", narrow=True)
+        s11 = part.per_slot("V", narrow=False)
+        s12 = part.per_slot("V", narrow=False)
+        launch_resume_pre(part, (
+            W1_at, W1_start, W2_at, W2_start, d2, d_o, eta, k, ln_bias, ln_weight, q, v, s4, s5, s6, rstd, centred, s7, s8, s9, s10,
+            t26, s11, s12, d_q,
+        ))  # fmt: skip
+        d_W1_at = part.per_slot("KN", narrow=True)
+        d_W2_at = part.per_slot("NV", narrow=True)
+        launch_resume_seq(part, (
+            d_W1, d_W2, s4, s5, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
+        ))  # fmt: skip
+        del s4, s5
+        launch_resume_post(part, (
+            W1_start, W2_start, centred, d_W1_at, d_W2_at, eta, k, ln_bias, ln_weight, q, rstd, s10, s11, s12, s6, s7, s8, s9, t26,
+            v, d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
+        ))  # fmt: skip
+        del centred, d_W1_at, d_W2_at, rstd, s10, s11, s12, s6, s7, s8, s9, t26
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start
 
 

@@ -100,8 +100,8 @@ def check(name: str, x: Tensor, axes: str, lengths: dict[str, int], device: torc
         raise ValueError(f"{name}: expected a tensor on {device}, as q is, got one on {x.device}")
     if x.is_floating_point() == (name in INTEGERS):
         raise ValueError(f"{name}: expected {'integers' if name in INTEGERS else 'floating-point numbers'}, got {x.dtype}")
-    expected = [lengths.get(axis, axis) for axis in axes]
     if x.dim() != len(axes) or any(lengths.get(axis, n) != n for axis, n in zip(axes, x.shape, strict=True)):
+        expected = [lengths.get(axis, axis) for axis in axes]
         raise ValueError(f"{name}: expected shape [{', '.join(axes)}] = {expected}, got {list(x.shape)}")
     lengths.update(zip(axes, x.shape, strict=True))
 

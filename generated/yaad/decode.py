@@ -54,6 +54,7 @@ def gelu_slope(x):
 def token_steps(
     q_ptr, k_ptr, v_ptr, log_alpha_ptr, eta_ptr, delta_ptr, ln_weight_ptr, ln_bias_ptr, W1_ptr, W2_ptr, W1_start_ptr,
     W2_start_ptr, o_ptr, W1_next_ptr, W2_next_ptr, W1_start_next_ptr, W2_start_next_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip

@@ -10,8 +10,10 @@ padded to a power of two. `n` is the sequence, `h` the head, `i` the tile, `r` t
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,22 +43,24 @@ OPTIONS = {
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
-JUST_NUMBERS = ["T", "members"]  # no compilation of their own for lengths that divide well
+JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
+AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
 @triton.jit
-def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
-    """Of a sequence: its first token and its end, where its first tile begins, how many tiles it has, and the slot of the first.
+def span(n, position_ptr, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+    """Of a sequence: its first token and its end, where its first tile begins, its tiles, the slot of the first, from one to the next.
 
     GRID: "whole"; "resumed", the tile that begins `position` tokens before the sequence does; "after", the tiles behind that one.
     """
     first, end = n * T, n * T + T
+    slot, step = n, members  # tiles of the same number stand together
     if PACKED:
         first, end = tl.load(cu_ptr + n).to(tl.int64), tl.load(cu_ptr + n + 1).to(tl.int64)
-    slot = first // C + n  # the slots of two sequences never overlap
+        slot, step = first // C + n, 1  # the slots of two sequences never overlap
     base = first
     if GRID == "resumed":
         base = first - tl.load(position_ptr + n)
@@ -69,23 +73,26 @@ def span(n, position_ptr, cu_ptr, T, C: tl.constexpr, GRID: tl.constexpr, PACKED
             first = tl.minimum(end, first + tl.where(position > 0, C - position, 0))
             base = first
         tiles = ((end - first + C - 1) // C).to(tl.int32)
-    return first, end, base, tiles, slot
+    return first, end, base, tiles, slot, step
 
 
 @triton.jit
-def sequence_of(index, cu_ptr, T, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
+def walked(tiles, slot, step, low, high):
+    """The tiles of a sequence whose slots are from `low` to `high`: the first, and the one behind the last."""
+    return tl.maximum(0, (low - slot + step - 1) // step), tl.minimum(tiles, (high - slot + step - 1) // step)
+
+
+@triton.jit
+def sequence_of(index, cu_ptr, members, C: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr):
     """The sequence that a slot belongs to."""
-    n = index
-    if GRID != "resumed":
-        n = ((index + 1) * C - 1) // (T + C)
-        if PACKED:
-            low, high = index * 0, index * 0 + members
-            while high - low > 1:
-                middle = (low + high) // 2
-                is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
-                low = tl.where(is_before, middle, low)
-                high = tl.where(is_before, high, middle)
-            n = low
+    n = index % members
+    if PACKED and GRID != "resumed":
+        n, high = index * 0, index * 0 + members
+        while high - n > 1:
+            middle = (n + high) // 2
+            is_before = tl.load(cu_ptr + middle).to(tl.int64) // C + middle <= index
+            n = tl.where(is_before, middle, n)
+            high = tl.where(is_before, high, middle)
     return n
 
 
@@ -254,15 +261,15 @@ def sum_before(x, r, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, log_alpha_ptr, G_end_ptr, position_ptr, cu_ptr, T, members,
+    eta_ptr, log_alpha_ptr, G_end_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
     """G_end: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -281,13 +288,13 @@ def prep(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
     G_end_ptr, W1_ptr, W2_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, W1_next_ptr, W2_next_ptr,
-    d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
+    d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2, d2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -300,16 +307,17 @@ def main(
         store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
         store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
+            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         delta = load_numbers(delta_ptr, at_row, row, here)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -334,7 +342,7 @@ def main(
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − kᵀ (G[C] · d₁)
         W2_next = beta_end * W2 - dot_tn(h1, G_end[:, None] * d2, DOT)  # W₂[C] = β[C] W₂[0] − h₁ᵀ (G[C] · d₂)
-        store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
         W1 = W1_next
         W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
 
@@ -345,13 +353,13 @@ def main(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main_wide(
     G_end_ptr, W1_ptr, W2_ptr, delta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, v_ptr, W1_next_ptr, W2_next_ptr,
-    d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members,
+    d2_ptr, W1_at_ptr, W2_at_ptr, W1_last_ptr, W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2, d2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -369,6 +377,7 @@ def main_wide(
         store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2)
     tl.debug_barrier()
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
@@ -381,7 +390,7 @@ def main_wide(
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             h1 = gelu(z1)  # h₁ = gelu(z₁)
             f += dot_apart(h1, W2, DOT, T)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         delta = load_numbers(delta_ptr, at_row, row, here)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
@@ -397,7 +406,7 @@ def main_wide(
         t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
         t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        store_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         x21 = (G_end[:, None] * d2).to(DOT)
@@ -407,7 +416,7 @@ def main_wide(
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
-                store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
+                store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
@@ -416,7 +425,7 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
-                store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
+                store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             h1 = gelu(z1)  # h₁ = gelu(z₁)
@@ -429,15 +438,15 @@ def main_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
     W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
-    cu_ptr, T, members,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -484,15 +493,15 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
     W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
-    cu_ptr, T, members,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -547,17 +556,18 @@ def read_wide(
 def pre(
     W1_at_ptr, W2_at_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr,
     z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t7_ptr, t1_ptr, t8_ptr, t9_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
-    s8_ptr, d1_ptr, s9_ptr, t36_ptr, s10_ptr, s11_ptr, du_ptr, s12_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    s8_ptr, d1_ptr, s9_ptr, t36_ptr, s10_ptr, s11_ptr, du_ptr, s12_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """z1, h1, centred, rstd, t7, t1, t8, t9, s1, s2, s3, s4, s5, s6, s8, d1, s9, t36, s10, …: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -576,13 +586,13 @@ def pre(
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -593,17 +603,17 @@ def pre(
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
     du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
     t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-    store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
     t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
-    store_row(t8_ptr, index * H + h, r, C, t8)
+    store_row(t8_ptr, own * H + h, r, C, t8)
     t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
-    store_tile(t9_ptr, index * H + h, r, at_n, C, N, t9)
+    store_tile(t9_ptr, own * H + h, r, at_n, C, N, t9)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
@@ -637,7 +647,7 @@ def pre(
     t14 = -x53  # t₁₄ = −t₁₃ d₂ᵀ
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
     s3 = dot_tn(t15, read_h1, DOT)  # s₃ = t₁₅ᵀ h₁
-    store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
     t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
     t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
     t33 = -dot_nt(t17, d1, DOT)  # t₃₃ = −t₁₇ d₁ᵀ
@@ -646,20 +656,20 @@ def pre(
     s8 = tl.sum(t34 * D_alpha, 0)  # s₈ = Σ_c t₃₄ · Dα
     x83 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t17 * t4, 1)), 0, reverse=True)
     s2 = dot_tn(P1, t17, DOT)  # s₂ = P₁ᵀ t₁₇
-    store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t36 = t33 * G  # t₃₆ = t₃₃ · G
     t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
-    store_tile(t36_ptr, index * H + h, r, r, C, C, t36)
+    store_tile(t36_ptr, own * H + h, r, r, C, C, t36)
     x85 = d_o.to(tl.float32) + dot(t36, k, DOT) + dot_nt(t18, W1, DOT)
     s1 = dot_tn(q, t18, DOT)  # s₁ = qᵀ t₁₈
-    store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
     s5 = dot_tn(read_h1, t16, DOT)  # s₅ = h₁ᵀ t₁₆
-    store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+    store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x85)
     s4 = dot_tn(P2, t13, DOT)  # s₄ = P₂ᵀ t₁₃
-    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
     x64 = -s4
     x65 = tl.sum(tl.where((at_v < V)[None, :], x64 / V, 0.0), 1)
     x66 = x64 - x65[:, None]
@@ -669,38 +679,39 @@ def pre(
     x69 = ln_weight[None, :] * x68
     s9 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x69
     x80 = x68 * du + s9 * normal + d_o.to(tl.float32) * read_normal
-    store_tile(s9_ptr, index * H + h, r, at_v, C, V, s9)
+    store_tile(s9_ptr, own * H + h, r, at_v, C, V, s9)
     x70 = x69 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
     s6 = tl.sum(x70, 1)
     x77 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x69 + d_o.to(tl.float32)
     s10 = tl.sum(x77, 0)
     s11 = tl.sum(x80, 0)
     s12 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x82 + x83)
-    store_row(s12_ptr, index * H + h, r, C, s12)
-    store_row(s11_ptr, index * H + h, at_v, V, s11)
-    store_row(s10_ptr, index * H + h, at_v, V, s10)
-    store_row(s8_ptr, index * H + h, r, C, s8)
-    store_row(s6_ptr, index * H + h, r, C, s6)
-    store_row(t7_ptr, index * H + h, r, C, t7)
-    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    store_row(s12_ptr, own * H + h, r, C, s12)
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    store_row(s10_ptr, own * H + h, at_v, V, s10)
+    store_row(s8_ptr, own * H + h, r, C, s8)
+    store_row(s6_ptr, own * H + h, r, C, s6)
+    store_row(t7_ptr, own * H + h, r, C, t7)
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     W1_at_ptr, W2_at_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr,
     z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t7_ptr, t1_ptr, t8_ptr, t9_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
-    s8_ptr, d1_ptr, s9_ptr, t36_ptr, s10_ptr, s11_ptr, du_ptr, s12_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    s8_ptr, d1_ptr, s9_ptr, t36_ptr, s10_ptr, s11_ptr, du_ptr, s12_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """z1, h1, centred, rstd, t7, t1, t8, t9, s1, s2, s3, s4, s5, s6, s8, d1, s9, t36, s10, …: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -720,8 +731,8 @@ def pre_wide(
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         f += dot(h1, W2, DOT)
-        store_tile(z1_ptr, index * H + h, r, at_n, C, N, z1)
-        store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     delta = load_numbers(delta_ptr, at_row, row, here)
@@ -736,15 +747,15 @@ def pre_wide(
     e = u - v.to(tl.float32)  # e = u − v
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
     du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
     t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(t1_ptr, index * H + h, r, at_v, C, V, t1)
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
-    store_row(t7_ptr, index * H + h, r, C, t7)
-    store_row(t8_ptr, index * H + h, r, C, t8)
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
+    store_row(t7_ptr, own * H + h, r, C, t7)
+    store_row(t8_ptr, own * H + h, r, C, t8)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
@@ -766,13 +777,13 @@ def pre_wide(
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
-        store_tile(t9_ptr, index * H + h, r, at_n, C, N, t9)
+        store_tile(t9_ptr, own * H + h, r, at_n, C, N, t9)
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
         read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         t11 += dot_nt(read_h1, h1, DOT)
-        store_tile(d1_ptr, index * H + h, r, at_n, C, N, d1)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
         t10 += dot(read_h1, W2, DOT)
     P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
@@ -792,7 +803,7 @@ def pre_wide(
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
     s4 = dot_tn(P2, t13, DOT)  # s₄ = P₂ᵀ t₁₃
-    store_tile(s4_ptr, index * H + h, r, at_v, C, V, s4)
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
     x46 = -s4
     x47 = tl.sum(tl.where((at_v < V)[None, :], x46 / V, 0.0), 1)
     x48 = x46 - x47[:, None]
@@ -802,19 +813,19 @@ def pre_wide(
     x51 = ln_weight[None, :] * x50
     x52 = x51 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
     s6 = tl.sum(x52, 1)
-    store_row(s6_ptr, index * H + h, r, C, s6)
+    store_row(s6_ptr, own * H + h, r, C, s6)
     x55 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x51 + d_o.to(tl.float32)
     s10 = tl.sum(x55, 0)
     s9 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x51
     x58 = x50 * du + s9 * normal + d_o.to(tl.float32) * read_normal
-    store_tile(s9_ptr, index * H + h, r, at_v, C, V, s9)
+    store_tile(s9_ptr, own * H + h, r, at_v, C, V, s9)
     s11 = tl.sum(x58, 0)
     x41 = dot_nt(t13, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
     t14 = -x41  # t₁₄ = −t₁₃ d₂ᵀ
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
     t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
-    store_row(s11_ptr, index * H + h, at_v, V, s11)
-    store_row(s10_ptr, index * H + h, at_v, V, s10)
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    store_row(s10_ptr, own * H + h, at_v, V, s10)
     sum59 = tl.zeros([BC, BC], tl.float32)
     sum59_2 = tl.zeros([BC], tl.float32)
     sum59_3 = tl.zeros([BC, BK], tl.float32)
@@ -836,26 +847,26 @@ def pre_wide(
         t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
         sum59_3 += dot_nt(t18, W1, DOT)
         s1 = dot_tn(q, t18, DOT)  # s₁ = qᵀ t₁₈
-        store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
         s2 = dot_tn(P1, t17, DOT)  # s₂ = P₁ᵀ t₁₇
-        store_tile(s2_ptr, index * H + h, r, at_n, C, N, s2)
+        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         s3 = dot_tn(t15, read_h1, DOT)  # s₃ = t₁₅ᵀ h₁
-        store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
+        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
         s5 = dot_tn(read_h1, t16, DOT)  # s₅ = h₁ᵀ t₁₆
-        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
     t33 = -sum59  # t₃₃ = −t₁₇ d₁ᵀ
     t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
     s8 = tl.sum(t34 * D_alpha, 0)  # s₈ = Σ_c t₃₄ · Dα
-    store_row(s8_ptr, index * H + h, r, C, s8)
+    store_row(s8_ptr, own * H + h, r, C, s8)
     t36 = t33 * G  # t₃₆ = t₃₃ · G
-    store_tile(t36_ptr, index * H + h, r, r, C, C, t36)
+    store_tile(t36_ptr, own * H + h, r, r, C, C, t36)
     x66 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x67 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum59_2), 0, reverse=True)
     s12 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x66 + x67)
-    store_row(s12_ptr, index * H + h, r, C, s12)
+    store_row(s12_ptr, own * H + h, r, C, s12)
     d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum59_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -864,13 +875,14 @@ def pre_wide(
 def seq(
     G_end_ptr, W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, delta_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
     rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, t1_ptr, t7_ptr, t8_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr,
-    t21_ptr, s7_ptr, t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
+    t21_ptr, s7_ptr, t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W2, t21, s7, t32: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -878,50 +890,53 @@ def seq(
     d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    if tiles == 0:
+    if (tiles == 0) & (low == 0):
         d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        t8 = load_row(t8_ptr, (slot + i) * H + h, r, C)
+        t8 = load_row(t8_ptr, own * H + h, r, C)
         delta = load_numbers(delta_ptr, at_row, row, here)
-        t7 = load_row(t7_ptr, (slot + i) * H + h, r, C)
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
+        t7 = load_row(t7_ptr, own * H + h, r, C)
+        rstd = load_row(rstd_ptr, own * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+        s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
         x11 = G_end[:, None] * t19 - s2.to(tl.float32)
-        W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t21 = -dot_apart(h1, d_W2, DOT, T)  # t₂₁ = −h₁ d_W2
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
-        store_tile(t21_ptr, (slot + i) * H + h, r, at_v, C, V, t21)
+        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+        store_tile(t21_ptr, own * H + h, r, at_v, C, V, t21)
         t22 = (x11 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
+        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
         s7 = dot_apart(t22, W2, DOT, T)  # s₇ = t₂₂ W₂[0]
-        store_tile(s7_ptr, (slot + i) * H + h, r, at_v, C, V, s7)
+        store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
         t23 = (G_end[:, None] * t21 - s4.to(tl.float32)) + s7  # t₂₃ = (G[C] · t₂₁ − s₄) + s₇
         t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
         x28 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
         t25 = -tl.sum(x28, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
         t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
         t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
         t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
         t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
         x37 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         x38 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x37, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
-        s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+        s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
         t30 = (
             2 * x38[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t29
@@ -929,14 +944,14 @@ def seq(
             - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
         )  # fmt: skip
         t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
-        z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
-        t9 = load_tile(t9_ptr, (slot + i) * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+        t9 = load_tile(t9_ptr, own * H + h, r, at_n, C, N)
         x16 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
         x41 = s3.to(tl.float32) + x16
         x42 = dot_apart_nt(t31, W2, DOT, T)
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
+        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
         t32 = (
             x11
             * t9.to(tl.float32)
@@ -947,10 +962,10 @@ def seq(
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         x46 = beta_end * d_W2 + s5.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
         x44 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t32, DOT)
-        store_tile(t32_ptr, (slot + i) * H + h, r, at_n, C, N, t32)
+        store_tile(t32_ptr, own * H + h, r, at_n, C, N, t32)
         d_W1 = x44
         d_W2 = tl.where((at_v < V)[None, :], x46, 0.0)
-        if lane == 0:
+        if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
 
@@ -962,13 +977,14 @@ def seq(
 def seq_wide(
     G_end_ptr, W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, delta_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
     rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, t1_ptr, t7_ptr, t8_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr,
-    t21_ptr, s7_ptr, t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members,
+    t21_ptr, s7_ptr, t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W2, t21, s7, t32: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -976,51 +992,54 @@ def seq_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        if tiles == 0:
+        if (tiles == 0) & (low == 0):
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, d_W1)
         d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        if tiles == 0:
+        if (tiles == 0) & (low == 0):
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, d_W2)
     tl.debug_barrier()
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
-        G_end = load_row(G_end_ptr, (slot + i) * H + h, r, C)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum2 = tl.zeros([BC, BV], tl.float32)
         s7 = tl.zeros([BC, BV], tl.float32)  # s₇ = t₂₂ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
             x8 = G_end[:, None] * t19 - s2.to(tl.float32)
             t22 = (x8 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
             s7 += dot_apart(t22, W2, DOT, T)
             sum2 += dot_apart(h1, d_W2, DOT, T)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        t8 = load_row(t8_ptr, (slot + i) * H + h, r, C)
+        t8 = load_row(t8_ptr, own * H + h, r, C)
         delta = load_numbers(delta_ptr, at_row, row, here)
-        t7 = load_row(t7_ptr, (slot + i) * H + h, r, C)
-        rstd = load_row(rstd_ptr, (slot + i) * H + h, r, C)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, r, at_v, C, V)
-        centred = load_tile(centred_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t7 = load_row(t7_ptr, own * H + h, r, C)
+        rstd = load_row(rstd_ptr, own * H + h, r, C)
+        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
         t21 = -sum2  # t₂₁ = −h₁ d_W2
-        store_tile(t21_ptr, (slot + i) * H + h, r, at_v, C, V, t21)
+        store_tile(t21_ptr, own * H + h, r, at_v, C, V, t21)
         t23 = (G_end[:, None] * t21 - s4.to(tl.float32)) + s7  # t₂₃ = (G[C] · t₂₁ − s₄) + s₇
         t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
         x17 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
         t25 = -tl.sum(x17, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
-        t1 = load_tile(t1_ptr, (slot + i) * H + h, r, at_v, C, V)
+        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
         t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
         t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
         t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
@@ -1033,39 +1052,39 @@ def seq_wide(
             + t25[:, None] * t1.to(tl.float32)
             - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
         )  # fmt: skip
-        d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        store_tile(s7_ptr, (slot + i) * H + h, r, at_v, C, V, s7)
+        store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         x9 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            s2 = load_tile(s2_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
             t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
             x30 = G_end[:, None] * t19 - s2.to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, (slot + i) * H + h, r, at_v, C, V)
-            h1 = load_tile(h1_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
+            d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
             t22 = (x30 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
-            s3 = load_tile(s3_ptr, (slot + i) * H + h, r, at_n, C, N)
+            s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
             x45 = beta_end * d_W2 + s5.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
-            if lane == 0:
+            if i == tiles - 1:
                 x45 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x45)
-            W2 = load_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
             if SAVE:
-                store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
-            z1 = load_tile(z1_ptr, (slot + i) * H + h, r, at_n, C, N)
+                store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
+            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             x36 = dot_apart_nt(x9, -d_W2, DOT, T)
-            t9 = load_tile(t9_ptr, (slot + i) * H + h, r, at_n, C, N)
-            s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+            t9 = load_tile(t9_ptr, own * H + h, r, at_n, C, N)
+            s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
             x37 = s3.to(tl.float32) + x36
             x38 = dot_apart_nt(t31, W2, DOT, T)
             t32 = (
@@ -1075,10 +1094,10 @@ def seq_wide(
                 + (x37 + x38) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
-                store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
+                store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
             x40 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t32, DOT)
-            store_tile(t32_ptr, (slot + i) * H + h, r, at_n, C, N, t32)
-            if lane == 0:
+            store_tile(t32_ptr, own * H + h, r, at_n, C, N, t32)
+            if i == tiles - 1:
                 x40 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x40)
@@ -1090,17 +1109,18 @@ def post(
     G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, k_ptr,
     ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
     t21_ptr, t32_ptr, t36_ptr, t7_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
@@ -1110,23 +1130,23 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s12 = load_row(s12_ptr, index * H + h, r, C)
-    s8 = load_row(s8_ptr, index * H + h, r, C)
-    s10 = load_row(s10_ptr, index * H + h, at_v, V)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    s10 = load_row(s10_ptr, own * H + h, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s6 = load_row(s6_ptr, index * H + h, r, C)
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
-    t7 = load_row(t7_ptr, index * H + h, r, C)
+    s6 = load_row(s6_ptr, own * H + h, r, C)
+    s11 = load_row(s11_ptr, own * H + h, at_v, V)
+    t7 = load_row(t7_ptr, own * H + h, r, C)
     delta = load_numbers(delta_ptr, at_row, row, here)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
     x6 = G_end[:, None] * t21.to(tl.float32) + s7.to(tl.float32)
     x7 = x6 - tl.sum(x6 / V, 1)[:, None]
     x10 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x7 * centred.to(tl.float32) / V
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     x11 = rstd[:, None] * x7 + (-tl.sum(x10, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1139,27 +1159,27 @@ def post(
     e = u - v.to(tl.float32)  # e = u − v
     x20 = x12 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
     d_delta = s6 + tl.sum(x20, 1)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
     t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t19 * d1.to(tl.float32), 1)  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x48 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
     x49 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + x48)
-    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
-    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_v, C, V)
+    t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t32 = load_tile(t32_ptr, index * H + h, r, at_n, C, N)
+    t32 = load_tile(t32_ptr, own * H + h, r, at_n, C, N)
     x38 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
     x39 = (s9.to(tl.float32) + dot_tn(t36, q, DOT)) + (x35 + dot_nt(t32, W1, DOT) + x38)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x39)
@@ -1178,17 +1198,18 @@ def post_wide(
     G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, k_ptr,
     ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
     t21_ptr, t32_ptr, t36_ptr, t7_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1197,20 +1218,20 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s6 = load_row(s6_ptr, index * H + h, r, C)
-    s10 = load_row(s10_ptr, index * H + h, at_v, V)
-    s11 = load_row(s11_ptr, index * H + h, at_v, V)
-    t7 = load_row(t7_ptr, index * H + h, r, C)
+    s6 = load_row(s6_ptr, own * H + h, r, C)
+    s10 = load_row(s10_ptr, own * H + h, at_v, V)
+    s11 = load_row(s11_ptr, own * H + h, at_v, V)
+    t7 = load_row(t7_ptr, own * H + h, r, C)
     delta = load_numbers(delta_ptr, at_row, row, here)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
-    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    s7 = load_tile(s7_ptr, index * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
     x7 = G_end[:, None] * t21.to(tl.float32) + s7.to(tl.float32)
     x8 = x7 - tl.sum(x7 / V, 1)[:, None]
     x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
@@ -1218,7 +1239,7 @@ def post_wide(
     x13 = ln_weight[None, :] * x12
     x23 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x13
     x26 = s11 + tl.sum(x12 * du.to(tl.float32) + x23 * normal, 0)
-    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_v, C, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     x20 = x13 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
@@ -1235,25 +1256,25 @@ def post_wide(
     sum22_5 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d1 = load_tile(d1_ptr, index * H + h, r, at_n, C, N)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t32 = load_tile(t32_ptr, index * H + h, r, at_n, C, N)
+        t32 = load_tile(t32_ptr, own * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         sum22 += tl.sum(t19 * d1.to(tl.float32), 1)
         sum22_2 += dot_nt(t32, W1, DOT)
         sum22_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
         sum22_4 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         sum22_5 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    s12 = load_row(s12_ptr, index * H + h, r, C)
-    s8 = load_row(s8_ptr, index * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s9 = load_tile(s9_ptr, index * H + h, r, at_v, C, V)
-    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
-    t21 = load_tile(t21_ptr, index * H + h, r, at_v, C, V)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_v, C, V)
+    t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
+    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x38 = (s9.to(tl.float32) + dot_tn(t36, q, DOT)) + (x23 + sum22_2 + sum22_3)
@@ -1272,15 +1293,15 @@ def post_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr, s1_ptr,
-    s2_ptr, s3_ptr, h1_ptr, d2_ptr, position_ptr, cu_ptr, T, members,
+    s2_ptr, s3_ptr, h1_ptr, d2_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """s1, s2, s3, h1, d2: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -1347,13 +1368,13 @@ def resume_prep(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_main(
     W1_ptr, W2_ptr, log_alpha_ptr, s1_ptr, s2_ptr, W1_next_ptr, W2_next_ptr, W1_at_ptr, W2_at_ptr, position_ptr, cu_ptr, T,
-    members,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """W1, W2: one tile after another."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
@@ -1361,14 +1382,15 @@ def resume_main(
     W1 = load_tile(W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
+        index = slot + i * step
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, W2)
-        s1 = load_tile(s1_ptr, (slot + i) * H + h, at_k, at_n, K, N)
-        s2 = load_tile(s2_ptr, (slot + i) * H + h, at_n, at_v, N, V)
+            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+        s1 = load_tile(s1_ptr, index * H + h, at_k, at_n, K, N)
+        s2 = load_tile(s2_ptr, index * H + h, at_n, at_v, N, V)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
         # decays, and the weights of surprises
@@ -1388,15 +1410,15 @@ def resume_main(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
     W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, h1_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, s3_ptr, o_ptr,
-    position_ptr, cu_ptr, T, members,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """o: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
     r = tl.arange(0, BC)
@@ -1445,17 +1467,18 @@ def resume_read(
 def resume_pre(
     W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
     log_alpha_ptr, q_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr, du_ptr, rstd_ptr, centred_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr,
-    s11_ptr, t36_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members,
+    s11_ptr, t36_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """s4, s5, s6, du, rstd, centred, s7, s8, s9, s10, s11, t36, s12, s13, s14, d_q: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1519,13 +1542,13 @@ def resume_pre(
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
     s8 = dot_tn(P2, t13, DOT)  # s₈ = P₂ᵀ t₁₃
-    store_tile(s8_ptr, index * H + h, r, at_v, C, V, s8)
+    store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
     x43 = -s8
     x44 = tl.sum(tl.where((at_v < V)[None, :], x43 / V, 0.0), 1)
     x45 = x43 - x44[:, None]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    store_tile(centred_ptr, index * H + h, r, at_v, C, V, centred)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     x33 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x45 * centred / V
@@ -1533,7 +1556,7 @@ def resume_pre(
     x47 = rstd[:, None] * x45 + (-tl.sum(tl.where((at_v < V)[None, :], x46, 0.0), 1))[:, None] * centred
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    store_row(rstd_ptr, index * H + h, r, C, rstd)
+    store_row(rstd_ptr, own * H + h, r, C, rstd)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
@@ -1541,20 +1564,20 @@ def resume_pre(
     x48 = ln_weight[None, :] * x47
     x49 = x48 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
     s9 = tl.sum(x49, 1)
-    store_row(s9_ptr, index * H + h, r, C, s9)
+    store_row(s9_ptr, own * H + h, r, C, s9)
     x52 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x48 + d_o.to(tl.float32)
     s12 = tl.sum(x52, 0)
     s11 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x48
     du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
     x55 = x47 * du + s11 * normal + d_o.to(tl.float32) * read_normal
-    store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
-    store_tile(s11_ptr, index * H + h, r, at_v, C, V, s11)
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+    store_tile(s11_ptr, own * H + h, r, at_v, C, V, s11)
     s13 = tl.sum(x55, 0)
     t14 = -dot_nt(t13, d2, DOT)  # t₁₄ = −t₁₃ d₂ᵀ
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
     t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
-    store_row(s13_ptr, index * H + h, at_v, V, s13)
-    store_row(s12_ptr, index * H + h, at_v, V, s12)
+    store_row(s13_ptr, own * H + h, at_v, V, s13)
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
     sum53 = tl.zeros([BC, BC], tl.float32)
     sum53_2 = tl.zeros([BC], tl.float32)
     sum53_3 = tl.zeros([BC, BK], tl.float32)
@@ -1580,26 +1603,26 @@ def resume_pre(
         t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
         sum53_3 += dot_nt(t18, W1, DOT)
         s4 = dot_tn(q, t18, DOT)  # s₄ = qᵀ t₁₈
-        store_tile(s4_ptr, index * H + h, at_k, at_n, K, N, s4)
+        store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         s5 = dot_tn(read_h1, t16, DOT)  # s₅ = h₁ᵀ t₁₆
-        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
         s6 = dot_tn(P1, t17, DOT)  # s₆ = P₁ᵀ t₁₇
-        store_tile(s6_ptr, index * H + h, r, at_n, C, N, s6)
+        store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
         s7 = dot_tn(t15, read_h1, DOT)  # s₇ = t₁₅ᵀ h₁
-        store_tile(s7_ptr, index * H + h, r, at_n, C, N, s7)
+        store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
     t33 = -sum53  # t₃₃ = −t₁₇ d₁ᵀ
     t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
     s10 = tl.sum(t34 * D_alpha, 0)  # s₁₀ = Σ_c t₃₄ · Dα
-    store_row(s10_ptr, index * H + h, r, C, s10)
+    store_row(s10_ptr, own * H + h, r, C, s10)
     t36 = t33 * G  # t₃₆ = t₃₃ · G
-    store_tile(t36_ptr, index * H + h, r, r, C, C, t36)
+    store_tile(t36_ptr, own * H + h, r, r, C, C, t36)
     x60 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x61 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum53_2), 0, reverse=True)
     s14 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x60 + x61)
-    store_row(s14_ptr, index * H + h, r, C, s14)
+    store_row(s14_ptr, own * H + h, r, C, s14)
     d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum53_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
@@ -1607,30 +1630,33 @@ def resume_pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_seq(
     d_W1_ptr, d_W2_ptr, log_alpha_ptr, s4_ptr, s5_ptr, d_W1_next_ptr, d_W2_next_ptr, d_W1_at_ptr, d_W2_at_ptr, position_ptr,
-    cu_ptr, T, members,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1, d_W2: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_n = tl.program_id(1) * BN + tl.arange(0, BN)
     at_v = tl.arange(0, BV)
     d_W1 = load_tile(d_W1_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
     d_W2 = load_tile(d_W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-    for lane in tl.range(tiles, disable_licm=True):
-        i = tiles - 1 - lane
+    begin, stop = walked(tiles, slot, step, low, high)
+    for lane in tl.range(stop - begin, disable_licm=True):
+        i = stop - 1 - lane
+        index = slot + i * step
+        own = index - low
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
         at_row, row = t * H + h, r * H
         if SAVE:
-            store_tile(d_W1_at_ptr, (slot + i) * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, (slot + i) * H + h, at_n, at_v, N, V, d_W2)
+            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        s5 = load_tile(s5_ptr, (slot + i) * H + h, at_n, at_v, N, V)
-        s4 = load_tile(s4_ptr, (slot + i) * H + h, at_k, at_n, K, N)
+        s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
+        s4 = load_tile(s4_ptr, own * H + h, at_k, at_n, K, N)
 
         # the gradient of W1
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
@@ -1648,53 +1674,21 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    d2_ptr, d_W2_at_ptr, eta_ptr, log_alpha_ptr, s7_ptr, s15_ptr, position_ptr, cu_ptr, T, members,
-    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s15: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    G_end = eta * tl.exp(t20)  # G[C] = η · exp(t₂₀)
-    x6 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        s7 = load_tile(s7_ptr, index * H + h, r, at_n, C, N)
-        s15 = s7.to(tl.float32) + dot_nt(x6, -d_W2_at.to(tl.float32), DOT)  # s₁₅ = s₇ + (G[C] · d₂) (−d_W2_at)ᵀ
-        store_tile(s15_ptr, index * H + h, r, at_n, C, N, s15)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post2(
     W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, eta_ptr,
-    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr,
-    s6_ptr, s8_ptr, s9_ptr, t36_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members,
+    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s6_ptr,
+    s7_ptr, s8_ptr, s9_ptr, t36_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     """d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v: every tile on its own."""
-    index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)
-    first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)
-    i = index - slot
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
     if i >= tiles:
         return
+    own = index - low
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
@@ -1705,9 +1699,9 @@ def resume_post2(
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    rstd = load_row(rstd_ptr, index * H + h, r, C)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    rstd = load_row(rstd_ptr, own * H + h, r, C)
     t1 = ln_weight[None, :] * du.to(tl.float32)  # t₁ = ∂ℓ/∂u · w
     t8 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
@@ -1724,9 +1718,9 @@ def resume_post2(
     sum12_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
@@ -1735,7 +1729,7 @@ def resume_post2(
         t22 = (x20 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₆) · gelu′(z₁)
         sum12_2 += dot(t22, W2_start, DOT)
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
-        d_W2_at = load_tile(d_W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum12_3 += tl.sum(t19 * d1, 1)
@@ -1745,89 +1739,93 @@ def resume_post2(
         sum12 += dot(h1, d_W2_at, DOT)
         sum12_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         sum12_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    s9 = load_row(s9_ptr, index * H + h, r, C)
-    s12 = load_row(s12_ptr, index * H + h, at_v, V)
-    s13 = load_row(s13_ptr, index * H + h, at_v, V)
+    s9 = load_row(s9_ptr, own * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
+    s13 = load_row(s13_ptr, own * H + h, at_v, V)
     delta = load_numbers(delta_ptr, at_row, row, here)
-    s14 = load_row(s14_ptr, index * H + h, r, C)
-    s10 = load_row(s10_ptr, index * H + h, r, C)
+    s14 = load_row(s14_ptr, own * H + h, r, C)
+    s10 = load_row(s10_ptr, own * H + h, r, C)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     t21 = -sum12  # t₂₁ = −h₁ d_W2_at
+    x42 = G_end[:, None] * t21 + sum12_2
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
+    x43 = x42 - tl.sum(x42 / V, 1)[:, None]
+    x44 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x43 * centred.to(tl.float32) / V
+    x45 = rstd[:, None] * x43 + (-tl.sum(x44, 1))[:, None] * centred.to(tl.float32)
     t35 = tl.sum(t21 * d2, 1) + sum12_3  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
+    t23 = (G_end[:, None] * t21 - s8.to(tl.float32)) + sum12_2  # t₂₃ = (G[C] · t₂₁ − s₈) + t₂₂ W₂[start]
+    t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
+    x25 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
+    t25 = -tl.sum(x25, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
     d_eta = s10 + t35 * tl.exp(t20)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    s8 = load_tile(s8_ptr, index * H + h, r, at_v, C, V)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x58 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum12_5 + sum12_6))
-    d_log_alpha = s14 + x58
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    t23 = (G_end[:, None] * t21 - s8.to(tl.float32)) + sum12_2  # t₂₃ = (G[C] · t₂₁ − s₈) + t₂₂ W₂[start]
-    x41 = G_end[:, None] * t21 + sum12_2
-    x42 = x41 - tl.sum(x41 / V, 1)[:, None]
+    x59 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum12_5 + sum12_6))
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    d_log_alpha = s14 + x59
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x43 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x42 * centred.to(tl.float32) / V
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x44 = rstd[:, None] * x42 + (-tl.sum(x43, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
-    x45 = ln_weight[None, :] * x44
-    centred = load_tile(centred_ptr, index * H + h, r, at_v, C, V)
-    x46 = x45 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    x52 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x45
-    x55 = s13 + tl.sum(x44 * du.to(tl.float32) + x52 * normal, 0)
-    t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
-    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
-    t25 = -tl.sum(x24, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x46 = ln_weight[None, :] * x45
+    x47 = x46 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    x53 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x46
+    x56 = s13 + tl.sum(x45 * du.to(tl.float32) + x53 * normal, 0)
     t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
     t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
     t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
     t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
-    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
-    x36 = t24 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-    x37 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x36, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
+    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
+    x37 = t24 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+    x38 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x37, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
     t30 = (
-        2 * x37[:, None] * centred.to(tl.float32)
+        2 * x38[:, None] * centred.to(tl.float32)
         + rstd[:, None] * t29
         + t25[:, None] * t1
         - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
     )  # fmt: skip
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s12 + tl.sum(x52, 0))
-    d_v = -s11.to(tl.float32) + -x52
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s12 + tl.sum(x53, 0))
+    d_v = -s11.to(tl.float32) + -x53
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_delta = s9 + tl.sum(x46, 1)
+    d_delta = s9 + tl.sum(x47, 1)
     t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x55)
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
-    sum56 = tl.zeros([BC, BK], tl.float32)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x56)
+    x19 = (G_end[:, None] * d2).to(DOT)
+    sum57 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_W1_at = load_tile(d_W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        s6 = load_tile(s6_ptr, index * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
+        s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        x60 = G_end[:, None] * t19 - s6.to(tl.float32)
-        s15 = load_tile(s15_ptr, index * H + h, r, at_n, C, N)
+        x61 = G_end[:, None] * t19 - s6.to(tl.float32)
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
-        x66 = dot_nt(t31, W2_start, DOT)
+        x69 = dot_nt(t31, W2_start, DOT)
+        x68 = s7.to(tl.float32) + dot_nt(x19, -d_W2_at.to(tl.float32), DOT)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t32 = (
-            (x60 * t9 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (s15.to(tl.float32) + x66) * gelu_slope(z1)).to(DOT)  # noqa: E501
+            (x61 * t9 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (x68 + x69) * gelu_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
-        t22 = (x60 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₆) · gelu′(z₁)
+        t22 = (x61 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₆) · gelu′(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT))
-        sum56 += dot_nt(t32, W1_start, DOT)
+        sum57 += dot_nt(t32, W1_start, DOT)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t32, DOT))
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t36 = load_tile(t36_ptr, index * H + h, r, r, C, C)
-    s11 = load_tile(s11_ptr, index * H + h, r, at_v, C, V)
-    x60 = (s11.to(tl.float32) + dot_tn(t36, q, DOT)) + (x52 + sum56 + sum12_4)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x60)
+    t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
+    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
+    x61 = (s11.to(tl.float32) + dot_tn(t36, q, DOT)) + (x53 + sum57 + sum12_4)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x61)
 
 
 class Sizes:
@@ -1840,8 +1838,23 @@ class Sizes:
         self.members = self.batch if cu_seqlens is None else cu_seqlens.shape[0] - 1
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
+        if cu_seqlens is None and grid != "resumed":
+            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+        self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
+
+    def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
+        """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
+        numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
+        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        if self.cu_seqlens is None:
+            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+        for low in reversed(range(0, self.slots, slots)):
+            part = copy.copy(self)
+            part.low, part.high = low, min(low + slots, self.slots)
+            yield part
 
     def rows(self, widths: str = "", dtype: torch.dtype | None = None) -> Tensor:
         """A token tensor; rows that no tile of the grid holds are 0."""
@@ -1854,8 +1867,12 @@ class Sizes:
         return self.tiles(self.members, widths, torch.float32)
 
     def per_slot(self, widths: str, narrow: bool) -> Tensor:
-        """A tile per tile of tokens; `narrow` in the dtype of the tokens."""
-        return self.tiles(self.slots if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+        """A tile per tile of tokens of the part; `narrow` in the dtype of the tokens."""
+        return self.tiles(self.high - self.low if self.save else 0, widths, self.like.dtype if narrow else torch.float32)
+
+    def totals(self, widths: str) -> Tensor:
+        """A sum per sequence and head, to begin with."""
+        return self.per_sequence(widths).zero_()
 
     def shares(self, widths: str) -> Tensor:
         """A share of a sum per tile of tokens; 0 in slots without tokens."""
@@ -1914,14 +1931,14 @@ class Launch:
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
             stages = 1  # two tiles of this type at once take more shared memory than there is
-        numbers = sizes.members if self.walks else sizes.slots
+        numbers = sizes.members if self.walks else sizes.high - sizes.low
         dtype = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16, torch.float32: tl.float32}[sizes.like.dtype]
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
             parts = triton.cdiv(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
-            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members,
+            *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
             num_warps=warps, num_stages=stages, maxnreg=min(registers, 2048 // warps),
         )  # fmt: skip
@@ -1938,8 +1955,7 @@ launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV"
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV", blocked="N")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
-launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="NV", blocked="N")
-launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
+launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1962,9 +1978,6 @@ def forward_op(
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     G_end = sizes.per_slot("C", narrow=False)
-    launch_prep(sizes, (
-        eta, log_alpha, G_end,
-    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     d2 = sizes.per_slot("CV", narrow=True)
@@ -1972,10 +1985,13 @@ def forward_op(
     W2_at = sizes.per_slot("NV", narrow=True)
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
+    o = sizes.rows("V")
+    launch_prep(sizes, (
+        eta, log_alpha, G_end,
+    ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W2, delta, k, ln_bias, ln_weight, log_alpha, v, W1_next, W2_next, d2, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
-    o = sizes.rows("V")
     launch_read(sizes, (
         W1_at, W2_at, d2, eta, k, ln_bias, ln_weight, log_alpha, q, o,
     ))  # fmt: skip
@@ -2037,45 +2053,9 @@ def backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_at.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    z1 = sizes.per_slot("CN", narrow=True)
-    h1 = sizes.per_slot("CN", narrow=True)
-    centred = sizes.per_slot("CV", narrow=True)
-    rstd = sizes.per_slot("C", narrow=False)
-    t7 = sizes.per_slot("C", narrow=False)
-    t1 = sizes.per_slot("CV", narrow=True)
-    t8 = sizes.per_slot("C", narrow=False)
-    t9 = sizes.per_slot("CN", narrow=True)
-    s1 = sizes.per_slot("KN", narrow=True)
-    s2 = sizes.per_slot("CN", narrow=True)
-    s3 = sizes.per_slot("CN", narrow=True)
-    s4 = sizes.per_slot("CV", narrow=True)
-    s5 = sizes.per_slot("NV", narrow=True)
-    s6 = sizes.per_slot("C", narrow=False)
-    s8 = sizes.per_slot("C", narrow=False)
-    d1 = sizes.per_slot("CN", narrow=True)
-    s9 = sizes.per_slot("CV", narrow=True)
-    t36 = sizes.per_slot("CC", narrow=True)
-    s10 = sizes.per_slot("V", narrow=False)
-    s11 = sizes.per_slot("V", narrow=False)
-    du = sizes.per_slot("CV", narrow=True)
-    s12 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
-    launch_pre(sizes, (
-        W1_at, W2_at, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, z1, h1, centred, rstd, t7, t1, t8, t9, s1, s2, s3,
-        s4, s5, s6, s8, d1, s9, t36, s10, s11, du, s12, d_q,
-    ))  # fmt: skip
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    t21 = sizes.per_slot("CV", narrow=True)
-    s7 = sizes.per_slot("CV", narrow=True)
-    t32 = sizes.per_slot("CN", narrow=True)
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    d_W2_at = sizes.per_slot("NV", narrow=True)
-    launch_seq(sizes, (
-        G_end, W2_at, centred, d2, d_W1, d_W2, delta, h1, k, ln_weight, log_alpha, rstd, s1, s2, s3, s4, s5, t1, t7, t8, t9, z1,
-        d_W1_next, d_W2_next, t21, s7, t32, d_W1_at, d_W2_at, d_W1_last, d_W2_last,
-    ))  # fmt: skip
-    del h1, s1, s2, s3, s4, s5, t1, t8, t9, z1
     d_delta = sizes.rows("", delta.dtype)
     d_eta = sizes.rows("", eta.dtype)
     d_k = sizes.rows("K")
@@ -2083,10 +2063,50 @@ def backward_op(
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_post(sizes, (
-        G_end, W1_at, W2_at, centred, d1, d2, d_W1_at, d_W2_at, delta, du, k, ln_bias, ln_weight, log_alpha, q, rstd, s10, s11,
-        s12, s6, s7, s8, s9, t21, t32, t36, t7, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CC": 1, "CN": 7, "CV": 7, "KN": 2, "NV": 2}):
+        z1 = part.per_slot("CN", narrow=True)
+        h1 = part.per_slot("CN", narrow=True)
+        centred = part.per_slot("CV", narrow=True)
+        rstd = part.per_slot("C", narrow=False)
+        t7 = part.per_slot("C", narrow=False)
+        t1 = part.per_slot("CV", narrow=True)
+        t8 = part.per_slot("C", narrow=False)
+        t9 = part.per_slot("CN", narrow=True)
+        s1 = part.per_slot("KN", narrow=True)
+        s2 = part.per_slot("CN", narrow=True)
+        s3 = part.per_slot("CN", narrow=True)
+        s4 = part.per_slot("CV", narrow=True)
+        s5 = part.per_slot("NV", narrow=True)
+        s6 = part.per_slot("C", narrow=False)
+        s8 = part.per_slot("C", narrow=False)
+        d1 = part.per_slot("CN", narrow=True)
+        s9 = part.per_slot("CV", narrow=True)
+        t36 = part.per_slot("CC", narrow=True)
+        s10 = part.per_slot("V", narrow=False)
+        s11 = part.per_slot("V", narrow=False)
+        du = part.per_slot("CV", narrow=True)
+        s12 = part.per_slot("C", narrow=False)
+        launch_pre(part, (
+            W1_at, W2_at, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, z1, h1, centred, rstd, t7, t1, t8, t9, s1, s2, s3,
+            s4, s5, s6, s8, d1, s9, t36, s10, s11, du, s12, d_q,
+        ))  # fmt: skip
+        t21 = part.per_slot("CV", narrow=True)
+        s7 = part.per_slot("CV", narrow=True)
+        t32 = part.per_slot("CN", narrow=True)
+        d_W1_at = part.per_slot("KN", narrow=True)
+        d_W2_at = part.per_slot("NV", narrow=True)
+        launch_seq(part, (
+            G_end, W2_at, centred, d2, d_W1, d_W2, delta, h1, k, ln_weight, log_alpha, rstd, s1, s2, s3, s4, s5, t1, t7, t8, t9, z1,
+            d_W1_next, d_W2_next, t21, s7, t32, d_W1_at, d_W2_at, d_W1_last, d_W2_last,
+        ))  # fmt: skip
+        del h1, s1, s2, s3, s4, s5, t1, t8, t9, z1
+        launch_post(part, (
+            G_end, W1_at, W2_at, centred, d1, d2, d_W1_at, d_W2_at, delta, du, k, ln_bias, ln_weight, log_alpha, q, rstd, s10, s11,
+            s12, s6, s7, s8, s9, t21, t32, t36, t7, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
+        ))  # fmt: skip
+        del centred, d1, d_W1_at, d_W2_at, du, rstd, s10, s11, s12, s6, s7, s8, s9, t21, t32, t36, t7
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
 
 
@@ -2185,26 +2205,27 @@ def resume_forward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
-    s1 = sizes.per_slot("KN", narrow=True)
-    s2 = sizes.per_slot("NV", narrow=True)
-    s3 = sizes.per_slot("CN", narrow=True)
-    h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CV", narrow=True)
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s1, s2, s3, h1, d2,
-    ))  # fmt: skip
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
+    o = sizes.rows("V")
+    s1 = sizes.per_slot("KN", narrow=True)
+    s2 = sizes.per_slot("NV", narrow=True)
+    s3 = sizes.per_slot("CN", narrow=True)
+    h1 = sizes.per_slot("CN", narrow=True)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s1, s2, s3, h1, d2,
+    ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W2, log_alpha, s1, s2, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
     del s1, s2
-    o = sizes.rows("V")
     launch_resume_read(sizes, (
         W1_at, W2_at, d2, eta, h1, ln_bias, ln_weight, log_alpha, q, s3, o,
     ))  # fmt: skip
+    del h1, s3
     return o, W1_next, W2_next, d2, W1_at, W2_at
 
 
@@ -2261,39 +2282,9 @@ def resume_backward_op(
 ) -> tuple[(Tensor,) * 12]:
     """The gradient of every input."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1_start.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid)
-    s4 = sizes.per_slot("KN", narrow=True)
-    s5 = sizes.per_slot("NV", narrow=True)
-    s6 = sizes.per_slot("CN", narrow=True)
-    du = sizes.per_slot("CV", narrow=True)
-    rstd = sizes.per_slot("C", narrow=False)
-    centred = sizes.per_slot("CV", narrow=True)
-    s7 = sizes.per_slot("CN", narrow=True)
-    s8 = sizes.per_slot("CV", narrow=True)
-    s9 = sizes.per_slot("C", narrow=False)
-    s10 = sizes.per_slot("C", narrow=False)
-    s11 = sizes.per_slot("CV", narrow=True)
-    t36 = sizes.per_slot("CC", narrow=True)
-    s12 = sizes.per_slot("V", narrow=False)
-    s13 = sizes.per_slot("V", narrow=False)
-    s14 = sizes.per_slot("C", narrow=False)
     d_q = sizes.rows("K")
-    launch_resume_pre(sizes, (
-        W1_at, W1_start, W2_at, W2_start, d2, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s4, s5, s6, du, rstd,
-        centred, s7, s8, s9, s10, s11, t36, s12, s13, s14, d_q,
-    ))  # fmt: skip
     d_W1_next = sizes.per_sequence("KN")
     d_W2_next = sizes.per_sequence("NV")
-    d_W1_at = sizes.per_slot("KN", narrow=True)
-    d_W2_at = sizes.per_slot("NV", narrow=True)
-    launch_resume_seq(sizes, (
-        d_W1, d_W2, log_alpha, s4, s5, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
-    ))  # fmt: skip
-    del s4, s5
-    s15 = sizes.per_slot("CN", narrow=True)
-    launch_resume_post(sizes, (
-        d2, d_W2_at, eta, log_alpha, s7, s15,
-    ))  # fmt: skip
-    del s7
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NV")
     d_delta = sizes.rows("", delta.dtype)
@@ -2303,11 +2294,40 @@ def resume_backward_op(
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    launch_resume_post2(sizes, (
-        W1_at, W1_start, W2_at, W2_start, centred, d_W1_at, d_W2_at, delta, du, eta, k, ln_bias, ln_weight, log_alpha, q, rstd,
-        s10, s11, s12, s13, s14, s15, s6, s8, s9, t36, v, d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight,
-        d_log_alpha, d_v,
-    ))  # fmt: skip
+    for part in sizes.parts({"CC": 1, "CN": 2, "CV": 4, "KN": 2, "NV": 2}):
+        s4 = part.per_slot("KN", narrow=True)
+        s5 = part.per_slot("NV", narrow=True)
+        s6 = part.per_slot("CN", narrow=True)
+        du = part.per_slot("CV", narrow=True)
+        rstd = part.per_slot("C", narrow=False)
+        centred = part.per_slot("CV", narrow=True)
+        s7 = part.per_slot("CN", narrow=True)
+        s8 = part.per_slot("CV", narrow=True)
+        s9 = part.per_slot("C", narrow=False)
+        s10 = part.per_slot("C", narrow=False)
+        s11 = part.per_slot("CV", narrow=True)
+        t36 = part.per_slot("CC", narrow=True)
+        s12 = part.per_slot("V", narrow=False)
+        s13 = part.per_slot("V", narrow=False)
+        s14 = part.per_slot("C", narrow=False)
+        launch_resume_pre(part, (
+            W1_at, W1_start, W2_at, W2_start, d2, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s4, s5, s6, du, rstd,
+            centred, s7, s8, s9, s10, s11, t36, s12, s13, s14, d_q,
+        ))  # fmt: skip
+        d_W1_at = part.per_slot("KN", narrow=True)
+        d_W2_at = part.per_slot("NV", narrow=True)
+        launch_resume_seq(part, (
+            d_W1, d_W2, log_alpha, s4, s5, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
+        ))  # fmt: skip
+        del s4, s5
+        launch_resume_post(part, (
+            W1_at, W1_start, W2_at, W2_start, centred, d_W1_at, d_W2_at, delta, du, eta, k, ln_bias, ln_weight, log_alpha, q, rstd,
+            s10, s11, s12, s13, s14, s6, s7, s8, s9, t36, v, d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight,
+            d_log_alpha, d_v,
+        ))  # fmt: skip
+        del centred, d_W1_at, d_W2_at, du, rstd, s10, s11, s12, s13, s14, s6, s7, s8, s9, t36
+        d_W1 = d_W1_next
+        d_W2 = d_W2_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start
 
 

@@ -36,13 +36,14 @@ def try_launches(subject: Subject, shape: Shape, dtype: torch.dtype, clock: Cloc
 
 
 def kernel_times(subject: Subject, function: Callable[[], object], clock: Clock) -> dict[str, float]:
-    """Median milliseconds of every kernel that a call launches."""
-    times: dict[str, list[Callable[[], float]]] = {}
+    """Median milliseconds of every kernel that a call launches, all its launches together."""
+    calls: list[dict[str, list[Callable[[], float]]]] = []
 
-    def timed(name: str, tensors: Sequence[Any], launch: Callable[[], None]) -> None:
-        times.setdefault(name, []).append(clock.timed(launch))
+    def timed(name: str, sizes: Any, tensors: Sequence[Any], launch: Callable[[], None]) -> None:
+        calls[-1].setdefault(name, []).append(clock.timed(launch))
 
     with around_launches(subject, timed):
         for _ in range(REPEATS + 1):
+            calls.append({})
             function()
-    return {name: statistics.median(time() for time in each[1:]) for name, each in times.items()}
+    return {name: statistics.median(sum(time() for time in call[name]) for call in calls[1:]) for name in calls[0]}

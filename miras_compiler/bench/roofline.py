@@ -33,27 +33,33 @@ def roofline(subject: Subject, shape: Shape, lines: Sequence[str], moved: int, g
 
 
 def bytes_moved(subject: Subject, function: Callable[[], object]) -> int:
-    """Bytes of all tensors that the kernels of a call take: each is read or written once, what is saved for the backward pass too."""
-    total = 0
+    """Bytes of all tensors that the kernels of a call take: each is read or written once, what is saved for the backward pass too.
 
-    def add(name: str, tensors: Sequence[Any], launch: Callable[[], None]) -> None:
+    Of tensors for all tiles, a launch for a part of the tiles takes its share.
+    """
+    total = 0.0
+
+    def add(name: str, sizes: Any, tensors: Sequence[Any], launch: Callable[[], None]) -> None:
         nonlocal total
-        total += sum(x.numel() * x.element_size() for x in tensors if isinstance(x, Tensor))
+        slots = sizes.high - sizes.low
+        for x in tensors:
+            if isinstance(x, Tensor):
+                total += x.numel() * x.element_size() * (1 if x.shape[0] == slots else slots / sizes.slots)
         launch()
 
     with around_launches(subject, add):
         function()
-    return total
+    return round(total)
 
 
 @contextmanager
-def around_launches(subject: Subject, wrap: Callable[[str, Sequence[Any], Callable[[], None]], object]) -> Iterator[None]:
-    """Every launch within goes through `wrap`, with the kernel's name, its tensors, and what launches it."""
+def around_launches(subject: Subject, wrap: Callable[[str, Any, Sequence[Any], Callable[[], None]], object]) -> Iterator[None]:
+    """Every launch within goes through `wrap`, with the kernel's name, the sizes of the call, its tensors, and what launches it."""
     kind = subject.kernels.Launch
     original = kind.__call__
 
     def call(this: Any, sizes: Any, tensors: Sequence[Any]) -> None:
-        wrap(this.name, tensors, lambda: original(this, sizes, tensors))
+        wrap(this.name, sizes, tensors, lambda: original(this, sizes, tensors))
 
     kind.__call__ = call
     try:

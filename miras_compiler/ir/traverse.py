@@ -9,7 +9,7 @@ from miras_compiler.ir.nodes import Label, Leaf, Node, Program
 
 
 def topological(roots: Iterable[Node], stops: Collection[Node] = ()) -> list[Node]:
-    """Every tile that the roots are computed from, not looking behind the stops, arguments first; the order depends on the program alone."""
+    """Every tile that the roots are computed from, arguments first, not looking behind stops; the order depends on the program alone."""
     order: dict[Node, None] = {}
     stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
     while stack:

@@ -69,8 +69,6 @@ def why_not(spec: Spec, program: Program) -> str:
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
-    if spec.frozen_gradient and not any(is_start(leaf) for leaf in leaves_of(program)):
-        return "the state keeps where its chunk began, and nothing is measured there"
     for node in nodes_of(program):
         if not isinstance(node, PRINTED):
             return f"there is no kernel for {type(node).__name__}"

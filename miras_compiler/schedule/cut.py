@@ -8,19 +8,19 @@ again is its frontier, a minimum cut.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from miras_compiler.ir.build import input_tile
-from miras_compiler.ir.nodes import Contract, Leaf, Node, Program
+from miras_compiler.ir.nodes import Leaf, Node, Program
 from miras_compiler.ir.traverse import dependents, labels_in_use, leaves_of, topological
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule.buffers import Buffers
+from miras_compiler.schedule.divide import Division, Part
 from miras_compiler.schedule.frontier import find_frontier, price_loads
 from miras_compiler.schedule.inverse import TriangularInverse, invert_triangles
 from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
 from miras_compiler.schedule.partial_sums import part_sums
-from miras_compiler.schedule.pressure import estimate_pressure
 from miras_compiler.schedule.price import LENGTHS, Prices, narrow_tiles
 from miras_compiler.schedule.reductions import merge_reductions
 from miras_compiler.schedule.roles import (
@@ -35,11 +35,6 @@ from miras_compiler.schedule.roles import (
 )
 from miras_compiler.schedule.scaling import pull_scalings
 from miras_compiler.schedule.substitute import substitute
-from miras_compiler.schedule.tile import BLOCK
-
-ROOM = 132 * 1024  # bytes of tiles that may live at once in one program: with more, kernels spilled and took longer than two of them
-LEAST = 4  # products of a kernel, for fewer of which it rather loads what it could compute again
-DEAR = (1.0, 4.0, 16.0)  # how many times as dear to compute again, step by step
 
 
 def build_cut(
@@ -51,20 +46,19 @@ def build_cut(
     prices = Prices(lengths, narrow_tiles(forward, adjoint))
     buffers = Buffers(forward, adjoint)
     entered = {name: name + AT for name in carried_states(program)}
-    first = _Pass(forward, forward_roles(forward), forward_results(forward), {}, buffers, prices)
-    second = _Pass(adjoint, backward_roles(adjoint), backward_results(adjoint), entered, buffers, prices)
-    return Schedule(
-        first.kernels((prefix + "prep", prefix + "main", prefix + "read"), "forward", last),
-        second.kernels((prefix + "pre", prefix + "seq", prefix + "post"), "reverse", tuple(f"d_{name}" for name in last)),
-        reason,
-    )
+    there = _Pass(forward, forward_roles(forward), forward_results(forward), {}, buffers, prices)
+    first = there.kernels((prefix + "prep", prefix + "main", prefix + "read"), "forward", last)
+    kept = frozenset((*buffers.names.values(), *entered.values()))
+    back = _Pass(adjoint, backward_roles(adjoint), backward_results(adjoint), entered, buffers, prices, kept)
+    second = back.kernels((prefix + "pre", prefix + "seq", prefix + "post"), "reverse", tuple(f"d_{name}" for name in last))
+    return Schedule(first, second, reason)
 
 
 @dataclass
 class _Pass:
     """One direction: its program, where the leaves come from, and where the outputs go.
 
-    `entered` names the buffers of states that the other direction has carried.
+    `entered` names the buffers of states that the other direction has carried, `kept` all that it leaves (None: this is the first).
     """
 
     program: Program
@@ -73,6 +67,7 @@ class _Pass:
     entered: Mapping[str, str]
     buffers: Buffers
     prices: Prices
+    kept: frozenset[str] | None = None
 
     def kernels(self, names: tuple[str, str, str], walk: Walk, last: tuple[str, ...]) -> tuple[Kernel, ...]:
         """Early, walking and late kernel."""
@@ -120,62 +115,14 @@ class _Pass:
     def each_kernels(
         self, name: str, outputs: Mapping[str, Node], held: Collection[Node], entering: Mapping[str, str] | None = None
     ) -> list[Kernel]:
-        """Kernels of outputs that nothing is carried to, as few as keep the tiles of each in registers.
+        """Kernels of outputs that nothing is carried to; tiles `held` are in buffers."""
 
-        The last kernel does as many of the last products as fit; what it loads of the tiles before them, the kernels before it store.
-        Where few fit, it computes less again. Tiles `held` are in buffers.
-        """
-        if not outputs:
-            return []
-        for dear in DEAR:
-            count, ends, loaded = self.last_fitting(outputs, held, entering, dear)
-            if count >= LEAST or len(ends) == len(outputs):
-                break
-        for node in loaded:
-            self.buffers.add(node, self.program)
-        ahead = {output: node for output, node in outputs.items() if output not in ends}
-        ahead |= self.named(node for node in loaded if node not in held)
-        kernels = self.each_kernels(name, ahead, held, entering)
-        return [*kernels, self.kernel(f"{name}{len(kernels) + 1 if kernels else ''}", "each", ends, loaded, entering)]
+        def make(buffers: Buffers, part: Part) -> Kernel:
+            return replace(self, buffers=buffers).kernel(name, "each", *part, entering)
 
-    def last_fitting(
-        self, outputs: Mapping[str, Node], held: Collection[Node], entering: Mapping[str, str] | None, dear: float
-    ) -> tuple[int, dict[str, Node], tuple[Node, ...]]:
-        """The most last products, at least one, that fit into one kernel; the outputs that they end in, and what such a kernel loads."""
-        loaded = self.loaded(list(outputs.values()), (), held, (), dear)
-        order, stops = topological(outputs.values(), loaded), set(loaded)
-        products = [node for node in order if isinstance(node, Contract)]
-
-        def last(count: int) -> tuple[dict[str, Node], tuple[Node, ...]]:
-            start = order.index(products[-count])
-            own = {node for node in order[start:] if node not in stops}
-            ends = {output: node for output, node in outputs.items() if node in own}
-            return ends, self.loaded(list(ends.values()), own, held, order[:start], dear)
-
-        if len(products) < 2 or self.fits(outputs, loaded, entering):
-            return len(products), dict(outputs), loaded
-        count, most = 0, len(products) - 1
-        while count < most:
-            middle = (count + most + 1) // 2
-            count, most = (middle, most) if self.fits(*last(middle), entering) else (count, middle - 1)
-        return count, *last(max(count, 1))
-
-    def loaded(
-        self, roots: Sequence[Node], inside: Collection[Node], held: Collection[Node], ahead: Sequence[Node], dear: float
-    ) -> tuple[Node, ...]:
-        """What a kernel of the roots loads of what is `held` or computed `ahead`, where computing it again is so many times as `dear`."""
-        stored = {*held, *(node for node in ahead if node in self.buffers.names)}
-        prices = price_loads([*ahead, *held, *leaves_of(self.program)], stored, self.prices, "each")
-        return self.crossing(find_frontier(roots, inside, {node: price / dear for node, price in prices.items()}, self.prices, "each"))
-
-    def fits(self, outputs: Mapping[str, Node], loaded: Collection[Node], entering: Mapping[str, str] | None) -> bool:
-        """Whether the tiles of a kernel that live at once stay in registers."""
-        trial = replace(self, buffers=self.buffers.copy())
-        for node in loaded:
-            trial.buffers.add(node, self.program)
-        kernel = trial.kernel("trial", "each", outputs, loaded, entering)
-        blocks = {axis: BLOCK for axis, length in self.prices.lengths.items() if axis.startswith("n") and length > BLOCK}
-        return estimate_pressure(kernel, self.prices.lengths, blocks).live <= ROOM
+        parts = Division(self.program, self.prices, self.buffers, held, make).parts(outputs)
+        names = [name, *(f"{name}{number}" for number in range(2, len(parts) + 1))]
+        return [self.kernel(each, "each", *part, entering) for each, part in zip(names, parts, strict=False)]
 
     def is_worth_a_kernel(self, outputs: Mapping[str, Node], own: Collection[Node]) -> bool:
         """Whether the outputs that nothing is carried from take longer in the walk than it takes to read the carried tiles again."""
@@ -199,6 +146,8 @@ class _Pass:
         leaves |= {leaf: input_tile(entering[leaf.name], leaf.axes) for leaf in leaves_of(self.program) if leaf.name in entering}
         cut, labels = substitute(outputs, leaves, self.buffers.labels(self.program))
         buffers = {*self.buffers.names.values(), *entering.values()}
+        saved = {*buffers, *(leaf.name + AT for leaf in carried_leaves(self.program))}
+        own = frozenset() if self.kept is None else frozenset(saved - self.kept)
         roles: dict[str, Role] = {
             leaf.name: "saved" if leaf.name in buffers else self.roles[leaf.name] for leaf in leaves_of(Program(name, cut))
         }
@@ -213,6 +162,7 @@ class _Pass:
             results,
             narrow=frozenset(narrow),
             inverses=frozenset(inverses),
+            own=own,
         )
 
 

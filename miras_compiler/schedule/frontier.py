@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import networkx as nx
+from networkx.algorithms.flow import boykov_kolmogorov
 
 from miras_compiler.ir.nodes import Leaf, Node
 from miras_compiler.ir.traverse import topological
@@ -46,7 +47,7 @@ def find_frontier(
             graph.add_edge((arg, "hand"), here)
     for root in roots:
         graph.add_edge((root, "hand"), SINK)
-    _, (source_side, _) = nx.minimum_cut(graph, SOURCE, SINK)
+    _, (source_side, _) = nx.minimum_cut(graph, SOURCE, SINK, flow_func=boykov_kolmogorov)
     return tuple(node for node in order if (node, "computed") in source_side and (node, "hand") not in source_side and not is_free(node))
 
 

@@ -25,7 +25,8 @@ class Kernel:
 
     `entries` names the buffer in which a carried tile is saved as each tile of tokens finds it. `last` are carried states whose value
     before the last tile is an output of its own (in reverse mode: receives a gradient of its own). `narrow` are the buffers in the type
-    of the tokens, `inverses` those that hold the inverse of a triangle.
+    of the tokens, `inverses` those that hold the inverse of a triangle, `own` those of the reverse mode, which holds them for a part of the
+    tiles at a time.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Kernel:
     last: tuple[str, ...] = ()
     narrow: frozenset[str] = frozenset()
     inverses: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
 
     def leaves(self, *roles: Role) -> tuple[str, ...]:
         return tuple(name for name, role in self.roles.items() if role in roles)

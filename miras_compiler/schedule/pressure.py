@@ -47,7 +47,7 @@ def estimate_pressure(kernel: Kernel, lengths: Mapping[str, int], blocks: Mappin
 class _Tiles:
     """The computed tiles of a kernel and who reads them; a renaming or a broadcast is the tile behind it, a constant is nothing.
 
-    Leaves are loaded by their first reader, but for the carried ones, which are there from the start.
+    Leaves are loaded by every reader again, but for the carried ones, which are there from the start.
     """
 
     def __init__(self, kernel: Kernel, lengths: Mapping[str, int], blocks: Mapping[str, int]) -> None:
@@ -115,7 +115,10 @@ class _Tiles:
         spans = []
         for tile in {**step, **self.readers}:
             read = [step[reader] for reader in self.readers.get(tile, ())]
-            start = -1 if tile in self.first else 2 * step[tile] + 1 if tile in step else 2 * min(read)
+            if isinstance(tile, Leaf) and tile not in self.first:  # loaded again for every reader
+                spans += [(2 * at, 2 * at + 1, self.registers(tile)) for at in read]
+                continue
+            start = -1 if tile in self.first else 2 * step[tile] + 1
             end = 2 * len(order) + 1 if tile in self.kept else 2 * max(read) + 1 if read else start + 1
             spans.append((start, end, self.registers(tile)))
         return peak(spans)

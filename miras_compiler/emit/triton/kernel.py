@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from miras_compiler.emit.triton.body import BodyPrinter, bytes_of
 from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS
 from miras_compiler.emit.triton.expression import HELPERS, TritonPrinter
-from miras_compiler.emit.triton.memory import OF_SEQUENCE, Memory, last_name, result_name, shape
+from miras_compiler.emit.triton.memory import OF_SEQUENCE, Memory, last_name, result_name
 from miras_compiler.emit.triton.order import Statement, arrange, with_early_loads
 from miras_compiler.emit.triton.steps import ordered
 from miras_compiler.emit.triton.tile import block, place, width
@@ -21,9 +21,9 @@ from miras_compiler.schedule.kernel import Kernel
 
 INDENT = "    "
 RESERVED = {
-    "n", "h", "i", "r", "t", "b", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "head", "index", "causal", "strict",
-    "lane", "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE", "LEVELS", "members", "tl", "triton", "dot", "gelu", "silu", "gelu_tanh",
-    *DEVICE_FUNCTIONS, *HELPERS,
+    "n", "h", "i", "r", "t", "b", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "step", "head", "index", "own", "lane",
+    "causal", "strict", "low", "high", "begin", "stop", "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE", "LEVELS", "members", "tl",
+    "triton", "dot", "gelu", "silu", "gelu_tanh", *DEVICE_FUNCTIONS, *HELPERS,
 }  # fmt: skip
 
 
@@ -80,7 +80,7 @@ class KernelPrinter:
         """Without counters that nothing counts by; parts of `span` that nothing reads get an underscore."""
         text = "\n".join(self.lines[1:])
         for index, line in enumerate(self.lines):
-            if line.startswith("first, end, base, tiles, slot = "):
+            if line.startswith("first, end, base, tiles, slot, step = "):
                 names = [name if len(re.findall(rf"\b{name}\b", text)) > 1 else f"_{name}" for name in line.split(" = ")[0].split(", ")]
                 self.lines[index] = f"{', '.join(names)} = {line.split(' = ', 1)[1]}"
         self.lines = [line for line in self.lines if not (line.startswith("r = ") and len(re.findall(r"\br\b", text)) == 1)]
@@ -94,11 +94,12 @@ class KernelPrinter:
         if self.walks:
             self.emit("n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H")
         else:
-            self.emit("index, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H")
-            self.emit("n = sequence_of(index, cu_ptr, T, members, C, GRID, PACKED)")
-        self.emit("first, end, base, tiles, slot = span(n, position_ptr, cu_ptr, T, C, GRID, PACKED)")
+            self.emit("index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H")
+            self.emit("n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)")
+        self.emit("first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)")
         if not self.walks:
-            self.emit("i = index - slot", "if i >= tiles:", f"{INDENT}return")
+            self.emit("i = (index - slot) // step", "if i >= tiles:", f"{INDENT}return")
+            self.number_own()
         self.emit("r = tl.arange(0, BC)")
         for axis in self.axes:
             if axis != self.blocked:
@@ -120,11 +121,11 @@ class KernelPrinter:
                 self.emit(f"{self.body.leaf(leaf, leaf.axes).text} = {self.memory.load_leaf(leaf)}")
         last = self.last_here()
         if last:
-            self.emit("if tiles == 0:")
+            self.emit(f"if {self.no_tiles}:")
             (self.store_last if self.kernel.walk == "forward" else self.load_last)(last, 1)
         if self.walks:
             for name in self.kernel.outputs("total"):
-                self.emit(f"{sum_name(name)} = tl.zeros({shape(self.program.outputs[name].axes)}, tl.float32)")
+                self.emit(f"{sum_name(name)} = {self.memory.load(result_name(name, self.kernel), self.program.outputs[name], OF_SEQUENCE)}")
 
     def is_loaded_in_tile(self, leaf: Leaf) -> bool:
         return self.kernel.roles[leaf.name] in ("token", "saved", "valid")
@@ -137,9 +138,13 @@ class KernelPrinter:
         """The statements of a tile, in a loop where the kernel walks."""
         depth = 1 if self.walks else 0
         if self.walks:  # the loop keeps nothing in registers that it could compute again
-            self.emit(f"for {'lane' if self.kernel.walk == 'reverse' else 'i'} in tl.range(tiles, disable_licm=True):")
             if self.kernel.walk == "reverse":
-                self.emit("i = tiles - 1 - lane", depth=1)
+                self.emit("begin, stop = walked(tiles, slot, step, low, high)")
+                self.emit("for lane in tl.range(stop - begin, disable_licm=True):", f"{INDENT}i = stop - 1 - lane")
+            else:
+                self.emit("for i in tl.range(tiles, disable_licm=True):")
+            self.emit("index = slot + i * step", depth=1)
+            self.number_own(depth)
         if {"token", "valid"} & {*self.kernel.roles.values(), *self.kernel.results.values()}:
             self.emit("t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", depth=depth)
             self.emit("at_row, row = t * H + h, r * H", depth=depth)
@@ -148,7 +153,7 @@ class KernelPrinter:
             self.emit("if SAVE:", depth=depth)
         for name, buffer in entries.items():
             leaf = self.found[name]
-            self.emit(self.memory.store(buffer, leaf.axes, self.body.names[leaf, leaf.axes], self.memory.at_tile), depth=depth + 1)
+            self.emit(self.memory.store(buffer, leaf.axes, self.body.names[leaf, leaf.axes], self.memory.at_tile(buffer)), depth=depth + 1)
         last = self.last_here()
         if self.kernel.walk == "forward" and last:
             self.emit("if i == tiles - 1:", depth=depth)
@@ -156,8 +161,18 @@ class KernelPrinter:
         for target, source in self.statements(depth):
             self.emit(f"{target} = {source}", depth=depth)
         if self.kernel.walk == "reverse" and last:
-            self.emit("if lane == 0:", depth=depth)
+            self.emit("if i == tiles - 1:", depth=depth)
             self.load_last(last, depth + 1)
+
+    def number_own(self, depth: int = 0) -> None:
+        """The number of the tile in buffers for a part of the tiles."""
+        if self.kernel.own & {*self.kernel.roles, *self.kernel.results, *self.kernel.entries.values()}:
+            self.emit("own = index - low", depth=depth)
+
+    @property
+    def no_tiles(self) -> str:
+        """The test for a sequence without tiles; in reverse, in one of the parts."""
+        return "tiles == 0" if self.kernel.walk == "forward" else "(tiles == 0) & (low == 0)"
 
     def last_here(self) -> list[Leaf]:
         """The states with a value of their own before the last tile that are held in registers."""
@@ -240,7 +255,7 @@ def masked(body: BodyPrinter, node: Node, code: str) -> str:
 
 def function_head(name: str, tensors: Sequence[str], widths: Sequence[str]) -> list[str]:
     """The lines before the body: every kernel is launched with the same arguments around its tensors and widths."""
-    pointers = [*(f"{tensor}_ptr" for tensor in tensors), "position_ptr", "cu_ptr", "T", "members"]
+    pointers = [*(f"{tensor}_ptr" for tensor in tensors), "position_ptr", "cu_ptr", "T", "members", "low", "high"]
     sizes = ["H", *widths, "C", *(f"B{w}" for w in widths), "BC", "DOT", "GRID", "PACKED", "SAVE"]
     return [
         "@triton.jit(do_not_specialize=JUST_NUMBERS)",

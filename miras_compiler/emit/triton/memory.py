@@ -6,7 +6,7 @@ from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import Axes, Leaf, Node
 from miras_compiler.schedule.kernel import Kernel
 
-OF_SEQUENCE = "n * H + h"
+OF_SEQUENCE, OF_TILE = "n * H + h", "index * H + h"
 LOADERS = ("load_number", "load_row", "load_tile")  # by the number of axes
 STORERS = ("store_number", "store_row", "store_tile")
 
@@ -18,10 +18,9 @@ class Memory:
         self.kernel = kernel
         self.in_place = in_place
 
-    @property
-    def at_tile(self) -> str:
+    def at_tile(self, name: str) -> str:
         """The number of a tile in a buffer with one for each tile of tokens."""
-        return "(slot + i) * H + h" if self.kernel.walk != "each" else "index * H + h"
+        return "own * H + h" if name in self.kernel.own else OF_TILE
 
     def is_narrow(self, leaf: Leaf) -> bool:
         """Whether a leaf is loaded as it is stored: rows of tokens, and tiles that were saved."""
@@ -35,7 +34,7 @@ class Memory:
         if role == "valid":
             return "tl.where(here, 1.0, 0.0)"
         name = result_name(leaf.name, self.kernel) if leaf.name in self.in_place else leaf.name
-        return self.load(name, leaf, {"saved": self.at_tile, "parameter": "h"}.get(role, OF_SEQUENCE))
+        return self.load(name, leaf, {"saved": self.at_tile(name), "parameter": "h"}.get(role, OF_SEQUENCE))
 
     def load_token(self, name: str, leaf: Leaf) -> str:
         if len(leaf.axes) == 1:
@@ -61,7 +60,7 @@ class Memory:
         result = self.kernel.results[name]
         if result == "token":
             return self.store_token(name, output, code)
-        index = {"carried": OF_SEQUENCE, "total": "index * H + h"}.get(result, self.at_tile)
+        index = {"carried": OF_SEQUENCE, "total": OF_TILE}.get(result, self.at_tile(name))
         return self.store(result_name(name, self.kernel), output.axes, code, index)
 
 

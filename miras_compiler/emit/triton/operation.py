@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from miras_compiler.emit.triton.kernel import KernelPrinter, wrapped
@@ -70,29 +71,31 @@ class Operation:
         """Results of the backward operator, one per input."""
         return tuple(f"d_{name}_next" if name in self.carried else f"d_{name}" for name in self.inputs)
 
-    def made(self, kernels: Sequence[Kernel]) -> dict[str, str]:
+    def made(self, kernels: Sequence[Kernel], sizes: str = "sizes") -> dict[str, str]:
         """How each tensor that the kernels write is allocated."""
         made: dict[str, str] = {}
         for kernel in kernels:
             leaves = {leaf.name: leaf.axes for leaf in leaves_of(kernel.program)}
             for name, result in kernel.results.items():
                 axes = kernel.program.outputs[name].axes
-                made[result_name(name, kernel)] = self.allocation(name, result, axes, kernel)
+                made[result_name(name, kernel)] = f"{sizes}.{self.allocation(name, result, axes, kernel)}"
             for name, buffer in kernel.entries.items():
-                made[buffer] = f'sizes.per_slot("{letters(leaves[name])}", narrow=True)'
+                made[buffer] = f'{sizes}.per_slot("{letters(leaves[name])}", narrow=True)'
             if kernel.walk == "forward":
                 for name in kernel.last:
-                    made[last_name(name)] = f'sizes.per_sequence("{letters(leaves[name])}")'
+                    made[last_name(name)] = f'{sizes}.per_sequence("{letters(leaves[name])}")'
         return made
 
     def allocation(self, name: str, result: str, axes: Axes, kernel: Kernel) -> str:
         if result == "token":
             like = name.removeprefix("d_")
             dtype = f", {like}.dtype" if like in self.tokens[3:] else ""
-            return f'sizes.rows("{letters(tuple(a for a in axes if a not in TOKEN_AXES))}"{dtype})'
+            return f'rows("{letters(tuple(a for a in axes if a not in TOKEN_AXES))}"{dtype})'
         if result == "saved":
-            return f'sizes.per_slot("{letters(axes)}", narrow={name in kernel.narrow})'
-        return f'sizes.{"per_sequence" if kernel.walk != "each" else "shares"}("{letters(axes)}")'
+            return f'per_slot("{letters(axes)}", narrow={name in kernel.narrow})'
+        if result == "carried":
+            return f'per_sequence("{letters(axes)}")'
+        return f'{"totals" if kernel.walk != "each" else "shares"}("{letters(axes)}")'
 
     def lengths(self, available: Sequence[str]) -> str:
         """{"K": …} from the shapes of those tensors that are at hand."""
@@ -105,23 +108,51 @@ class Operation:
                     found.setdefault(width(axis), f"{name}.shape[{position - len(axes)}]")
         return "{" + ", ".join(f'"{name}": {code}' for name, code in sorted(found.items())) + "}"
 
-    def steps(self, kernels: Sequence[Kernel], returned: Sequence[str]) -> str:
-        """Kernel by kernel what it writes to, its launch, and what nothing reads any more, whose memory the next ones take."""
+    def steps(self, kernels: Sequence[Kernel], given: Collection[str], sizes: str = "sizes") -> list[str]:
+        """Kernel by kernel what it writes to, its launch, and what nothing reads any more, whose memory the next ones take.
+
+        Tensors that are `given` are there before and stay.
+        """
         arguments = [KernelPrinter.arguments_of(kernel) for kernel in kernels]
+        lines: list[str] = []
         made: set[str] = set()
-        lines = []
         for number, kernel in enumerate(kernels):
-            new = {name: code for name, code in self.made([kernel]).items() if name not in made}
+            new = {name: code for name, code in self.made([kernel], sizes).items() if name not in made and name not in given}
             made |= new.keys()
-            lines.append(assigned(new))
-            lines.append(f"{INDENT}launch_{kernel.name}(sizes, (")
-            lines += [f"{INDENT * 2}{line}" for line in wrapped(arguments[number])]
-            lines.append(f"{INDENT}))  # fmt: skip")
-            needed = {*returned, *(name for names in arguments[number + 1 :] for name in names)}
+            lines += [f"{name} = {code}" for name, code in new.items()]
+            lines += [f"launch_{kernel.name}({sizes}, (", *(f"{INDENT}{line}" for line in wrapped(arguments[number])), "))  # fmt: skip"]
+            needed = {name for names in arguments[number + 1 :] for name in names}
             done = [name for name in arguments[number] if name in made and name not in needed]
-            if done and kernel is not kernels[-1]:
-                lines.append(f"{INDENT}del {', '.join(done)}")
-        return "\n".join(lines)
+            lines += [f"del {line.rstrip(',')}" for line in wrapped(done) if done]
+        return lines
+
+    def forward_steps(self) -> str:
+        results = {name: code for name, code in self.made(self.schedule.forward).items() if name in (*self.visible, *self.hidden)}
+        lines = [*(f"{name} = {code}" for name, code in results.items()), *self.steps(self.schedule.forward, results)]
+        return "\n".join(f"{INDENT}{line}" for line in lines)
+
+    def backward_steps(self) -> str:
+        """The kernels for one part of the tiles after another; what they carry goes on from one to the next."""
+        kernels = self.schedule.backward
+        own = {name for kernel in kernels for name in kernel.own}
+        given = {name: code for name, code in self.made(kernels).items() if name not in own}
+        tiles = ", ".join(f'"{widths}": {count}' for widths, count in sorted(self.own_tiles().items()))
+        lines = [
+            *(f"{name} = {code}" for name, code in given.items()),
+            f"for part in sizes.parts({{{tiles}}}):",
+            *(f"{INDENT}{line}" for line in self.steps(kernels, given, "part")),
+            *(f"{INDENT}d_{name} = d_{name}_next" for name in self.carried),
+        ]
+        return "\n".join(f"{INDENT}{line}" for line in lines)
+
+    def own_tiles(self) -> Counter[str]:
+        """How many tiles the backward kernels keep of every tile of tokens, by their widths."""
+        axes: dict[str, Axes] = {}
+        for kernel in self.schedule.backward:
+            leaves = {leaf.name: leaf.axes for leaf in leaves_of(kernel.program)}
+            axes |= {name: node.axes for name, node in kernel.program.outputs.items() if name in kernel.own}
+            axes |= {buffer: leaves[name] for name, buffer in kernel.entries.items()}
+        return Counter(letters(each) for each in axes.values() if len(each) == 2)
 
     def returned(self) -> str:
         """Gradients as autograd wants them: in the dtype of the input, summed where each program has its own share."""
@@ -152,14 +183,14 @@ class Operation:
             "lengths": self.lengths(self.inputs),
             "backward_lengths": self.lengths(arguments),
             "fakes": assigned({name: forward[name] for name in results}),
-            "steps": self.steps(self.schedule.forward, results),
+            "steps": self.forward_steps(),
             "backward_inputs": typed(arguments),
             "backward_call": called(f"gradients_of = {self.prefix}backward_op", [*arguments, "position", "cu_seqlens", "ctx.grid"]),
             "read_backward": assigned_from(self.gradients, "gradients_of"),
             "gradients": returned(self.gradients),
             "gradients_type": tuple_type(len(self.gradients)),
             "backward_fakes": assigned({name: backward[name] for name in self.gradients}),
-            "backward_steps": self.steps(self.schedule.backward, self.gradients),
+            "backward_steps": self.backward_steps(),
             "read_cotangents": assigned_from(self.cotangents, f"(x.contiguous() for x in gradients[:{len(self.visible)}])"),
             "returned": self.returned(),
         }

@@ -79,7 +79,7 @@ class StagedPrinter(KernelPrinter):
             self.emit(f"{name} = {self.memory.load(name, leaf, OF_SEQUENCE)}", depth=1)
             has_last = name in self.kernel.last
             if has_last:
-                self.emit("if tiles == 0:", depth=1)
+                self.emit(f"if {self.no_tiles}:", depth=1)
             if has_last and self.kernel.walk == "forward":
                 self.emit(self.memory.store(last_name(name), leaf.axes, name, OF_SEQUENCE), depth=2)
             elif has_last:
@@ -147,7 +147,7 @@ class StagedPrinter(KernelPrinter):
         body, kernel, leaf, node = self.body, self.kernel, self.found[name], self.program.outputs[name]
         old = body.operand(leaf, leaf.axes).text
         if name in kernel.entries:
-            code = self.memory.store(kernel.entries[name], leaf.axes, old, self.memory.at_tile)
+            code = self.memory.store(kernel.entries[name], leaf.axes, old, self.memory.at_tile(kernel.entries[name]))
             body.statements.append(Statement(("if SAVE:", f"    {code}")))
         if name in kernel.last and kernel.walk == "forward":
             code = self.memory.store(last_name(name), leaf.axes, old, OF_SEQUENCE)
@@ -155,5 +155,5 @@ class StagedPrinter(KernelPrinter):
         new = body.named_result(node, f"{name}_next")
         lines = [BARRIER]
         if name in kernel.last and kernel.walk == "reverse":
-            lines = ["if lane == 0:", f"    {new} += {self.memory.load(last_name(name), leaf, OF_SEQUENCE)}", BARRIER]
+            lines = ["if i == tiles - 1:", f"    {new} += {self.memory.load(last_name(name), leaf, OF_SEQUENCE)}", BARRIER]
         body.statements.append(Statement((*lines, self.memory.store_output(name, node, new))))
