@@ -28,6 +28,7 @@ def find_frontier(
     """
     must = set(inside)
     graph: nx.DiGraph[object] = nx.DiGraph()
+    graph.add_nodes_from((SOURCE, SINK))
     order = topological(roots)
     for node in order:
         here, hand = (node, "computed"), (node, "hand")
@@ -52,6 +53,7 @@ def find_frontier(
 
 
 def price_loads(nodes: Collection[Node], stored: Collection[Node], prices: Prices, way: str) -> dict[Node, float]:
-    """Reading for what is stored already and for leaves; writing and reading for the rest; nothing for what is free to have again."""
+    """Reading for what is stored already and for leaves; writing and reading for the rest; nothing for what is had again everywhere."""
     held = set(stored)
-    return {node: prices.moved(node, way) * (1 if node in held or isinstance(node, Leaf) else 2) for node in nodes if not is_free(node)}
+    storable = [node for node in nodes if not is_free(node) and node not in prices.again]
+    return {node: prices.moved(node, way) * (1 if node in held or isinstance(node, Leaf) else 2) for node in storable}

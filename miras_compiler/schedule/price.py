@@ -27,11 +27,11 @@ FUNCTION = 8  # and of exp, erf, …
 
 
 class Prices:
-    """In seconds per tile, for the lengths of the axes; `way` is "walk" or "each"."""
+    """In seconds per tile, for the lengths of the axes; `way` is "walk" or "each". Tiles `again` are never stored."""
 
-    def __init__(self, lengths: Mapping[str, int] = LENGTHS, narrow: Collection[Node] = ()) -> None:
+    def __init__(self, lengths: Mapping[str, int] = LENGTHS, narrow: Collection[Node] = (), again: Collection[Node] = ()) -> None:
         self.lengths = lengths
-        self.narrow = set(narrow)
+        self.narrow, self.again = set(narrow), set(again)
 
     def size(self, node: Node) -> int:
         return math.prod(self.lengths[axis] for axis in node.axes)
