@@ -1,4 +1,5 @@
-"""Passes: every one keeps the meaning and the invariants; fuse writes single-use values into their reader, name names shared ones."""
+"""Passes: every one keeps the meaning and the invariants; fuse writes single-use values into their reader, reuse takes
+products that are there, name names shared ones."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from miras_compiler.analysis import build_dependency_graph, classify_parallel_fo
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import constant, contract, entrywise, input_tile, length, rename, state_tile, total
-from miras_compiler.ir.differentiate import differentiate
+from miras_compiler.ir.differentiate import cotangents, differentiate
 from miras_compiler.ir.interpret import interpret
 from miras_compiler.ir.nodes import Label, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import leaves_of, nodes_of, use_counts
@@ -24,8 +25,9 @@ from miras_compiler.passes import PASSES, run_passes
 from miras_compiler.passes.fuse import fuse
 from miras_compiler.passes.name import name
 from miras_compiler.passes.pipeline import Pass
+from miras_compiler.passes.reuse import reuse
 from miras_compiler.spec import load_spec
-from miras_compiler.symbols import letter
+from miras_compiler.symbols import letter, rsqrt
 
 SIX = ("titans_lmm", "yaad", "moneta", "memora", "gated_delta_net", "linear_attention")
 SPECS = [Path(__file__).resolve().parents[1] / "specs" / f"{name}.yaml" for name in SIX]
@@ -156,3 +158,20 @@ def test_the_verifier_runs_after_every_pass() -> None:
 
     with pytest.raises(InternalError, match="an axis that the result lacks"):
         run_passes(once(A), [breaks, name])
+
+
+def test_reuse_writes_the_pullback_of_a_row_of_length_one_with_that_row() -> None:
+    g, size = input_tile("g", ("c", "k")), entrywise(rsqrt(X), {"x": total(entrywise(X**2, {"x": A}), "k")})
+    row = entrywise(X * Y, {"x": A, "y": size})
+    pulled = fuse(once(cotangents({row: g}, [A])[A], n=row, r=size))
+    reused = reuse(Program("p", {**pulled.outputs, "row": row}, once(row, n=row, r=size).labels)).outputs["o"]
+    (weighed,) = {*reused.args} - {g, size, row}  # r g − r Σ(g n) n
+    assert {*weighed.args[0].args} == {g, row}
+
+
+def test_reuse_leaves_a_sum_that_is_not_multiplied_with_both_factors_again() -> None:
+    row = entrywise(X * Y, {"x": A, "y": B})
+    weighed = total(entrywise(X * Y, {"x": A, "y": input_tile("g", ("c", "k"))}), "k")
+    for reader in (X * letter("s"), X * Y * letter("s"), Y**2 * letter("s")):
+        program = Program("p", {"o": entrywise(reader, {"x": A, "y": B, "s": weighed}), "row": row}, once(row, n=row).labels)
+        assert reuse(program).outputs == program.outputs
