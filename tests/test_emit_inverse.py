@@ -1,8 +1,9 @@
-"""The inverse that generated code finds by numbers, against closed forms, over all sizes that a dual weight may have."""
+"""What generated code finds by numbers: inverses, against closed forms, over all sizes that a dual weight may have; and multipliers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,15 @@ import sympy as sp
 import torch
 from torch import Tensor
 
+from miras_compiler import compile_spec, load_spec
 from miras_compiler.emit.torch.expression import Printer
 from miras_compiler.formula import parse_formula
 from miras_compiler.inverse import newton_inverse, numeric_inverse
 from miras_compiler.symbols import W
+from miras_compiler.verify.package import open_package
+from miras_compiler.verify.subject import Subject
 
+SPECS = Path(__file__).resolve().parents[1] / "specs"
 A = torch.tensor([-1e4, -600, -80, -3, -1e-3, 0, 0.5, 20, 80, 600, 1e4], dtype=torch.float64)
 CLOSED: dict[str, Callable[[Tensor], Tensor]] = {  # a domain each: the real line, the positive numbers, (0, 1), (−1, 1)
     "cosh(w)": torch.asinh,
@@ -52,3 +57,15 @@ def test_one_inverse_is_printed_once() -> None:
     assert printer.define_inverse(inverse) == "inverse"
     assert printer.define_inverse(numeric_inverse(W**3 + W)) == "inverse1"
     assert list(printer.helpers) == ["inverse", "inverse1"]
+
+
+def test_weights_sum_to_their_total_in_single_precision_however_long_a_step_is(tmp_path: Path) -> None:
+    """A step of 10⁸ leaves one weight of a column; those that it has cleared stay 0, and do not hide the next winner."""
+    spec = load_spec(SPECS / "chi_square_memory.yaml")
+    with open_package(compile_spec(spec).write(tmp_path), spec.name) as package:
+        inputs = Subject(spec.model_dump(by_alias=True), package).inputs(5)
+        given = (x.float() for x in (inputs.q, 1e4 * inputs.k, inputs.v))
+        _, state = package.naive_recurrent(*given, eta=inputs.gates["eta"].float(), output_final_state=True)
+    weights = state["W"]
+    torch.testing.assert_close(weights.sum(-2), torch.ones_like(weights.sum(-2)))
+    assert int((weights > 0).sum()) == weights.sum(-2).numel()

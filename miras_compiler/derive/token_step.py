@@ -233,7 +233,11 @@ class TokenStepBuilder(StepNames):
         primal = retention.primal_step()
         if primal is not None:
             self.name(node, f"moved{weight.name[1:]}", f"X{subscripted(weight.name[1:])}", "state", "retention")
-            node = lower_expression(primal, {**tiles, "x": node, "w": tiles["W"]}, slice_axes(self.spec, weight), weight.axes)
+            given, row, relative = {**tiles, "x": node, "w": tiles["W"]}, slice_axes(self.spec, weight), retention.relative_step()
+            if relative is not None:
+                step = lower_expression(relative, given, row, weight.axes)
+                given["d"] = self.name(step, f"relative{weight.name[1:]}", f"D{subscripted(weight.name[1:])}", "state", "retention")
+            node = lower_expression(primal, given, row, weight.axes)
         return self.name(node, value, subscripted(value), "state", "retention")
 
     def read_weights(

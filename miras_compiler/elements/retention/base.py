@@ -38,6 +38,10 @@ class Retention(Element):
         """For a primal space: W_t in X = alpha W_{t−1} + S (letter x), W_{t−1} (w) and eta, with RowSum over `slice_axis`."""
         return None
 
+    def relative_step(self) -> sp.Expr | None:
+        """What `primal_step` calls d, in the same letters: a value by itself, so that no sum around it absorbs its last digits."""
+        return None
+
     def slice_axis(self) -> Slice:
         """The axes of a weight matrix that a RowSum or the constraint runs over: its input, its output, or both."""
         return "all"

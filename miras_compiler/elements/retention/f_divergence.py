@@ -12,8 +12,9 @@ from miras_compiler.elements.retention.base import Retention, Slice
 from miras_compiler.elements.user_formula import GENERATOR_IN_T
 from miras_compiler.formula import parse_formula
 from miras_compiler.inverse import closed_ratio
-from miras_compiler.symbols import A, RowRoot, W, X, larger, letter
+from miras_compiler.symbols import A, RowMax, RowRoot, W, X, larger, letter, where_positive
 
+D = letter("d")
 T = letter("t")
 ZETA = letter("zeta")
 
@@ -43,8 +44,13 @@ class FDivergenceRetention(Retention):
     def constraint(self) -> sp.Expr | None:
         return exact(self.total)
 
+    def relative_step(self) -> sp.Expr:
+        """ζ is counted from the largest step of a weight that is not 0 yet, so that what wins a slice is exact however large steps are."""
+        step = X - W  # −eta g
+        return step - RowMax(where_positive(W, step, -RowMax(-step)))
+
     def primal_step(self) -> sp.Expr | None:
-        ratio = self.inverse_map(sp.diff(self.function(), T)).subs(A, X - W - ZETA)  # X − W is −eta g
+        ratio = self.inverse_map(sp.diff(self.function(), T)).subs(A, D - ZETA)
         weight = W * larger(sp.Integer(0), ratio)
         return weight.subs(ZETA, RowRoot(sp.Lambda(ZETA, weight), exact(self.total)))
 
