@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs, is_frozen
-from miras_compiler.verify.literal import LiteralModel
+from miras_compiler.verify.literal import LiteralModel, LiteralTrace
 from miras_compiler.verify.package import Operator, Package
 
 Result = tuple[Tensor, dict[str, Tensor]]
@@ -136,6 +136,11 @@ class Subject:
         given = inputs if dtype == torch.float64 else inputs.map(Tensor.float)
         output, state, _ = self.literal(given.q, given.k, given.v, given.gates, given.parameters, given.state)
         return output.to(dtype), state
+
+    def literal_trace(self, inputs: Inputs) -> LiteralTrace:
+        """ℓ, ‖e‖, ‖g‖ and ‖A‖ of the literal model, without gradients."""
+        with torch.no_grad():
+            return self.literal(inputs.q, inputs.k, inputs.v, inputs.gates, inputs.parameters, inputs.state)[2]
 
     def run(self, operator: Operator, **options: object) -> Run:
         """`operator` as a function of inputs that also returns the final state."""

@@ -26,8 +26,7 @@ def literal_trace(subject: Subject, tally: Tally) -> None:
     inputs = subject.probes[CROSSING]
     with torch.no_grad():
         trace = call(subject.package.trace, inputs)
-        _, _, expected = subject.literal(inputs.q, inputs.k, inputs.v, inputs.gates, inputs.parameters, inputs.state)
-    for (name, values), traced in zip(expected._asdict().items(), trace, strict=True):
+    for (name, values), traced in zip(subject.literal_trace(inputs)._asdict().items(), trace, strict=True):
         tally.compare(name, traced, values)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,27 +24,37 @@ DRIFT = 1e-4  # of float32 against float64 over a long sequence, where the rule 
 
 
 def large_inputs(subject: Subject, tally: Tally) -> None:
-    """Values, queries and keys of 10⁴ in turn: outputs, states and gradients are finite wherever the literal model's are.
+    """Values, queries and keys of 10⁴ in turn, in both precisions: outputs, states and gradients are finite wherever the literal model's,
+    computed in float64, are numbers of that precision.
 
-    Where the literal model itself leaves the floats, the largest of 10³, 10², … at which it does not is tried, too.
+    Where the literal model itself leaves them, the largest of 10³, 10², … at which it does not is tried, too.
     """
     inputs = subject.inputs(3, seed=71, position=subject.chunk - 2)
-    for which in ("v", "q", "k"):
+    for which, dtype in itertools.product(("v", "q", "k"), (torch.float64, torch.float32)):
         size = LARGE
-        while not _stays_finite(subject, tally, inputs, which, size) and size > 1:
+        while not _stays_finite(subject, tally, cast(_scaled(inputs, which, size), dtype, dtype), f"{which} times {size:g}") and size > 1:
             size /= 10
         if size < LARGE:
-            tally.remarks.append(f"{which} up to {size:g}")
+            tally.remarks.append(f"{which} up to {size:g} in {str(dtype).removeprefix('torch.')}")
 
 
-def _stays_finite(subject: Subject, tally: Tally, inputs: Inputs, which: str, size: float) -> bool:
-    """Whether outputs, state and gradients of the literal model are finite with one input times `size`; those of the forms must be then."""
-    given = replace(inputs, **{which: size * getattr(inputs, which)})
-    expected = _named(pull_back(subject.literal_run, given))
+def _scaled(inputs: Inputs, which: str, size: float) -> Inputs:
+    return replace(inputs, **{which: size * getattr(inputs, which)})
+
+
+def _stays_finite(subject: Subject, tally: Tally, given: Inputs, label: str) -> bool:
+    """Whether all that the literal model makes of inputs are numbers of their precision; what the forms make of them must be then.
+
+    Tensor by tensor; but where a surprise is no such number, nothing is claimed of what a step size makes of it.
+    """
+    dtype, exact = given.q.dtype, given.map(Tensor.double)
+    if not bool(subject.literal_trace(exact).surprise.to(dtype).isfinite().all()):
+        return False
+    expected = {name: tensor.to(dtype) for name, tensor in _named(pull_back(subject.literal_run, exact)).items()}
     for name, run in subject.forms.items():
         actual = _named(pull_back(run, given))
         for entry, tensor in expected.items():
-            _finite(tally, f"{name}, {which} times {size:g}: {entry}", actual[entry], tensor)
+            _finite(tally, f"{name}, {dtype}, {label}: {entry}", actual[entry], tensor)
     return all(bool(tensor.isfinite().all()) for tensor in expected.values())
 
 
@@ -124,6 +135,6 @@ def is_linear(subject: Subject) -> bool:
 
 
 GUARDS = (
-    Check("guards", "inputs of 10⁴: finite where the literal model is", 0.0, large_inputs),
+    Check("guards", "inputs of 10⁴: finite where the literal model is, in float32, too", 0.0, large_inputs),
     Check("guards", "long sequences: finite, bounded; linear rules hold in float32", DRIFT, many_tokens, is_cheap, quick=False),
 )
