@@ -119,6 +119,9 @@ FOUND = {
         optimizer=AT_CHUNK_END | {"coefficients": "lact"}, retention={"kind": "kl", "slice": "output", "total": 16.0},
         chunk=FROZEN | {"read": "chunk_start", "retention": "chunk_end"},
     ),
+    "a length has a derivative where its square is hardly a number": spec(
+        "eta alpha", attentional_bias={"kind": "formula", "loss": "norm(exp(-400*(u - v)**2))"}
+    ),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),

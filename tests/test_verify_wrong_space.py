@@ -154,6 +154,21 @@ def test_an_overflow_that_the_rule_does_not_have_is_seen(name: str) -> None:
     assert failed(fields, package_of(OverflowsFirst(fields)), only={"literal_forward", "large_inputs"}) == {"large_inputs"}
 
 
+class DividesBySquares(LiteralOperator):
+    """Nothing is added, but by way of 1/‖v‖²."""
+
+    def run(self, q: Tensor, k: Tensor, v: Tensor, named: State, state: State) -> Any:
+        o, final, trace = super().run(q, k, v, named, state)
+        return o + 0 / v.square().sum(-1, keepdim=True), final, trace
+
+
+def test_a_square_that_is_lost_near_zero_is_seen() -> None:
+    fields = RULES["two decays"]
+    assert failed(fields, package_of(DividesBySquares(fields)), only={"literal_forward", "large_inputs", "small_inputs"}) == {
+        "small_inputs"
+    }
+
+
 def test_inputs_are_cut_by_token_whatever_their_rows() -> None:
     fields = RULES["steps"] | {"optimizer": GD | {"steps": 3}}
     given = draw_inputs(fields, Shape(1, 6, 1, 2, 3), seed=0, eta=0.5)

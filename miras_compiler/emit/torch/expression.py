@@ -7,12 +7,19 @@ from typing import NamedTuple
 
 import sympy as sp
 
+from miras_compiler.emit.torch.helpers import HELPERS, IMAGES, INVERSE, NEEDS
 from miras_compiler.emit.torch.lines import fit
 from miras_compiler.errors import InternalError
 from miras_compiler.inverse import newton_inverse
 from miras_compiler.symbols import Composite, Power0, RealFunction, letter
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)  # how tightly a piece of code binds
+
+
+class divisor0(RealFunction):
+    """`divisor0(base, exponent)`: what a quotient is divided by in place of a factor Power0(base, −exponent)."""
+
+    nargs = 2
 
 
 class Code(NamedTuple):
@@ -33,109 +40,6 @@ CALLS = {
     "rsqrt": "torch.rsqrt({})", "normal_cdf": "torch.special.ndtr({})", "magnitude": "torch.abs({})", "signum": "torch.sign({})",
     "softplus": "softplus({})", "step": "indicator({})",
 }  # fmt: skip
-SUBSTITUTION = '''
-def {name}(lower: Tensor, right: Tensor, phi: Callable[[Tensor, slice], Tensor], together: int) -> Tensor:
-    """X [..., C, V] with X_t = phi(R_t − Σ_{{j<t}} L_tj X_j, t), L [..., {axes}]: products between blocks of about 16 rows; inside a
-    block one row after another, or as many `together` as L leaves uncoupled.
-    """
-    done: list[Tensor] = []
-    size = max(16 // together, 1) * together
-    for first in range(0, right.shape[-2], size):
-        block = right[..., first : first + size, :]
-        if done:
-            block = block - {between}
-        found: list[Tensor] = []
-        for t in range(first, first + block.shape[-2], together):
-            at = slice(t, t + together)
-            row = block[..., t - first : t - first + together, :]
-            if found:
-                row = row - {inside}
-            found.append(phi(row, at))
-        done.append(torch.cat(found, -2))
-    return torch.cat(done, -2)
-'''
-HELPERS = {
-    "power0": '''
-def power0(x: Tensor, exponent: float) -> Tensor:
-    """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > 0
-    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)
-''',
-    "softplus": '''
-def softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x)), without overflow."""
-    return torch.logaddexp(x, torch.zeros_like(x))
-''',
-    "log_cosh": '''
-def log_cosh(x: Tensor) -> Tensor:
-    """log(cosh(x)), without overflow."""
-    return torch.logaddexp(x, -x) - 0.6931471805599453
-''',
-    "indicator": '''
-def indicator(x: Tensor) -> Tensor:
-    """1 where x > 0, else 0."""
-    return (x > 0).to(x.dtype)
-''',
-    "attains": '''
-def attains(x: Tensor, largest: Tensor) -> Tensor:
-    """1 where x is the largest, else 0."""
-    return (x >= largest).to(x.dtype)
-''',
-    "sum_before": '''
-def sum_before(x: Tensor, dim: int) -> Tensor:
-    """Cumulative sum that leaves the entry itself out."""
-    first, rest = torch.zeros_like(x.narrow(dim, 0, 1)), x.narrow(dim, 0, x.shape[dim] - 1)
-    return torch.cat((first, rest), dim).cumsum(dim)
-''',
-    "sum_after": '''
-def sum_after(x: Tensor, dim: int) -> Tensor:
-    """Sum of the entries behind each."""
-    return sum_before(x.flip(dim), dim).flip(dim)
-''',
-    "segment_sums": '''
-def segment_sums(x: Tensor) -> Tensor:
-    """[..., t, j]: the sum of x over j < l ≤ t."""
-    return x[..., None].expand(*x.shape, x.shape[-1]).tril(-1).cumsum(-2)
-''',
-    "forward_substitute": SUBSTITUTION.format(
-        name="forward_substitute",
-        axes="C, C",
-        between="lower[..., first : first + size, :first] @ torch.cat(done, -2)",
-        inside="lower[..., at, first:t] @ torch.cat(found, -2)",
-    ),
-    "forward_substitute_by_channel": SUBSTITUTION.format(
-        name="forward_substitute_by_channel",
-        axes="C, C, V",
-        between='torch.einsum("...tjv,...jv->...tv", lower[..., first : first + size, :first, :], torch.cat(done, -2))',
-        inside='torch.einsum("...tjv,...jv->...tv", lower[..., at, first:t, :], torch.cat(found, -2))',
-    ),
-    "segment_sums_before": '''
-def segment_sums_before(x: Tensor) -> Tensor:
-    """[..., t, j]: the sum of x over j < l < t."""
-    return sum_before(x[..., None].expand(*x.shape, x.shape[-1]).tril(-1), -2)
-''',
-}  # fmt: skip
-IMAGES = (  # of the real line, as in inverse.MAPS, and how a step is kept inside
-    ("torch.sinh(t)", "w - {}"), ("torch.exp(t)", "(w - {}).clamp(min=0)"),
-    ("torch.sigmoid(t)", "(w - {}).clamp(0, 1)"), ("torch.tanh(t)", "(w - {}).clamp(-1, 1)"),
-)  # fmt: skip
-INVERSE = '''
-def {name}(a: Tensor) -> Tensor:
-    """w with F'(w) = a: bisection on the image of the real line, then one Newton step, through which derivatives flow."""
-    with torch.no_grad():
-        high = torch.full_like(a, torch.finfo(a.dtype).max).log()
-        low = -high
-        for _ in range(64):
-            t = (low + high) / 2
-            w = {image}
-            slope = {slope}
-            below = torch.where(slope.isnan(), t < 0, slope < a)  # no number: too far out
-            low, high = torch.where(below, t, low), torch.where(below, high, t)
-        t = torch.where(low > 0, low, high)  # the nearer to 0 of the two
-        w = {image}
-    return {step}
-'''
-NEEDS = {"sum_after": ("sum_before",), "segment_sums_before": ("sum_before",)}
 
 
 class Printer:
@@ -179,11 +83,12 @@ class Printer:
         for factor in sp.Mul.make_args(expr):
             if is_constant_number(factor):
                 constant *= factor
-            elif isinstance(factor, sp.Pow) and factor.exp.is_Integer and factor.exp < 0:
-                divisors.append(factor.base**-factor.exp)
+            elif (divisor := self.divisor(factor)) is not None:
+                divisors.append(divisor)
             else:
                 factors.append(factor)
-        denominator = sp.Mul(*divisors)
+        singular = [divisor for divisor in divisors if isinstance(divisor, divisor0)]
+        denominators = [each for each in (sp.Mul(*(divisor for divisor in divisors if divisor not in singular)), *singular) if each != 1]
         negative = constant.could_extract_minus_sign()
         constant = -constant if negative else constant
         codes = sorted((self.expression(factor, bound) for factor in factors), key=lambda code: code.size)
@@ -191,14 +96,27 @@ class Printer:
         if constant != 1 or not parts:
             parts.insert(0, number(constant).at_least(UNARY))
         text = " * ".join(parts)
-        if denominator != 1:
+        for denominator in denominators:  # one by one: the derivative of a product with one that is infinite is 0 · ∞
             text += f" / {self.expression(denominator, bound).at_least(UNARY)}"
         size = max((code.size for code in codes), default=0)
-        several = len(parts) > 1 or denominator != 1
+        several = len(parts) > 1 or bool(denominators)
         if negative:
             code = Code(text if several else codes[0].at_least(UNARY), PRODUCT if several else UNARY, size)
             return Code(code.text[1:], PRODUCT, size) if code.text.startswith("-") else Code(f"-{code.text}", code.strength, size)
         return Code(text, PRODUCT, size) if several else codes[0] if codes else Code(text)
+
+    def divisor(self, factor: sp.Expr) -> sp.Expr | None:
+        """What a factor divides by, if it does."""
+        base, exponent = factor.args if isinstance(factor, sp.Pow) else (factor, sp.Integer(1))
+        if exponent.is_Integer and exponent < 0:
+            return base**-exponent
+        if isinstance(base, Power0) and exponent.is_Integer and base.args[1] < 0:
+            return self.singular_divisor(base.args[0], -base.args[1] * exponent)
+        return None
+
+    def singular_divisor(self, base: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
+        """Autograd divides twice by a root, where the derivative of a power leaves the floats: at x = 1e-28 that of x^−½ is 1e42."""
+        return divisor0(base, exponent)
 
     def power(self, expr: sp.Pow, bound: Mapping[sp.Symbol, Code]) -> Code:
         base = self.expression(expr.base, bound)
@@ -227,8 +145,11 @@ class Printer:
             return Code(f"{self.need('attains')}({', '.join(arguments)})", ATOM, size)
         if name in ("larger", "smaller"):
             return Code(self.extremum(expr, bound), ATOM, size)
-        if isinstance(expr, Power0):
-            return Code(f"{self.need('power0')}({arguments[0]}, {arguments[1]})", ATOM, size)
+        if isinstance(expr, Power0) and (divisor := self.divisor(expr)) is not None:
+            return Code(f"1 / {self.expression(divisor, bound).text}", PRODUCT, size)
+        if isinstance(expr, Power0 | divisor0):
+            helper = self.need("power0" if isinstance(expr, Power0) else "divisor0")
+            return Code(f"{helper}({arguments[0]}, {arguments[1]})", ATOM, size)
         if name in CALLS:
             helper = CALLS[name].partition("(")[0]
             if helper in HELPERS:

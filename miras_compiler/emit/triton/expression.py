@@ -122,6 +122,10 @@ class TritonPrinter(Printer):
             return Code(f"{name}({arguments[0]})", ATOM, size)
         raise InternalError(f"no Triton for the function {name}")
 
+    def singular_divisor(self, base: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
+        """None: what is not differentiated may be multiplied with a power."""
+        return None
+
     def singular_power(self, expr: Power0, bound: Mapping[sp.Symbol, Code], size: int) -> Code:
         base, exponent = self.expression(expr.args[0], bound), expr.args[1]
         if not exponent.is_number:

@@ -1,4 +1,4 @@
-"""Numbers at the ends of what floats hold: inputs of 10⁴, and sequences of up to a hundred thousand tokens."""
+"""Numbers at the ends of what floats hold: inputs of 10⁴, residuals near 0, and sequences of up to a hundred thousand tokens."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from miras_compiler.verify.measure import Tally, rms_error
 from miras_compiler.verify.subject import Result, Subject, pull_back
 
 LARGE = 1e4
+SMALL = (1e-8, 1e-14, 1e-20)
 MANY = 100_000  # tokens, where the rule is linear and runs in parallel
 SEVERAL = 2_000  # elsewhere
 LONG_TILE = 64
@@ -36,6 +37,15 @@ def large_inputs(subject: Subject, tally: Tally) -> None:
             size /= 10
         if size < LARGE:
             tally.remarks.append(f"{which} up to {size:g} in {str(dtype).removeprefix('torch.')}")
+
+
+def small_inputs(subject: Subject, tally: Tally) -> None:
+    """Values and states of 10⁻⁸, 10⁻¹⁴ and 10⁻²⁰ in float32: norms of residuals and weights, and their squares, are as small."""
+    inputs = subject.inputs(3, seed=73, position=subject.chunk - 2)
+    for size in SMALL:
+        state = {name: size * tensor if tensor.is_floating_point() else tensor for name, tensor in inputs.state.items()}
+        given = cast(replace(_scaled(inputs, "v", size), state=state), torch.float32, torch.float32)
+        _stays_finite(subject, tally, given, f"v and the state times {size:g}")
 
 
 def _scaled(inputs: Inputs, which: str, size: float) -> Inputs:
@@ -111,8 +121,8 @@ def many_tokens(subject: Subject, tally: Tally) -> None:
     tally.remarks.append(f"{tokens:,} tokens, drift of float32 {result.drift:.1e}, {result.drift_at_end:.1e} at the end")
 
 
-def is_cheap(subject: Subject) -> bool:
-    """f_divergence is left out: its weights sum to their total after every token, and each costs a numerical solution."""
+def keeps_no_total(subject: Subject) -> bool:
+    """f_divergence is left out: its weights sum to their total before and after every token, and each costs a numerical solution."""
     return bool(subject.fields["retention"]["kind"] != "f_divergence")
 
 
@@ -136,5 +146,6 @@ def is_linear(subject: Subject) -> bool:
 
 GUARDS = (
     Check("guards", "inputs of 10⁴: finite where the literal model is, in float32, too", 0.0, large_inputs),
-    Check("guards", "long sequences: finite, bounded; linear rules hold in float32", DRIFT, many_tokens, is_cheap, quick=False),
+    Check("guards", "residuals and weights near 0: finite in float32 where the literal model is", 0.0, small_inputs, keeps_no_total),
+    Check("guards", "long sequences: finite, bounded; linear rules hold in float32", DRIFT, many_tokens, keeps_no_total, quick=False),
 )

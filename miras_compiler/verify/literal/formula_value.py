@@ -65,7 +65,7 @@ def _power(base: Tensor, exponent: float) -> Tensor:
         return base.pow(int(exponent))
     defined = base != 0 if exponent == int(exponent) else base > 0
     safe = torch.where(defined, base, torch.ones_like(base))
-    return torch.where(defined, safe.pow(exponent), torch.zeros_like(base))
+    return torch.where(defined, safe.sqrt() if exponent == 0.5 else safe.pow(exponent), torch.zeros_like(base))
 
 
 FUNCTIONS: dict[tuple[str, int], Callable[..., Tensor]] = {
