@@ -158,7 +158,10 @@ class Printer:
         if isinstance(expr, newton_inverse):
             return Code(f"{self.define_inverse(expr)}({self.expression(expr.args[2], bound).text})", ATOM, size)
         if isinstance(expr, Composite):
-            self.define(expr)
+            if name in HELPERS:
+                self.need(name)
+            else:
+                self.define(expr)
             return Code(f"{name}({arguments[0]})", ATOM, size)
         raise InternalError(f"no PyTorch for the function {name}")
 
