@@ -50,7 +50,7 @@ def once(node: Node, **labels: Node) -> Program:
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("each", [*PASSES, run_passes], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("each", [*PASSES, reuse, run_passes], ids=lambda each: each.__name__)
 def test_a_pass_keeps_what_a_program_means(each: Pass, path: Path) -> None:
     for program in lowered(path):
         values = random_leaves(program, LENGTHS)

@@ -8,10 +8,9 @@ from miras_compiler.ir.nodes import Program
 from miras_compiler.ir.verify import verify_program
 from miras_compiler.passes.fuse import fuse
 from miras_compiler.passes.name import name
-from miras_compiler.passes.reuse import reuse
 
 Pass = Callable[[Program], Program]
-PASSES: tuple[Pass, ...] = (fuse, reuse, name)
+PASSES: tuple[Pass, ...] = (fuse, name)
 
 
 def run_passes(program: Program, passes: Sequence[Pass] = PASSES) -> Program:

@@ -14,8 +14,10 @@ from miras_compiler.emit.torch.tile import TilePrinter, is_segment
 from miras_compiler.ir.build import length, placeholder
 from miras_compiler.ir.nodes import AXIS_ORDER, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import leaves_of, nodes_of, use_counts
+from miras_compiler.passes import run_passes
 from miras_compiler.passes.fuse import fuse
 from miras_compiler.passes.name import name
+from miras_compiler.passes.reuse import reuse
 
 WIDTH = 140
 INDENT = "    "
@@ -36,7 +38,7 @@ class Body:
 
 def print_body(program: Program, sections: Sequence[tuple[str, str]], leaves: Sequence[str], outputs: Sequence[str]) -> Body:
     """The statements of a program whose function takes `leaves` and returns `outputs`; `sections` are (section, comment), in order."""
-    return _BodyPrinter(program, sections).body(leaves, outputs)
+    return _BodyPrinter(run_passes(program, (reuse,)), sections).body(leaves, outputs)
 
 
 class _BodyPrinter:
