@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from miras_compiler import compile_spec, load_spec
-from miras_compiler.bench.forced import MARGINS, STEADY, Forced, Signs, apart, forced
-from miras_compiler.bench.precision import own_error_of, rms, run, sensitivity
+from miras_compiler.bench.forced import MARGINS, Forced, Signs, apart, forced
+from miras_compiler.bench.precision import STEADY, own_error_of, rms, run, sensitivity
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
 SHAPE, STEEP = Shape(1, 256, 2, 16, 16, 32), Regime(0.05)

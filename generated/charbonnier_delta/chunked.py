@@ -140,13 +140,13 @@ def forward_substitute(lower: Tensor, right: Tensor, phi: Callable[[Tensor, slic
     return torch.cat(done, -2)
 
 
-def power0(x: Tensor, exponent: float) -> Tensor:
-    """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > 0
-    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)
+def divisor0(x: Tensor, exponent: float) -> Tensor:
+    """x to the power, to divide by: infinite where that is singular, so that the quotient and every derivative are 0."""
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
+    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, torch.inf)
 
 
 def row_surprise(z: Tensor, v: Tensor, width: Tensor) -> Tensor:
     """The surprise of one row, from its product z with the state that it is measured at."""
     e = z - v  # e = z − v
-    return e * power0(e.square() + width[..., None].square(), -0.5)
+    return e / divisor0(e.square() + width[..., None].square(), 0.5)

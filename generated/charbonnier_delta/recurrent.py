@@ -138,7 +138,7 @@ def step(
 
     # the surprise, by reverse mode
     e = u - v  # e = u − v
-    du = e * power0(e.square() + width[..., None].square(), -0.5)  # ∂ℓ/∂u = e / √(e² + width²)
+    du = e / divisor0(e.square() + width[..., None].square(), 0.5)  # ∂ℓ/∂u = e / √(e² + width²)
 
     # momentum, retention and mirror map
     W = alpha[..., None, None] * W_prev - eta[..., None, None] * du[..., None, :] * k[..., None]  # W = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
@@ -154,7 +154,13 @@ def step(
     return o, W, loss, norm_error, norm_surprise, norm_state
 
 
+def divisor0(x: Tensor, exponent: float) -> Tensor:
+    """x to the power, to divide by: infinite where that is singular, so that the quotient and every derivative are 0."""
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
+    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, torch.inf)
+
+
 def power0(x: Tensor, exponent: float) -> Tensor:
     """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > 0
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
     return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)

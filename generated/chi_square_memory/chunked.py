@@ -2,7 +2,7 @@
 # MIRAS, arXiv 2504.13173, section 5.2, eq. 18, with the chi-square divergence
 """chi_square_memory has no parallel form that is exact, so its chunk form is the token loop.
 
-Token by token, because W = W[t−1] · max(0, X + 1 − ζ − W[t−1]) is not affine in the state (retention, chi_square_memory.yaml:5).
+Token by token, because W = W[t−1] · max(0, D + 1 − ζ) is not affine in the state (retention, chi_square_memory.yaml:5).
 Here retention: {kind: none} would make it triangular solve, and another function.
 """
 

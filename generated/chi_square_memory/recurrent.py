@@ -11,7 +11,8 @@ the surprise, by reverse mode
 
 momentum, retention and mirror map
   X = W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
-  W = W[t−1] · max(0, X + 1 − ζ − W[t−1])
+  D = X − max((X − W[t−1] if W[t−1] > 0 else −max(W[t−1] − X))) − W[t−1]
+  W = W[t−1] · max(0, D + 1 − ζ)
 
 the memory at the query
   y = q W
@@ -125,7 +126,8 @@ def step(
 
     # momentum, retention and mirror map
     moved = W_prev - eta[..., None, None] * du[..., None, :] * k[..., None]  # X = W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
-    W = W_prev * (moved + 1 - multiplier1(W_prev, moved)[..., 0, :][..., None, :] - W_prev).clamp(min=0)
+    relative = moved - torch.where(W_prev > 0, moved - W_prev, -(W_prev - moved).amax(-2)[..., None, :]).amax(-2)[..., None, :] - W_prev
+    W = W_prev * (relative + 1 - multiplier1(relative, W_prev)[..., 0, :][..., None, :]).clamp(min=0)  # W = W[t−1] · max(0, D + 1 − ζ)
 
     # the memory at the query
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W
@@ -151,8 +153,8 @@ def multiplier1(x0: Tensor, x1: Tensor) -> Tensor:
         for _ in range(64):
             middle = (low + high) / 2
             zeta = torch.sinh(middle)
-            below = (x0 * (x1 + 1 - x0 - zeta).clamp(min=0)).sum((-2,), keepdim=True) < 1
+            below = (x1 * (x0 + 1 - zeta).clamp(min=0)).sum((-2,), keepdim=True) < 1
             low, high = torch.where(below, low, middle), torch.where(below, middle, high)
         zeta = torch.sinh((low + high) / 2)
-    excess = (x0 * (x1 + 1 - x0 - zeta).clamp(min=0)).sum((-2,), keepdim=True) - 1
-    return zeta - excess / (x0 * (indicator(x0 + zeta - x1 - 1) - 1)).sum((-2,), keepdim=True)
+    excess = (x1 * (x0 + 1 - zeta).clamp(min=0)).sum((-2,), keepdim=True) - 1
+    return zeta - excess / (x1 * (indicator(zeta - x0 - 1) - 1)).sum((-2,), keepdim=True)

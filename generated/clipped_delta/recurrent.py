@@ -135,7 +135,7 @@ def step(
     # the surprise, by reverse mode
     e = u - v  # e = u − v
     t1 = e.square().sum(-1)  # t₁ = ‖e‖²
-    du = torch.where(power0(t1[..., None], 0.5) > 1, power0(power0(t1[..., None], 0.5), -1), 1) * e
+    du = torch.where(power0(t1[..., None], 0.5) > 1, 1 / divisor0(power0(t1[..., None], 0.5), 1), 1) * e
 
     # momentum, retention and mirror map
     W = alpha[..., None, None] * W_prev - eta[..., None, None] * du[..., None, :] * k[..., None]  # W = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
@@ -153,5 +153,11 @@ def step(
 
 def power0(x: Tensor, exponent: float) -> Tensor:
     """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > 0
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
     return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)
+
+
+def divisor0(x: Tensor, exponent: float) -> Tensor:
+    """x to the power, to divide by: infinite where that is singular, so that the quotient and every derivative are 0."""
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
+    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, torch.inf)

@@ -35,6 +35,7 @@ OPTIONS = {
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -45,6 +46,7 @@ OPTIONS = {
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
@@ -459,14 +461,54 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d_o_ptr,
-    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, v_ptr, h1_ptr, f_ptr, rstd_ptr, e_ptr,
-    t10_ptr, t2_ptr, t11_ptr, t12_ptr, d2_ptr, t13_ptr, du_ptr, read_h2_ptr, t19_ptr, read_f_ptr, read_rstd_ptr, s20_ptr,
-    t25_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, k_ptr, log_alpha_ptr, h1_ptr, t1_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """h1, t1: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n1 = tl.arange(0, BN)
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+
+    # h1
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    store_tile(h1_ptr, own * H + h, r, at_n1, C, N, h1)
+
+    # t1
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x6 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x6)  # t₅ = exp(Σ_{j<l<t} log α)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    store_tile(t1_ptr, own * H + h, r, r, C, C, t1)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2(
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d_o_ptr, eta_ptr, h1_ptr,
+    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, t1_ptr, v_ptr, f_ptr,
+    e_ptr, t2_ptr, t12_ptr, d2_ptr, t13_ptr, du_ptr, read_h1_ptr, read_h2_ptr, t19_ptr, read_f_ptr, t25_ptr, t26_ptr,
+    t30_ptr, s20_ptr, s21_ptr, s22_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """h1, f, rstd, e, t10, t2, t11, t12, d2, t13, du, read_h2, t19, read_f, read_rstd, s20, …: every tile on its own."""
+    """f, e, t2, t12, d2, t13, du, read_h1, read_h2, t19, read_f, t25, t26, t30, s20, s21, s22: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -479,52 +521,41 @@ def pre(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-
-    # h1
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
-    store_tile(h1_ptr, own * H + h, r, at_n1, C, N, h1)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # f
     f = dot(h2, W3, DOT)  # f = h₂ W₃[0]
-    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-
-    # rstd
-    rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
+    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
 
     # e
+    rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     normal = rstd[:, None] * f  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
 
-    # t10
-    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
-    store_row(t10_ptr, own * H + h, r, C, t10)
-
     # t2
+    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
     du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
 
-    # t11
-    t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
-    store_row(t11_ptr, own * H + h, r, C, t11)
-
     # t12
+    t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V  # d₃ = r · t₂ − r³ · t₁₁ · f / V
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
@@ -536,29 +567,39 @@ def pre(
 
     # t13
     t13 = dot_nt(d2, W2, DOT)  # t₁₃ = d₂ W₂[0]ᵀ
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(t13_ptr, own * H + h, r, at_n1, C, N, t13)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
 
     # du
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
 
-    # read_h2
+    # read_h1
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    t1 = load_tile(t1_ptr, own * H + h, r, r, C, C)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+    t8 = dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
+    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
-    read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    store_tile(read_h1_ptr, own * H + h, r, at_n1, C, N, read_h1)
+
+    # read_h2
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
     read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
@@ -570,54 +611,55 @@ def pre(
 
     # read_f
     t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
-    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
-    P3 = (G_before.to(tl.float32) * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
+    P3 = (G_before * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
     read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
     store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
 
-    # read_rstd
-    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    store_row(read_rstd_ptr, own * H + h, r, C, read_rstd)
-
-    # s20
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    s20 = tl.sum(t3 * read_f, 1)  # s₂₀ = Σ_v t₃ · f
-    store_row(s20_ptr, own * H + h, r, C, s20)
-
     # t25
-    t20 = read_rstd[:, None] * t3 - s20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    x59 = tl.sum(t3 * read_f, 1)
+    t20 = read_rstd[:, None] * t3 - x59[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    t22 = (t21 * G_before.to(tl.float32)).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
+    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
     t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
     t25 = (1 - read_h2 * read_h2) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
     store_tile(t25_ptr, own * H + h, r, at_n2, C, N, t25)
 
+    # t26
+    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
+    store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
+
+    # t30
+    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
+    t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
+    store_tile(t30_ptr, own * H + h, r, at_n1, C, N, t30)
+
+    # s20
+    s20 = t20 * t18  # s₂₀ = t₂₀ · t₁₈
+    store_tile(s20_ptr, own * H + h, r, at_v, C, V, s20)
+
     # s21
-    s21 = tl.sum(t20 * t18, 1)  # s₂₁ = Σ_v t₂₀ · t₁₈
-    store_row(s21_ptr, own * H + h, r, C, s21)
+    s21 = t25 * t15  # s₂₁ = t₂₅ · t₁₅
+    store_tile(s21_ptr, own * H + h, r, at_n2, C, N, s21)
 
     # s22
-    s22 = tl.sum(t25 * t15, 1)  # s₂₂ = Σ_n2 t₂₅ · t₁₅
+    x73 = beta_before * (tl.sum(t20 * t17, 1) + tl.sum(t25 * t14, 1) + tl.sum(t30 * t4, 1))
+    s22 = sum_after(x73, r, DOT)  # s₂₂ = Σ_{l>t} β[t−1] · (Σ_v t₂₀ · t₁₇ + Σ_n2 t₂₅ · t₁₄ + Σ_n1 t₃₀ · t₄)
     store_row(s22_ptr, own * H + h, r, C, s22)
-
-    # s23
-    s23 = tl.sum(t20 * t17, 1)  # s₂₃ = Σ_v t₂₀ · t₁₇
-    store_row(s23_ptr, own * H + h, r, C, s23)
-
-    # s24
-    s24 = tl.sum(t25 * t14, 1)  # s₂₄ = Σ_n2 t₂₅ · t₁₄
-    store_row(s24_ptr, own * H + h, r, C, s24)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, du_ptr, e_ptr, eta_ptr, f_ptr, h1_ptr,
-    k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h2_ptr, read_rstd_ptr,
-    rstd_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, t10_ptr, t11_ptr, t13_ptr, t19_ptr, t25_ptr, s1_ptr, s2_ptr,
-    s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr,
-    s18_ptr, s19_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+def pre3(
+    W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, du_ptr, e_ptr, eta_ptr, f_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h1_ptr, read_h2_ptr, s20_ptr, s21_ptr, s22_ptr, t13_ptr, t19_ptr,
+    t25_ptr, t26_ptr, t30_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr,
+    s12_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -640,48 +682,68 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s23 = load_row(s23_ptr, own * H + h, r, C)
-    s24 = load_row(s24_ptr, own * H + h, r, C)
-    s21 = load_row(s21_ptr, own * H + h, r, C)
     s22 = load_row(s22_ptr, own * H + h, r, C)
-    t10 = load_row(t10_ptr, own * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t11 = load_row(t11_ptr, own * H + h, r, C)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    s20 = load_row(s20_ptr, own * H + h, r, C)
-    read_rstd = load_row(read_rstd_ptr, own * H + h, r, C)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
-    t20 = (
-        read_rstd[:, None] * t3
-        - s20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
-    )  # fmt: skip
+    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n1, C, N)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    s8 = dot_tn(read_h1, t29, DOT)  # s₈ = h₁ᵀ t₂₉
+    store_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N, s8)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    s9 = dot_tn(read_h1, t28, DOT)  # s₉ = h₁ᵀ t₂₈
+    store_tile(s9_ptr, own * H + h, at_n1, at_n2, N, N, s9)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    x32 = t3 * read_f.to(tl.float32)
+    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
+    x33 = tl.sum(x32, 1)
+    read_rstd = tl.rsqrt(tl.sum(square(read_f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    t20 = (
+        read_rstd[:, None] * t3
+        - x33[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
+    )  # fmt: skip
     t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
     s10 = dot_tn(read_h2, t24, DOT)  # s₁₀ = h₂ᵀ t₂₄
+    t30 = load_tile(t30_ptr, own * H + h, r, at_n1, C, N)
     store_tile(s10_ptr, own * H + h, at_n2, at_v, N, V, s10)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     s11 = dot_tn(read_h2, t23, DOT)  # s₁₁ = h₂ᵀ t₂₃
     store_tile(s11_ptr, own * H + h, at_n2, at_v, N, V, s11)
+    t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    s1 = dot_tn(q, t31, DOT)  # s₁ = qᵀ t₃₁
+    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    s21 = load_tile(s21_ptr, own * H + h, r, at_n2, C, N)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    store_tile(s1_ptr, own * H + h, at_k, at_n1, K, N, s1)
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    t58 = tl.sum(s20.to(tl.float32), 1) + tl.sum(s21.to(tl.float32), 1) + tl.sum(t30.to(tl.float32) * t6, 1)
+    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
+    t52 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₅₂ = f[t−1] · t₃₀
+    s7 = dot_tn(q, t52, DOT)  # s₇ = qᵀ t₅₂
+    store_tile(s7_ptr, own * H + h, at_k, at_n1, K, N, s7)
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    x7 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x7)  # t₅ = exp(Σ_{j<l<t} log α)
-    valid = tl.where(here, 1.0, 0.0)
+    x9 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x9)  # t₅ = exp(Σ_{j<l<t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    valid = tl.where(here, 1.0, 0.0)
     D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    x98 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
     t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
     G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
@@ -691,105 +753,79 @@ def pre2(
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
     s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
-    store_tile(s6_ptr, own * H + h, r, at_v, C, V, s6)
     e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-    x76 = -s6
-    x77 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x76 * f.to(tl.float32) / V
+    store_tile(s6_ptr, own * H + h, r, at_v, C, V, s6)
+    x69 = -s6
+    x70 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x69 * f.to(tl.float32) / V
+    x71 = rstd[:, None] * x69 + (-tl.sum(x70, 1))[:, None] * f.to(tl.float32)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x78 = rstd[:, None] * x76 + (-tl.sum(x77, 1))[:, None] * f.to(tl.float32)
-    x79 = ln_weight[None, :] * x78
-    x82 = (
+    t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
+    x72 = ln_weight[None, :] * x71
+    x75 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x79
+        * x72
         * e.to(tl.float32)
     )  # fmt: skip
+    x76 = tl.sum(x75, 1)
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    x83 = tl.sum(x82, 1)
-    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    x87 = (
-        2 * x83[:, None] * e.to(tl.float32)
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x79
+    x80 = (
+        2 * x76[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x72
         + d_o.to(tl.float32)
     )  # fmt: skip
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    s15 = tl.sum(x80, 0)
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    s15 = tl.sum(x87, 0)
-    x84 = (
-        2 * x83[:, None] * e.to(tl.float32)
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x79
+    x77 = (
+        2 * x76[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x72
     )  # fmt: skip
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
-    x91 = x78 * du.to(tl.float32) + x84 * normal + d_o.to(tl.float32) * read_normal
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
-    s16 = tl.sum(x91, 0)
     store_row(s15_ptr, own * H + h, at_v, V, s15)
-    store_row(s16_ptr, own * H + h, at_v, V, s16)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
-    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
     h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
     t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
-    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    t30 = load_tile(t30_ptr, own * H + h, r, at_n1, C, N)
+    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
+    x84 = x71 * du.to(tl.float32) + x77 * normal + d_o.to(tl.float32) * read_normal
+    s16 = tl.sum(x84, 0)
     d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
-    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
-    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
-    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    t58 = s21 + s22 + tl.sum(t30 * t6, 1)  # t₅₈ = s₂₁ + s₂₂ + Σ_n1 t₃₀ · t₆
-    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    t54 = t21 * t19.to(tl.float32) + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
-    x103 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
-    x104 = segment_gradient(tl.where(causal, x103, 0.0) * t7, strict, DOT)
-    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
-    s12 = tl.sum(t54 * t8, 0)  # s₁₂ = Σ_c t₅₄ · t₈
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x97 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
-    x98 = tl.where(strict, sums_after(tl.where(strict, x97, 0.0) * t5, r, DOT), 0.0)
-    x101 = sum_after(beta_before * (s23 + s24 + tl.sum(t30 * t4, 1)), r, DOT)
-    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x98, 1) + x101)
-    x105 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s3 = dot_tn(P1, t30, DOT)  # s₃ = P₁ᵀ t₃₀
-    store_tile(s3_ptr, own * H + h, r, at_n1, C, N, s3)
-    t52 = (reach_before[:, None] * t30).to(DOT)  # t₅₂ = f[t−1] · t₃₀
-    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    x108 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
-    s1 = dot_tn(q, t31, DOT)  # s₁ = qᵀ t₃₁
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    store_tile(s1_ptr, own * H + h, at_k, at_n1, K, N, s1)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x108)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
+    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
+    x102 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    t54 = t21 * t19.to(tl.float32) + t26.to(tl.float32) * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
+    x96 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    x97 = segment_gradient(tl.where(causal, x96, 0.0) * t7, strict, DOT)
+    s12 = tl.sum(t54 * t8, 0)  # s₁₂ = Σ_c t₅₄ · t₈
+    x92 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    t30 = load_tile(t30_ptr, own * H + h, r, at_n1, C, N)
+    t27 = (t26.to(tl.float32) * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
     s2 = dot_tn(t27, read_h1, DOT)  # s₂ = t₂₇ᵀ h₁
     store_tile(s2_ptr, own * H + h, r, at_n1, C, N, s2)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    x93 = tl.where(strict, sums_after(tl.where(strict, x92, 0.0) * t5, r, DOT), 0.0)
+    s3 = dot_tn(P1, t30, DOT)  # s₃ = P₁ᵀ t₃₀
+    store_tile(s3_ptr, own * H + h, r, at_n1, C, N, s3)
+    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x93, 1) + s22)
     s5 = dot_tn(P2, t25, DOT)  # s₅ = P₂ᵀ t₂₅
     store_tile(s5_ptr, own * H + h, r, at_n2, C, N, s5)
-    s8 = dot_tn(read_h1, t29, DOT)  # s₈ = h₁ᵀ t₂₉
-    store_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N, s8)
-    s9 = dot_tn(read_h1, t28, DOT)  # s₉ = h₁ᵀ t₂₈
-    store_tile(s9_ptr, own * H + h, at_n1, at_n2, N, N, s9)
-    s7 = dot_tn(q, t52, DOT)  # s₇ = qᵀ t₅₂
-    store_tile(s7_ptr, own * H + h, at_k, at_n1, K, N, s7)
-    s13 = x84 + dot_tn(t57, q, DOT)
+    s13 = x77 + dot_tn(t57, q, DOT)
     store_tile(s13_ptr, own * H + h, r, at_k, C, K, s13)
-    s19 = -x84
+    s19 = -x77
     store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
-    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x104 + x105)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x102)
+    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x97 + x98)
     store_row(s18_ptr, own * H + h, r, C, s18)
     store_row(s17_ptr, own * H + h, r, C, s17)
+    store_row(s16_ptr, own * H + h, at_v, V, s16)
     store_row(s12_ptr, own * H + h, r, C, s12)
 
 
@@ -797,11 +833,10 @@ def pre2(
 def seq(
     G_end_ptr, W2_at_ptr, W3_at_ptr, beta_end_ptr, d2_ptr, d3_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr,
     d_W3_ptr, d_W3_momentum_ptr, e_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr,
-    rstd_ptr, s1_ptr, s10_ptr, s11_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t10_ptr, t11_ptr,
-    t12_ptr, t13_ptr, t2_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr,
-    d_W3_momentum_next_ptr, t40_ptr, t41_ptr, s14_ptr, t51_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
-    d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    s1_ptr, s10_ptr, s11_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t12_ptr, t13_ptr, t2_ptr,
+    d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr,
+    t40_ptr, t41_ptr, s14_ptr, t51_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -840,35 +875,39 @@ def seq(
             store_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V, d_W3)
             store_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V, d_W3_momentum)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        t11 = load_row(t11_ptr, own * H + h, r, C)
-        t10 = load_row(t10_ptr, own * H + h, r, C)
-        rstd = load_row(rstd_ptr, own * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s7 = load_tile(s7_ptr, own * H + h, at_k, at_n1, K, N)
-        m_end = load_number(m_end_ptr, index * H + h)
-        s3 = load_tile(s3_ptr, own * H + h, r, at_n1, C, N)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        x70 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
-        h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
-        t34 = -dot(k, d_W1_momentum, DOT)  # t₃₄ = −k d_W1_momentum
-        t35 = -dot(k, d_W1, DOT)  # t₃₅ = −k d_W1
-        s5 = load_tile(s5_ptr, own * H + h, r, at_n2, C, N)
         h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-        x19 = n_end[:, None] * t34 + G_end[:, None] * t35 - s3.to(tl.float32)
-        t37 = -dot(h1, d_W2, DOT)  # t₃₇ = −h₁ d_W2
-        t36 = -dot(h1, d_W2_momentum, DOT)  # t₃₆ = −h₁ d_W2_momentum
-        x29 = n_end[:, None] * t36 + G_end[:, None] * t37 - s5.to(tl.float32)
         s6 = load_tile(s6_ptr, own * H + h, r, at_v, C, V)
         t40 = -dot(h2, d_W3_momentum, DOT)  # t₄₀ = −h₂ d_W3_momentum
+        s7 = load_tile(s7_ptr, own * H + h, at_k, at_n1, K, N)
         store_tile(t40_ptr, own * H + h, r, at_v, C, V, t40)
-        h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t41 = -dot(h2, d_W3, DOT)  # t₄₁ = −h₂ d_W3
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
         store_tile(t41_ptr, own * H + h, r, at_v, C, V, t41)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+        s3 = load_tile(s3_ptr, own * H + h, r, at_n1, C, N)
         x38 = n_end[:, None] * t40 + G_end[:, None] * t41 - s6.to(tl.float32)
+        s11 = load_tile(s11_ptr, own * H + h, at_n2, at_v, N, V)
+        x70 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
+        d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+        t34 = -dot(k, d_W1_momentum, DOT)  # t₃₄ = −k d_W1_momentum
+        t35 = -dot(k, d_W1, DOT)  # t₃₅ = −k d_W1
+        s4 = load_tile(s4_ptr, own * H + h, r, at_n2, C, N)
+        x19 = n_end[:, None] * t34 + G_end[:, None] * t35 - s3.to(tl.float32)
+        x78 = m_end * d_W3_momentum + reach_end * d_W3 + s11.to(tl.float32)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+        x24 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum, DOT)
+        x25 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3, DOT)
+        s5 = load_tile(s5_ptr, own * H + h, r, at_n2, C, N)
+        x60 = s4.to(tl.float32) + x24 + x25
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+        t37 = -dot(h1, d_W2, DOT)  # t₃₇ = −h₁ d_W2
+        t36 = -dot(h1, d_W2_momentum, DOT)  # t₃₆ = −h₁ d_W2_momentum
+        h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+        x29 = n_end[:, None] * t36 + G_end[:, None] * t37 - s5.to(tl.float32)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
         t38 = (x19 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₈ = (n[C] · t₃₄ + G[C] · t₃₅ − s₃) · (1 − h₁²)
         t39 = x29 + dot(t38, W2, DOT)  # t₃₉ = (n[C] · t₃₆ + G[C] · t₃₇ − s₅) + t₃₈ W₂[0]
         f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
@@ -876,11 +915,13 @@ def seq(
         s14 = dot(t42, W3, DOT)  # s₁₄ = t₄₂ W₃[0]
         store_tile(s14_ptr, own * H + h, r, at_v, C, V, s14)
         t43 = x38 + s14  # t₄₃ = (n[C] · t₄₀ + G[C] · t₄₁ − s₆) + s₁₄
+        rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
         e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-        x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t43 * f.to(tl.float32) / V
-        t44 = -tl.sum(x46, 1)  # t₄₄ = −Σ_v r³ · t₄₃ · f / V
+        x47 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t43 * f.to(tl.float32) / V
+        t44 = -tl.sum(x47, 1)  # t₄₄ = −Σ_v r³ · t₄₃ · f / V
         t45 = rstd[:, None] * t43 + t44[:, None] * f.to(tl.float32)  # t₄₅ = r · t₄₃ + t₄₄ · f
         t46 = ln_weight[None, :] * t45  # t₄₆ = t₄₅ · w
+        t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
         x53 = (
             tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
             * t46
@@ -893,37 +934,34 @@ def seq(
             2 * x54[:, None] * e.to(tl.float32)
             + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t46
         )  # fmt: skip
-        s11 = load_tile(s11_ptr, own * H + h, at_n2, at_v, N, V)
         t48 = ln_weight[None, :] * t47  # t₄₈ = t₄₇ · w
-        d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+        t11 = tl.sum(t2.to(tl.float32) * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
         x57 = t43 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
-        x58 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x57, 1) + tl.sum(t48 * f.to(tl.float32), 1)) / V
         h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-        s10 = load_tile(s10_ptr, own * H + h, at_n2, at_v, N, V)
+        t12 = load_tile(t12_ptr, own * H + h, r, at_n2, C, N)
+        x58 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x57, 1) + tl.sum(t48 * f.to(tl.float32), 1)) / V
+        d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
         t49 = (
             (2 * x58[:, None] * f.to(tl.float32) + rstd[:, None] * t48 + t44[:, None] * t2.to(tl.float32) - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t43 / V).to(DOT)  # noqa: E501
         )  # fmt: skip
-        s4 = load_tile(s4_ptr, own * H + h, r, at_n2, C, N)
-        x78 = m_end * d_W3_momentum + reach_end * d_W3 + s11.to(tl.float32)
-        x24 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum, DOT)
-        t12 = load_tile(t12_ptr, own * H + h, r, at_n2, C, N)
-        x76 = beta_end * d_W3 + s10.to(tl.float32) + dot_tn(t42, d3, DOT) + dot_tn(h2, t49, DOT)
-        x25 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3, DOT)
-        d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
-        x60 = s4.to(tl.float32) + x24 + x25
         x61 = dot_nt(t49, W3, DOT)
         s2 = load_tile(s2_ptr, own * H + h, r, at_n1, C, N)
         t50 = ((1 - square(h2.to(tl.float32))) * (x60 + x61 - 2 * t39 * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)
         x15 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT)
         h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
         t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
-        s8 = load_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N)
         x13 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT)
-        s9 = load_tile(s9_ptr, own * H + h, at_n1, at_n2, N, N)
         x63 = s2.to(tl.float32) + x13 + x15
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n1, K, N)
+        h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+        d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+        s10 = load_tile(s10_ptr, own * H + h, at_n2, at_v, N, V)
+        d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
+        s8 = load_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N)
+        s9 = load_tile(s9_ptr, own * H + h, at_n1, at_n2, N, N)
         x64 = dot_nt(t50, W2, DOT)
+        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n1, K, N)
         t51 = (1 - square(h1.to(tl.float32))) * (x63 + x64 - 2 * x19 * t13.to(tl.float32) * h1.to(tl.float32))
+        x76 = beta_end * d_W3 + s10.to(tl.float32) + dot_tn(t42, d3, DOT) + dot_tn(h2, t49, DOT)
         x72 = beta_end * d_W2 + s8.to(tl.float32) + dot_tn(t38, d2, DOT) + dot_tn(h1, t50, DOT)
         x74 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
         x66 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t51, DOT)
@@ -951,9 +989,9 @@ def seq(
 def post(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr, d_W1_at_ptr,
     d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, e_ptr, eta_ptr,
-    f_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr,
-    s17_ptr, s18_ptr, s19_ptr, t10_ptr, t11_ptr, t13_ptr, t40_ptr, t41_ptr, t51_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    f_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr,
+    s18_ptr, s19_ptr, t13_ptr, t40_ptr, t41_ptr, t51_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
+    d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -981,12 +1019,9 @@ def post(
     s12 = load_row(s12_ptr, own * H + h, r, C)
     s15 = load_row(s15_ptr, own * H + h, at_v, V)
     s16 = load_row(s16_ptr, own * H + h, at_v, V)
-    t10 = load_row(t10_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t11 = load_row(t11_ptr, own * H + h, r, C)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
@@ -997,29 +1032,29 @@ def post(
     x82 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
     x64 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
     x66 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     x68 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
     t60 = x64 + x66 + x68  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    valid = tl.where(here, 1.0, 0.0)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     x84 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     x83 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     x88 = m_end * (tl.sum(x82) + tl.sum(x83) + tl.sum(x84))
-    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    x75 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
     h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
     t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
-    valid = tl.where(here, 1.0, 0.0)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
     t36 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₆ = −h₁ d_W2_momentum_at
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1037,17 +1072,9 @@ def post(
     t59 = t56 * eta  # t₅₉ = t₅₆ · η
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     x71 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t33 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₃ = Σ_i D[C] · Dμ
-    x76 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x77 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    x78 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x71 + beta_end * (tl.sum(x75) + tl.sum(x76) + tl.sum(x77)))
     x86 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
     x89 = segment_gradient(x86, strict, DOT)
     t41 = load_tile(t41_ptr, own * H + h, r, at_v, C, V)
@@ -1057,15 +1084,26 @@ def post(
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     n_end = eta * tl.exp(t32)  # n[C] = η · exp(t₃₂)
     G_end = t33 * eta  # G[C] = t₃₃ · η
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x40 = n_end[:, None] * t40.to(tl.float32) + G_end[:, None] * t41.to(tl.float32)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    x40 = n_end[:, None] * t40.to(tl.float32) + G_end[:, None] * t41.to(tl.float32)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
     x42 = x40 + s14.to(tl.float32)
     x43 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x42 * f.to(tl.float32) / V
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     x44 = rstd[:, None] * x42 + (-tl.sum(x43, 1))[:, None] * f.to(tl.float32)
-    x54 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     x53 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x54 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    x75 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    x76 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x77 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    x78 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x71 + beta_end * (tl.sum(x75) + tl.sum(x76) + tl.sum(x77)))
+    t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     x45 = ln_weight[None, :] * x44
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
@@ -1329,12 +1367,12 @@ def resume_read(
 def resume_pre(
     G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
     W3_start_ptr, d2_ptr, d_o_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr,
-    v_ptr, du_ptr, rstd_ptr, t11_ptr, t10_ptr, f_ptr, d1_ptr, read_h2_ptr, t19_ptr, read_f_ptr, read_rstd_ptr, s26_ptr,
-    t25_ptr, s27_ptr, s28_ptr, s29_ptr, s30_ptr, position_ptr, cu_ptr, T, members, low, high,
+    v_ptr, du_ptr, f_ptr, d1_ptr, read_h1_ptr, t16_ptr, read_h2_ptr, t19_ptr, read_f_ptr, t25_ptr, t26_ptr, t30_ptr, s26_ptr,
+    s27_ptr, s28_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """du, rstd, t11, t10, f, d1, read_h2, t19, read_f, read_rstd, s26, t25, s27, s28, s29, s30: every tile on its own."""
+    """du, f, d1, read_h1, t16, read_h2, t19, read_f, t25, t26, t30, s26, s27, s28: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1366,22 +1404,11 @@ def resume_pre(
     normal = rstd[:, None] * f  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-
-    # rstd
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
-
-    # t11
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    store_row(t11_ptr, own * H + h, r, C, t11)
-
-    # t10
-    store_row(t10_ptr, own * H + h, r, C, t10)
 
     # f
     store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
@@ -1394,22 +1421,28 @@ def resume_pre(
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     store_tile(d1_ptr, own * H + h, r, at_n1, C, N, d1)
 
-    # read_h2
+    # read_h1
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
-    read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    store_tile(read_h1_ptr, own * H + h, r, at_n1, C, N, read_h1)
+
+    # t16
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    store_tile(t16_ptr, own * H + h, r, r, C, C, t16)
+
+    # read_h2
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
     P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
@@ -1425,22 +1458,18 @@ def resume_pre(
     t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
     t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
     P3 = (G_before.to(tl.float32) * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V  # d₃ = r · t₂ − r³ · t₁₁ · f / V
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V  # d₃ = r · t₂ − r³ · t₁₁ · f / V
     read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
     store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
 
-    # read_rstd
-    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    store_row(read_rstd_ptr, own * H + h, r, C, read_rstd)
-
-    # s26
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    s26 = tl.sum(t3 * read_f, 1)  # s₂₆ = Σ_v t₃ · f
-    store_row(s26_ptr, own * H + h, r, C, s26)
-
     # t25
-    t20 = read_rstd[:, None] * t3 - s26[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    x54 = tl.sum(t3 * read_f, 1)
+    t20 = read_rstd[:, None] * t3 - x54[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
     t22 = (t21 * G_before.to(tl.float32)).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
@@ -1448,30 +1477,38 @@ def resume_pre(
     t25 = (1 - read_h2 * read_h2) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
     store_tile(t25_ptr, own * H + h, r, at_n2, C, N, t25)
 
+    # t26
+    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
+    store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
+
+    # t30
+    t27 = (t26 * G_before.to(tl.float32)).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
+    t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
+    store_tile(t30_ptr, own * H + h, r, at_n1, C, N, t30)
+
+    # s26
+    s26 = t20 * t18  # s₂₆ = t₂₀ · t₁₈
+    store_tile(s26_ptr, own * H + h, r, at_v, C, V, s26)
+
     # s27
-    s27 = tl.sum(t20 * t18, 1)  # s₂₇ = Σ_v t₂₀ · t₁₈
-    store_row(s27_ptr, own * H + h, r, C, s27)
+    s27 = t25 * t15  # s₂₇ = t₂₅ · t₁₅
+    store_tile(s27_ptr, own * H + h, r, at_n2, C, N, s27)
 
     # s28
-    s28 = tl.sum(t25 * t15, 1)  # s₂₈ = Σ_n2 t₂₅ · t₁₅
+    x68 = beta_before * (tl.sum(t20 * t17, 1) + tl.sum(t25 * t14, 1) + tl.sum(t30 * t4, 1))
+    s28 = sum_after(x68, r, DOT)  # s₂₈ = Σ_{l>t} β[t−1] · (Σ_v t₂₀ · t₁₇ + Σ_n2 t₂₅ · t₁₄ + Σ_n1 t₃₀ · t₄)
     store_row(s28_ptr, own * H + h, r, C, s28)
-
-    # s29
-    s29 = tl.sum(t20 * t17, 1)  # s₂₉ = Σ_v t₂₀ · t₁₇
-    store_row(s29_ptr, own * H + h, r, C, s29)
-
-    # s30
-    s30 = tl.sum(t25 * t14, 1)  # s₃₀ = Σ_n2 t₂₅ · t₁₄
-    store_row(s30_ptr, own * H + h, r, C, s30)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr,
-    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h2_ptr,
-    read_rstd_ptr, rstd_ptr, s26_ptr, s27_ptr, s28_ptr, s29_ptr, s30_ptr, t10_ptr, t11_ptr, t19_ptr, t25_ptr, v_ptr, s8_ptr,
-    s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr,
-    s22_ptr, s23_ptr, s24_ptr, s25_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d_o_ptr, du_ptr, eta_ptr, f_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h1_ptr, read_h2_ptr, s26_ptr, s27_ptr, s28_ptr, t16_ptr, t19_ptr,
+    t25_ptr, t26_ptr, t30_ptr, v_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr,
+    s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, s25_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1495,158 +1532,150 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s29 = load_row(s29_ptr, own * H + h, r, C)
-    s30 = load_row(s30_ptr, own * H + h, r, C)
-    s27 = load_row(s27_ptr, own * H + h, r, C)
     s28 = load_row(s28_ptr, own * H + h, r, C)
-    t10 = load_row(t10_ptr, own * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t11 = load_row(t11_ptr, own * H + h, r, C)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    s26 = load_row(s26_ptr, own * H + h, r, C)
-    read_rstd = load_row(read_rstd_ptr, own * H + h, r, C)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
-    t20 = (
-        read_rstd[:, None] * t3
-        - s26[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
-    )  # fmt: skip
+    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n1, C, N)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    s10 = dot_tn(read_h1, t29, DOT)  # s₁₀ = h₁ᵀ t₂₉
+    store_tile(s10_ptr, own * H + h, at_n1, at_n2, N, N, s10)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    s11 = dot_tn(read_h1, t28, DOT)  # s₁₁ = h₁ᵀ t₂₈
+    store_tile(s11_ptr, own * H + h, at_n1, at_n2, N, N, s11)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    x23 = t3 * read_f.to(tl.float32)
+    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
+    x24 = tl.sum(x23, 1)
+    read_rstd = tl.rsqrt(tl.sum(square(read_f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    t20 = (
+        read_rstd[:, None] * t3
+        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
+    )  # fmt: skip
     t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
     s12 = dot_tn(read_h2, t24, DOT)  # s₁₂ = h₂ᵀ t₂₄
+    t30 = load_tile(t30_ptr, own * H + h, r, at_n1, C, N)
     store_tile(s12_ptr, own * H + h, at_n2, at_v, N, V, s12)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     s13 = dot_tn(read_h2, t23, DOT)  # s₁₃ = h₂ᵀ t₂₃
     store_tile(s13_ptr, own * H + h, at_n2, at_v, N, V, s13)
+    t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    s8 = dot_tn(q, t31, DOT)  # s₈ = qᵀ t₃₁
+    s26 = load_tile(s26_ptr, own * H + h, r, at_v, C, V)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    s27 = load_tile(s27_ptr, own * H + h, r, at_n2, C, N)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    store_tile(s8_ptr, own * H + h, at_k, at_n1, K, N, s8)
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    t58 = tl.sum(s26.to(tl.float32), 1) + tl.sum(s27.to(tl.float32), 1) + tl.sum(t30.to(tl.float32) * t6, 1)
+    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t32 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₂ = f[t−1] · t₃₀
+    s9 = dot_tn(q, t32, DOT)  # s₉ = qᵀ t₃₂
+    store_tile(s9_ptr, own * H + h, at_k, at_n1, K, N, s9)
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    x8 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x8)  # t₅ = exp(Σ_{j<l<t} log α)
-    valid = tl.where(here, 1.0, 0.0)
+    x31 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x31)  # t₅ = exp(Σ_{j<l<t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    valid = tl.where(here, 1.0, 0.0)
     D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    x99 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
     G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
     t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
     s16 = dot_tn(t22, read_h2, DOT)  # s₁₆ = t₂₂ᵀ h₂
+    t16 = load_tile(t16_ptr, own * H + h, r, r, C, C)
     store_tile(s16_ptr, own * H + h, r, at_n2, C, N, s16)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    t27 = (t26.to(tl.float32) * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    s14 = dot_tn(t27, read_h1, DOT)  # s₁₄ = t₂₇ᵀ h₁
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(s14_ptr, own * H + h, r, at_n1, C, N, s14)
+    P2 = (G_before * t16.to(tl.float32)).to(DOT)  # P₂ = G[t−1] · t₁₆
+    t30 = load_tile(t30_ptr, own * H + h, r, at_n1, C, N)
+    s17 = dot_tn(P2, t25, DOT)  # s₁₇ = P₂ᵀ t₂₅
+    store_tile(s17_ptr, own * H + h, r, at_n2, C, N, s17)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n1, C, N)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    s15 = dot_tn(P1, t30, DOT)  # s₁₅ = P₁ᵀ t₃₀
+    t16 = load_tile(t16_ptr, own * H + h, r, r, C, C)
+    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    store_tile(s15_ptr, own * H + h, r, at_n1, C, N, s15)
+    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
+    t54 = t21 * t19.to(tl.float32) + t26.to(tl.float32) * t16.to(tl.float32) + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
+    x97 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    x98 = segment_gradient(tl.where(causal, x97, 0.0) * t7, strict, DOT)
+    s19 = tl.sum(t54 * t8, 0)  # s₁₉ = Σ_c t₅₄ · t₈
+    x93 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
+    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
     P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
+    x94 = tl.where(strict, sums_after(tl.where(strict, x93, 0.0) * t5, r, DOT), 0.0)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    s23 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x94, 1) + s28)
     s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
     store_tile(s18_ptr, own * H + h, r, at_v, C, V, s18)
-    x77 = -s18
-    x78 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x77 * f.to(tl.float32) / V
-    x79 = rstd[:, None] * x77 + (-tl.sum(x78, 1))[:, None] * f.to(tl.float32)
+    x68 = -s18
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x69 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x68 * f.to(tl.float32) / V
+    x70 = rstd[:, None] * x68 + (-tl.sum(x69, 1))[:, None] * f.to(tl.float32)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x103 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t32, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x103)
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
     read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    x80 = ln_weight[None, :] * x79
-    x86 = (
+    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    x71 = ln_weight[None, :] * x70
+    x77 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x80
+        * x71
         * e
     )  # fmt: skip
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x87 = tl.sum(x86, 1)
-    x88 = (
-        2 * x87[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x80
-    )  # fmt: skip
+    x78 = tl.sum(x77, 1)
     read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
-    x94 = x79 * du.to(tl.float32) + x88 * normal + d_o.to(tl.float32) * read_normal
-    s22 = tl.sum(x94, 0)
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    x91 = (
-        2 * x87[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x80
+    x79 = (
+        2 * x78[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x71
+    )  # fmt: skip
+    x85 = x70 * du.to(tl.float32) + x79 * normal + d_o.to(tl.float32) * read_normal
+    x82 = (
+        2 * x78[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x71
         + d_o.to(tl.float32)
     )  # fmt: skip
-    s21 = tl.sum(x91, 0)
-    store_row(s21_ptr, own * H + h, at_v, V, s21)
-    store_row(s22_ptr, own * H + h, at_v, V, s22)
-    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n1, C, N)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
-    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-    s10 = dot_tn(read_h1, t29, DOT)  # s₁₀ = h₁ᵀ t₂₉
-    store_tile(s10_ptr, own * H + h, at_n1, at_n2, N, N, s10)
-    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    s11 = dot_tn(read_h1, t28, DOT)  # s₁₁ = h₁ᵀ t₂₈
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    store_tile(s11_ptr, own * H + h, at_n1, at_n2, N, N, s11)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
-    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
-    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
-    t58 = s27 + s28 + tl.sum(t30 * t6, 1)  # t₅₈ = s₂₇ + s₂₈ + Σ_n1 t₃₀ · t₆
-    x104 = sum_after(beta_before * (s29 + s30 + tl.sum(t30 * t4, 1)), r, DOT)
-    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    t54 = t21 * t19.to(tl.float32) + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
-    x106 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
-    x107 = segment_gradient(tl.where(causal, x106, 0.0) * t7, strict, DOT)
-    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
-    s19 = tl.sum(t54 * t8, 0)  # s₁₉ = Σ_c t₅₄ · t₈
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x100 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
-    x101 = tl.where(strict, sums_after(tl.where(strict, x100, 0.0) * t5, r, DOT), 0.0)
-    s23 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x101, 1) + x104)
-    x108 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    s14 = dot_tn(t27, read_h1, DOT)  # s₁₄ = t₂₇ᵀ h₁
-    store_tile(s14_ptr, own * H + h, r, at_n1, C, N, s14)
-    s15 = dot_tn(P1, t30, DOT)  # s₁₅ = P₁ᵀ t₃₀
-    store_tile(s15_ptr, own * H + h, r, at_n1, C, N, s15)
-    s17 = dot_tn(P2, t25, DOT)  # s₁₇ = P₂ᵀ t₂₅
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(s17_ptr, own * H + h, r, at_n2, C, N, s17)
-    t32 = (reach_before[:, None] * t30).to(DOT)  # t₃₂ = f[t−1] · t₃₀
-    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    x111 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t32, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
-    s20 = x88 + dot_tn(t57, q, DOT)
+    s20 = x79 + dot_tn(t57, q, DOT)
     store_tile(s20_ptr, own * H + h, r, at_k, C, K, s20)
-    s25 = -x88
+    s25 = -x79
     store_tile(s25_ptr, own * H + h, r, at_v, C, V, s25)
-    s8 = dot_tn(q, t31, DOT)  # s₈ = qᵀ t₃₁
-    store_tile(s8_ptr, own * H + h, at_k, at_n1, K, N, s8)
-    s9 = dot_tn(q, t32, DOT)  # s₉ = qᵀ t₃₂
-    store_tile(s9_ptr, own * H + h, at_k, at_n1, K, N, s9)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x111)
-    s24 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x107 + x108)
+    s21 = tl.sum(x82, 0)
+    s22 = tl.sum(x85, 0)
+    s24 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x98 + x99)
     store_row(s24_ptr, own * H + h, r, C, s24)
     store_row(s23_ptr, own * H + h, r, C, s23)
+    store_row(s22_ptr, own * H + h, at_v, V, s22)
+    store_row(s21_ptr, own * H + h, at_v, V, s21)
     store_row(s19_ptr, own * H + h, r, C, s19)
 
 
@@ -1716,14 +1745,14 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr,
-    d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, eta_ptr,
-    h1_ptr, h2_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s14_ptr, s15_ptr, f_ptr, s31_ptr, s32_ptr, s33_ptr, s34_ptr, t60_ptr,
-    s35_ptr, s36_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr, d_W1_at_ptr,
+    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, eta_ptr, h2_ptr,
+    log_alpha_ptr, log_mu_ptr, n_end_ptr, G_end_ptr, f_ptr, t60_ptr, s33_ptr, s34_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """f, s31, s32, s33, s34, t60, s35, s36: every tile on its own."""
+    """n_end, G_end, f, t60, s33, s34: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1738,7 +1767,6 @@ def resume_post(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -1753,81 +1781,58 @@ def resume_post(
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     valid = tl.where(here, 1.0, 0.0)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
-    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
-    s33 = tl.sum(t35 * d1, 1)  # s₃₃ = Σ_n1 t₃₅ · d₁
-    store_row(s33_ptr, own * H + h, r, C, s33)
-    t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
-    s34 = tl.sum(t36 * d1, 1)  # s₃₄ = Σ_n1 t₃₆ · d₁
-    s15 = load_tile(s15_ptr, own * H + h, r, at_n1, C, N)
-    store_row(s34_ptr, own * H + h, r, C, s34)
-    G_end = t34 * eta  # G[C] = t₃₄ · η
     t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
-    s32 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₂ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    store_tile(s32_ptr, own * H + h, r, at_n1, C, N, s32)
-    x42 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    x55 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x38 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    x53 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    store_row(n_end_ptr, own * H + h, r, C, n_end)
+    G_end = t34 * eta  # G[C] = t₃₄ · η
+    store_row(G_end_ptr, own * H + h, r, C, G_end)
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x54 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    s36 = m_end * (tl.sum(x53) + tl.sum(x54) + tl.sum(x55))
+    x30 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x48 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    x50 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    s14 = load_tile(s14_ptr, own * H + h, r, at_n1, C, N)
-    x49 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    s35 = beta_end * (tl.sum(x48) + tl.sum(x49) + tl.sum(x50))
+    x18 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x12 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum_at.to(tl.float32), DOT)
-    x22 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2_at.to(tl.float32), DOT)
-    s31 = s14.to(tl.float32) + x12 + x22  # s₃₁ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
-    store_tile(s31_ptr, own * H + h, r, at_n1, C, N, s31)
-    x40 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    t60 = x38 + x40 + x42  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
-    store_number(s36_ptr, own * H + h, s36)
-    store_number(s35_ptr, own * H + h, s35)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x32 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    x31 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
+    s33 = beta_end * (tl.sum(x30) + tl.sum(x31) + tl.sum(x32))
+    x21 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    x35 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    x37 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x39 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    s34 = m_end * (tl.sum(x35) + tl.sum(x37) + tl.sum(x39))
+    x24 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    t60 = x18 + x21 + x24  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    store_number(s34_ptr, own * H + h, s34)
+    store_number(s33_ptr, own * H + h, s33)
     store_number(t60_ptr, own * H + h, t60)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post2(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
-    d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, rstd_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr,
-    s25_ptr, s31_ptr, s32_ptr, s33_ptr, s34_ptr, s35_ptr, s36_ptr, t10_ptr, t11_ptr, t60_ptr, v_ptr, d_W1_start_ptr,
-    d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W2_start_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, s25_ptr, s33_ptr,
+    s34_ptr, t60_ptr, v_ptr, d_eta_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, s29_ptr,
+    s30_ptr, s31_ptr, t40_ptr, t50_ptr, s32_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, …: every tile on its own."""
+    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s29, s30, s31, t40, t50, s32: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1842,7 +1847,6 @@ def resume_post2(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
@@ -1850,19 +1854,14 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    s34 = load_number(s34_ptr, own * H + h)
+    s24 = load_row(s24_ptr, own * H + h, r, C)
+    s33 = load_number(s33_ptr, own * H + h)
+    s23 = load_row(s23_ptr, own * H + h, r, C)
     s21 = load_row(s21_ptr, own * H + h, at_v, V)
     s22 = load_row(s22_ptr, own * H + h, at_v, V)
-    t10 = load_row(t10_ptr, own * H + h, r, C)
-    s24 = load_row(s24_ptr, own * H + h, r, C)
-    s19 = load_row(s19_ptr, own * H + h, r, C)
-    s36 = load_number(s36_ptr, own * H + h)
-    s33 = load_row(s33_ptr, own * H + h, r, C)
-    s23 = load_row(s23_ptr, own * H + h, r, C)
-    s35 = load_number(s35_ptr, own * H + h)
     t60 = load_number(t60_ptr, own * H + h)
-    s34 = load_row(s34_ptr, own * H + h, r, C)
-    t11 = load_row(t11_ptr, own * H + h, r, C)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
@@ -1872,134 +1871,203 @@ def resume_post2(
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
     G_end = t34 * eta  # G[C] = t₃₄ · η
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
-    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
+    s15 = load_tile(s15_ptr, own * H + h, r, at_n1, C, N)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    s30 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₀ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
+    store_tile(s30_ptr, own * H + h, r, at_n1, C, N, s30)
+    t39 = (s30 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₀ · (1 − h₁²)
+    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
     t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
     t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
-    t56 = tl.sum(t42 * d3, 1) + tl.sum(t38 * d2, 1) + s34  # t₅₆ = Σ_v t₄₂ · d₃ + Σ_n2 t₃₈ · d₂ + s₃₄
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
+    t56 = tl.sum(t42 * d3, 1) + tl.sum(t38 * d2, 1) + tl.sum(t36 * d1, 1)  # t₅₆ = Σ_v t₄₂ · d₃ + Σ_n2 t₃₈ · d₂ + Σ_n1 t₃₆ · d₁
     t59 = t56 * eta  # t₅₉ = t₅₆ · η
-    x100 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
-    x106 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
-    x108 = segment_gradient(x106, strict, DOT)
-    x102 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x100 + s35)
-    d_log_alpha = s23 + x102
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
+    x73 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    x79 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
     s17 = load_tile(s17_ptr, own * H + h, r, at_n2, C, N)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
+    x81 = segment_gradient(x79, strict, DOT)
     t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
-    x42 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
-    t55 = tl.sum(t41 * d3, 1) + tl.sum(t37 * d2, 1) + s33  # t₅₅ = Σ_v t₄₁ · d₃ + Σ_n2 t₃₇ · d₂ + s₃₃
-    x109 = t60 * D_end * m
-    x110 = tl.cumsum(x109, 0, reverse=True)
-    x107 = sum_before(t55 * n_end, r, DOT)
-    x111 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x107 + s36 + x108 + x110)
-    d_eta = s19 + (t55 * tl.exp(t33) + t56 * t34)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    s32 = load_tile(s32_ptr, own * H + h, r, at_n1, C, N)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    s18 = load_tile(s18_ptr, own * H + h, r, at_v, C, V)
-    d_log_mu = s24 + x111
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    t39 = (s32.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₂ · (1 − h₁²)
-    t40 = x42 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
-    x48 = n_end[:, None] * t41 + G_end[:, None] * t42 - s18.to(tl.float32)
-    t43 = (t40 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    x50 = dot(t43, W3_start, DOT)
+    s14 = load_tile(s14_ptr, own * H + h, r, at_n1, C, N)
+    t55 = tl.sum(t41 * d3, 1) + tl.sum(t37 * d2, 1) + tl.sum(t35 * d1, 1)  # t₅₅ = Σ_v t₄₁ · d₃ + Σ_n2 t₃₇ · d₂ + Σ_n1 t₃₅ · d₁
+    x48 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
     d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    x80 = (n_end[:, None] * t41 + G_end[:, None] * t42) + x50
-    t44 = x48 + x50  # t₄₄ = (n[C] · t₄₁ + G[C] · t₄₂ − s₁₈) + t₄₃ W₃[start]
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    x89 = dot_nt(n_end[:, None] * d2, -d_W2_momentum_at.to(tl.float32), DOT)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    x90 = dot_nt(G_end[:, None] * d2, -d_W2_at.to(tl.float32), DOT)
     s16 = load_tile(s16_ptr, own * H + h, r, at_n2, C, N)
-    x36 = dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
-    x26 = dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-    x68 = s16.to(tl.float32) + x26 + x36
-    x81 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x80 * f.to(tl.float32) / V
-    x82 = rstd[:, None] * x80 + (-tl.sum(x81, 1))[:, None] * f.to(tl.float32)
+    s29 = s14.to(tl.float32) + x89 + x90  # s₂₉ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
+    store_tile(s29_ptr, own * H + h, r, at_n1, C, N, s29)
+    x93 = dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    x94 = dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
+    s31 = s16.to(tl.float32) + x93 + x94  # s₃₁ = s₁₆ + (n[C] · d₃) (−d_W3_momentum_at)ᵀ + (G[C] · d₃) (−d_W3_at)ᵀ
+    s18 = load_tile(s18_ptr, own * H + h, r, at_v, C, V)
+    store_tile(s31_ptr, own * H + h, r, at_n2, C, N, s31)
+    t40 = x48 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
+    t43 = (t40 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    store_tile(t40_ptr, own * H + h, r, at_n2, C, N, t40)
+    x97 = n_end[:, None] * t41 + G_end[:, None] * t42 - s18.to(tl.float32)
+    x54 = dot(t43, W3_start, DOT)
+    x55 = (n_end[:, None] * t41 + G_end[:, None] * t42) + x54
+    x56 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x55 * f.to(tl.float32) / V
+    x57 = rstd[:, None] * x55 + (-tl.sum(x56, 1))[:, None] * f.to(tl.float32)
+    t44 = x97 + x54  # t₄₄ = (n[C] · t₄₁ + G[C] · t₄₂ − s₁₈) + t₄₃ W₃[start]
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x52 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f.to(tl.float32) / V
+    x99 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t45 = -tl.sum(x52, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
+    t45 = -tl.sum(x99, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
+    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    x58 = ln_weight[None, :] * x57
+    s25 = load_tile(s25_ptr, own * H + h, r, at_v, C, V)
+    x64 = (
+        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
+        * x58
+        * e
+    )  # fmt: skip
+    x65 = tl.sum(x64, 1)
+    s32 = (
+        2 * x65[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x58
+    )  # fmt: skip
+    x68 = s22 + tl.sum(x57 * du.to(tl.float32) + s32 * normal, 0)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    d_v = s25.to(tl.float32) + -s32
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(s32, 0))
+    store_tile(s32_ptr, own * H + h, r, at_v, C, V, s32)
     t46 = rstd[:, None] * t44 + t45[:, None] * f.to(tl.float32)  # t₄₆ = r · t₄₄ + t₄₅ · f
     t47 = ln_weight[None, :] * t46  # t₄₇ = t₄₆ · w
-    x61 = (
+    x103 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
         * t47
         * e
     )  # fmt: skip
-    x62 = tl.sum(x61, 1)
+    x104 = tl.sum(x103, 1)
     t48 = (
-        2 * x62[:, None] * e
+        2 * x104[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t47
     )  # fmt: skip
     t49 = ln_weight[None, :] * t48  # t₄₉ = t₄₈ · w
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    x65 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
-    x66 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x65, 1) + tl.sum(t49 * f.to(tl.float32), 1)) / V
+    x107 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
+    x108 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x107, 1) + tl.sum(t49 * f.to(tl.float32), 1)) / V
     t50 = (
-        (2 * x66[:, None] * f.to(tl.float32) + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V).to(DOT)  # noqa: E501
+        2 * x108[:, None] * f.to(tl.float32)
+        + rstd[:, None] * t49
+        + t45[:, None] * t2
+        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V
     )  # fmt: skip
-    x69 = dot_nt(t50, W3_start, DOT)
-    t51 = ((1 - square(h2.to(tl.float32))) * (x68 + x69 - 2 * t40 * t12 * h2.to(tl.float32))).to(DOT)
+    store_tile(t50_ptr, own * H + h, r, at_v, C, V, t50)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x68)
+    x75 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x73 + s33)
+    d_log_alpha = s23 + x75
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    x82 = t60 * D_end * m
+    x83 = tl.cumsum(x82, 0, reverse=True)
+    x80 = sum_before(t55 * n_end, r, DOT)
+    x84 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x80 + s34 + x81 + x83)
+    d_log_mu = s24 + x84
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    d_eta = s19 + (t55 * tl.exp(t33) + t56 * t34)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post3(
+    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, h1_ptr, h2_ptr, k_ptr,
+    n_end_ptr, s20_ptr, s29_ptr, s30_ptr, s31_ptr, s32_ptr, t40_ptr, t50_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr,
+    d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_W1_start, d_W2_start, d_W3_start, d_k: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n1 = tl.arange(0, BN)
+    at_n2 = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
+    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    G_end = load_row(G_end_ptr, own * H + h, r, C)
+    n_end = load_row(n_end_ptr, own * H + h, r, C)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t40 = load_tile(t40_ptr, own * H + h, r, at_n2, C, N)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    t50 = load_tile(t50_ptr, own * H + h, r, at_v, C, V)
+    s31 = load_tile(s31_ptr, own * H + h, r, at_n2, C, N)
+    t43 = (t40.to(tl.float32) * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
     store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x83 = ln_weight[None, :] * x82
+    x15 = dot_nt(t50, W3_start, DOT)
+    s30 = load_tile(s30_ptr, own * H + h, r, at_n1, C, N)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    x84 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x83
-        * e
+    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    t51 = (
+        ((1 - square(h2.to(tl.float32))) * (s31.to(tl.float32) + x15 - 2 * t40.to(tl.float32) * t12 * h2.to(tl.float32))).to(DOT)
     )  # fmt: skip
-    x85 = tl.sum(x84, 1)
-    x86 = (
-        2 * x85[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x83
-    )  # fmt: skip
-    x95 = s22 + tl.sum(x82 * du.to(tl.float32) + x86 * normal, 0)
-    s32 = load_tile(s32_ptr, own * H + h, r, at_n1, C, N)
-    s31 = load_tile(s31_ptr, own * H + h, r, at_n1, C, N)
+    d2 = (t12 * (1 - square(h2.to(tl.float32)))).to(DOT)  # d₂ = t₁₂ · (1 − h₂²)
+    s29 = load_tile(s29_ptr, own * H + h, r, at_n1, C, N)
+    t39 = (s30.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₀ · (1 − h₁²)
     store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t39, d2, DOT) + dot_tn(h1, t51, DOT))
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    x17 = dot_nt(t51, W2_start, DOT)
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x71 = dot_nt(t51, W2_start, DOT)
-    s20 = load_tile(s20_ptr, own * H + h, r, at_k, C, K)
+    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    s32 = load_tile(s32_ptr, own * H + h, r, at_v, C, V)
     t52 = (
-        ((1 - square(h1.to(tl.float32))) * (s31.to(tl.float32) + x71 - 2 * s32.to(tl.float32) * t13 * h1.to(tl.float32))).to(DOT)
+        ((1 - square(h1.to(tl.float32))) * (s29.to(tl.float32) + x17 - 2 * s30.to(tl.float32) * t13 * h1.to(tl.float32))).to(DOT)
     )  # fmt: skip
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s20 = load_tile(s20_ptr, own * H + h, r, at_k, C, K)
     d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    x89 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-    x91 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    s25 = load_tile(s25_ptr, own * H + h, r, at_v, C, V)
-    x92 = s20.to(tl.float32) + (x86 + dot_nt(t52, W1_start, DOT) + (x89 + x91))
+    x26 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x29 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    x30 = s32.to(tl.float32) + dot_nt(t52, W1_start, DOT) + (x26 + x29)
+    d_k = s20.to(tl.float32) + x30
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, t52, DOT))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x92)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x86, 0))
-    d_v = s25.to(tl.float32) + -x86
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x95)
 
 
 class Sizes:
@@ -2117,8 +2185,9 @@ class Launch:
 launch_prep = Launch(prep, "prep", walks=False, widths="")
 launch_main = Launch(main, "main", walks=True, widths="KNV")
 launch_read = Launch(read, "read", walks=False, widths="KNV")
-launch_pre = Launch(pre, "pre", walks=False, widths="KNV")
+launch_pre = Launch(pre, "pre", walks=False, widths="KN")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV")
+launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
 launch_post = Launch(post, "post", walks=False, widths="KNV")
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV")
@@ -2129,6 +2198,7 @@ launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
 launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV")
+launch_resume_post3 = Launch(resume_post3, "resume_post3", walks=False, widths="KNV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -2151,7 +2221,7 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 25]:
+) -> tuple[(Tensor,) * 24]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -2160,7 +2230,6 @@ def forward_op(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
-    G_before = sizes.per_slot("CC", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
     W3_next = sizes.per_sequence("NV")
@@ -2179,6 +2248,7 @@ def forward_op(
     W2_last = sizes.per_sequence("NN")
     W3_last = sizes.per_sequence("NV")
     o = sizes.rows("V")
+    G_before = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
         eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
     ))  # fmt: skip
@@ -2191,9 +2261,10 @@ def forward_op(
         G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d3, h2, k, ln_bias, ln_weight, log_alpha,
         q, reach_before, o,
     ))  # fmt: skip
+    del G_before
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
-        reach_end, G_end, m_end, n_end, reach_before, G_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     )  # fmt: skip
 
@@ -2218,7 +2289,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 25]:
+) -> tuple[(Tensor,) * 24]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2236,7 +2307,6 @@ def _(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
-    G_before = sizes.per_slot("CC", narrow=True)
     d3 = sizes.per_slot("CV", narrow=True)
     h2 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
@@ -2247,7 +2317,7 @@ def _(
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
-        reach_end, G_end, m_end, n_end, reach_before, G_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     )  # fmt: skip
 
@@ -2268,7 +2338,6 @@ def backward_op(
     m_end: Tensor,
     n_end: Tensor,
     reach_before: Tensor,
-    G_before: Tensor,
     d3: Tensor,
     h2: Tensor,
     W1_at: Tensor,
@@ -2307,33 +2376,34 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 11, "CV": 10, "KN": 4, "NN": 4, "NV": 4}):
+    for part in sizes.parts({"CC": 3, "CK": 1, "CN": 14, "CV": 11, "KN": 4, "NN": 4, "NV": 4}):
         h1 = part.per_slot("CN", narrow=True)
+        t1 = part.per_slot("CC", narrow=True)
+        launch_pre(part, (
+            W1_at, k, log_alpha, h1, t1,
+        ))  # fmt: skip
         f = part.per_slot("CV", narrow=True)
-        rstd = part.per_slot("C", narrow=False)
         e = part.per_slot("CV", narrow=True)
-        t10 = part.per_slot("C", narrow=False)
         t2 = part.per_slot("CV", narrow=True)
-        t11 = part.per_slot("C", narrow=False)
         t12 = part.per_slot("CN", narrow=True)
         d2 = part.per_slot("CN", narrow=True)
         t13 = part.per_slot("CN", narrow=True)
         du = part.per_slot("CV", narrow=True)
+        read_h1 = part.per_slot("CN", narrow=True)
         read_h2 = part.per_slot("CN", narrow=True)
         t19 = part.per_slot("CC", narrow=False)
         read_f = part.per_slot("CV", narrow=True)
-        read_rstd = part.per_slot("C", narrow=False)
-        s20 = part.per_slot("C", narrow=False)
         t25 = part.per_slot("CN", narrow=True)
-        s21 = part.per_slot("C", narrow=False)
+        t26 = part.per_slot("CC", narrow=False)
+        t30 = part.per_slot("CN", narrow=True)
+        s20 = part.per_slot("CV", narrow=True)
+        s21 = part.per_slot("CN", narrow=True)
         s22 = part.per_slot("C", narrow=False)
-        s23 = part.per_slot("C", narrow=False)
-        s24 = part.per_slot("C", narrow=False)
-        launch_pre(part, (
-            G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, h2, k, ln_bias, ln_weight, log_alpha,
-            q, reach_before, v, h1, f, rstd, e, t10, t2, t11, t12, d2, t13, du, read_h2, t19, read_f, read_rstd, s20, t25, s21, s22,
-            s23, s24,
+        launch_pre2(part, (
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, eta, h1, h2, k, ln_bias, ln_weight, log_alpha,
+            log_mu, q, reach_before, t1, v, f, e, t2, t12, d2, t13, du, read_h1, read_h2, t19, read_f, t25, t26, t30, s20, s21, s22,
         ))  # fmt: skip
+        del t1
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
         s3 = part.per_slot("CN", narrow=True)
@@ -2352,12 +2422,12 @@ def backward_op(
         s17 = part.per_slot("C", narrow=False)
         s18 = part.per_slot("C", narrow=False)
         s19 = part.per_slot("CV", narrow=True)
-        launch_pre2(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, q,
-            reach_before, read_f, read_h2, read_rstd, rstd, s20, s21, s22, s23, s24, t10, t11, t13, t19, t25, s1, s2, s3, s4, s5, s6,
-            s7, s8, s9, s10, s11, s12, s13, s15, s16, s17, s18, s19, d_q,
+        launch_pre3(part, (
+            W1_at, W1_momentum_at, d_o, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, q, reach_before, read_f, read_h1,
+            read_h2, s20, s21, s22, t13, t19, t25, t26, t30, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s15, s16, s17,
+            s18, s19, d_q,
         ))  # fmt: skip
-        del read_f, read_h2, read_rstd, s20, s21, s22, s23, s24, t19, t25
+        del read_f, read_h1, read_h2, s20, s21, s22, t19, t25, t26, t30
         t40 = part.per_slot("CV", narrow=True)
         t41 = part.per_slot("CV", narrow=True)
         s14 = part.per_slot("CV", narrow=True)
@@ -2370,18 +2440,18 @@ def backward_op(
         d_W3_momentum_at = part.per_slot("NV", narrow=True)
         launch_seq(part, (
             G_end, W2_at, W3_at, beta_end, d2, d3, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, e, f, h1, h2, k,
-            ln_weight, m_end, n_end, reach_end, rstd, s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t10, t11, t12, t13, t2,
-            d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, t40, t41, s14, t51, d_W1_at,
+            ln_weight, m_end, n_end, reach_end, s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t12, t13, t2, d_W1_next,
+            d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, t40, t41, s14, t51, d_W1_at,
             d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
         ))  # fmt: skip
         del s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t12, t2
         launch_post(part, (
             W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d_W1_at, d_W1_momentum_at, d_W2_at,
-            d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, rstd, s12, s13, s14,
-            s15, s16, s17, s18, s19, t10, t11, t13, t40, t41, t51, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+            d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, s12, s13, s14, s15, s16,
+            s17, s18, s19, t13, t40, t41, t51, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
         ))  # fmt: skip
-        del d2, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, e, f, h1, rstd, s12, s13, s14
-        del s15, s16, s17, s18, s19, t10, t11, t13, t40, t41, t51
+        del d2, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, e, f, h1, s12, s13, s14, s15
+        del s16, s17, s18, s19, t13, t40, t41, t51
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W3 = d_W3_next
@@ -2410,7 +2480,6 @@ def _(
     m_end: Tensor,
     n_end: Tensor,
     reach_before: Tensor,
-    G_before: Tensor,
     d3: Tensor,
     h2: Tensor,
     W1_at: Tensor,
@@ -2461,29 +2530,29 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     ) = inputs  # fmt: skip
     (
         _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, _W1_last, _W2_last, _W3_last,
-        beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
-        W3_at, W3_momentum_at,
+        beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
-        d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
-        d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     (
         d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last,
     ) = (x.contiguous() for x in gradients[:10])  # fmt: skip
     gradients_of = backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
-        d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum,
-        d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum,
+        d_W3_momentum, d_W1_last, d_W2_last, d_W3_last, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -2537,7 +2606,7 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 21]:
+) -> tuple[(Tensor,) * 22]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -2548,6 +2617,7 @@ def resume_forward_op(
     h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CN", narrow=True)
     h2 = sizes.per_slot("CN", narrow=True)
+    d3 = sizes.per_slot("CV", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
     W3_next = sizes.per_sequence("NV")
@@ -2568,7 +2638,6 @@ def resume_forward_op(
     s5 = sizes.per_slot("NN", narrow=True)
     s6 = sizes.per_slot("NV", narrow=True)
     s7 = sizes.per_slot("CN", narrow=True)
-    d3 = sizes.per_slot("CV", narrow=True)
     launch_resume_prep(sizes, (
         W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, beta_end, reach_end, s1, s2, s3,
         m_end, s4, s5, s6, reach_before, s7, G_before, h1, d2, h2, d3,
@@ -2583,10 +2652,10 @@ def resume_forward_op(
         G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d3, h1, h2, ln_bias, ln_weight,
         log_alpha, q, reach_before, s7, o,
     ))  # fmt: skip
-    del d3, s7
+    del s7
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2613,7 +2682,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 21]:
+) -> tuple[(Tensor,) * 22]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2630,6 +2699,7 @@ def _(
     h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CN", narrow=True)
     h2 = sizes.per_slot("CN", narrow=True)
+    d3 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NN", narrow=True)
@@ -2638,7 +2708,7 @@ def _(
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2663,6 +2733,7 @@ def resume_backward_op(
     h1: Tensor,
     d2: Tensor,
     h2: Tensor,
+    d3: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2689,37 +2760,35 @@ def resume_backward_op(
     d_W2_momentum_next = sizes.per_sequence("NN")
     d_W3_next = sizes.per_sequence("NV")
     d_W3_momentum_next = sizes.per_sequence("NV")
-    d_W1_start = sizes.shares("KN")
-    d_W2_start = sizes.shares("NN")
-    d_W3_start = sizes.shares("NV")
     d_eta = sizes.rows("", eta.dtype)
-    d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 9, "CV": 5, "KN": 4, "NN": 4, "NV": 4}):
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NN")
+    d_W3_start = sizes.shares("NV")
+    d_k = sizes.rows("K")
+    for part in sizes.parts({"CC": 3, "CK": 1, "CN": 14, "CV": 8, "KN": 4, "NN": 4, "NV": 4}):
         du = part.per_slot("CV", narrow=True)
-        rstd = part.per_slot("C", narrow=False)
-        t11 = part.per_slot("C", narrow=False)
-        t10 = part.per_slot("C", narrow=False)
         f = part.per_slot("CV", narrow=True)
         d1 = part.per_slot("CN", narrow=True)
+        read_h1 = part.per_slot("CN", narrow=True)
+        t16 = part.per_slot("CC", narrow=False)
         read_h2 = part.per_slot("CN", narrow=True)
         t19 = part.per_slot("CC", narrow=False)
         read_f = part.per_slot("CV", narrow=True)
-        read_rstd = part.per_slot("C", narrow=False)
-        s26 = part.per_slot("C", narrow=False)
         t25 = part.per_slot("CN", narrow=True)
-        s27 = part.per_slot("C", narrow=False)
+        t26 = part.per_slot("CC", narrow=False)
+        t30 = part.per_slot("CN", narrow=True)
+        s26 = part.per_slot("CV", narrow=True)
+        s27 = part.per_slot("CN", narrow=True)
         s28 = part.per_slot("C", narrow=False)
-        s29 = part.per_slot("C", narrow=False)
-        s30 = part.per_slot("C", narrow=False)
         launch_resume_pre(part, (
             G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d_o, h1, h2, k,
-            ln_bias, ln_weight, log_alpha, q, reach_before, v, du, rstd, t11, t10, f, d1, read_h2, t19, read_f, read_rstd, s26, t25,
-            s27, s28, s29, s30,
+            ln_bias, ln_weight, log_alpha, q, reach_before, v, du, f, d1, read_h1, t16, read_h2, t19, read_f, t25, t26, t30, s26,
+            s27, s28,
         ))  # fmt: skip
         s8 = part.per_slot("KN", narrow=True)
         s9 = part.per_slot("KN", narrow=True)
@@ -2740,11 +2809,11 @@ def resume_backward_op(
         s24 = part.per_slot("C", narrow=False)
         s25 = part.per_slot("CV", narrow=True)
         launch_resume_pre2(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, d1, d2, d_o, du, eta, f, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
-            reach_before, read_f, read_h2, read_rstd, rstd, s26, s27, s28, s29, s30, t10, t11, t19, t25, v, s8, s9, s10, s11, s12,
-            s13, s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25, d_q,
+            W1_at, W1_momentum_at, d1, d_o, du, eta, f, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach_before, read_f, read_h1,
+            read_h2, s26, s27, s28, t16, t19, t25, t26, t30, v, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19, s20, s21,
+            s22, s23, s24, s25, d_q,
         ))  # fmt: skip
-        del d1, read_f, read_h2, read_rstd, s26, s27, s28, s29, s30, t19, t25
+        del d1, read_f, read_h1, read_h2, s26, s27, s28, t16, t19, t25, t26, t30
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W1_momentum_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NN", narrow=True)
@@ -2757,27 +2826,33 @@ def resume_backward_op(
             d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at,
         ))  # fmt: skip
         del s10, s11, s12, s13, s8, s9
-        s31 = part.per_slot("CN", narrow=True)
-        s32 = part.per_slot("CN", narrow=True)
-        s33 = part.per_slot("C", narrow=False)
-        s34 = part.per_slot("C", narrow=False)
+        n_end = part.per_slot("C", narrow=False)
+        G_end = part.per_slot("C", narrow=False)
         t60 = part.per_slot("", narrow=False)
-        s35 = part.per_slot("", narrow=False)
-        s36 = part.per_slot("", narrow=False)
+        s33 = part.per_slot("", narrow=False)
+        s34 = part.per_slot("", narrow=False)
         launch_resume_post(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d_W1_at, d_W1_momentum_at,
-            d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h1, h2, k, log_alpha, log_mu, s14, s15, f, s31, s32, s33, s34,
-            t60, s35, s36,
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, W3_start, d_W1_at, d_W1_momentum_at, d_W2_at,
+            d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h2, log_alpha, log_mu, n_end, G_end, f, t60, s33, s34,
         ))  # fmt: skip
-        del s14, s15
+        s29 = part.per_slot("CN", narrow=True)
+        s30 = part.per_slot("CN", narrow=True)
+        s31 = part.per_slot("CN", narrow=True)
+        t40 = part.per_slot("CN", narrow=True)
+        t50 = part.per_slot("CV", narrow=True)
+        s32 = part.per_slot("CV", narrow=True)
         launch_resume_post2(part, (
-            W1_start, W2_start, W3_start, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, eta,
-            f, h1, h2, k, ln_bias, ln_weight, log_alpha, log_mu, rstd, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25, s31, s32,
-            s33, s34, s35, s36, t10, t11, t60, v, d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight,
-            d_log_alpha, d_log_mu, d_v,
+            W2_start, W3_start, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, eta, f, h1, h2,
+            k, ln_bias, ln_weight, log_alpha, log_mu, s14, s15, s16, s17, s18, s19, s21, s22, s23, s24, s25, s33, s34, t60, v, d_eta,
+            d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s29, s30, s31, t40, t50, s32,
         ))  # fmt: skip
-        del d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, f, rstd, s16, s17, s18, s19, s20
-        del s21, s22, s23, s24, s25, s31, s32, s33, s34, s35, s36, t10, t11, t60
+        del d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, f, s14, s15, s16, s17, s18, s19, s21, s22, s23, s24, s25, s33
+        del s34, t60
+        launch_resume_post3(part, (
+            G_end, W1_start, W2_start, W3_start, d3, d_W1_at, d_W1_momentum_at, h1, h2, k, n_end, s20, s29, s30, s31, s32, t40, t50,
+            d_W1_start, d_W2_start, d_W3_start, d_k,
+        ))  # fmt: skip
+        del G_end, d_W1_at, d_W1_momentum_at, n_end, s20, s29, s30, s31, s32, t40, t50
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W3 = d_W3_next
@@ -2811,6 +2886,7 @@ def _(
     h1: Tensor,
     d2: Tensor,
     h2: Tensor,
+    d3: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2859,12 +2935,12 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
     ) = inputs  # fmt: skip
     (
         _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
+        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
         cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
@@ -2873,14 +2949,14 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
+        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
         cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
     gradients_of = resume_backward_op(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2,
-        d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
+        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1,
+        d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,

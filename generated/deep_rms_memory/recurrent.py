@@ -218,9 +218,9 @@ def step(
     # the surprise, by reverse mode
     e = u - v  # e = u − v
     t1 = e.square().sum(-1)  # t₁ = ‖e‖²
-    du = torch.where(power0(t1[..., None], 0.5) > 4, 4 * power0(power0(t1[..., None], 0.5), -1), 1) * e
+    du = torch.where(power0(t1[..., None], 0.5) > 4, 4 / divisor0(power0(t1[..., None], 0.5), 1), 1) * e
     t2 = du * ln_weight  # t₂ = ∂ℓ/∂u · w
-    d3 = rstd[..., None] * t2 - (t2 * f).sum(-1)[..., None] * rstd[..., None] ** 3 * f / dim_v  # d₃ = r t₂ − r³ (Σ_v t₂ · f) f / V
+    d3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] * normal / dim_v  # d₃ = r t₂ − (Σ_v f̂ · t₂) r f̂ / V
     d2 = torch.einsum("...v,...dv->...d", d3, W3_start) * (1 - h2.square())  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
     d1 = torch.einsum("...d,...bd->...b", d2, W2_start) * (1 - h1.square())  # d₁ = (d₂ W₂[start]ᵀ) · (1 − h₁²)
 
@@ -254,5 +254,11 @@ def step(
 
 def power0(x: Tensor, exponent: float) -> Tensor:
     """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > 0
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
     return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)
+
+
+def divisor0(x: Tensor, exponent: float) -> Tensor:
+    """x to the power, to divide by: infinite where that is singular, so that the quotient and every derivative are 0."""
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
+    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, torch.inf)

@@ -137,5 +137,6 @@ def sum_after(x: Tensor, dim: int) -> Tensor:
 
 
 def gelu_slope(x: Tensor) -> Tensor:
-    """Derivative of gelu."""
-    return 0.3989422804014327 * x * torch.exp(-0.5 * x.square()) + torch.special.ndtr(x)
+    """Derivative of gelu; the density in two factors, so that where it is 0 a large gradient meets one before it meets x."""
+    root = torch.exp(-0.25 * x.square())
+    return 0.3989422804014327 * x * root * root + torch.special.ndtr(x)

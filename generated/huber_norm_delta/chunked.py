@@ -142,12 +142,18 @@ def forward_substitute(lower: Tensor, right: Tensor, phi: Callable[[Tensor, slic
 
 def power0(x: Tensor, exponent: float) -> Tensor:
     """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > 0
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
     return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)
+
+
+def divisor0(x: Tensor, exponent: float) -> Tensor:
+    """x to the power, to divide by: infinite where that is singular, so that the quotient and every derivative are 0."""
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
+    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, torch.inf)
 
 
 def row_surprise(z: Tensor, delta: Tensor, v: Tensor) -> Tensor:
     """The surprise of one row, from its product z with the state that it is measured at."""
     e = z - v  # e = z − v
     x4 = e.square().sum(-1)
-    return 2 * torch.where(power0(x4[..., None], 0.5) > delta[..., None], 0.5 * delta[..., None] * power0(x4[..., None], -0.5), 0.5) * e
+    return 2 * torch.where(power0(x4[..., None], 0.5) > delta[..., None], 0.5 * delta[..., None] / divisor0(x4[..., None], 0.5), 0.5) * e

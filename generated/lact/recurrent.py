@@ -325,5 +325,5 @@ def silu_slope(x: Tensor) -> Tensor:
 
 def power0(x: Tensor, exponent: float) -> Tensor:
     """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > 0
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
     return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)

@@ -307,12 +307,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, t1_ptr, s4_ptr, d_q_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, d_q_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, t1, s4, d_q: every tile on its own."""
+    """s1, s2, s3, s4, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -349,11 +349,8 @@ def pre(
     t5 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₅ = causal(−d_o Uᵀ)
     x12 = tl.sum(t5 * t2, 0)
     s3 = x12 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
-    store_row(s3_ptr, own * H + h, r, C, s3)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-
-    # t1
-    store_row(t1_ptr, own * H + h, r, C, t1)
+    store_row(s3_ptr, own * H + h, r, C, s3)
 
     # s4
     t8 = (step_size[None, :] * t5).to(DOT)  # t₈ = t₅ · η̃
@@ -405,8 +402,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, s3_ptr, s4_ptr, t1_ptr, t4_ptr, d_eta_ptr, d_k_ptr, d_v_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, s3_ptr, s4_ptr, t4_ptr, d_eta_ptr, d_k_ptr, d_v_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -427,7 +424,6 @@ def post(
     at_row, row = t * H + h, r * H
     s3 = load_row(s3_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t1 = load_row(t1_ptr, own * H + h, r, C)
     t4 = load_tile(t4_ptr, own * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
@@ -438,6 +434,7 @@ def post(
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t6 = tl.where(strict, -tl.where(strict, dot_nt(t4, U, DOT), 0.0), 0.0)  # t₆ = strictly_causal(−strictly_causal(t₄ Uᵀ))
     x8 = tl.sum(t6 * kk, 0) + tl.sum(t3 * U.to(tl.float32), 1)
+    t1 = tl.sum(square(k.to(tl.float32)), 1)  # t₁ = ‖k‖²
     step_size = eta / (eta * t1 + 1)  # η̃ = η / (η · t₁ + 1)
     t7 = (step_size[None, :] * t6).to(DOT)  # t₇ = t₆ · η̃
     x11 = x8 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
@@ -659,10 +656,9 @@ def backward_op(
         s1 = part.per_slot("KV", narrow=True)
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("C", narrow=False)
-        t1 = part.per_slot("C", narrow=False)
         s4 = part.per_slot("CK", narrow=True)
         launch_pre(part, (
-            U, W_at, d_o, eta, k, q, s1, s2, s3, t1, s4, d_q,
+            U, W_at, d_o, eta, k, q, s1, s2, s3, s4, d_q,
         ))  # fmt: skip
         t4 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
@@ -671,9 +667,9 @@ def backward_op(
         ))  # fmt: skip
         del s1, s2
         launch_post(part, (
-            U, W_at, d_W_at, eta, k, s3, s4, t1, t4, d_eta, d_k, d_v,
+            U, W_at, d_W_at, eta, k, s3, s4, t4, d_eta, d_k, d_v,
         ))  # fmt: skip
-        del d_W_at, s3, s4, t1, t4
+        del d_W_at, s3, s4, t4
         d_W = d_W_next
     return d_q, d_k, d_v, d_eta, d_W_next
 

@@ -189,14 +189,14 @@ def step(
     beta = torch.exp(t3)  # β = exp(t₃)
 
     # momentum, retention and mirror map
-    W1_start = power0((A1_start**4).sum(-2).sum(-1)[..., None, None], -0.5) * A1_start  # W₁[start] = A₁[start] / √(Σ_n Σ_k A₁[start]^4)
+    W1_start = A1_start / divisor0((A1_start**4).sum(-2).sum(-1)[..., None, None], 0.5)  # W₁[start] = A₁[start] / √(Σ_n Σ_k A₁[start]^4)
 
     # the memory at the key
     z1 = torch.einsum("...k,...kn->...n", k, W1_start)  # z₁ = k W₁[start]
     h1 = functional.gelu(z1)  # h₁ = gelu(z₁)
 
     # momentum, retention and mirror map
-    W2_start = power0((A2_start**4).sum(-2).sum(-1)[..., None, None], -0.5) * A2_start  # W₂[start] = A₂[start] / √(Σ_v Σ_n A₂[start]^4)
+    W2_start = A2_start / divisor0((A2_start**4).sum(-2).sum(-1)[..., None, None], 0.5)  # W₂[start] = A₂[start] / √(Σ_v Σ_n A₂[start]^4)
 
     # the memory at the key
     f = torch.einsum("...n,...nv->...v", h1, W2_start)  # f = h₁ W₂[start]
@@ -210,7 +210,7 @@ def step(
     e = u - v  # e = u − v
     du = 3 * (e.square() + 1e-06) * torch.tanh(10 * e)  # ∂ℓ/∂u = 3 (e² + 1e-06) · tanh(10 e)
     t1 = du * ln_weight  # t₁ = ∂ℓ/∂u · w
-    t2 = rstd[..., None] * t1 - (t1 * centred).sum(-1)[..., None] * rstd[..., None] ** 3 * centred / dim_v
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] * normal / dim_v  # t₂ = r t₁ − (Σ_v f̂ · t₁) r f̂ / V
     d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = t₂ − Σ_v t₂ / V
     d1 = torch.einsum("...v,...nv->...n", d2, W2_start) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 
@@ -238,12 +238,13 @@ def step(
     return o, A1, A2, t3, loss, norm_error, norm_surprise, norm_state
 
 
-def power0(x: Tensor, exponent: float) -> Tensor:
-    """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > 0
-    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)
+def divisor0(x: Tensor, exponent: float) -> Tensor:
+    """x to the power, to divide by: infinite where that is singular, so that the quotient and every derivative are 0."""
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
+    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, torch.inf)
 
 
 def gelu_slope(x: Tensor) -> Tensor:
-    """Derivative of gelu."""
-    return 0.3989422804014327 * x * torch.exp(-0.5 * x.square()) + torch.special.ndtr(x)
+    """Derivative of gelu; the density in two factors, so that where it is 0 a large gradient meets one before it meets x."""
+    root = torch.exp(-0.25 * x.square())
+    return 0.3989422804014327 * x * root * root + torch.special.ndtr(x)

@@ -181,7 +181,7 @@ def step(
 
     # momentum, retention and mirror map
     x12 = (torch.abs(A1_start) ** 4).sum(-2).sum(-1)
-    W1_start = 0.3333333333333333 * power0(x12[..., None, None], -0.5) * torch.abs(A1_start) ** 3 * torch.sign(A1_start)
+    W1_start = 0.3333333333333333 * torch.abs(A1_start) ** 3 * torch.sign(A1_start) / divisor0(x12[..., None, None], 0.5)
 
     # the memory at the key
     z1 = torch.einsum("...k,...kn->...n", k, W1_start)  # z₁ = k W₁[start]
@@ -189,7 +189,7 @@ def step(
 
     # momentum, retention and mirror map
     x16 = (torch.abs(A2_start) ** 4).sum(-2).sum(-1)
-    W2_start = 0.3333333333333333 * power0(x16[..., None, None], -0.5) * torch.abs(A2_start) ** 3 * torch.sign(A2_start)
+    W2_start = 0.3333333333333333 * torch.abs(A2_start) ** 3 * torch.sign(A2_start) / divisor0(x16[..., None, None], 0.5)
 
     # the memory at the key
     f = torch.einsum("...n,...nv->...v", h1, W2_start)  # f = h₁ W₂[start]
@@ -203,15 +203,15 @@ def step(
     e = u - v  # e = u − v
     du = 3 * (e.square() + 1e-06) * torch.tanh(10 * e)  # ∂ℓ/∂u = 3 (e² + 1e-06) · tanh(10 e)
     t1 = du * ln_weight  # t₁ = ∂ℓ/∂u · w
-    t2 = rstd[..., None] * t1 - (t1 * centred).sum(-1)[..., None] * rstd[..., None] ** 3 * centred / dim_v
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] * normal / dim_v  # t₂ = r t₁ − (Σ_v f̂ · t₁) r f̂ / V
     d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = t₂ − Σ_v t₂ / V
     d1 = torch.einsum("...v,...nv->...n", d2, W2_start) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 
     # momentum, retention and mirror map
     A1 = alpha[..., None, None] * A1_prev - eta[..., None, None] * d1[..., None, :] * k[..., None]  # A₁ = α A₁[t−1] − η kᵀ ⊗ d₁
-    W1 = 0.3333333333333333 * power0((torch.abs(A1) ** 4).sum(-2).sum(-1)[..., None, None], -0.5) * torch.abs(A1) ** 3 * torch.sign(A1)
+    W1 = 0.3333333333333333 * torch.abs(A1) ** 3 * torch.sign(A1) / divisor0((torch.abs(A1) ** 4).sum(-2).sum(-1)[..., None, None], 0.5)
     A2 = alpha[..., None, None] * A2_prev - eta[..., None, None] * d2[..., None, :] * h1[..., None]  # A₂ = α A₂[t−1] − η h₁ᵀ ⊗ d₂
-    W2 = 0.3333333333333333 * power0((torch.abs(A2) ** 4).sum(-2).sum(-1)[..., None, None], -0.5) * torch.abs(A2) ** 3 * torch.sign(A2)
+    W2 = 0.3333333333333333 * torch.abs(A2) ** 3 * torch.sign(A2) / divisor0((torch.abs(A2) ** 4).sum(-2).sum(-1)[..., None, None], 0.5)
 
     # the memory at the query
     read_z1 = torch.einsum("...k,...kn->...n", q, W1)  # z₁ = q W₁
@@ -231,12 +231,13 @@ def step(
     return o, A1, A2, loss, norm_error, norm_surprise, norm_state
 
 
-def power0(x: Tensor, exponent: float) -> Tensor:
-    """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > 0
-    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)
+def divisor0(x: Tensor, exponent: float) -> Tensor:
+    """x to the power, to divide by: infinite where that is singular, so that the quotient and every derivative are 0."""
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
+    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, torch.inf)
 
 
 def gelu_slope(x: Tensor) -> Tensor:
-    """Derivative of gelu."""
-    return 0.3989422804014327 * x * torch.exp(-0.5 * x.square()) + torch.special.ndtr(x)
+    """Derivative of gelu; the density in two factors, so that where it is 0 a large gradient meets one before it meets x."""
+    root = torch.exp(-0.25 * x.square())
+    return 0.3989422804014327 * x * root * root + torch.special.ndtr(x)

@@ -198,11 +198,11 @@ def dot_tn(a, b, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, q_ptr, t2_ptr, t4_ptr, Inv_ptr, q_phi_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, k_ptr, q_ptr, t2_ptr, Inv_ptr, q_phi_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t2, t4, Inv, q_phi, P: every tile on its own."""
+    """t2, Inv, q_phi, P: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -225,11 +225,8 @@ def prep(
     t2 = tl.exp(k.to(tl.float32) - x1[:, None])  # t₂ = exp(k − max(k))
     store_tile(t2_ptr, index * H + h, r, at_k, C, K, t2)
 
-    # t4
-    t4 = tl.sum(tl.where((at_k < K)[None, :], t2, 0.0), 1)  # t₄ = Σ_k t₂
-    store_row(t4_ptr, index * H + h, r, C, t4)
-
     # Inv
+    t4 = tl.sum(tl.where((at_k < K)[None, :], t2, 0.0), 1)  # t₄ = Σ_k t₂
     k_phi = t2 / t4[:, None]  # φ(k) = t₂ / t₄
     x5 = dot_nt(t2, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     t5 = 1 / t4  # t₅ = 1 / t₄
@@ -254,7 +251,7 @@ def prep(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def main(
-    Inv_ptr, W_ptr, eta_ptr, t2_ptr, t4_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr, T, members, low, high,
+    Inv_ptr, W_ptr, eta_ptr, t2_ptr, v_ptr, W_next_ptr, U_ptr, W_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -273,10 +270,10 @@ def main(
         if SAVE:
             store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
         eta = load_numbers(eta_ptr, at_row, row, here)
-        t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
         Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-        t4 = load_row(t4_ptr, index * H + h, r, C)
+        t4 = tl.sum(t2.to(tl.float32), 1)  # t₄ = Σ_k t₂
         t5 = 1 / t4  # t₅ = 1 / t₄
         seen = t5[:, None] * dot(t2, W, DOT)  # u[0] = t₅ · (t₂ W[0])
         R = seen - v.to(tl.float32)  # R = u[0] − v
@@ -320,12 +317,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, t4_ptr, s1_ptr, k_phi_ptr, s2_ptr, s3_ptr, s4_ptr, t17_ptr, s5_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, s1_ptr, k_phi_ptr, s2_ptr, s3_ptr, s4_ptr, t17_ptr, d_q_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, k_phi, s2, s3, s4, t17, s5, d_q: every tile on its own."""
+    """s1, k_phi, s2, s3, s4, t17, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -340,49 +337,49 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t4 = load_row(t4_ptr, index * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)  # t₃ = max(q)
-    t1 = tl.exp(q.to(tl.float32) - t3[:, None])  # t₁ = exp(q − t₃)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x3 = tl.sum(tl.where((at_k < K)[None, :], t1, 0.0), 1)
-    q_phi = (t1 / x3[:, None]).to(DOT)  # φ(q) = t₁ / (Σ_k t₁)
+    t5 = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # t₅ = max(k)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t2 = tl.exp(k.to(tl.float32) - t5[:, None])  # t₂ = exp(k − t₅)
+    t6 = tl.sum(tl.where((at_k < K)[None, :], t2, 0.0), 1)  # t₆ = Σ_k t₂
+    k_phi = t2 / t6[:, None]  # φ(k) = t₂ / t₆
+    store_tile(k_phi_ptr, own * H + h, r, at_k, C, K, k_phi)
+    t3 = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)  # t₃ = max(q)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t1 = tl.exp(q.to(tl.float32) - t3[:, None])  # t₁ = exp(q − t₃)
+    t4 = tl.sum(tl.where((at_k < K)[None, :], t1, 0.0), 1)  # t₄ = Σ_k t₁
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    x12 = dot_nt(t1, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
+    t8 = x12 / t4[:, None]  # t₈ = t₁ φ(k)ᵀ / t₄
+    s2 = dot_tn(tl.where(causal, eta[None, :] * t8, 0.0), d_o, DOT)  # s₂ = causal(t₈ · η)ᵀ d_o
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+    t11 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₁₁ = causal(−d_o Uᵀ)
+    s3 = tl.sum(t11 * t8, 0)  # s₃ = Σ_c t₁₁ · t₈
+    t14 = (eta[None, :] * t11).to(DOT)  # t₁₄ = t₁₁ · η
+    t18 = dot(t14, k_phi, DOT) + dot_nt(d_o, W, DOT)  # t₁₈ = t₁₄ φ(k) + d_o W[0]ᵀ
+    x29 = tl.sum(tl.where((at_k < K)[None, :], t18 * t1 / (t4[:, None] * t4[:, None]), 0.0), 1)
+    t19 = t1 * (t18 / t4[:, None] - x29[:, None])  # t₁₉ = t₁ · (t₁₈ / t₄ − Σ_k t₁₈ · t₁ / t₄²)
+    q_phi = (t1 / t4[:, None]).to(DOT)  # φ(q) = t₁ / t₄
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x20 = dot_tn(t14, q_phi, DOT)
+    x21 = tl.sum(tl.where((at_k < K)[None, :], x20 * t2 / (t6[:, None] * t6[:, None]), 0.0), 1)
+    x22 = t2 * (x20 / t6[:, None] - x21[:, None])
+    x32 = tl.sum(tl.where((at_k < K)[None, :], t19, 0.0), 1)
+    t20 = 1 - tl.where(t3[:, None] > q.to(tl.float32), 1.0, 0.0)  # t₂₀ = 1 − 1[t₃ > q]
+    x33 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_q = t19 - x32[:, None] * t20 / x33[:, None]
     s1 = dot_tn(q_phi, d_o, DOT)  # s₁ = φ(q)ᵀ d_o
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-    t5 = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # t₅ = max(k)
-    t2 = tl.exp(k.to(tl.float32) - t5[:, None])  # t₂ = exp(k − t₅)
-    t11 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₁₁ = causal(−d_o Uᵀ)
-    t14 = (eta[None, :] * t11).to(DOT)  # t₁₄ = t₁₁ · η
-    x20 = dot_tn(t14, q_phi, DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x21 = tl.sum(tl.where((at_k < K)[None, :], x20 * t2 / (t4[:, None] * t4[:, None]), 0.0), 1)
-    x22 = t2 * (x20 / t4[:, None] - x21[:, None])
-    k_phi = t2 / t4[:, None]  # φ(k) = t₂ / t₄
-    store_tile(k_phi_ptr, own * H + h, r, at_k, C, K, k_phi)
-    t18 = dot(t14, k_phi, DOT) + dot_nt(d_o, W, DOT)  # t₁₈ = t₁₄ φ(k) + d_o W[0]ᵀ
-    x12 = dot_nt(t1, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
-    t8 = x12 / x3[:, None]  # t₈ = t₁ φ(k)ᵀ / (Σ_k t₁)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s3 = tl.sum(t11 * t8, 0)  # s₃ = Σ_c t₁₁ · t₈
-    x28 = tl.sum(tl.where((at_k < K)[None, :], t18 * t1 / (x3[:, None] * x3[:, None]), 0.0), 1)
-    t19 = t1 * (t18 / x3[:, None] - x28[:, None])  # t₁₉ = t₁ · (t₁₈ / (Σ_k t₁) − Σ_k t₁₈ · t₁ / (Σ_k t₁)²)
-    x31 = tl.sum(tl.where((at_k < K)[None, :], t19, 0.0), 1)
-    t20 = 1 - tl.where(t3[:, None] > q.to(tl.float32), 1.0, 0.0)  # t₂₀ = 1 − 1[t₃ > q]
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x32 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
-    d_q = t19 - x31[:, None] * t20 / x32[:, None]
-    s2 = dot_tn(tl.where(causal, eta[None, :] * t8, 0.0), d_o, DOT)  # s₂ = causal(t₈ · η)ᵀ d_o
-    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+    x24 = tl.sum(tl.where((at_k < K)[None, :], x22, 0.0), 1)
     t17 = 1 - tl.where(t5[:, None] > k.to(tl.float32), 1.0, 0.0)  # t₁₇ = 1 − 1[t₅ > k]
-    s5 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)  # s₅ = Σ_k t₁₇
-    s4 = x22 - tl.sum(tl.where((at_k < K)[None, :], x22, 0.0), 1)[:, None] * t17 / s5[:, None]
+    x25 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)
+    s4 = x22 - x24[:, None] * t17 / x25[:, None]
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
     store_tile(t17_ptr, own * H + h, r, at_k, C, K, t17)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    store_row(s5_ptr, own * H + h, r, C, s5)
     store_row(s3_ptr, own * H + h, r, C, s3)
 
 
@@ -426,8 +423,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, s3_ptr, s4_ptr, s5_ptr, t10_ptr, t17_ptr, t2_ptr, t4_ptr, d_eta_ptr, d_k_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, s3_ptr, s4_ptr, t10_ptr, t17_ptr, t2_ptr, d_eta_ptr, d_k_ptr, d_v_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -447,16 +444,15 @@ def post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     s3 = load_row(s3_ptr, own * H + h, r, C)
-    s5 = load_row(s5_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
     t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
-    t4 = load_row(t4_ptr, index * H + h, r, C)
-    t7 = 1 / t4  # t₇ = 1 / t₄
+    t6 = tl.sum(t2.to(tl.float32), 1)  # t₆ = Σ_k t₂
+    t7 = 1 / t6  # t₇ = 1 / t₆
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t12 = tl.where(strict, -tl.where(strict, dot_nt(t10, U, DOT), 0.0), 0.0)  # t₁₂ = strictly_causal(−strictly_causal(t₁₀ Uᵀ))
-    k_phi = t2.to(tl.float32) / t4[:, None]  # φ(k) = t₂ / t₄
+    k_phi = t2.to(tl.float32) / t6[:, None]  # φ(k) = t₂ / t₆
     t9 = -dot(k_phi, d_W_at, DOT)  # t₉ = −φ(k) d_W_at
     kk = t7[:, None] * dot_nt(t2, k_phi, DOT)  # K Kᵀ = t₇ · (t₂ φ(k)ᵀ)
     t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
@@ -467,11 +463,10 @@ def post(
     x17 = dot_nt(eta[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
     s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x18 = dot_nt(t10, W, DOT) + dot(t13, k_phi, DOT) + (x17 + dot_tn(t13, k_phi, DOT))
-    x19 = x18 * t2.to(tl.float32) / (t4[:, None] * t4[:, None])
-    t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
-    x20 = x18 * t2.to(tl.float32) / t4[:, None] - tl.sum(x19, 1)[:, None] * t2.to(tl.float32)
-    x23 = x20 - tl.sum(x20, 1)[:, None] * t17.to(tl.float32) / s5[:, None]
-    d_k = s4.to(tl.float32) + x23
+    x19 = x18 * t2.to(tl.float32) / (t6[:, None] * t6[:, None])
+    x20 = x18 * t2.to(tl.float32) / t6[:, None] - tl.sum(x19, 1)[:, None] * t2.to(tl.float32)
+    x22 = x20 - tl.sum(x20, 1)[:, None] * t17.to(tl.float32) / tl.sum(t17.to(tl.float32), 1)[:, None]
+    d_k = s4.to(tl.float32) + x22
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     d_v = -t10.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
@@ -610,11 +605,10 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     t2 = sizes.per_slot("CK", narrow=True)
-    t4 = sizes.per_slot("C", narrow=False)
     Inv = sizes.per_slot("CC", narrow=False)
     W_next = sizes.per_sequence("KV")
     U = sizes.per_slot("CV", narrow=True)
@@ -623,16 +617,16 @@ def forward_op(
     q_phi = sizes.per_slot("CK", narrow=True)
     P = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
-        eta, k, q, t2, t4, Inv, q_phi, P,
+        eta, k, q, t2, Inv, q_phi, P,
     ))  # fmt: skip
     launch_main(sizes, (
-        Inv, W, eta, t2, t4, v, W_next, U, W_at,
+        Inv, W, eta, t2, v, W_next, U, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
         P, U, W_at, q_phi, o,
     ))  # fmt: skip
     del P, q_phi
-    return o, W_next, t2, t4, Inv, U, W_at
+    return o, W_next, t2, Inv, U, W_at
 
 
 @forward_op.register_fake
@@ -646,16 +640,15 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     t2 = sizes.per_slot("CK", narrow=True)
-    t4 = sizes.per_slot("C", narrow=False)
     Inv = sizes.per_slot("CC", narrow=False)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, t2, t4, Inv, U, W_at
+    return o, W_next, t2, Inv, U, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -664,7 +657,6 @@ def backward_op(
     k: Tensor,
     eta: Tensor,
     t2: Tensor,
-    t4: Tensor,
     Inv: Tensor,
     U: Tensor,
     W_at: Tensor,
@@ -688,9 +680,8 @@ def backward_op(
         s3 = part.per_slot("C", narrow=False)
         s4 = part.per_slot("CK", narrow=True)
         t17 = part.per_slot("CK", narrow=True)
-        s5 = part.per_slot("C", narrow=False)
         launch_pre(part, (
-            U, W_at, d_o, eta, k, q, t4, s1, k_phi, s2, s3, s4, t17, s5, d_q,
+            U, W_at, d_o, eta, k, q, s1, k_phi, s2, s3, s4, t17, d_q,
         ))  # fmt: skip
         t10 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
@@ -699,9 +690,9 @@ def backward_op(
         ))  # fmt: skip
         del k_phi, s1, s2
         launch_post(part, (
-            U, W_at, d_W_at, eta, s3, s4, s5, t10, t17, t2, t4, d_eta, d_k, d_v,
+            U, W_at, d_W_at, eta, s3, s4, t10, t17, t2, d_eta, d_k, d_v,
         ))  # fmt: skip
-        del d_W_at, s3, s4, s5, t10, t17
+        del d_W_at, s3, s4, t10, t17
         d_W = d_W_next
     return d_q, d_k, d_v, d_eta, d_W_next
 
@@ -712,7 +703,6 @@ def _(
     k: Tensor,
     eta: Tensor,
     t2: Tensor,
-    t4: Tensor,
     Inv: Tensor,
     U: Tensor,
     W_at: Tensor,
@@ -733,16 +723,16 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, eta, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, t2, t4, Inv, U, W_at = output
+    _o, _W_next, t2, Inv, U, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, eta, t2, t4, Inv, U, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, eta, t2, Inv, U, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, eta, t2, t4, Inv, U, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, eta, t2, Inv, U, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    gradients_of = backward_op(q, k, eta, t2, t4, Inv, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, eta, t2, Inv, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_W_next = gradients_of
     return (
         d_q,

@@ -84,8 +84,8 @@ def chunk(
     G_end = eta * torch.exp(sum_after(decay_alpha, -1))  # G[C] = η · exp(Σ_{l>t} log α)
 
     # measures
-    q_phi = power0(power0((q.clamp(min=0) ** 4).sum(-1)[..., None], 0.5) + 0.1, -1) * q.clamp(min=0).square()
-    k_phi = power0(power0((k.clamp(min=0) ** 4).sum(-1)[..., None], 0.5) + 0.1, -1) * k.clamp(min=0).square()
+    q_phi = q.clamp(min=0).square() / divisor0(power0((q.clamp(min=0) ** 4).sum(-1)[..., None], 0.5) + 0.1, 1)
+    k_phi = k.clamp(min=0).square() / divisor0(power0((k.clamp(min=0) ** 4).sum(-1)[..., None], 0.5) + 0.1, 1)
 
     # the surprises of all tokens
     seen = beta[..., None] * (k_phi @ W)  # u[0] = β · (φ(k) W[0])
@@ -121,5 +121,11 @@ def sum_after(x: Tensor, dim: int) -> Tensor:
 
 def power0(x: Tensor, exponent: float) -> Tensor:
     """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > 0
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
     return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)
+
+
+def divisor0(x: Tensor, exponent: float) -> Tensor:
+    """x to the power, to divide by: infinite where that is singular, so that the quotient and every derivative are 0."""
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
+    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, torch.inf)

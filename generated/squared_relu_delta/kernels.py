@@ -33,6 +33,7 @@ OPTIONS = {
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
@@ -385,12 +386,42 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, q_ptr, q_phi_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr,
-    t4_ptr, s5_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    beta_ptr, d_o_ptr, q_phi_ptr, s1_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, t4, s5, d_q: every tile on its own."""
+    """s1: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
+
+    # s1
+    t3 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₃ = β · d_o
+    s1 = dot_tn(q_phi, t3, DOT)  # s₁ = φ(q)ᵀ t₃
+    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2(
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, q_ptr, q_phi_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s2, s3, s4, s5, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -417,62 +448,59 @@ def pre(
     t5 = dot_nt(q_phi, k_phi, DOT)  # t₅ = φ(q) φ(k)ᵀ
     t11 = -dot_nt(d_o, U, DOT)  # t₁₁ = −d_o Uᵀ
     t12 = t11 * t5  # t₁₂ = t₁₁ · t₅
-    x26 = segment_gradient(tl.where(causal, eta[None, :] * t12, 0.0) * t1, strict, DOT)
+    x23 = segment_gradient(tl.where(causal, eta[None, :] * t12, 0.0) * t1, strict, DOT)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s3 = tl.sum(t12 * D_alpha, 0)  # s₃ = Σ_c t₁₂ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
-    P = (G * t5).to(DOT)  # P = G · t₅
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t17 = (t11 * G).to(DOT)  # t₁₇ = t₁₁ · G
+    P = (G * t5).to(DOT)  # P = G · t₅
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
     t4 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₄ = Σ_k max(k, 0)^4
-    x20 = dot_tn(t17, q_phi, DOT)
-    x23 = (
+    x17 = dot_tn(t17, q_phi, DOT)
+    x20 = (
         power0(t4[:, None], -0.5)
         * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -2)
-        * x20
+        * x17
         * square(tl.maximum(k.to(tl.float32), 0.0))
     )  # fmt: skip
+    x21 = tl.sum(x20, 1)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x24 = tl.sum(x23, 1)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s4 = (
         2
         * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -1)
-        * x20
+        * x17
         * tl.maximum(k.to(tl.float32), 0.0)
         * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
-        - 2 * x24[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
+        - 2 * x21[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t3 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₃ = β · d_o
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    s1 = dot_tn(q_phi, t3, DOT)  # s₁ = φ(q)ᵀ t₃
-    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-    x28 = tl.sum(d_o.to(tl.float32) * dot(q_phi, W, DOT), 1) * beta
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    x26 = tl.sum(d_o.to(tl.float32) * dot(q_phi, W, DOT), 1) * beta
+    t3 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₃ = β · d_o
     t19 = dot(t17, k_phi, DOT) + dot_nt(t3, W, DOT)  # t₁₉ = t₁₇ φ(k) + t₃ W[0]ᵀ
     t2 = tl.sum(fourth(tl.maximum(q.to(tl.float32), 0.0)), 1)  # t₂ = Σ_k max(q, 0)^4
-    x33 = (
+    x32 = (
         power0(t2[:, None], -0.5)
         * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -2)
         * t19
         * square(tl.maximum(q.to(tl.float32), 0.0))
     )  # fmt: skip
-    x34 = tl.sum(x33, 1)
-    x35 = (
+    x33 = tl.sum(x32, 1)
+    x34 = (
         2
         * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -1)
         * t19
         * tl.maximum(q.to(tl.float32), 0.0)
         * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
-        - 2 * x34[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
+        - 2 * x33[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x35)
-    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x26 + tl.cumsum(x28, 0, reverse=True))
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x34)
+    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x23 + tl.cumsum(x26, 0, reverse=True))
     store_row(s5_ptr, own * H + h, r, C, s5)
-    store_row(t4_ptr, own * H + h, r, C, t4)
     store_row(s3_ptr, own * H + h, r, C, s3)
 
 
@@ -516,7 +544,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, s3_ptr, s4_ptr, s5_ptr, t4_ptr, t8_ptr, d_eta_ptr,
+    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, s3_ptr, s4_ptr, s5_ptr, t8_ptr, d_eta_ptr,
     d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -537,15 +565,16 @@ def post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     s5 = load_row(s5_ptr, own * H + h, r, C)
-    t4 = load_row(t4_ptr, own * H + h, r, C)
     s3 = load_row(s3_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
     k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
-    t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
+    t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    d_v = -t8.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     kk = dot_nt(k_phi, k_phi, DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
+    t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
     t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
@@ -573,18 +602,18 @@ def post(
     x37 = sum_before(t13 * G_end, r, DOT)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x38 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x39 = (
         tl.sum(x38) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x37 + x34 + x36)
     )  # fmt: skip
+    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
+    t4 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₄ = Σ_k max(k, 0)^4
     x28 = (
         power0(t4[:, None], -0.5)
         * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -2)
         * x25
         * square(tl.maximum(k.to(tl.float32), 0.0))
     )  # fmt: skip
-    t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
     x29 = tl.sum(x28, 1)
     x30 = (
         2
@@ -596,8 +625,6 @@ def post(
     )  # fmt: skip
     d_k = s4.to(tl.float32) + x30
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    d_v = -t8.to(tl.float32)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_numbers(d_eta_ptr, at_row, row, here, x15)
     d_log_alpha = s5 + x39
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -719,6 +746,7 @@ launch_prep = Launch(prep, "prep", walks=False, widths="K")
 launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
+launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 
@@ -819,13 +847,15 @@ def backward_op(
     d_v = sizes.rows("V")
     for part in sizes.parts({"CK": 1, "CV": 2, "KV": 2}):
         s1 = part.per_slot("KV", narrow=True)
+        launch_pre(part, (
+            beta, d_o, q_phi, s1,
+        ))  # fmt: skip
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("C", narrow=False)
         s4 = part.per_slot("CK", narrow=True)
-        t4 = part.per_slot("C", narrow=False)
         s5 = part.per_slot("C", narrow=False)
-        launch_pre(part, (
-            U, W_at, d_o, eta, k, k_phi, log_alpha, q, q_phi, s1, s2, s3, s4, t4, s5, d_q,
+        launch_pre2(part, (
+            U, W_at, d_o, eta, k, k_phi, log_alpha, q, q_phi, s2, s3, s4, s5, d_q,
         ))  # fmt: skip
         t8 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
@@ -834,9 +864,9 @@ def backward_op(
         ))  # fmt: skip
         del s1, s2
         launch_post(part, (
-            U, W_at, d_W_at, eta, k, k_phi, log_alpha, s3, s4, s5, t4, t8, d_eta, d_k, d_log_alpha, d_v,
+            U, W_at, d_W_at, eta, k, k_phi, log_alpha, s3, s4, s5, t8, d_eta, d_k, d_log_alpha, d_v,
         ))  # fmt: skip
-        del d_W_at, s3, s4, s5, t4, t8
+        del d_W_at, s3, s4, s5, t8
         d_W = d_W_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next
 

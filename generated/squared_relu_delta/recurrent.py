@@ -129,8 +129,8 @@ def step(
     W_decayed = alpha[..., None, None] * W_prev  # W[decayed] = α W[t−1]
 
     # measures
-    q_phi = power0(power0((q.clamp(min=0) ** 4).sum(-1)[..., None], 0.5) + 0.1, -1) * q.clamp(min=0).square()
-    k_phi = power0(power0((k.clamp(min=0) ** 4).sum(-1)[..., None], 0.5) + 0.1, -1) * k.clamp(min=0).square()
+    q_phi = q.clamp(min=0).square() / divisor0(power0((q.clamp(min=0) ** 4).sum(-1)[..., None], 0.5) + 0.1, 1)
+    k_phi = k.clamp(min=0).square() / divisor0(power0((k.clamp(min=0) ** 4).sum(-1)[..., None], 0.5) + 0.1, 1)
 
     # the memory at the key
     u = torch.einsum("...k,...kv->...v", k_phi, W_decayed)  # u = φ(k) W[decayed]
@@ -155,5 +155,11 @@ def step(
 
 def power0(x: Tensor, exponent: float) -> Tensor:
     """x to the power; where that is singular (0, or negative under a fraction), the value and every derivative are 0."""
-    inside = x != 0 if exponent == int(exponent) else x > 0
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
     return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, 0.0)
+
+
+def divisor0(x: Tensor, exponent: float) -> Tensor:
+    """x to the power, to divide by: infinite where that is singular, so that the quotient and every derivative are 0."""
+    inside = x != 0 if exponent == int(exponent) else x > torch.finfo(x.dtype).tiny
+    return torch.where(inside, torch.where(inside, x, 1.0) ** exponent, torch.inf)

@@ -35,11 +35,15 @@ OPTIONS = {
     "main": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_prep2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -601,13 +605,12 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
-    s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, rstd_ptr, t1_ptr, t14_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr,
-    t13_ptr, s4_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, t13_ptr, s4_ptr, read_h_ptr,
+    t6_ptr, t30_ptr, t8_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, z1, z3, h, centred, rstd, t1, t14, d2, t3, s2, s3, d3, d1, t13, s4, d_q: every tile on its own."""
+    """t13, s4, read_h, t6, t30, t8: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -621,80 +624,43 @@ def pre(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-    store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
-    f = dot(h_2, W2, DOT)  # f = h W₂[0]
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x30 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x30 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
-    t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
-    store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
-    d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-    store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
     read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-    read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
+    store_tile(read_h_ptr, own * H + h, r, at_n, C, N, read_h)
     read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    store_row(t14_ptr, own * H + h, r, C, t14)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x16 = t4 * read_centred
-    x17 = tl.sum(x16, 1)
-    x14 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    t5 = (
-        read_rstd[:, None] * t4
-        - x17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
-    )  # fmt: skip
-    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
-    t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
-    t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
-    t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
-    s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-    s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
-    store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
-    x57 = d_o.to(tl.float32) + dot_nt(t30, W3, DOT) + dot_nt(t8, W1, DOT)
-    s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
-    store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
+    store_row(s4_ptr, own * H + h, at_v, V, s4)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    x26 = t4 * read_centred
+    x27 = tl.sum(x26, 1)
+    t5 = (
+        read_rstd[:, None] * t4
+        - x27[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+    )  # fmt: skip
+    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
+    store_tile(t6_ptr, own * H + h, r, at_v, C, V, t6)
+    t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
+    t8 = t7 * read_z3 * silu_slope(read_z1)  # t₈ = t₇ · z₃ · silu′(z₁)
+    t30 = t7 * silu(read_z1)  # t₃₀ = t₇ · silu(z₁)
+    store_tile(t30_ptr, own * H + h, r, at_n, C, N, t30)
+    store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
@@ -702,19 +668,17 @@ def pre(
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
-    store_row(s4_ptr, own * H + h, at_v, V, s4)
     store_row(t13_ptr, own * H + h, r, C, t13)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
-    s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, rstd_ptr, t1_ptr, t14_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr,
-    t13_ptr, s4_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, t13_ptr, s4_ptr, read_h_ptr,
+    t6_ptr, t30_ptr, t8_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, z1, z3, h, centred, rstd, t1, t14, d2, t3, s2, s3, d3, d1, t13, s4, d_q: every tile on its own."""
+    """t13, s4, read_h, t6, t30, t8: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -727,7 +691,6 @@ def pre_wide(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -743,47 +706,178 @@ def pre_wide(
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(t13_ptr, own * H + h, r, C, t13)
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
-    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
         read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+        read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
         read_f += dot(read_h, W2, DOT)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        f += dot(h_2, W2, DOT)
-        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-        store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
-        store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
+        store_tile(read_h_ptr, own * H + h, r, at_n, C, N, read_h)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
     store_row(s4_ptr, own * H + h, at_v, V, s4)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x19 = t4 * read_centred
-    x20 = tl.sum(x19, 1)
+    x17 = t4 * read_centred
+    x18 = tl.sum(x17, 1)
     t5 = (
         read_rstd[:, None] * t4
-        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
-    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
+    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
+    store_tile(t6_ptr, own * H + h, r, at_v, C, V, t6)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
+        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
+        t30 = t7 * silu(read_z1)  # t₃₀ = t₇ · silu(z₁)
+        store_tile(t30_ptr, own * H + h, r, at_n, C, N, t30)
+        read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
+        t8 = t7 * read_z3 * silu_slope(read_z1)  # t₈ = t₇ · z₃ · silu′(z₁)
+        store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2(
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, t8_ptr, v_ptr, s1_ptr, z1_ptr, z3_ptr, h_ptr,
+    centred_ptr, t1_ptr, d2_ptr, t3_ptr, d3_ptr, d1_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s1, z1, z3, h, centred, t1, d2, t3, d3, d1: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+
+    # s1
+    s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+
+    # z1
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+
+    # z3
+    z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+    store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
+
+    # h
+    h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+    store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
+
+    # centred
+    f = dot(h_2, W2, DOT)  # f = h W₂[0]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+
+    # t1
+    x15 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+
+    # d2
+    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
+
+    # t3
+    t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
+    store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
+
+    # d3
+    d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+    store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
+
+    # d1
+    d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2_wide(
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, t8_ptr, v_ptr, s1_ptr, z1_ptr, z3_ptr, h_ptr,
+    centred_ptr, t1_ptr, d2_ptr, t3_ptr, d3_ptr, d1_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s1, z1, z3, h, centred, t1, d2, t3, d3, d1: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
+        f += dot(h_2, W2, DOT)
+        store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x5 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x5 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
@@ -792,54 +886,119 @@ def pre_wide(
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
-    store_row(t14_ptr, own * H + h, r, C, t14)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
-    sum35 = tl.zeros([BC, BK], tl.float32)
-    sum35_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
-        store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
-        t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
-        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
-        t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
-        s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
-        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
-        store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
-        sum35 += dot_nt(t30, W3, DOT)
-        sum35_2 += dot_nt(t8, W1, DOT)
-        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
-        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
         store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
-        store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
+        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre3(
+    W1_at_ptr, W3_at_ptr, d_o_ptr, q_ptr, read_h_ptr, t30_ptr, t6_ptr, t8_ptr, s2_ptr, s3_ptr, d_q_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s2, s3, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
+    t30 = load_tile(t30_ptr, own * H + h, r, at_n, C, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    read_h = load_tile(read_h_ptr, own * H + h, r, at_n, C, N)
+
+    # s2
+    s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+    store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
+
+    # s3
+    s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + sum35 + sum35_2
+    store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
+
+    # the gradient of q
+    x10 = d_o.to(tl.float32) + dot_nt(t30, W3, DOT) + dot_nt(t8, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x10)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre3_wide(
+    W1_at_ptr, W3_at_ptr, d_o_ptr, q_ptr, read_h_ptr, t30_ptr, t6_ptr, t8_ptr, s2_ptr, s3_ptr, d_q_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s2, s3, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    sum0 = tl.zeros([BC, BK], tl.float32)
+    sum0_2 = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
+        read_h = load_tile(read_h_ptr, own * H + h, r, at_n, C, N)
+        t30 = load_tile(t30_ptr, own * H + h, r, at_n, C, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        sum0 += dot_nt(t30, W3, DOT)
+        sum0_2 += dot_nt(t8, W1, DOT)
+        s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+        store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
+        s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
+        store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    d_q = d_o.to(tl.float32) + sum0 + sum0_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr,
-    d_W3_ptr, d_W3_momentum_ptr, h_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, rstd_ptr, s1_ptr, s2_ptr,
-    s3_ptr, t1_ptr, t14_ptr, t3_ptr, z1_ptr, z3_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
-    d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr, t17_ptr, t18_ptr, t23_ptr, t31_ptr, t29_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr,
-    d_W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_W3_ptr, d_W3_momentum_ptr, h_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr,
+    t1_ptr, t3_ptr, z1_ptr, z3_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr,
+    d_W3_next_ptr, d_W3_momentum_next_ptr, t17_ptr, t18_ptr, t23_ptr, t31_ptr, t29_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
+    d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -876,18 +1035,17 @@ def seq(
             store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
             store_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N, d_W3)
             store_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W3_momentum)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         m_end = load_number(m_end_ptr, index * H + h)
         reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        t14 = load_row(t14_ptr, own * H + h, r, C)
-        rstd = load_row(rstd_ptr, own * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
         t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
-        h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
         x14 = n_end[:, None] * t9 + G_end[:, None] * t11
+        h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
+        d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
         t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
         t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
         x19 = n_end[:, None] * t15 + G_end[:, None] * t16
@@ -902,13 +1060,15 @@ def seq(
         t19 = (x19 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x14 * silu(z1.to(tl.float32))).to(DOT)
         t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + dot_apart(t19, W2, DOT, T)  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[0]
         t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-        x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
-        t22 = -tl.sum(x34, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        x35 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
+        t22 = -tl.sum(x35, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
         t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
         t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
         store_tile(t23_ptr, own * H + h, r, at_v, C, V, t23)
         t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
         t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
+        t14 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₄ = Σ_v t₁ · f̃
         d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
         x40 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         x41 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x40, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
@@ -926,6 +1086,7 @@ def seq(
         s2 = load_tile(s2_ptr, own * H + h, at_n, at_v, N, V)
         x22 = dot_apart_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT, T)
         t28 = (x22 + x23) + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
+        s3 = load_tile(s3_ptr, own * H + h, at_k, at_n, K, N)
         t29 = (
             t3.to(tl.float32)
             * x19
@@ -934,12 +1095,10 @@ def seq(
             + x14 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
             + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
         )  # fmt: skip
-        s3 = load_tile(s3_ptr, own * H + h, at_k, at_n, K, N)
         t31 = x19 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
         x51 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
-        d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
         s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
-        d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
+        d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
         x55 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
         store_tile(t31_ptr, own * H + h, r, at_n, C, N, t31)
         d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
@@ -967,11 +1126,11 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
     G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr,
-    d_W3_ptr, d_W3_momentum_ptr, h_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, rstd_ptr, s1_ptr, s2_ptr,
-    s3_ptr, t1_ptr, t14_ptr, t3_ptr, z1_ptr, z3_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
-    d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr, t17_ptr, t18_ptr, t23_ptr, t31_ptr, t29_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr,
-    d_W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_W3_ptr, d_W3_momentum_ptr, h_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr,
+    t1_ptr, t3_ptr, z1_ptr, z3_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr,
+    d_W3_next_ptr, d_W3_momentum_next_ptr, t17_ptr, t18_ptr, t23_ptr, t31_ptr, t29_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
+    d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1043,8 +1202,6 @@ def seq_wide(
         reach_end = load_number(reach_end_ptr, index * H + h)
         m_end = load_number(m_end_ptr, index * H + h)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        t14 = load_row(t14_ptr, own * H + h, r, C)
-        rstd = load_row(rstd_ptr, own * H + h, r, C)
         t17 = -sum3  # t₁₇ = −h d_W2_momentum
         store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
         centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
@@ -1052,13 +1209,15 @@ def seq_wide(
         store_tile(t18_ptr, own * H + h, r, at_v, C, V, t18)
         t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum3_3  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[0]
         t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-        x18 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
-        t22 = -tl.sum(x18, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        x19 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
+        t22 = -tl.sum(x19, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
         t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
         t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
         store_tile(t23_ptr, own * H + h, r, at_v, C, V, t23)
         t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
         t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
+        t14 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₄ = Σ_v t₁ · f̃
         d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
         x24 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         x25 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x24, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
@@ -1155,9 +1314,9 @@ def seq_wide(
 def post(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr,
     d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_o_ptr,
-    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr, s4_ptr, t13_ptr, t17_ptr, t18_ptr,
-    t23_ptr, t29_ptr, t31_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s4_ptr, t13_ptr, t17_ptr, t18_ptr, t23_ptr,
+    t29_ptr, t31_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1189,7 +1348,7 @@ def post(
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     t23 = load_tile(t23_ptr, own * H + h, r, at_v, C, V)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
@@ -1293,9 +1452,9 @@ def post(
 def post_wide(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr,
     d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_o_ptr,
-    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, rstd_ptr, s4_ptr, t13_ptr, t17_ptr, t18_ptr,
-    t23_ptr, t29_ptr, t31_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s4_ptr, t13_ptr, t17_ptr, t18_ptr, t23_ptr,
+    t29_ptr, t31_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1325,7 +1484,7 @@ def post_wide(
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     t23 = load_tile(t23_ptr, own * H + h, r, at_v, C, V)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
@@ -1432,12 +1591,12 @@ def post_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    v_ptr, o_2_ptr, beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    v_ptr, o_2_ptr, beta_end_ptr, reach_end_ptr, m_end_ptr, G_end_ptr, d2_ptr, n_end_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o_2, beta_end, reach_end, s1, s2, s3, m_end, s4, s5, s6: every tile on its own."""
+    """o_2, beta_end, reach_end, m_end, G_end, d2, n_end: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1454,6 +1613,7 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
@@ -1467,6 +1627,11 @@ def resume_prep(
     store_number(reach_end_ptr, index * H + h, reach_end)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
+    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
+    store_row(G_end_ptr, index * H + h, r, C, G_end)
+    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
+    store_row(n_end_ptr, index * H + h, r, C, n_end)
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -1482,15 +1647,14 @@ def resume_prep(
         read_f += dot(read_h, W2_start, DOT)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
         f += dot(h_2, W2_start, DOT)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x27 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x27 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
@@ -1499,41 +1663,66 @@ def resume_prep(
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x34 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x34 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x20 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o_2 = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_tile(o_2_ptr, index * H + h, r, at_v, C, V, o_2)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
-    x31 = (n_end[:, None] * d2).to(DOT)
-    x29 = (G_end[:, None] * d2).to(DOT)
+    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_prep2(
+    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d2_ptr, k_ptr, n_end_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
+    s6_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s1, s2, s3, s4, s5, s6: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x3 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
+    x5 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        s2 = dot_tn(h_2, x29, DOT)  # s₂ = hᵀ (G[C] · d₂)
-        store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
-        s5 = dot_tn(h_2, x31, DOT)  # s₅ = hᵀ (n[C] · d₂)
-        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        s3 = dot_tn(k, G_end[:, None] * d3, DOT)  # s₃ = kᵀ (G[C] · d₃)
+        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
+        s6 = dot_tn(k, n_end[:, None] * d3, DOT)  # s₆ = kᵀ (n[C] · d₃)
+        store_tile(s6_ptr, index * H + h, at_k, at_n, K, N, s6)
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        s3 = dot_tn(k, G_end[:, None] * d3, DOT)  # s₃ = kᵀ (G[C] · d₃)
-        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        s2 = dot_tn(h_2, x3, DOT)  # s₂ = hᵀ (G[C] · d₂)
+        store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
         s4 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₄ = kᵀ (n[C] · d₁)
         store_tile(s4_ptr, index * H + h, at_k, at_n, K, N, s4)
-        s6 = dot_tn(k, n_end[:, None] * d3, DOT)  # s₆ = kᵀ (n[C] · d₃)
-        store_tile(s6_ptr, index * H + h, at_k, at_n, K, N, s6)
+        s5 = dot_tn(h_2, x5, DOT)  # s₅ = hᵀ (n[C] · d₂)
+        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1625,13 +1814,12 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    v_ptr, s7_ptr, t13_ptr, rstd_ptr, mean_ptr, t14_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, t13_ptr, s10_ptr,
+    t6_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s7, t13, rstd, mean, t14, s8, s9, s10, s11, d_q: every tile on its own."""
+    """t13, s10, t6: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1644,7 +1832,6 @@ def resume_pre(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -1660,43 +1847,24 @@ def resume_pre(
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(t13_ptr, own * H + h, r, C, t13)
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
-    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
         read_f += dot(read_h, W2_start, DOT)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
-        f += dot(h_2, W2_start, DOT)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    store_row(mean_ptr, own * H + h, r, C, mean)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    s8 = tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)  # s₈ = Σ_v t₂
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x14 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    s11 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₁ = Σ_c d_o · f̂
+    s10 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₀ = Σ_c d_o · f̂
+    store_row(s10_ptr, own * H + h, at_v, V, s10)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     x19 = t4 * read_centred
     x20 = tl.sum(x19, 1)
@@ -1704,35 +1872,56 @@ def resume_pre(
         read_rstd[:, None] * t4
         - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
-    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
-    store_row(s11_ptr, own * H + h, at_v, V, s11)
-    store_row(s8_ptr, own * H + h, r, C, s8)
-    store_row(t14_ptr, own * H + h, r, C, t14)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
-    sum35 = tl.zeros([BC, BK], tl.float32)
-    sum35_2 = tl.zeros([BC, BK], tl.float32)
+    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
+    store_tile(t6_ptr, own * H + h, r, at_v, C, V, t6)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre2(
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, q_ptr, t6_ptr, s7_ptr, s8_ptr, s9_ptr, d_q_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s7, s8, s9, d_q: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    sum0 = tl.zeros([BC, BK], tl.float32)
+    sum0_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
         t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
-        s10 = dot_tn(q, t30, DOT)  # s₁₀ = qᵀ t₃₀
-        store_tile(s10_ptr, own * H + h, at_k, at_n, K, N, s10)
-        sum35 += dot_nt(t30, W3_start, DOT)
+        s9 = dot_tn(q, t30, DOT)  # s₉ = qᵀ t₃₀
+        store_tile(s9_ptr, own * H + h, at_k, at_n, K, N, s9)
+        sum0 += dot_nt(t30, W3_start, DOT)
         read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
         t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        sum35_2 += dot_nt(t8, W1_start, DOT)
+        sum0_2 += dot_nt(t8, W1_start, DOT)
         s7 = dot_tn(q, t8, DOT)  # s₇ = qᵀ t₈
         store_tile(s7_ptr, own * H + h, at_k, at_n, K, N, s7)
-        s9 = dot_tn(read_h, t6, DOT)  # s₉ = hᵀ t₆
-        store_tile(s9_ptr, own * H + h, at_n, at_v, N, V, s9)
+        s8 = dot_tn(read_h, t6, DOT)  # s₈ = hᵀ t₆
+        store_tile(s8_ptr, own * H + h, at_n, at_v, N, V, s8)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + sum35 + sum35_2
+    d_q = d_o.to(tl.float32) + sum0 + sum0_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -1795,15 +1984,15 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
-    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, mean_ptr, rstd_ptr, s8_ptr, t13_ptr, t14_ptr,
-    v_ptr, n_end_ptr, G_end_ptr, s12_ptr, d2_ptr, s13_ptr, t19_ptr, h_ptr, e_ptr, s15_ptr, s16_ptr, D_end_ptr, t35_ptr,
-    s17_ptr, s18_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr,
+    W3_momentum_at_ptr, W3_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
+    d_W3_at_ptr, d_W3_momentum_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, n_end_ptr, v_ptr, h_ptr,
+    d3_ptr, d1_ptr, z1_ptr, z3_ptr, centred_ptr, e_ptr, t3_ptr, t15_ptr, s11_ptr, t10_ptr, t11_ptr, D_end_ptr, t12_ptr,
+    s12_ptr, t35_ptr, m_ptr, s13_ptr, s14_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """n_end, G_end, s12, d2, s13, t19, h, e, s15, s16, D_end, t35, s17, s18: every tile on its own."""
+    """h, d3, d1, z1, z3, centred, e, t3, t15, s11, t10, t11, D_end, t12, s12, t35, m, s13, s14: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1814,27 +2003,30 @@ def resume_post(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    store_row(n_end_ptr, own * H + h, r, C, n_end)
-    store_row(G_end_ptr, own * H + h, r, C, G_end)
+    store_row(t10_ptr, own * H + h, r, C, t10)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     store_row(D_end_ptr, own * H + h, r, C, D_end)
+    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    store_tile(t12_ptr, own * H + h, r, r, C, C, t12)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    store_row(m_ptr, own * H + h, r, C, m)
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
+    s11 = tl.zeros([BC], tl.float32)  # s₁₁ = Σ_n (t₉ · d₃ + t₁₅ · d₁)
     t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
     sum13 = tl.zeros([], tl.float32)
     sum13_2 = tl.zeros([], tl.float32)
@@ -1845,107 +2037,88 @@ def resume_post(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        x30 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-        sum13_4 += tl.sum(x30)
+        x37 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+        sum13_4 += tl.sum(x37)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
         sum13 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
         t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        s12 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₂ = n[C] · t₉ + G[C] · t₁₁
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
-        x34 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum13_6 += tl.sum(x34)
-        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        sum13_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        s13 = n_end[:, None] * t15 + G_end[:, None] * t16  # s₁₃ = n[C] · t₁₅ + G[C] · t₁₆
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        store_tile(t11_ptr, own * H + h, r, at_n, C, N, t11)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        t19 = s13 * z3 * silu_slope(z1) + s12 * silu(z1)  # t₁₉ = s₁₃ · z₃ · silu′(z₁) + s₁₂ · silu(z₁)
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        x32 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum13_5 += tl.sum(x32)
+        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        store_tile(s13_ptr, own * H + h, r, at_n, C, N, s13)
+        s12 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₂ = n[C] · t₉ + G[C] · t₁₁
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        store_tile(t19_ptr, own * H + h, r, at_n, C, N, t19)
-        f += dot(h_2, W2_start, DOT)
-        store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
+        store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        x39 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        sum13_5 += tl.sum(x39)
         t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
         sum13_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-    s8 = load_row(s8_ptr, own * H + h, r, C)
-    t14 = load_row(t14_ptr, own * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    mean = load_row(mean_ptr, own * H + h, r, C)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
+        store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
+        f += dot(h_2, W2_start, DOT)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+        s11 += tl.sum(t9 * d3 + t15 * d1, 1)
+        x40 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum13_6 += tl.sum(x40)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
+        store_tile(t15_ptr, own * H + h, r, at_n, C, N, t15)
+        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        sum13_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x24 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d2 = t2 - s8[:, None] / V  # d₂ = t₂ − s₈ / V
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    s17 = beta_end * (sum13 + sum13_2 + sum13_3)
-    store_number(s17_ptr, own * H + h, s17)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    s18 = m_end * (sum13_4 + sum13_5 + sum13_6)
-    store_number(s18_ptr, own * H + h, s18)
+    store_row(s11_ptr, own * H + h, r, C, s11)
     store_number(t35_ptr, own * H + h, t35)
-    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
-    s15 = tl.zeros([BC], tl.float32)  # s₁₅ = Σ_n (t₉ · d₃ + t₁₅ · d₁)
-    s16 = tl.zeros([BC], tl.float32)  # s₁₆ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        s15 += tl.sum(t9 * d3 + t15 * d1, 1)
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-        s16 += tl.sum(t11 * d3 + t16 * d1, 1)
-    store_row(s15_ptr, own * H + h, r, C, s15)
-    store_row(s16_ptr, own * H + h, r, C, s16)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    s13 = beta_end * (sum13 + sum13_2 + sum13_3)
+    store_number(s13_ptr, own * H + h, s13)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    s14 = m_end * (sum13_4 + sum13_5 + sum13_6)
+    store_number(s14_ptr, own * H + h, s14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post2(
-    D_end_ptr, W2_start_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_o_ptr, e_ptr, eta_ptr, h_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, mean_ptr, rstd_ptr, s11_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s8_ptr, t13_ptr, t14_ptr, t19_ptr, t35_ptr,
-    d_eta_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, s14_ptr, t24_ptr, t27_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+    D_end_ptr, W2_start_ptr, centred_ptr, d1_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_o_ptr,
+    e_ptr, eta_ptr, h_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, m_ptr, n_end_ptr, s10_ptr, s11_ptr, s12_ptr,
+    s13_ptr, s14_ptr, t10_ptr, t11_ptr, t12_ptr, t13_ptr, t15_ptr, t3_ptr, t35_ptr, z1_ptr, z3_ptr, d_eta_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, t19_ptr, t24_ptr, t27_ptr, t29_ptr, t31_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s14, t24, t27: every tile on its own."""
+    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, t19, t24, t27, t29, t31: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1954,6 +2127,7 @@ def resume_post2(
         return
     own = index - low
     r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
@@ -1961,106 +2135,139 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    sum1 = tl.zeros([BC, BV], tl.float32)
-    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
-    sum1_2 = tl.zeros([BC, BV], tl.float32)
-    sum1_3 = tl.zeros([BC, BV], tl.float32)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    sum5 = tl.zeros([BC, BV], tl.float32)
+    sum5_2 = tl.zeros([BC], tl.float32)
+    sum5_3 = tl.zeros([BC, BV], tl.float32)
+    sum5_4 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t11 = load_tile(t11_ptr, own * H + h, r, at_n, C, N)
+        d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        t15 = load_tile(t15_ptr, own * H + h, r, at_n, C, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+        x13 = t11.to(tl.float32) * d3.to(tl.float32) + t16 * d1.to(tl.float32)
+        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        t19 = load_tile(t19_ptr, own * H + h, r, at_n, C, N)
+        z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
+        sum5_2 += tl.sum(x13, 1)
+        x18 = n_end[:, None] * t15.to(tl.float32) + G_end[:, None] * t16
         h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
-        sum1 += dot(h_2, d_W2_momentum_at, DOT)
-        f += dot(h_2, W2_start, DOT)
-        sum1_2 += dot(h_2, d_W2_at, DOT)
-        sum1_3 += dot(t19, W2_start, DOT)
-    s11 = load_row(s11_ptr, own * H + h, at_v, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        t19 = x18 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + s12.to(tl.float32) * silu(z1.to(tl.float32))
+        sum5_4 += dot(t19, W2_start, DOT)
+        store_tile(t19_ptr, own * H + h, r, at_n, C, N, t19)
+        sum5 += dot(h_2, d_W2_momentum_at, DOT)
+        sum5_3 += dot(h_2, d_W2_at, DOT)
+    s10 = load_row(s10_ptr, own * H + h, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s17 = load_number(s17_ptr, own * H + h)
-    s18 = load_number(s18_ptr, own * H + h)
+    s13 = load_number(s13_ptr, own * H + h)
+    t10 = load_row(t10_ptr, own * H + h, r, C)
+    s11 = load_row(s11_ptr, own * H + h, r, C)
+    s14 = load_number(s14_ptr, own * H + h)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    m = load_row(m_ptr, own * H + h, r, C)
     t35 = load_number(t35_ptr, own * H + h)
     D_end = load_row(D_end_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    s16 = load_row(s16_ptr, own * H + h, r, C)
-    s15 = load_row(s15_ptr, own * H + h, r, C)
-    mean = load_row(mean_ptr, own * H + h, r, C)
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-    s8 = load_row(s8_ptr, own * H + h, r, C)
-    t14 = load_row(t14_ptr, own * H + h, r, C)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    t1 = ln_weight[None, :] * e.to(tl.float32)  # t₁ = e · w
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d2 = t2 - s8[:, None] / V  # d₂ = t₂ − s₈ / V
-    t17 = -sum1  # t₁₇ = −h d_W2_momentum_at
-    t32 = s15 + tl.sum(t17 * d2, 1)  # t₃₂ = s₁₅ + Σ_v t₁₇ · d₂
-    t18 = -sum1_2  # t₁₈ = −h d_W2_at
-    t33 = s16 + tl.sum(t18 * d2, 1)  # t₃₃ = s₁₆ + Σ_v t₁₈ · d₂
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    t12 = load_tile(t12_ptr, own * H + h, r, r, C, C)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t18 = -sum5_3  # t₁₈ = −h d_W2_at
+    t33 = sum5_2 + tl.sum(t18 * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
+    t34 = t33 * eta  # t₃₄ = t₃₃ · η
+    x52 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12.to(tl.float32)
+    x55 = segment_gradient(x52, strict, DOT)
+    D_mu = tl.where(causal, t12.to(tl.float32), 0.0)  # Dμ = causal(t₁₂)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    x47 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
+    x56 = t35 * D_end * m
+    x57 = tl.cumsum(x56, 0, reverse=True)
+    t17 = -sum5  # t₁₇ = −h d_W2_momentum_at
+    t32 = s11 + tl.sum(t17 * d2.to(tl.float32), 1)  # t₃₂ = s₁₁ + Σ_v t₁₇ · d₂
+    x54 = sum_before(t32 * n_end, r, DOT)
+    x58 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x54 + s14 + x55 + x57)
     d_eta = t32 * tl.exp(t10) + t33 * t13
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    t34 = t33 * eta  # t₃₄ = t₃₃ · η
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
-    t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum1_3  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[start]
-    x22 = (G_end[:, None] * d2).to(DOT)
-    x19 = (n_end[:, None] * d2).to(DOT)
-    x53 = sum_before(t32 * n_end, r, DOT)
-    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
-    x52 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
-    x54 = segment_gradient(x52, strict, DOT)
-    D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x47 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-    x33 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred / V
-    t22 = -tl.sum(tl.where((at_v < V)[None, :], x33, 0.0), 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
-    x55 = t35 * D_end * m
-    x56 = tl.cumsum(x55, 0, reverse=True)
-    x57 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x53 + s18 + x54 + x56)
-    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + s17)
+    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + s13)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_log_alpha_ptr, at_row, row, here, x50)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x57)
-    t23 = rstd[:, None] * t21 + t22[:, None] * centred  # t₂₃ = r · t₂₁ + t₂₂ · f̃
+    store_numbers(d_log_mu_ptr, at_row, row, here, x58)
+    t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum5_4  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[start]
+    t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x19 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
+    t22 = -tl.sum(x19, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
+    t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
+    x37 = tl.sum(ln_weight[None, :] * t23 + d_o.to(tl.float32), 0)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, x37)
     t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     d_v = -t24
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_tile(t24_ptr, own * H + h, r, at_v, C, V, t24)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    x40 = s11 + tl.sum(t23 * e.to(tl.float32) + t24 * normal, 0)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    x40 = s10 + tl.sum(t23 * e.to(tl.float32) + t24 * normal, 0)
     t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-    x60 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x61 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x60, 0.0), 1) + tl.sum(t25 * centred, 1)) / V
+    t1 = ln_weight[None, :] * e.to(tl.float32)  # t₁ = e · w
+    t14 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₁₄ = Σ_v t₁ · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x24 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+    x25 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x24, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t26 = (
-        2 * x61[:, None] * centred
+        2 * x25[:, None] * centred.to(tl.float32)
         + rstd[:, None] * t25
         + t22[:, None] * t1
         - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
     )  # fmt: skip
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x40)
     t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
     store_tile(t27_ptr, own * H + h, r, at_v, C, V, t27)
-    x36 = tl.sum(ln_weight[None, :] * t23 + d_o.to(tl.float32), 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x40)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, x36)
+    x30 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
+    x29 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        s14 = dot_nt(x19, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x22, -d_W2_at.to(tl.float32), DOT)
-        store_tile(s14_ptr, own * H + h, r, at_n, C, N, s14)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        t15 = load_tile(t15_ptr, own * H + h, r, at_n, C, N)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        x65 = dot_nt(x29, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x30, -d_W2_at.to(tl.float32), DOT)
+        t28 = x65 + dot_nt(t27, W2_start, DOT)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ) + t₂₇ W₂[start]ᵀ
+        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
+        t3 = load_tile(t3_ptr, own * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+        z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
+        x61 = n_end[:, None] * t15.to(tl.float32) + G_end[:, None] * t16
+        t29 = (
+            t3.to(tl.float32)
+            * x61
+            * z3.to(tl.float32)
+            * (z1.to(tl.float32) * square(1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) + 2 * (1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(tl.sigmoid(z1.to(tl.float32))) * (1 - tl.sigmoid(z1.to(tl.float32))))  # noqa: E501
+            + s12.to(tl.float32) * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
+            + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
+        )  # fmt: skip
+        t31 = x61 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
+        store_tile(t31_ptr, own * H + h, r, at_n, C, N, t31)
+        store_tile(t29_ptr, own * H + h, r, at_n, C, N, t29)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post3(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr,
-    d_W3_momentum_at_ptr, k_ptr, n_end_ptr, s10_ptr, s12_ptr, s13_ptr, s14_ptr, s7_ptr, s9_ptr, t19_ptr, t24_ptr, t27_ptr,
+    G_end_ptr, W1_start_ptr, W3_start_ptr, d1_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, h_ptr, k_ptr, n_end_ptr, s7_ptr, s8_ptr, s9_ptr, t19_ptr, t24_ptr, t27_ptr, t29_ptr, t31_ptr,
     d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -2079,51 +2286,41 @@ def resume_post3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    G_end = load_row(G_end_ptr, own * H + h, r, C)
-    n_end = load_row(n_end_ptr, own * H + h, r, C)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    n_end = load_row(n_end_ptr, index * H + h, r, C)
     sum2 = tl.zeros([BC, BK], tl.float32)
     sum2_2 = tl.zeros([BC, BK], tl.float32)
     sum2_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        s8 = load_tile(s8_ptr, own * H + h, at_n, at_v, N, V)
         t19 = load_tile(t19_ptr, own * H + h, r, at_n, C, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        s9 = load_tile(s9_ptr, own * H + h, at_n, at_v, N, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        t31 = load_tile(t31_ptr, own * H + h, r, at_n, C, N)
         t27 = load_tile(t27_ptr, own * H + h, r, at_v, C, V)
-        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        s14 = load_tile(s14_ptr, own * H + h, r, at_n, C, N)
-        h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
-        s13 = load_tile(s13_ptr, own * H + h, r, at_n, C, N)
-        x27 = s9.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x27)
-        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
-        t28 = s14.to(tl.float32) + dot_nt(t27, W2_start, DOT)  # t₂₈ = s₁₄ + t₂₇ W₂[start]ᵀ
-        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        t31 = (s13.to(tl.float32) * t3 * silu_slope(z1) + t28 * silu(z1)).to(DOT)  # t₃₁ = s₁₃ · t₃ · silu′(z₁) + t₂₈ · silu(z₁)
-        sum2 += dot_nt(t31, W3_start, DOT)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        t29 = (
-            (t3 * s13.to(tl.float32) * z3 * (z1 * square(1 - tl.sigmoid(z1)) * tl.sigmoid(z1) + 2 * (1 - tl.sigmoid(z1)) * tl.sigmoid(z1) - z1 * square(tl.sigmoid(z1)) * (1 - tl.sigmoid(z1))) + s12.to(tl.float32) * t3 * silu_slope(z1) + z3 * t28 * silu_slope(z1)).to(DOT)  # noqa: E501
-        )  # fmt: skip
-        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum2_2 += dot_nt(t29, W1_start, DOT)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s9 = load_tile(s9_ptr, own * H + h, at_k, at_n, K, N)
+        x19 = s8.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
+        t29 = load_tile(t29_ptr, own * H + h, r, at_n, C, N)
         s7 = load_tile(s7_ptr, own * H + h, at_k, at_n, K, N)
-        sum2_3 += dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-        s10 = load_tile(s10_ptr, own * H + h, at_k, at_n, K, N)
-        sum2_3 += dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
-        sum2_3 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-        sum2_3 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x19)
+        sum2 += dot_nt(t31, W3_start, DOT)
+        d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+        store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s9.to(tl.float32) + dot_tn(k, t31, DOT))
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, s7.to(tl.float32) + dot_tn(k, t29, DOT))
-        store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s10.to(tl.float32) + dot_tn(k, t31, DOT))
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        sum2_2 += dot_nt(t29, W1_start, DOT)
+        sum2_3 += dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
+        sum2_3 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
+        sum2_3 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        sum2_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
     t24 = load_tile(t24_ptr, own * H + h, r, at_v, C, V)
     d_k = t24.to(tl.float32) + sum2 + sum2_2 + sum2_3
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
@@ -2249,14 +2446,18 @@ launch_prep = Launch(prep, "prep", walks=False, widths="")
 launch_main = Launch(main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide)
 launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide)
 launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
+launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide)
+launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide)
 launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
+launch_resume_prep2 = Launch(resume_prep2, "resume_prep2", walks=False, widths="KNV", blocked="N")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", blocked="N")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
+launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
-launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="NV", blocked="N")
+launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
 launch_resume_post3 = Launch(resume_post3, "resume_post3", walks=False, widths="KNV", blocked="N")
 
 
@@ -2421,27 +2622,35 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CN": 8, "CV": 6, "KN": 6, "NV": 3}):
+    for part in sizes.parts({"CN": 11, "CV": 7, "KN": 6, "NV": 3}):
+        t13 = part.per_slot("C", narrow=False)
+        s4 = part.per_slot("V", narrow=False)
+        read_h = part.per_slot("CN", narrow=True)
+        t6 = part.per_slot("CV", narrow=True)
+        t30 = part.per_slot("CN", narrow=True)
+        t8 = part.per_slot("CN", narrow=True)
+        launch_pre(part, (
+            W1_at, W2_at, W3_at, d_o, ln_weight, log_alpha, log_mu, q, t13, s4, read_h, t6, t30, t8,
+        ))  # fmt: skip
         s1 = part.per_slot("KN", narrow=True)
         z1 = part.per_slot("CN", narrow=True)
         z3 = part.per_slot("CN", narrow=True)
         h = part.per_slot("CN", narrow=True)
         centred = part.per_slot("CV", narrow=True)
-        rstd = part.per_slot("C", narrow=False)
         t1 = part.per_slot("CV", narrow=True)
-        t14 = part.per_slot("C", narrow=False)
         d2 = part.per_slot("CV", narrow=True)
         t3 = part.per_slot("CN", narrow=True)
-        s2 = part.per_slot("NV", narrow=True)
-        s3 = part.per_slot("KN", narrow=True)
         d3 = part.per_slot("CN", narrow=True)
         d1 = part.per_slot("CN", narrow=True)
-        t13 = part.per_slot("C", narrow=False)
-        s4 = part.per_slot("V", narrow=False)
-        launch_pre(part, (
-            W1_at, W2_at, W3_at, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, s1, z1, z3, h, centred, rstd, t1, t14, d2, t3,
-            s2, s3, d3, d1, t13, s4, d_q,
+        launch_pre2(part, (
+            W1_at, W2_at, W3_at, k, ln_bias, ln_weight, q, t8, v, s1, z1, z3, h, centred, t1, d2, t3, d3, d1,
         ))  # fmt: skip
+        s2 = part.per_slot("NV", narrow=True)
+        s3 = part.per_slot("KN", narrow=True)
+        launch_pre3(part, (
+            W1_at, W3_at, d_o, q, read_h, t30, t6, t8, s2, s3, d_q,
+        ))  # fmt: skip
+        del read_h, t30, t6, t8
         t17 = part.per_slot("CV", narrow=True)
         t18 = part.per_slot("CV", narrow=True)
         t23 = part.per_slot("CV", narrow=True)
@@ -2455,18 +2664,18 @@ def backward_op(
         d_W3_momentum_at = part.per_slot("KN", narrow=True)
         launch_seq(part, (
             G_end, W2_at, beta_end, centred, d2, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, h, k, ln_weight,
-            m_end, n_end, reach_end, rstd, s1, s2, s3, t1, t14, t3, z1, z3, d_W1_next, d_W1_momentum_next, d_W2_next,
-            d_W2_momentum_next, d_W3_next, d_W3_momentum_next, t17, t18, t23, t31, t29, d_W1_at, d_W1_momentum_at, d_W2_at,
-            d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
+            m_end, n_end, reach_end, s1, s2, s3, t1, t3, z1, z3, d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next,
+            d_W3_next, d_W3_momentum_next, t17, t18, t23, t31, t29, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at,
+            d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
         ))  # fmt: skip
-        del h, s1, s2, s3, t1, t14, t3, z1, z3
+        del h, s1, s2, s3, t1, t3, z1, z3
         launch_post(part, (
             W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, centred, d1, d2, d3, d_W1_at, d_W1_momentum_at,
-            d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, rstd, s4, t13,
-            t17, t18, t23, t29, t31, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+            d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, s4, t13, t17,
+            t18, t23, t29, t31, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
         ))  # fmt: skip
-        del centred, d1, d2, d3, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, rstd, s4, t13, t17
-        del t18, t23, t29, t31
+        del centred, d1, d2, d3, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, s4, t13, t17, t18
+        del t23, t29, t31
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W3 = d_W3_next
@@ -2617,12 +2826,15 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 16]:
+) -> tuple[(Tensor,) * 19]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
+    G_end = sizes.per_slot("C", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
+    n_end = sizes.per_slot("C", narrow=False)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
@@ -2637,15 +2849,18 @@ def resume_forward_op(
     W3_at = sizes.per_slot("KN", narrow=True)
     W3_momentum_at = sizes.per_slot("KN", narrow=True)
     o_2 = sizes.per_slot("CV", narrow=False)
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o_2, beta_end, reach_end, m_end,
+        G_end, d2, n_end,
+    ))  # fmt: skip
     s1 = sizes.per_slot("KN", narrow=True)
     s2 = sizes.per_slot("NV", narrow=True)
     s3 = sizes.per_slot("KN", narrow=True)
     s4 = sizes.per_slot("KN", narrow=True)
     s5 = sizes.per_slot("NV", narrow=True)
     s6 = sizes.per_slot("KN", narrow=True)
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o_2, beta_end, reach_end, s1, s2, s3,
-        m_end, s4, s5, s6,
+    launch_resume_prep2(sizes, (
+        G_end, W1_start, W2_start, W3_start, d2, k, n_end, s1, s2, s3, s4, s5, s6,
     ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, m_end, o_2, reach_end, s1, s2, s3, s4, s5, s6, o, W1_next,
@@ -2654,8 +2869,8 @@ def resume_forward_op(
     ))  # fmt: skip
     del o_2, s1, s2, s3, s4, s5, s6
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end, G_end,
+        d2, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2682,7 +2897,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 16]:
+) -> tuple[(Tensor,) * 19]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2694,6 +2909,9 @@ def _(
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
+    G_end = sizes.per_slot("C", narrow=False)
+    d2 = sizes.per_slot("CV", narrow=True)
+    n_end = sizes.per_slot("C", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
@@ -2701,8 +2919,8 @@ def _(
     W3_at = sizes.per_slot("KN", narrow=True)
     W3_momentum_at = sizes.per_slot("KN", narrow=True)
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end, G_end,
+        d2, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2722,6 +2940,9 @@ def resume_backward_op(
     beta_end: Tensor,
     reach_end: Tensor,
     m_end: Tensor,
+    G_end: Tensor,
+    d2: Tensor,
+    n_end: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2758,20 +2979,20 @@ def resume_backward_op(
     d_W2_start = sizes.shares("NV")
     d_W3_start = sizes.shares("KN")
     d_k = sizes.rows("K")
-    for part in sizes.parts({"CN": 5, "CV": 4, "KN": 6, "NV": 3}):
-        s7 = part.per_slot("KN", narrow=True)
+    for part in sizes.parts({"CC": 1, "CN": 12, "CV": 5, "KN": 6, "NV": 3}):
         t13 = part.per_slot("C", narrow=False)
-        rstd = part.per_slot("C", narrow=False)
-        mean = part.per_slot("C", narrow=False)
-        t14 = part.per_slot("C", narrow=False)
-        s8 = part.per_slot("C", narrow=False)
-        s9 = part.per_slot("NV", narrow=True)
-        s10 = part.per_slot("KN", narrow=True)
-        s11 = part.per_slot("V", narrow=False)
+        s10 = part.per_slot("V", narrow=False)
+        t6 = part.per_slot("CV", narrow=True)
         launch_resume_pre(part, (
-            W1_start, W2_start, W3_start, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, s7, t13, rstd, mean, t14, s8, s9, s10,
-            s11, d_q,
+            W1_start, W2_start, W3_start, d_o, ln_weight, log_alpha, log_mu, q, t13, s10, t6,
         ))  # fmt: skip
+        s7 = part.per_slot("KN", narrow=True)
+        s8 = part.per_slot("NV", narrow=True)
+        s9 = part.per_slot("KN", narrow=True)
+        launch_resume_pre2(part, (
+            W1_start, W2_start, W3_start, d_o, q, t6, s7, s8, s9, d_q,
+        ))  # fmt: skip
+        del t6
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W1_momentum_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
@@ -2783,38 +3004,46 @@ def resume_backward_op(
             d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
             d_W3_at, d_W3_momentum_at,
         ))  # fmt: skip
-        n_end = part.per_slot("C", narrow=False)
-        G_end = part.per_slot("C", narrow=False)
-        s12 = part.per_slot("CN", narrow=True)
-        d2 = part.per_slot("CV", narrow=True)
-        s13 = part.per_slot("CN", narrow=True)
-        t19 = part.per_slot("CN", narrow=True)
         h = part.per_slot("CN", narrow=True)
+        d3 = part.per_slot("CN", narrow=True)
+        d1 = part.per_slot("CN", narrow=True)
+        z1 = part.per_slot("CN", narrow=True)
+        z3 = part.per_slot("CN", narrow=True)
+        centred = part.per_slot("CV", narrow=True)
         e = part.per_slot("CV", narrow=True)
-        s15 = part.per_slot("C", narrow=False)
-        s16 = part.per_slot("C", narrow=False)
+        t3 = part.per_slot("CN", narrow=True)
+        t15 = part.per_slot("CN", narrow=True)
+        s11 = part.per_slot("C", narrow=False)
+        t10 = part.per_slot("C", narrow=False)
+        t11 = part.per_slot("CN", narrow=True)
         D_end = part.per_slot("C", narrow=False)
+        t12 = part.per_slot("CC", narrow=False)
+        s12 = part.per_slot("CN", narrow=True)
         t35 = part.per_slot("", narrow=False)
-        s17 = part.per_slot("", narrow=False)
-        s18 = part.per_slot("", narrow=False)
+        m = part.per_slot("C", narrow=False)
+        s13 = part.per_slot("", narrow=False)
+        s14 = part.per_slot("", narrow=False)
         launch_resume_post(part, (
-            W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1_at,
-            d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, k, ln_bias, ln_weight, log_alpha, log_mu,
-            mean, rstd, s8, t13, t14, v, n_end, G_end, s12, d2, s13, t19, h, e, s15, s16, D_end, t35, s17, s18,
+            G_end, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d_W1_at,
+            d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, k, ln_bias, ln_weight, log_alpha, log_mu, n_end,
+            v, h, d3, d1, z1, z3, centred, e, t3, t15, s11, t10, t11, D_end, t12, s12, t35, m, s13, s14,
         ))  # fmt: skip
-        s14 = part.per_slot("CN", narrow=True)
+        t19 = part.per_slot("CN", narrow=True)
         t24 = part.per_slot("CV", narrow=True)
         t27 = part.per_slot("CV", narrow=True)
+        t29 = part.per_slot("CN", narrow=True)
+        t31 = part.per_slot("CN", narrow=True)
         launch_resume_post2(part, (
-            D_end, W2_start, d_W2_at, d_W2_momentum_at, d_o, e, eta, h, ln_weight, log_alpha, log_mu, mean, rstd, s11, s15, s16, s17,
-            s18, s8, t13, t14, t19, t35, d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s14, t24, t27,
+            D_end, W2_start, centred, d1, d2, d3, d_W1_at, d_W2_at, d_W2_momentum_at, d_o, e, eta, h, k, ln_weight, log_alpha,
+            log_mu, m, n_end, s10, s11, s12, s13, s14, t10, t11, t12, t13, t15, t3, t35, z1, z3, d_eta, d_ln_bias, d_ln_weight,
+            d_log_alpha, d_log_mu, d_v, t19, t24, t27, t29, t31,
         ))  # fmt: skip
-        del D_end, d_W2_at, d_W2_momentum_at, e, h, mean, rstd, s11, s15, s16, s17, s18, s8, t13, t14, t35
+        del D_end, centred, d_W2_at, d_W2_momentum_at, e, m, s10, s11, s12, s13, s14, t10, t11, t12, t13, t15, t3, t35, z1, z3
         launch_resume_post3(part, (
-            G_end, W1_start, W2_start, W3_start, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, k, n_end, s10, s12, s13,
-            s14, s7, s9, t19, t24, t27, d_W1_start, d_W2_start, d_W3_start, d_k,
+            G_end, W1_start, W3_start, d1, d2, d3, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, h, k, n_end, s7, s8, s9,
+            t19, t24, t27, t29, t31, d_W1_start, d_W2_start, d_W3_start, d_k,
         ))  # fmt: skip
-        del G_end, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, n_end, s10, s12, s13, s14, s7, s9, t19, t24, t27
+        del d1, d3, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, h, s7, s8, s9, t19, t24, t27, t29, t31
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W3 = d_W3_next
@@ -2843,6 +3072,9 @@ def _(
     beta_end: Tensor,
     reach_end: Tensor,
     m_end: Tensor,
+    G_end: Tensor,
+    d2: Tensor,
+    n_end: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2891,26 +3123,26 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
     ) = inputs  # fmt: skip
     (
         _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, beta_end, reach_end, m_end,
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        G_end, d2, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, G_end, d2,
+        n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, G_end, d2,
+        n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
-        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum,
-        d_W3_momentum, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, G_end, d2,
+        n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum,
+        d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,

@@ -37,6 +37,8 @@ OPTIONS = {
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre4": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre5": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -45,9 +47,12 @@ OPTIONS = {
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre4": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_pre5": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
@@ -243,17 +248,17 @@ def dot_nt(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def square(x):
+    return x * x
+
+
+@triton.jit
 def segment_gradient(M, strict, DOT: tl.constexpr):
     """Σ_{column<l≤row} M for every l: exactly where the tokens are float32, else by rows less columns."""
     if tl.float32 == DOT:
         return tl.sum(tl.where(strict, tl.cumsum(M, 0, reverse=True), 0.0), 1)
     M = tl.where(strict, M, 0.0)
     return tl.cumsum(tl.sum(M, 1) - tl.sum(M, 0), 0, reverse=True)
-
-
-@triton.jit
-def square(x):
-    return x * x
 
 
 @triton.jit
@@ -613,13 +618,13 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t2_ptr, t11_ptr, t12_ptr, d1_ptr, t27_ptr,
-    read_h1_ptr, read_z1_ptr, t13_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t27_ptr,
+    read_h1_ptr, P1_ptr, du_ptr, read_z1_ptr, t13_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t2, t11, t12, d1, t27, read_h1, read_z1, t13, t14: every tile on its own."""
+    """z1, h1, centred, t2, t12, d1, t27, read_h1, P1, du, read_z1, t13, t14: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -638,13 +643,18 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
+    store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
+    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
@@ -661,31 +671,27 @@ def pre(
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
-    t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d2 = (t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V).to(DOT)  # d₂ = t₃ − Σ_v t₃ / V
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
-    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_row(t27_ptr, own * H + h, r, C, t27)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = G.to(tl.float32) * t10  # P₁ = G · t₁₀
+    store_tile(P1_ptr, own * H + h, r, r, C, C, P1)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
     store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
@@ -694,20 +700,17 @@ def pre(
     store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
     t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
     store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
-    store_row(t27_ptr, own * H + h, r, C, t27)
-    store_row(t11_ptr, own * H + h, r, C, t11)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t2_ptr, t11_ptr, t12_ptr, d1_ptr, t27_ptr,
-    read_h1_ptr, read_z1_ptr, t13_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t27_ptr,
+    read_h1_ptr, P1_ptr, du_ptr, read_z1_ptr, t13_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t2, t11, t12, d1, t27, read_h1, read_z1, t13, t14: every tile on its own."""
+    """z1, h1, centred, t2, t12, d1, t27, read_h1, P1, du, read_z1, t13, t14: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -725,64 +728,42 @@ def pre_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
-    store_row(t27_ptr, own * H + h, r, C, t27)
-    f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        f += dot(h1, W2, DOT)
-        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
-    t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_row(t27_ptr, own * H + h, r, C, t27)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    d2 = (t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V).to(DOT)  # d₂ = t₃ − Σ_v t₃ / V
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
-    store_row(t11_ptr, own * H + h, r, C, t11)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = G.to(tl.float32) * t10  # P₁ = G · t₁₀
+    store_tile(P1_ptr, own * H + h, r, r, C, C, P1)
+    f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
     t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
     t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
+        f += dot(h1, W2, DOT)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
         store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
@@ -794,20 +775,33 @@ def pre_wide(
         store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
         store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
         t14 += dot(read_h1, W2_momentum, DOT)
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
     store_tile(t13_ptr, own * H + h, r, at_v, C, V, t13)
     store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, rstd_ptr, t13_ptr, t14_ptr, v_ptr,
-    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, s16_ptr, t15_ptr, t17_ptr, t22_ptr, s17_ptr, t47_ptr, s18_ptr,
-    s19_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, h1_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, t13_ptr, t14_ptr, t22_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr,
+    t17_ptr, P2_ptr, t19_ptr, read_normal_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s11, s12, s15, s16, t15, t17, t22, s17, t47, s18, s19: every tile on its own."""
+    """t22, s17, s18, s19, t15, t17, P2, t19, read_normal: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -821,13 +815,11 @@ def pre2(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
@@ -836,7 +828,8 @@ def pre2(
     read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
     t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
     store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
-    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
+    P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
+    store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
     t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
     t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
@@ -847,74 +840,38 @@ def pre2(
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x23 = t4 * read_centred
-    x24 = tl.sum(x23, 1)
-    x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x21 = t4 * read_centred
+    x22 = tl.sum(x21, 1)
+    x19 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x19 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t16 = (
         read_rstd[:, None] * t4
-        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x22[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
-    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
-    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x42 = -s4
-    s15 = tl.sum(tl.where((at_v < V)[None, :], x42 / V, 0.0), 1)  # s₁₅ = Σ_v (−s₄) / V
-    x44 = x42 - s15[:, None]
-    store_row(s15_ptr, own * H + h, r, C, s15)
-    x47 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x44 * centred.to(tl.float32) / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s16 = -tl.sum(x47, 1)  # s₁₆ = −Σ_v r³ · ((−s₄) − s₁₅) · f̃ / V
-    store_row(s16_ptr, own * H + h, r, C, s16)
-    x49 = rstd[:, None] * x44 + s16[:, None] * centred.to(tl.float32)
-    x50 = ln_weight[None, :] * x49
-    s11 = tl.sum(2 * x50 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + d_o)
-    store_row(s11_ptr, own * H + h, at_v, V, s11)
-    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
-    s17 = 2 * x50  # s₁₇ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w)
+    t19 = t18 * G.to(tl.float32)  # t₁₉ = t₁₈ · G
     read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    e = u - v.to(tl.float32)  # e = u − v
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    du = 2 * e  # ∂ℓ/∂u = 2 e
     t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
-    x59 = x49 * du + s17 * normal + d_o.to(tl.float32) * read_normal
-    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + tl.sum(t22 * t7, 1)  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
+    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    x66 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t22 * t5, 1))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
-    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
-    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
-    s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
-    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    x36 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t22 * t5, 1))
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    s17 = t17 * t14.to(tl.float32)  # s₁₇ = t₁₇ · t₁₄
+    t47 = tl.sum(s17, 1) + tl.sum(t22 * t7, 1)  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
     store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
-    s12 = tl.sum(x59, 0)  # s₁₂ = Σ_c ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · ∂ℓ/∂u + s₁₇ · f̂ + d_o · f̂)
+    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
@@ -922,23 +879,22 @@ def pre2(
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     s19 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₁₉ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
-    store_row(s12_ptr, own * H + h, at_v, V, s12)
-    store_row(t47_ptr, own * H + h, r, C, t47)
+    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
+    store_tile(t19_ptr, own * H + h, r, r, C, C, t19)
     store_row(s19_ptr, own * H + h, r, C, s19)
-    s18 = tl.cumsum(x66, 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₂ · t₅)
+    s18 = tl.cumsum(x36, 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₂ · t₅)
     store_row(s18_ptr, own * H + h, r, C, s18)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2_wide(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, rstd_ptr, t13_ptr, t14_ptr, v_ptr,
-    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, s16_ptr, t15_ptr, t17_ptr, t22_ptr, s17_ptr, t47_ptr, s18_ptr,
-    s19_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, h1_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, t13_ptr, t14_ptr, t22_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr,
+    t17_ptr, P2_ptr, t19_ptr, read_normal_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s11, s12, s15, s16, t15, t17, t22, s17, t47, s18, s19: every tile on its own."""
+    """t22, s17, s18, s19, t15, t17, P2, t19, read_normal: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -951,7 +907,6 @@ def pre2_wide(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -963,101 +918,65 @@ def pre2_wide(
         read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
         read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
         t15 += dot_nt(read_h1, h1, DOT)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
+    store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
     t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
     t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x19 = t4 * read_centred
-    x20 = tl.sum(x19, 1)
-    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x18 = t4 * read_centred
+    x19 = tl.sum(x18, 1)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t16 = (
         read_rstd[:, None] * t4
-        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x19[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    s17 = t17 * t14.to(tl.float32)  # s₁₇ = t₁₇ · t₁₄
+    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
-    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
+    store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
     t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
     t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x32 = -s4
-    s15 = tl.sum(tl.where((at_v < V)[None, :], x32 / V, 0.0), 1)  # s₁₅ = Σ_v (−s₄) / V
-    store_row(s15_ptr, own * H + h, r, C, s15)
-    x34 = x32 - s15[:, None]
-    x37 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x34 * centred.to(tl.float32) / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    s16 = -tl.sum(x37, 1)  # s₁₆ = −Σ_v r³ · ((−s₄) − s₁₅) · f̃ / V
-    x39 = rstd[:, None] * x34 + s16[:, None] * centred.to(tl.float32)
-    store_row(s16_ptr, own * H + h, r, C, s16)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    x40 = ln_weight[None, :] * x39
-    s11 = tl.sum(2 * x40 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c (2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w) + d_o)
-    store_row(s11_ptr, own * H + h, at_v, V, s11)
-    s17 = 2 * x40  # s₁₇ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w)
-    x49 = x39 * du + s17 * normal + d_o.to(tl.float32) * read_normal
-    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
-    s12 = tl.sum(x49, 0)  # s₁₂ = Σ_c ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · ∂ℓ/∂u + s₁₇ · f̂ + d_o · f̂)
-    store_row(s12_ptr, own * H + h, at_v, V, s12)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = t18 * G.to(tl.float32)  # t₁₉ = t₁₈ · G
+    store_tile(t19_ptr, own * H + h, r, r, C, C, t19)
     store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
-    sum42 = tl.zeros([BC], tl.float32)
-    sum42_2 = tl.zeros([BC], tl.float32)
+    sum23 = tl.zeros([BC], tl.float32)
+    sum23_2 = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
-        read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
-        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
         t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        sum42 += tl.sum(t22 * t7, 1)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        sum42_2 += tl.sum(t22 * t5, 1)
-        t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
-        s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
-        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+        sum23 += tl.sum(t22 * t5, 1)
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        sum23_2 += tl.sum(t22 * t7, 1)
         store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
-        s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
-        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    t47 = tl.sum(t17 * t14.to(tl.float32), 1) + sum42  # t₄₇ = Σ_v t₁₇ · t₁₄ + Σ_n t₂₂ · t₇
-    store_row(t47_ptr, own * H + h, r, C, t47)
-    x47 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum42_2)
-    s18 = tl.cumsum(x47, 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₂ · t₅)
+    s18 = tl.cumsum(beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum23), 0, reverse=True)
     store_row(s18_ptr, own * H + h, r, C, s18)
+    t47 = tl.sum(s17, 1) + sum23_2  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
@@ -1070,13 +989,313 @@ def pre2_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3(
-    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
-    read_h1_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr, t17_ptr, t22_ptr, t47_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
-    s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P1_ptr, P2_ptr, centred_ptr, d_o_ptr, du_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, read_normal_ptr, t17_ptr,
+    t19_ptr, t22_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, s16_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s5, s6, s7, s8, s9, s13, s14, d_q: every tile on its own."""
+    """s1, s2, s3, s4, s11, s12, s15, s16: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+
+    # s1
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    P1 = load_tile(P1_ptr, own * H + h, r, r, C, C)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
+    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+
+    # s2
+    s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
+    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+
+    # s3
+    s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+
+    # s4
+    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
+
+    # s11
+    x16 = -s4
+    x17 = x16 - tl.sum(x16 / V, 1)[:, None]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x20 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x17 * centred.to(tl.float32) / V
+    x21 = rstd[:, None] * x17 + (-tl.sum(x20, 1))[:, None] * centred.to(tl.float32)
+    x22 = ln_weight[None, :] * x21
+    s11 = tl.sum(2 * x22 + d_o.to(tl.float32), 0)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
+
+    # s12
+    s16 = 2 * x22  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    x29 = x21 * du.to(tl.float32) + s16 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
+    s12 = tl.sum(x29, 0)
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
+
+    # s15
+    s15 = -s16  # s₁₅ = −s₁₆
+    store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
+
+    # s16
+    store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre3_wide(
+    P1_ptr, P2_ptr, centred_ptr, d_o_ptr, du_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, read_normal_ptr, t17_ptr,
+    t19_ptr, t22_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, s16_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s1, s2, s3, s4, s11, s12, s15, s16: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
+    x7 = -s4
+    x8 = x7 - tl.sum(x7 / V, 1)[:, None]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
+    x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
+    x13 = ln_weight[None, :] * x12
+    s11 = tl.sum(2 * x13 + d_o.to(tl.float32), 0)
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s16 = 2 * x13  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w)
+    s15 = -s16  # s₁₅ = −s₁₆
+    store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    x20 = x12 * du.to(tl.float32) + s16 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
+    s12 = tl.sum(x20, 0)
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+        P1 = load_tile(P1_ptr, own * H + h, r, r, C, C)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+        s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+        t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+        s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+        s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
+        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre4(
+    d1_ptr, d2_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_h1_ptr, t15_ptr, t17_ptr, t22_ptr,
+    s5_ptr, s6_ptr, s7_ptr, s8_ptr, t46_ptr, t43_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s5, s6, s7, s8, t46, t43: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_n = tl.arange(0, BN)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+
+    # s5
+    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
+    s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
+    store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+
+    # s6
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
+    s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
+
+    # s7
+    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
+
+    # s8
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
+    t42 = -dot_nt(t22, d1, DOT)  # t₄₂ = −t₂₂ d₁ᵀ
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
+    store_row(s8_ptr, own * H + h, r, C, s8)
+
+    # t46
+    G = eta[None, :] * t9  # G = t₉ · η
+    t46 = t42 * G  # t₄₆ = t₄₂ · G
+    store_tile(t46_ptr, own * H + h, r, r, C, C, t46)
+
+    # t43
+    store_tile(t43_ptr, own * H + h, r, r, C, C, t43)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre4_wide(
+    d1_ptr, d2_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_h1_ptr, t15_ptr, t17_ptr, t22_ptr,
+    s5_ptr, s6_ptr, s7_ptr, s8_ptr, t46_ptr, t43_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s5, s6, s7, s8, t46, t43: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
+    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    sum6 = tl.zeros([BC, BC], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+        sum6 += dot_nt(t22, d1, DOT)
+        t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
+        s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
+        store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
+        s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
+        store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
+        s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
+        store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
+    t42 = -sum6  # t₄₂ = −t₂₂ d₁ᵀ
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
+    store_row(s8_ptr, own * H + h, r, C, s8)
+    G = eta[None, :] * t9  # G = t₉ · η
+    t46 = t42 * G  # t₄₆ = t₄₂ · G
+    store_tile(t46_ptr, own * H + h, r, r, C, C, t46)
+    store_tile(t43_ptr, own * H + h, r, r, C, C, t43)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre5(
+    W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s16_ptr, s17_ptr,
+    s18_ptr, s19_ptr, t22_ptr, t43_ptr, t46_ptr, s9_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s9, s13, s14, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1096,75 +1315,55 @@ def pre3(
     s19 = load_row(s19_ptr, own * H + h, r, C)
     s18 = load_row(s18_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t47 = load_row(t47_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
-    s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
-    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
-    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
-    store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
+    t46 = load_tile(t46_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    s9 = s16.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₆ + t₄₆ᵀ q
+    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
+    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    t47 = tl.sum(s17.to(tl.float32), 1) + tl.sum(t22.to(tl.float32) * t7, 1)  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
+    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
-    t42 = -dot_nt(t22, d1, DOT)  # t₄₂ = −t₂₂ d₁ᵀ
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+    x36 = d_o.to(tl.float32) + dot(t46, k, DOT) + dot_nt(t41, W1_momentum, DOT) + dot_nt(t23, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x36)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t43 = load_tile(t43_ptr, own * H + h, r, r, C, C)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x39 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
+    x17 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    x40 = segment_gradient(tl.where(causal, x39, 0.0) * t6, strict, DOT)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x40 + s18)
+    x21 = segment_gradient(tl.where(causal, x17, 0.0) * t6, strict, DOT)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x43 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    x44 = segment_gradient(tl.where(causal, x43, 0.0) * t8, strict, DOT)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
-    G = eta[None, :] * t9  # G = t₉ · η
-    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
-    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
-    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-    s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
-    store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
-    s9 = s17.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₇ + t₄₆ᵀ q
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
-    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-    x51 = d_o.to(tl.float32) + dot(t46, k, DOT) + dot_nt(t41, W1_momentum, DOT) + dot_nt(t23, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x51)
-    store_row(s8_ptr, own * H + h, r, C, s8)
+    x25 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    x26 = segment_gradient(tl.where(causal, x25, 0.0) * t8, strict, DOT)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x21 + s18)
     store_row(s13_ptr, own * H + h, r, C, s13)
-    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x44 + s19)
+    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x26 + s19)
     store_row(s14_ptr, own * H + h, r, C, s14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3_wide(
-    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
-    read_h1_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr, t17_ptr, t22_ptr, t47_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
-    s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+def pre5_wide(
+    W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s16_ptr, s17_ptr,
+    s18_ptr, s19_ptr, t22_ptr, t43_ptr, t46_ptr, s9_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s5, s6, s7, s8, s9, s13, s14, d_q: every tile on its own."""
+    """s9, s13, s14, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1180,85 +1379,67 @@ def pre3_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     reach = load_row(reach_ptr, index * H + h, r, C)
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t43 = load_tile(t43_ptr, own * H + h, r, r, C, C)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    x13 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
+    t46 = load_tile(t46_ptr, own * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    x17 = segment_gradient(tl.where(causal, x13, 0.0) * t8, strict, DOT)
+    s9 = s16.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₆ + t₄₆ᵀ q
+    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
+    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x17 + s19)
+    store_row(s14_ptr, own * H + h, r, C, s14)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
-    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
-    sum6 = tl.zeros([BC, BC], tl.float32)
-    sum6_2 = tl.zeros([BC, BK], tl.float32)
-    sum6_3 = tl.zeros([BC, BK], tl.float32)
+    sum16 = tl.zeros([BC], tl.float32)
+    sum16_2 = tl.zeros([BC, BK], tl.float32)
+    sum16_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum6 += dot_nt(t22, d1, DOT)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum16 += tl.sum(t22.to(tl.float32) * t7, 1)
         t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-        sum6_2 += dot_nt(t41, W1_momentum, DOT)
-        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+        sum16_2 += dot_nt(t41, W1_momentum, DOT)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        sum6_3 += dot_nt(t23, W1, DOT)
-        s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
-        store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
-        s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
-        store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
-        s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
-        store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
-    s19 = load_row(s19_ptr, own * H + h, r, C)
+        sum16_3 += dot_nt(t23, W1, DOT)
     s18 = load_row(s18_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t47 = load_row(t47_ptr, own * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t42 = -sum6  # t₄₂ = −t₂₂ d₁ᵀ
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    valid = tl.where(here, 1.0, 0.0)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x35 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    x36 = segment_gradient(tl.where(causal, x35, 0.0) * t6, strict, DOT)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + s18)
-    store_row(s13_ptr, own * H + h, r, C, s13)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x39 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    x40 = segment_gradient(tl.where(causal, x39, 0.0) * t8, strict, DOT)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
-    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
+    t43 = load_tile(t43_ptr, own * H + h, r, r, C, C)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    t47 = tl.sum(s17.to(tl.float32), 1) + sum16  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x24 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
+    x25 = segment_gradient(tl.where(causal, x24, 0.0) * t6, strict, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t46 = load_tile(t46_ptr, own * H + h, r, r, C, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    G = eta[None, :] * t9  # G = t₉ · η
-    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
-    s9 = s17.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₇ + t₄₆ᵀ q
-    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
-    x44 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum6_2 + sum6_3
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x44)
-    store_row(s8_ptr, own * H + h, r, C, s8)
-    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x40 + s19)
-    store_row(s14_ptr, own * H + h, r, C, s14)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x25 + s18)
+    store_row(s13_ptr, own * H + h, r, C, s13)
+    x31 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum16_2 + sum16_3
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x31)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr,
-    h1_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
-    s6_ptr, s7_ptr, t11_ptr, t12_ptr, t2_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
-    d_W2_momentum_next_ptr, t28_ptr, t29_ptr, s10_ptr, t40_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
-    d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    h1_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
+    s7_ptr, t12_ptr, t2_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, t28_ptr,
+    t29_ptr, s10_ptr, t40_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr,
+    d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1293,8 +1474,6 @@ def seq(
         reach_end = load_number(reach_end_ptr, index * H + h)
         m_end = load_number(m_end_ptr, index * H + h)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        t11 = load_row(t11_ptr, own * H + h, r, C)
-        rstd = load_row(rstd_ptr, own * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
         s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
@@ -1317,13 +1496,15 @@ def seq(
         store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
         t31 = x24 + s10  # t₃₁ = (n[C] · t₂₈ + G[C] · t₂₉ − s₄) + s₁₀
         t32 = t31 - tl.sum(t31 / V, 1)[:, None]  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
-        x33 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t32 * centred.to(tl.float32) / V
-        t33 = -tl.sum(x33, 1)  # t₃₃ = −Σ_v r³ · t₃₂ · f̃ / V
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t32 * centred.to(tl.float32) / V
+        t33 = -tl.sum(x34, 1)  # t₃₃ = −Σ_v r³ · t₃₂ · f̃ / V
         t2 = load_tile(t2_ptr, own * H + h, r, at_v, C, V)
         t34 = rstd[:, None] * t32 + t33[:, None] * centred.to(tl.float32)  # t₃₄ = r · t₃₂ + t₃₃ · f̃
         t35 = ln_weight[None, :] * t34  # t₃₅ = t₃₄ · w
         t36 = 2 * t35  # t₃₆ = 2 t₃₅
         t37 = ln_weight[None, :] * t36  # t₃₇ = t₃₆ · w
+        t11 = tl.sum(t2.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
         x40 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         s6 = load_tile(s6_ptr, own * H + h, at_n, at_v, N, V)
@@ -1373,10 +1554,10 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
     G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr,
-    h1_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
-    s6_ptr, s7_ptr, t11_ptr, t12_ptr, t2_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr,
-    d_W2_momentum_next_ptr, t28_ptr, t29_ptr, s10_ptr, t40_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
-    d_W2_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    h1_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
+    s7_ptr, t12_ptr, t2_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, t28_ptr,
+    t29_ptr, s10_ptr, t40_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr,
+    d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1434,11 +1615,10 @@ def seq_wide(
             sum3_2 += dot_apart(h1, d_W2, DOT, T)
             t30 = (x12 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
             s10 += dot_apart(t30, W2, DOT, T)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        m_end = load_number(m_end_ptr, index * H + h)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        t11 = load_row(t11_ptr, own * H + h, r, C)
-        rstd = load_row(rstd_ptr, own * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
         s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
         t28 = -sum3  # t₂₈ = −h₁ d_W2_momentum
         store_tile(t28_ptr, own * H + h, r, at_v, C, V, t28)
@@ -1448,25 +1628,26 @@ def seq_wide(
         x14 = n_end[:, None] * t28 + G_end[:, None] * t29 - s4.to(tl.float32)
         t31 = x14 + s10  # t₃₁ = (n[C] · t₂₈ + G[C] · t₂₉ − s₄) + s₁₀
         t32 = t31 - tl.sum(t31 / V, 1)[:, None]  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
-        x20 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t32 * centred.to(tl.float32) / V
-        t33 = -tl.sum(x20, 1)  # t₃₃ = −Σ_v r³ · t₃₂ · f̃ / V
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        x21 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t32 * centred.to(tl.float32) / V
+        t33 = -tl.sum(x21, 1)  # t₃₃ = −Σ_v r³ · t₃₂ · f̃ / V
         t2 = load_tile(t2_ptr, own * H + h, r, at_v, C, V)
         t34 = rstd[:, None] * t32 + t33[:, None] * centred.to(tl.float32)  # t₃₄ = r · t₃₂ + t₃₃ · f̃
         t35 = ln_weight[None, :] * t34  # t₃₅ = t₃₄ · w
         t36 = 2 * t35  # t₃₆ = 2 t₃₅
         t37 = ln_weight[None, :] * t36  # t₃₇ = t₃₆ · w
-        x27 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        t11 = tl.sum(t2.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        x27 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         x28 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x27, 1) + tl.sum(t37 * centred.to(tl.float32), 1)) / V
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t38 = (
             2 * x28[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t37
             + t33[:, None] * t2.to(tl.float32)
             - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t32 / V
         )  # fmt: skip
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
-        store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
         x10 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
         x9 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -1532,9 +1713,9 @@ def seq_wide(
 def post(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr,
     d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s4_ptr, s8_ptr, s9_ptr, t27_ptr,
-    t28_ptr, t29_ptr, t40_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    log_mu_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s8_ptr, s9_ptr, t27_ptr, t28_ptr, t29_ptr, t40_ptr,
+    v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1557,17 +1738,14 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s15 = load_row(s15_ptr, own * H + h, r, C)
-    s16 = load_row(s16_ptr, own * H + h, r, C)
     s12 = load_row(s12_ptr, own * H + h, at_v, V)
     s11 = load_row(s11_ptr, own * H + h, at_v, V)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     s14 = load_row(s14_ptr, own * H + h, r, C)
     s13 = load_row(s13_ptr, own * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     s8 = load_row(s8_ptr, own * H + h, r, C)
     t27 = load_row(t27_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
@@ -1582,81 +1760,79 @@ def post(
     x73 = m_end * (tl.sum(x68) + tl.sum(x69))
     x51 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
     x53 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t49 = x51 + x53  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x63 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
-    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t26 * d1.to(tl.float32), 1)  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
-    t48 = t45 * eta  # t₄₈ = t₄₅ · η
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
     t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t24 * d1.to(tl.float32), 1)  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
-    t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
+    x75 = t49 * D_end * m
+    x76 = tl.cumsum(x75, 0, reverse=True)
+    t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
+    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t26 * d1.to(tl.float32), 1)  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
+    t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
     d_eta = s8 + (t44 * tl.exp(t25) + t45 * t27)
-    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
+    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     G_end = t27 * eta  # G[C] = t₂₇ · η
     n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
     x23 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
-    x25 = x23 + s10.to(tl.float32)
-    x72 = sum_before(t44 * n_end, r, DOT)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x63 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t48 = t45 * eta  # t₄₈ = t₄₅ · η
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    x71 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    x74 = segment_gradient(x71, strict, DOT)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     x60 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    x75 = t49 * D_end * m
-    x76 = tl.cumsum(x75, 0, reverse=True)
+    x71 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
+    x74 = segment_gradient(x71, strict, DOT)
+    x72 = sum_before(t44 * n_end, r, DOT)
     x77 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x72 + x73 + x74 + x76)
     x64 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x60 + x63)
+    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
     d_log_alpha = s13 + x64
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     d_log_mu = s14 + x77
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    x25 = x23 + s10.to(tl.float32)
     x26 = x25 - tl.sum(x25 / V, 1)[:, None]
-    x29 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x26 * centred.to(tl.float32) / V
-    x30 = rstd[:, None] * x26 + (-tl.sum(x29, 1))[:, None] * centred.to(tl.float32)
-    x35 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-    x36 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    x31 = ln_weight[None, :] * x30
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
-    t40 = load_tile(t40_ptr, own * H + h, r, at_n, C, N)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x31, 0))
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x32 = 2 * x31
-    x37 = s9.to(tl.float32) + (x32 + dot_nt(t40, W1, DOT) + (x35 + x36))
+    x29 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x26 * centred.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x30 = rstd[:, None] * x26 + (-tl.sum(x29, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
     du = 2 * e  # ∂ℓ/∂u = 2 e
+    x31 = ln_weight[None, :] * x30
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x31, 0))
+    x32 = 2 * x31
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x30 * du + x32 * normal, 0))
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
+    t40 = load_tile(t40_ptr, own * H + h, r, at_n, C, N)
+    s15 = load_tile(s15_ptr, own * H + h, r, at_v, C, V)
+    x35 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+    x36 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    x37 = s9.to(tl.float32) + (x32 + dot_nt(t40, W1, DOT) + (x35 + x36))
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x37)
-    x82 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
-    s17 = 2 * (ln_weight[None, :] * x82)  # s₁₇ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w)
-    d_v = -s17 + -x32
+    d_v = s15.to(tl.float32) + -x32
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
@@ -1664,9 +1840,9 @@ def post(
 def post_wide(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr,
     d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s4_ptr, s8_ptr, s9_ptr, t27_ptr,
-    t28_ptr, t29_ptr, t40_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
-    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    log_mu_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s8_ptr, s9_ptr, t27_ptr, t28_ptr, t29_ptr, t40_ptr,
+    v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1690,9 +1866,6 @@ def post_wide(
     at_row, row = t * H + h, r * H
     s12 = load_row(s12_ptr, own * H + h, at_v, V)
     s11 = load_row(s11_ptr, own * H + h, at_v, V)
-    s15 = load_row(s15_ptr, own * H + h, r, C)
-    s16 = load_row(s16_ptr, own * H + h, r, C)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     t27 = load_row(t27_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
@@ -1705,34 +1878,33 @@ def post_wide(
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     G_end = t27 * eta  # G[C] = t₂₇ · η
     x13 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
-    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
     x15 = x13 + s10.to(tl.float32)
     x16 = x15 - tl.sum(x15 / V, 1)[:, None]
-    x19 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x16 * centred.to(tl.float32) / V
-    x20 = rstd[:, None] * x16 + (-tl.sum(x19, 1))[:, None] * centred.to(tl.float32)
-    x32 = rstd[:, None] * (-s4.to(tl.float32) - s15[:, None]) + s16[:, None] * centred.to(tl.float32)
-    s17 = 2 * (ln_weight[None, :] * x32)  # s₁₇ = 2 ((r · ((−s₄) − s₁₅) + s₁₆ · f̃) · w)
-    x21 = ln_weight[None, :] * x20
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x21, 0))
-    x28 = 2 * x21
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_v = -s17 + -x28
+    x19 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x16 * centred.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    x20 = rstd[:, None] * x16 + (-tl.sum(x19, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
+    s15 = load_tile(s15_ptr, own * H + h, r, at_v, C, V)
+    x21 = ln_weight[None, :] * x20
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x21, 0))
+    x28 = 2 * x21
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x20 * du + x28 * normal, 0))
-    sum28 = tl.zeros([BC], tl.float32)
-    sum28_2 = tl.zeros([BC], tl.float32)
-    sum28_3 = tl.zeros([BC, BK], tl.float32)
-    sum28_4 = tl.zeros([BC, BK], tl.float32)
+    d_v = s15.to(tl.float32) + -x28
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    sum24 = tl.zeros([BC], tl.float32)
+    sum24_2 = tl.zeros([BC], tl.float32)
+    sum24_3 = tl.zeros([BC, BK], tl.float32)
+    sum24_4 = tl.zeros([BC, BK], tl.float32)
     t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum28_5 = tl.zeros([], tl.float32)
-    sum28_6 = tl.zeros([], tl.float32)
-    sum28_7 = tl.zeros([], tl.float32)
-    sum28_8 = tl.zeros([], tl.float32)
+    sum24_5 = tl.zeros([], tl.float32)
+    sum24_6 = tl.zeros([], tl.float32)
+    sum24_7 = tl.zeros([], tl.float32)
+    sum24_8 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1740,28 +1912,28 @@ def post_wide(
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
-        sum28 += tl.sum(t24 * d1.to(tl.float32), 1)
+        sum24 += tl.sum(t24 * d1.to(tl.float32), 1)
         t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        sum28_2 += tl.sum(t26 * d1.to(tl.float32), 1)
+        sum24_2 += tl.sum(t26 * d1.to(tl.float32), 1)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum28_4 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-        sum28_4 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-        x41 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        sum24_4 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        sum24_4 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        x37 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum28_7 += tl.sum(x41)
+        sum24_7 += tl.sum(x37)
         t40 = load_tile(t40_ptr, own * H + h, r, at_n, C, N)
-        x42 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum28_8 += tl.sum(x42)
+        x38 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum24_8 += tl.sum(x38)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        sum28_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        sum28_3 += dot_nt(t40, W1, DOT)
+        sum24_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        sum24_3 += dot_nt(t40, W1, DOT)
         t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        sum28_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        sum24_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
     s14 = load_row(s14_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     s13 = load_row(s13_ptr, own * H + h, r, C)
@@ -1770,11 +1942,11 @@ def post_wide(
     t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
     s8 = load_row(s8_ptr, own * H + h, r, C)
     s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
-    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + sum28  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
-    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum28_2  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
+    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + sum24  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
+    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum24_2  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
     d_eta = s8 + (t44 * tl.exp(t25) + t45 * t27)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_k = s9.to(tl.float32) + (x28 + sum28_3 + sum28_4)
+    d_k = s9.to(tl.float32) + (x28 + sum24_3 + sum24_4)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
@@ -1783,20 +1955,20 @@ def post_wide(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x55 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
+    x51 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x57 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x55 + beta_end * (sum28_5 + sum28_6))
-    d_log_alpha = s13 + x57
+    x53 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x51 + beta_end * (sum24_5 + sum24_6))
+    d_log_alpha = s13 + x53
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x61 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    x62 = sum_before(t44 * n_end, r, DOT)
-    x63 = m_end * (sum28_7 + sum28_8)
-    x64 = segment_gradient(x61, strict, DOT)
-    x65 = t49 * D_end * m
-    x66 = tl.cumsum(x65, 0, reverse=True)
-    x67 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x62 + x63 + x64 + x66)
-    d_log_mu = s14 + x67
+    x57 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
+    x58 = sum_before(t44 * n_end, r, DOT)
+    x59 = m_end * (sum24_7 + sum24_8)
+    x60 = segment_gradient(x57, strict, DOT)
+    x61 = t49 * D_end * m
+    x62 = tl.cumsum(x61, 0, reverse=True)
+    x63 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x58 + x59 + x60 + x62)
+    d_log_mu = s14 + x63
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
@@ -2005,14 +2177,13 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d_o_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, t28_ptr, rstd_ptr, centred_ptr, t11_ptr,
-    s11_ptr, d1_ptr, t15_ptr, t17_ptr, P1_ptr, du_ptr, P2_ptr, t19_ptr, read_normal_ptr, s25_ptr, s26_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, eta_ptr,
+    k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, t28_ptr, s20_ptr, t9_ptr, t10_ptr, d1_ptr, t15_ptr,
+    read_h1_ptr, P2_ptr, read_centred_ptr, t17_ptr, s23_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t28, rstd, centred, t11, s11, d1, t15, t17, P1, du, P2, t19, read_normal, s25, s26: every tile on its own."""
+    """t28, s20, t9, t10, d1, t15, read_h1, P2, read_centred, t17, s23: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2025,68 +2196,45 @@ def resume_pre(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t28 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₈ = Σ_i D[C] · Dμ
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     store_row(t28_ptr, own * H + h, r, C, t28)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = G.to(tl.float32) * t10  # P₁ = G · t₁₀
-    store_tile(P1_ptr, own * H + h, r, r, C, C, P1)
-    f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        f += dot(h1, W2_start, DOT)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x16 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t11 = tl.sum(t2 * centred, 1)  # t₁₁ = Σ_v t₂ · f̃
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
-    store_row(t11_ptr, own * H + h, r, C, t11)
-    s11 = tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)  # s₁₁ = Σ_v t₃
-    d2 = t3 - s11[:, None] / V  # d₂ = t₃ − s₁₁ / V
-    store_row(s11_ptr, own * H + h, r, C, s11)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
+    store_tile(t9_ptr, own * H + h, r, r, C, C, t9)
+    G = eta[None, :] * t9  # G = t₉ · η
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    store_tile(t10_ptr, own * H + h, r, r, C, C, t10)
+    P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
     t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
     t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
+    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
@@ -2098,54 +2246,47 @@ def resume_pre(
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5  # z₁ = β · t₅ + f · t₇ − s₅
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
+        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         t15 += dot_nt(read_h1, h1, DOT)
         t13 += dot(read_h1, W2, DOT)
         t14 += dot(read_h1, W2_momentum, DOT)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
-    store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
+        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    P2 = G * t15  # P₂ = G · t₁₅
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
     read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
-    x37 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x37 / V  # mean(f) = Σ_v f / V
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x42 = t4 * read_centred
-    x43 = tl.sum(x42, 1)
-    x40 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x40 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x32 = t4 * read_centred
+    x33 = tl.sum(x32, 1)
+    x30 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x30 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t16 = (
         read_rstd[:, None] * t4
-        - x43[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x33[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    x46 = dot_nt(t17, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t18 = -x46  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = t18 * G.to(tl.float32)  # t₁₉ = t₁₈ · G
-    store_tile(t19_ptr, own * H + h, r, r, C, C, t19)
+    s20 = t17 * t14  # s₂₀ = t₁₇ · t₁₄
+    store_tile(s20_ptr, own * H + h, r, at_v, C, V, s20)
+    store_tile(read_centred_ptr, own * H + h, r, at_v, C, V, read_centred)
     store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
-    s26 = tl.sum(t17 * t13, 1)  # s₂₆ = Σ_v t₁₇ · t₁₃
-    s25 = tl.sum(t17 * t14, 1)  # s₂₅ = Σ_v t₁₇ · t₁₄
-    store_row(s25_ptr, own * H + h, r, C, s25)
-    store_row(s26_ptr, own * H + h, r, C, s26)
+    s23 = tl.sum(t17 * t13, 1)  # s₂₃ = Σ_v t₁₇ · t₁₃
+    store_row(s23_ptr, own * H + h, r, C, s23)
     store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    P1_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d_o_ptr, du_ptr, h1_ptr,
-    ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, rstd_ptr, s25_ptr, s26_ptr, s5_ptr, t17_ptr,
-    t19_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s12_ptr, s13_ptr, s16_ptr, s17_ptr, s20_ptr, s21_ptr, t22_ptr, s22_ptr,
-    t47_ptr, s23_ptr, s24_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, h1_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    reach_ptr, s20_ptr, s23_ptr, s5_ptr, t17_ptr, t22_ptr, s21_ptr, s22_ptr, t18_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s6, s7, s8, s9, s10, s12, s13, s16, s17, s20, s21, t22, s22, t47, s23, s24: every tile on its own."""
+    """t22, s21, s22, t18: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2158,48 +2299,25 @@ def resume_pre2(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
-    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
-    s13 = dot_tn(P2, t17, DOT)  # s₁₃ = P₂ᵀ t₁₇
-    store_tile(s13_ptr, own * H + h, r, at_v, C, V, s13)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x10 = -s13
-    s20 = tl.sum(x10 / V, 1)  # s₂₀ = Σ_v (−s₁₃) / V
-    store_row(s20_ptr, own * H + h, r, C, s20)
-    x12 = x10 - s20[:, None]
-    x15 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x12 * centred.to(tl.float32) / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s21 = -tl.sum(x15, 1)  # s₂₁ = −Σ_v r³ · ((−s₁₃) − s₂₀) · f̃ / V
-    x17 = rstd[:, None] * x12 + s21[:, None] * centred.to(tl.float32)
-    store_row(s21_ptr, own * H + h, r, C, s21)
-    x18 = ln_weight[None, :] * x17
-    s16 = tl.sum(2 * x18 + d_o.to(tl.float32), 0)  # s₁₆ = Σ_c (2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w) + d_o)
-    store_row(s16_ptr, own * H + h, at_v, V, s16)
-    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    s22 = 2 * x18  # s₂₂ = 2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w)
-    store_tile(s22_ptr, own * H + h, r, at_v, C, V, s22)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    x25 = x17 * du.to(tl.float32) + s22 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
-    s17 = tl.sum(x25, 0)  # s₁₇ = Σ_c ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · ∂ℓ/∂u + s₂₂ · f̂ + d_o · f̂)
-    store_row(s17_ptr, own * H + h, at_v, V, s17)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    store_tile(t18_ptr, own * H + h, r, r, C, C, t18)
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
     t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
-    sum21 = tl.zeros([BC], tl.float32)
-    sum21_2 = tl.zeros([BC], tl.float32)
+    sum8 = tl.zeros([BC], tl.float32)
+    sum8_2 = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
@@ -2211,51 +2329,174 @@ def resume_pre2(
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5.to(tl.float32)  # z₁ = β · t₅ + f · t₇ − s₅
         t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
-        sum21 += tl.sum(t22 * t7, 1)
-        sum21_2 += tl.sum(t22 * t5, 1)
-        t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
-        s6 = dot_tn(q, t23, DOT)  # s₆ = qᵀ t₂₃
-        store_tile(s6_ptr, own * H + h, at_k, at_n, K, N, s6)
-        t24 = (reach[:, None] * t22).to(DOT)  # t₂₄ = f · t₂₂
-        s7 = dot_tn(q, t24, DOT)  # s₇ = qᵀ t₂₄
-        store_tile(s7_ptr, own * H + h, at_k, at_n, K, N, s7)
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        P1 = load_tile(P1_ptr, own * H + h, r, r, C, C)
-        s8 = dot_tn(read_h1, t21, DOT)  # s₈ = h₁ᵀ t₂₁
-        store_tile(s8_ptr, own * H + h, at_n, at_v, N, V, s8)
-        s9 = dot_tn(read_h1, t20, DOT)  # s₉ = h₁ᵀ t₂₀
-        store_tile(s9_ptr, own * H + h, at_n, at_v, N, V, s9)
-        s10 = dot_tn(P1, t22, DOT)  # s₁₀ = P₁ᵀ t₂₂
-        store_tile(s10_ptr, own * H + h, r, at_n, C, N, s10)
-        s12 = dot_tn(t19, read_h1, DOT)  # s₁₂ = t₁₉ᵀ h₁
-        store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
+        sum8 += tl.sum(t22 * t5, 1)
+        sum8_2 += tl.sum(t22 * t7, 1)
         store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    s26 = load_row(s26_ptr, own * H + h, r, C)
-    s25 = load_row(s25_ptr, own * H + h, r, C)
-    t47 = s25 + sum21  # t₄₇ = s₂₅ + Σ_n t₂₂ · t₇
-    store_row(t47_ptr, own * H + h, r, C, t47)
-    s23 = tl.cumsum(beta * (s26 + sum21_2), 0, reverse=True)  # s₂₃ = Σ_{l≥t} β · (s₂₆ + Σ_n t₂₂ · t₅)
-    store_row(s23_ptr, own * H + h, r, C, s23)
+    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
+    s23 = load_row(s23_ptr, own * H + h, r, C)
+    s21 = tl.cumsum(beta * (s23 + sum8), 0, reverse=True)  # s₂₁ = Σ_{l≥t} β · (s₂₃ + Σ_n t₂₂ · t₅)
+    store_row(s21_ptr, own * H + h, r, C, s21)
+    t47 = tl.sum(s20.to(tl.float32), 1) + sum8_2  # t₄₇ = Σ_v s₂₀ + Σ_n t₂₂ · t₇
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    s24 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₂₄ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
-    store_row(s24_ptr, own * H + h, r, C, s24)
+    s22 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₂₂ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
+    store_row(s22_ptr, own * H + h, r, C, s22)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre3(
-    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
-    s22_ptr, s23_ptr, s24_ptr, t15_ptr, t17_ptr, t22_ptr, t47_ptr, s14_ptr, s15_ptr, s18_ptr, s19_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    G_ptr, P2_ptr, W2_start_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_ptr,
+    read_centred_ptr, read_h1_ptr, t22_ptr, v_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, centred_ptr, s11_ptr, s12_ptr,
+    s15_ptr, s16_ptr, s19_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s14, s15, s18, s19, d_q: every tile on its own."""
+    """s6, s7, s8, s9, s10, centred, s11, s12, s15, s16, s19: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_centred = load_tile(read_centred_ptr, own * H + h, r, at_v, C, V)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    x10 = t4 * read_centred.to(tl.float32)
+    x11 = tl.sum(x10, 1)
+    read_rstd = tl.rsqrt(tl.sum(square(read_centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t16 = (
+        read_rstd[:, None] * t4
+        - x11[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
+    )  # fmt: skip
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t17 = t16 - tl.sum(t16, 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    s12 = dot_tn(P2, t17, DOT)  # s₁₂ = P₂ᵀ t₁₇
+    store_tile(s12_ptr, own * H + h, r, at_v, C, V, s12)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
+    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
+    f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        f += dot(h1, W2_start, DOT)
+        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+        s6 = dot_tn(q, t23, DOT)  # s₆ = qᵀ t₂₃
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+        store_tile(s6_ptr, own * H + h, at_k, at_n, K, N, s6)
+        t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
+        s7 = dot_tn(q, t24, DOT)  # s₇ = qᵀ t₂₄
+        store_tile(s7_ptr, own * H + h, at_k, at_n, K, N, s7)
+        s8 = dot_tn(read_h1, t21, DOT)  # s₈ = h₁ᵀ t₂₁
+        store_tile(s8_ptr, own * H + h, at_n, at_v, N, V, s8)
+        s9 = dot_tn(read_h1, t20, DOT)  # s₉ = h₁ᵀ t₂₀
+        store_tile(s9_ptr, own * H + h, at_n, at_v, N, V, s9)
+        s10 = dot_tn(P1, t22, DOT)  # s₁₀ = P₁ᵀ t₂₂
+        store_tile(s10_ptr, own * H + h, r, at_n, C, N, s10)
+        s11 = dot_tn(t19, read_h1, DOT)  # s₁₁ = t₁₉ᵀ h₁
+        store_tile(s11_ptr, own * H + h, r, at_n, C, N, s11)
+    x22 = -s12
+    x23 = tl.sum(tl.where((at_v < V)[None, :], x22 / V, 0.0), 1)
+    x24 = x22 - x23[:, None]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x27 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x24 * centred / V
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x28 = rstd[:, None] * x24 + (-tl.sum(tl.where((at_v < V)[None, :], x27, 0.0), 1))[:, None] * centred
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    read_centred = load_tile(read_centred_ptr, own * H + h, r, at_v, C, V)
+    x29 = ln_weight[None, :] * x28
+    s15 = tl.sum(2 * x29 + d_o.to(tl.float32), 0)
+    store_row(s15_ptr, own * H + h, at_v, V, s15)
+    s19 = 2 * x29  # s₁₉ = 2 ((r · ((−s₁₂) − Σ_v (−s₁₂) / V) + (−Σ_v r³ · ((−s₁₂) − Σ_v (−s₁₂) / V) · f̃ / V) · f̃) · w)
+    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
+    x41 = x28 * du + s19 * normal + d_o.to(tl.float32) * read_normal
+    s16 = tl.sum(x41, 0)
+    store_row(s16_ptr, own * H + h, at_v, V, s16)
+    store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre4(
+    G_ptr, d1_ptr, t10_ptr, t15_ptr, t18_ptr, t22_ptr, t9_ptr, s13_ptr, t46_ptr, t43_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
+    H: tl.constexpr, N: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
+    GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s13, t46, t43: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    sum0 = tl.zeros([BC, BC], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+        sum0 += dot_nt(t22, d1, DOT)
+    t10 = load_tile(t10_ptr, own * H + h, r, r, C, C)
+    t9 = load_tile(t9_ptr, own * H + h, r, r, C, C)
+    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
+    t18 = load_tile(t18_ptr, own * H + h, r, r, C, C)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t42 = -sum0  # t₄₂ = −t₂₂ d₁ᵀ
+    t43 = t18.to(tl.float32) * t15.to(tl.float32) + t42 * t10.to(tl.float32)  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
+    s13 = tl.sum(t43 * t9.to(tl.float32), 0)  # s₁₃ = Σ_c t₄₃ · t₉
+    store_row(s13_ptr, own * H + h, r, C, s13)
+    t46 = t42 * G.to(tl.float32)  # t₄₆ = t₄₂ · G
+    store_tile(t46_ptr, own * H + h, r, r, C, C, t46)
+    store_tile(t43_ptr, own * H + h, r, r, C, C, t43)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_pre5(
+    W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s19_ptr, s20_ptr,
+    s21_ptr, s22_ptr, t22_ptr, t43_ptr, t46_ptr, s14_ptr, s17_ptr, s18_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """s14, s17, s18, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2271,65 +2512,58 @@ def resume_pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     reach = load_row(reach_ptr, index * H + h, r, C)
+    s22 = load_row(s22_ptr, own * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t43 = load_tile(t43_ptr, own * H + h, r, r, C, C)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    x13 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
+    t46 = load_tile(t46_ptr, own * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    x17 = segment_gradient(tl.where(causal, x13, 0.0) * t8, strict, DOT)
+    s14 = s19.to(tl.float32) + dot_tn(t46, q, DOT)  # s₁₄ = s₁₉ + t₄₆ᵀ q
+    store_tile(s14_ptr, own * H + h, r, at_k, C, K, s14)
+    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x17 + s22)
+    store_row(s18_ptr, own * H + h, r, C, s18)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    sum4 = tl.zeros([BC, BC], tl.float32)
-    sum4_2 = tl.zeros([BC, BK], tl.float32)
-    sum4_3 = tl.zeros([BC, BK], tl.float32)
+    sum16 = tl.zeros([BC], tl.float32)
+    sum16_2 = tl.zeros([BC, BK], tl.float32)
+    sum16_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum4 += dot_nt(t22, d1, DOT)
+        sum16 += tl.sum(t22.to(tl.float32) * t7, 1)
         t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
-        sum4_2 += dot_nt(t24, W1_momentum, DOT)
+        sum16_2 += dot_nt(t24, W1_momentum, DOT)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        sum4_3 += dot_nt(t23, W1, DOT)
-    s24 = load_row(s24_ptr, own * H + h, r, C)
-    s23 = load_row(s23_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t47 = load_row(t47_ptr, own * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t42 = -sum4  # t₄₂ = −t₂₂ d₁ᵀ
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    valid = tl.where(here, 1.0, 0.0)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+        sum16_3 += dot_nt(t23, W1, DOT)
+    s21 = load_row(s21_ptr, own * H + h, r, C)
+    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
+    t43 = load_tile(t43_ptr, own * H + h, r, r, C, C)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x33 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    x34 = segment_gradient(tl.where(causal, x33, 0.0) * t6, strict, DOT)
-    s18 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x34 + s23)
-    store_row(s18_ptr, own * H + h, r, C, s18)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x37 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    x38 = segment_gradient(tl.where(causal, x37, 0.0) * t8, strict, DOT)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    s22 = load_tile(s22_ptr, own * H + h, r, at_v, C, V)
-    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    s14 = tl.sum(t43 * t9, 0)  # s₁₄ = Σ_c t₄₃ · t₉
+    t47 = tl.sum(s20.to(tl.float32), 1) + sum16  # t₄₇ = Σ_v s₂₀ + Σ_n t₂₂ · t₇
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x24 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
+    x25 = segment_gradient(tl.where(causal, x24, 0.0) * t6, strict, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t46 = load_tile(t46_ptr, own * H + h, r, r, C, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    G = eta[None, :] * t9  # G = t₉ · η
-    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
-    s15 = s22.to(tl.float32) + dot_tn(t46, q, DOT)  # s₁₅ = s₂₂ + t₄₆ᵀ q
-    store_tile(s15_ptr, own * H + h, r, at_k, C, K, s15)
-    x42 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum4_2 + sum4_3
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x42)
-    store_row(s14_ptr, own * H + h, r, C, s14)
-    s19 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x38 + s24)
-    store_row(s19_ptr, own * H + h, r, C, s19)
+    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x25 + s21)
+    store_row(s17_ptr, own * H + h, r, C, s17)
+    x31 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum16_2 + sum16_3
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x31)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -2384,15 +2618,15 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, t11_ptr, t28_ptr,
-    v_ptr, d_eta_ptr, d_log_alpha_ptr, d_log_mu_ptr, du_ptr, n_end_ptr, G_end_ptr, s27_ptr, s28_ptr, s29_ptr, s22_ptr,
-    s30_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, centred_ptr, d2_ptr,
+    d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, s10_ptr, s11_ptr, s12_ptr, t28_ptr, v_ptr, n_end_ptr, G_end_ptr, s24_ptr, s25_ptr, m_ptr,
+    t8_ptr, du_ptr, t29_ptr, t44_ptr, t26_ptr, s27_ptr, D_end_ptr, t31_ptr, t49_ptr, s28_ptr, s29_ptr, s30_ptr, s31_ptr,
+    s32_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_log_alpha, d_log_mu, du, n_end, G_end, s27, s28, s29, s22, s30: every tile on its own."""
+    """n_end, G_end, s24, s25, m, t8, du, t29, t44, t26, s27, D_end, t31, t49, s28, s29, s30, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2403,139 +2637,243 @@ def resume_post(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     t28 = load_row(t28_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    s11 = load_row(s11_ptr, own * H + h, r, C)
-    t11 = load_row(t11_ptr, own * H + h, r, C)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    store_row(m_ptr, own * H + h, r, C, m)
+    s12 = load_tile(s12_ptr, own * H + h, r, at_v, C, V)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    store_tile(t8_ptr, own * H + h, r, r, C, C, t8)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    s13 = load_tile(s13_ptr, own * H + h, r, at_v, C, V)
-    s20 = load_row(s20_ptr, own * H + h, r, C)
-    s21 = load_row(s21_ptr, own * H + h, r, C)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
+    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
+    store_row(t26_ptr, own * H + h, r, C, t26)
+    x27 = -s12.to(tl.float32)
+    x28 = x27 - tl.sum(x27 / V, 1)[:, None]
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x29 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x28 * centred.to(tl.float32) / V
+    x30 = rstd[:, None] * x28 + (-tl.sum(x29, 1))[:, None] * centred.to(tl.float32)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x27 = rstd[:, None] * (-s13.to(tl.float32) - s20[:, None]) + s21[:, None] * centred.to(tl.float32)
+    s19 = 2 * (ln_weight[None, :] * x30)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    s22 = 2 * (ln_weight[None, :] * x27)  # s₂₂ = 2 ((r · ((−s₁₃) − s₂₀) + s₂₁ · f̃) · w)
-    store_tile(s22_ptr, own * H + h, r, at_v, C, V, s22)
+    s32 = -s19  # s₃₂ = −s₁₉
+    store_tile(s32_ptr, own * H + h, r, at_v, C, V, s32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = t3 - s11[:, None] / V  # d₂ = t₃ − s₁₁ / V
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
     n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
     store_row(n_end_ptr, own * H + h, r, C, n_end)
     G_end = t28 * eta  # G[C] = t₂₈ · η
     store_row(G_end_ptr, own * H + h, r, C, G_end)
-    x23 = (G_end[:, None] * d2).to(DOT)
-    x22 = (n_end[:, None] * d2).to(DOT)
-    sum25 = tl.zeros([BC, BV], tl.float32)
-    sum25_2 = tl.zeros([BC], tl.float32)
-    sum25_3 = tl.zeros([BC, BV], tl.float32)
-    sum25_4 = tl.zeros([BC], tl.float32)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    store_row(D_end_ptr, own * H + h, r, C, D_end)
+    x12 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
+    x11 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
+    sum28 = tl.zeros([BC, BV], tl.float32)
+    sum28_2 = tl.zeros([BC], tl.float32)
+    s27 = tl.zeros([BC], tl.float32)  # s₂₇ = Σ_n t₂₇ · d₁
     t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum25_5 = tl.zeros([], tl.float32)
-    sum25_6 = tl.zeros([], tl.float32)
-    sum25_7 = tl.zeros([], tl.float32)
-    sum25_8 = tl.zeros([], tl.float32)
+    sum28_3 = tl.zeros([], tl.float32)
+    sum28_4 = tl.zeros([], tl.float32)
+    sum28_5 = tl.zeros([], tl.float32)
+    sum28_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
-        s28 = s12.to(tl.float32) + dot_nt(x22, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x23, -d_W2_at.to(tl.float32), DOT)
-        store_tile(s28_ptr, own * H + h, r, at_n, C, N, s28)
+        s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
+        s25 = s11.to(tl.float32) + dot_nt(x11, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x12, -d_W2_at.to(tl.float32), DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        store_tile(s25_ptr, own * H + h, r, at_n, C, N, s25)
+        x46 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        x42 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum25_7 += tl.sum(x42)
+        sum28_5 += tl.sum(x46)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        sum28_3 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        sum25 += dot(h1, d_W2_momentum_at, DOT)
-        sum25_3 += dot(h1, d_W2_at, DOT)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum25_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        sum28 += dot(h1, d_W2_momentum_at, DOT)
         t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        x47 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        x43 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum25_8 += tl.sum(x43)
+        sum28_6 += tl.sum(x47)
+        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
         t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
         s10 = load_tile(s10_ptr, own * H + h, r, at_n, C, N)
-        sum25_2 += tl.sum(t25 * d1, 1)
+        sum28_2 += tl.sum(t25 * d1, 1)
         t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
-        sum25_4 += tl.sum(t27 * d1, 1)
-        s27 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)  # s₂₇ = n[C] · t₂₅ + G[C] · t₂₇ − s₁₀
-        store_tile(s27_ptr, own * H + h, r, at_n, C, N, s27)
-        sum25_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    s19 = load_row(s19_ptr, own * H + h, r, C)
-    s18 = load_row(s18_ptr, own * H + h, r, C)
-    s14 = load_row(s14_ptr, own * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s13 = load_tile(s13_ptr, own * H + h, r, at_v, C, V)
-    t30 = -sum25_3  # t₃₀ = −h₁ d_W2_at
-    t29 = -sum25  # t₂₉ = −h₁ d_W2_momentum_at
-    s29 = n_end[:, None] * t29 + G_end[:, None] * t30 - s13.to(tl.float32)  # s₂₉ = n[C] · t₂₉ + G[C] · t₃₀ − s₁₃
-    store_tile(s29_ptr, own * H + h, r, at_v, C, V, s29)
-    s30 = n_end[:, None] * t29 + G_end[:, None] * t30  # s₃₀ = n[C] · t₂₉ + G[C] · t₃₀
-    store_tile(s30_ptr, own * H + h, r, at_v, C, V, s30)
-    t44 = tl.sum(t29 * d2, 1) + sum25_2  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
-    t45 = tl.sum(t30 * d2, 1) + sum25_4  # t₄₅ = Σ_v t₃₀ · d₂ + Σ_n t₂₇ · d₁
-    t48 = t45 * eta  # t₄₈ = t₄₅ · η
-    valid = tl.where(here, 1.0, 0.0)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x49 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    x55 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    x58 = segment_gradient(x55, strict, DOT)
-    x59 = t49 * D_end * m
-    x60 = tl.cumsum(x59, 0, reverse=True)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x57 = m_end * (sum25_7 + sum25_8)
-    x56 = sum_before(t44 * n_end, r, DOT)
-    x61 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x56 + x57 + x58 + x60)
+        s27 += tl.sum(t27 * d1, 1)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        s24 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)  # s₂₄ = n[C] · t₂₅ + G[C] · t₂₇ − s₁₀
+        store_tile(s24_ptr, own * H + h, r, at_n, C, N, s24)
+        t31 = s24 * gelu_slope(z1)  # t₃₁ = s₂₄ · gelu′(z₁)
+        store_tile(t31_ptr, own * H + h, r, at_n, C, N, t31)
+        sum28_4 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t29 = -sum28  # t₂₉ = −h₁ d_W2_momentum_at
+    store_tile(t29_ptr, own * H + h, r, at_v, C, V, t29)
+    t44 = tl.sum(t29 * d2.to(tl.float32), 1) + sum28_2  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
+    store_row(t44_ptr, own * H + h, r, C, t44)
+    store_row(s27_ptr, own * H + h, r, C, s27)
+    store_number(t49_ptr, own * H + h, t49)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x51 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x49 + beta_end * (sum25_5 + sum25_6))
-    d_eta = s14 + (t44 * tl.exp(t26) + t45 * t28)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_log_alpha = s18 + x51
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = s19 + x61
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    s28 = beta_end * (sum28_3 + sum28_4)  # s₂₈ = β[C] (Σ_n Σ_v d_W2_at · W₂[0] + Σ_n Σ_k d_W1_at · W₁[0])
+    store_number(s28_ptr, own * H + h, s28)
+    s29 = sum_before(t44 * n_end, r, DOT)  # s₂₉ = Σ_{l<t} t₄₄ · n[C]
+    store_row(s29_ptr, own * H + h, r, C, s29)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    s30 = m_end * (sum28_5 + sum28_6)  # s₃₀ = m[C] (Σ_n Σ_v d_W2_momentum_at · S₂[0] + Σ_n Σ_k d_W1_momentum_at · S₁[0])
+    store_number(s30_ptr, own * H + h, s30)
+    s31 = tl.cumsum(t49 * D_end * m, 0, reverse=True)  # s₃₁ = Σ_{l≥t} (t₄₉ D[C]) · m
+    store_row(s31_ptr, own * H + h, r, C, s31)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post2(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, du_ptr, k_ptr, ln_weight_ptr,
-    n_end_ptr, rstd_ptr, s11_ptr, s15_ptr, s16_ptr, s17_ptr, s22_ptr, s27_ptr, s28_ptr, s29_ptr, s30_ptr, t11_ptr,
-    d_W1_start_ptr, d_W2_start_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    D_end_ptr, W2_start_ptr, centred_ptr, d2_ptr, d_W2_at_ptr, du_ptr, eta_ptr, h1_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, m_ptr, n_end_ptr, s12_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s27_ptr, s28_ptr, s29_ptr, s30_ptr,
+    s31_ptr, s32_ptr, t26_ptr, t28_ptr, t29_ptr, t31_ptr, t44_ptr, t49_ptr, t8_ptr, d_eta_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, t40_ptr, s26_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, t40, s26: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    sum1 = tl.zeros([BC, BV], tl.float32)
+    sum1_2 = tl.zeros([BC, BV], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t31 = load_tile(t31_ptr, own * H + h, r, at_n, C, N)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        sum1 += dot(h1, d_W2_at, DOT)
+        sum1_2 += dot(t31, W2_start, DOT)
+    s16 = load_row(s16_ptr, own * H + h, at_v, V)
+    s15 = load_row(s15_ptr, own * H + h, at_v, V)
+    n_end = load_row(n_end_ptr, own * H + h, r, C)
+    s18 = load_row(s18_ptr, own * H + h, r, C)
+    s17 = load_row(s17_ptr, own * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s28 = load_number(s28_ptr, own * H + h)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    t44 = load_row(t44_ptr, own * H + h, r, C)
+    t26 = load_row(t26_ptr, own * H + h, r, C)
+    t28 = load_row(t28_ptr, own * H + h, r, C)
+    s29 = load_row(s29_ptr, own * H + h, r, C)
+    s31 = load_row(s31_ptr, own * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    s30 = load_number(s30_ptr, own * H + h)
+    m = load_row(m_ptr, own * H + h, r, C)
+    D_end = load_row(D_end_ptr, own * H + h, r, C)
+    t49 = load_number(t49_ptr, own * H + h)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t8 = load_tile(t8_ptr, own * H + h, r, r, C, C)
+    s27 = load_row(s27_ptr, own * H + h, r, C)
+    t30 = -sum1  # t₃₀ = −h₁ d_W2_at
+    t45 = tl.sum(t30 * d2.to(tl.float32), 1) + s27  # t₄₅ = Σ_v t₃₀ · d₂ + s₂₇
+    t48 = t45 * eta  # t₄₈ = t₄₅ · η
+    D_mu = tl.where(causal, t8.to(tl.float32), 0.0)  # Dμ = causal(t₈)
+    x37 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
+    x45 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8.to(tl.float32)
+    x48 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (s29 + s30 + segment_gradient(x45, strict, DOT) + s31)
+    d_eta = s13 + (t44 * tl.exp(t26) + t45 * t28)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    x40 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x37 + s28)
+    d_log_alpha = s17 + x40
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
+    s12 = load_tile(s12_ptr, own * H + h, r, at_v, C, V)
+    d_log_mu = s18 + x48
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    G_end = t28 * eta  # G[C] = t₂₈ · η
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x53 = n_end[:, None] * t29.to(tl.float32) + G_end[:, None] * t30 - s12.to(tl.float32)
+    x17 = n_end[:, None] * t29.to(tl.float32) + G_end[:, None] * t30
+    x18 = x17 + sum1_2
+    x19 = x18 - tl.sum(x18 / V, 1)[:, None]
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x22 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x19 * centred.to(tl.float32) / V
+    s32 = load_tile(s32_ptr, own * H + h, r, at_v, C, V)
+    x23 = rstd[:, None] * x19 + (-tl.sum(x22, 1))[:, None] * centred.to(tl.float32)
+    x24 = ln_weight[None, :] * x23
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + 2 * tl.sum(x24, 0))
+    s26 = 2 * x24
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    d_v = s32.to(tl.float32) + -s26
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    store_tile(s26_ptr, own * H + h, r, at_v, C, V, s26)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    x29 = s16 + tl.sum(x23 * du.to(tl.float32) + s26 * normal, 0)
+    t32 = x53 + sum1_2  # t₃₂ = (n[C] · t₂₉ + G[C] · t₃₀ − s₁₂) + t₃₁ W₂[start]
+    t33 = t32 - tl.sum(t32 / V, 1)[:, None]  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
+    x58 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t33 * centred.to(tl.float32) / V
+    t34 = -tl.sum(x58, 1)  # t₃₄ = −Σ_v r³ · t₃₃ · f̃ / V
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    t35 = rstd[:, None] * t33 + t34[:, None] * centred.to(tl.float32)  # t₃₅ = r · t₃₃ + t₃₄ · f̃
+    t36 = ln_weight[None, :] * t35  # t₃₆ = t₃₅ · w
+    t37 = 2 * t36  # t₃₇ = 2 t₃₆
+    t38 = ln_weight[None, :] * t37  # t₃₈ = t₃₇ · w
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    t11 = tl.sum(t2 * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
+    x64 = t33 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+    x65 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x64, 1) + tl.sum(t38 * centred.to(tl.float32), 1)) / V
+    t39 = (
+        2 * x65[:, None] * centred.to(tl.float32)
+        + rstd[:, None] * t38
+        + t34[:, None] * t2
+        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t33 / V
+    )  # fmt: skip
+    t40 = t39 - tl.sum(tl.where((at_v < V)[None, :], t39, 0.0), 1)[:, None] / V  # t₄₀ = t₃₉ − Σ_v t₃₉ / V
+    store_tile(t40_ptr, own * H + h, r, at_v, C, V, t40)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x29)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def resume_post3(
+    G_end_ptr, W1_start_ptr, W2_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, k_ptr, n_end_ptr, s14_ptr, s24_ptr,
+    s25_ptr, s26_ptr, t40_ptr, d_W1_start_ptr, d_W2_start_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1_start, d_W2_start, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
+    """d_W1_start, d_W2_start, d_k: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2546,96 +2884,42 @@ def resume_post2(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     G_end = load_row(G_end_ptr, own * H + h, r, C)
     n_end = load_row(n_end_ptr, own * H + h, r, C)
-    s11 = load_row(s11_ptr, own * H + h, r, C)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    t11 = load_row(t11_ptr, own * H + h, r, C)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    d2 = (t3 - s11[:, None] / V).to(DOT)  # d₂ = t₃ − s₁₁ / V
-    sum9 = tl.zeros([BC, BV], tl.float32)
-    sum9_2 = tl.zeros([BC, BK], tl.float32)
+    sum2 = tl.zeros([BC, BK], tl.float32)
+    sum2_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s27 = load_tile(s27_ptr, own * H + h, r, at_n, C, N)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        t31 = (s27.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₇ · gelu′(z₁)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum9 += dot(t31, W2_start, DOT)
-        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        sum9_2 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-        sum9_2 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    s17 = load_row(s17_ptr, own * H + h, at_v, V)
-    s16 = load_row(s16_ptr, own * H + h, at_v, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    s30 = load_tile(s30_ptr, own * H + h, r, at_v, C, V)
-    x27 = s30.to(tl.float32) + sum9
-    x28 = x27 - tl.sum(x27 / V, 1)[:, None]
-    x29 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x28 * centred.to(tl.float32) / V
-    s22 = load_tile(s22_ptr, own * H + h, r, at_v, C, V)
-    x30 = rstd[:, None] * x28 + (-tl.sum(x29, 1))[:, None] * centred.to(tl.float32)
-    x31 = ln_weight[None, :] * x30
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s16 + 2 * tl.sum(x31, 0))
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x34 = 2 * x31
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    s29 = load_tile(s29_ptr, own * H + h, r, at_v, C, V)
-    d_v = -s22.to(tl.float32) + -x34
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    x36 = s17 + tl.sum(x30 * du.to(tl.float32) + x34 * normal, 0)
-    t32 = s29.to(tl.float32) + sum9  # t₃₂ = s₂₉ + t₃₁ W₂[start]
-    t33 = t32 - tl.sum(t32 / V, 1)[:, None]  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
-    x15 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t33 * centred.to(tl.float32) / V
-    t34 = -tl.sum(x15, 1)  # t₃₄ = −Σ_v r³ · t₃₃ · f̃ / V
-    t35 = rstd[:, None] * t33 + t34[:, None] * centred.to(tl.float32)  # t₃₅ = r · t₃₃ + t₃₄ · f̃
-    t36 = ln_weight[None, :] * t35  # t₃₆ = t₃₅ · w
-    t37 = 2 * t36  # t₃₇ = 2 t₃₆
-    t38 = ln_weight[None, :] * t37  # t₃₈ = t₃₇ · w
-    x21 = t33 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-    x22 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x21, 1) + tl.sum(t38 * centred.to(tl.float32), 1)) / V
-    t39 = (
-        2 * x22[:, None] * centred.to(tl.float32)
-        + rstd[:, None] * t38
-        + t34[:, None] * t2
-        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t33 / V
-    )  # fmt: skip
-    t40 = (t39 - tl.sum(tl.where((at_v < V)[None, :], t39, 0.0), 1)[:, None] / V).to(DOT)  # t₄₀ = t₃₉ − Σ_v t₃₉ / V
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x36)
-    sum34 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
+        s24 = load_tile(s24_ptr, own * H + h, r, at_n, C, N)
+        t40 = load_tile(t40_ptr, own * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s27 = load_tile(s27_ptr, own * H + h, r, at_n, C, N)
-        s28 = load_tile(s28_ptr, own * H + h, r, at_n, C, N)
-        x41 = dot_nt(t40, W2_start, DOT)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        t41 = (
-            (s27.to(tl.float32) * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (s28.to(tl.float32) + x41) * gelu_slope(z1)).to(DOT)  # noqa: E501
-        )  # fmt: skip
-        sum34 += dot_nt(t41, W1_start, DOT)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t41, DOT))
-        t31 = (s27.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₇ · gelu′(z₁)
+        t31 = (s24.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₄ · gelu′(z₁)
+        s25 = load_tile(s25_ptr, own * H + h, r, at_n, C, N)
         h1 = (gelu(z1)).to(DOT)  # h₁ = gelu(z₁)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t31, d2, DOT) + dot_tn(h1, t40, DOT))
-    s15 = load_tile(s15_ptr, own * H + h, r, at_k, C, K)
-    d_k = s15.to(tl.float32) + (x34 + sum34 + sum9_2)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        x11 = dot_nt(t40, W2_start, DOT)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        t41 = (
+            (s24.to(tl.float32) * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (s25.to(tl.float32) + x11) * gelu_slope(z1)).to(DOT)  # noqa: E501
+        )  # fmt: skip
+        sum2 += dot_nt(t41, W1_start, DOT)
+        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        sum2_2 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+        sum2_2 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t41, DOT))
+    s26 = load_tile(s26_ptr, own * H + h, r, at_v, C, V)
+    s14 = load_tile(s14_ptr, own * H + h, r, at_k, C, K)
+    x6 = s14.to(tl.float32) + (s26.to(tl.float32) + sum2 + sum2_2)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x6)
 
 
 class Sizes:
@@ -2760,6 +3044,8 @@ launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=
 launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide)
 launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide)
+launch_pre4 = Launch(pre4, "pre4", walks=False, widths="KNV", blocked="N", wide=pre4_wide)
+launch_pre5 = Launch(pre5, "pre5", walks=False, widths="KNV", blocked="N", wide=pre5_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide)
 launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
@@ -2768,9 +3054,12 @@ launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
 launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
 launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV", blocked="N")
+launch_resume_pre4 = Launch(resume_pre4, "resume_pre4", walks=False, widths="N", blocked="N")
+launch_resume_pre5 = Launch(resume_pre5, "resume_pre5", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
-launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
+launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="NV", blocked="N")
+launch_resume_post3 = Launch(resume_post3, "resume_post3", walks=False, widths="KNV", blocked="N")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -2921,56 +3210,68 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 10, "CV": 10, "KN": 4, "NV": 4}):
+    for part in sizes.parts({"CC": 6, "CK": 1, "CN": 10, "CV": 14, "KN": 4, "NV": 4}):
         z1 = part.per_slot("CN", narrow=True)
         h1 = part.per_slot("CN", narrow=True)
         centred = part.per_slot("CV", narrow=True)
-        rstd = part.per_slot("C", narrow=False)
         t2 = part.per_slot("CV", narrow=True)
-        t11 = part.per_slot("C", narrow=False)
         t12 = part.per_slot("CN", narrow=True)
         d1 = part.per_slot("CN", narrow=True)
         t27 = part.per_slot("C", narrow=False)
         read_h1 = part.per_slot("CN", narrow=True)
+        P1 = part.per_slot("CC", narrow=True)
+        du = part.per_slot("CV", narrow=True)
         read_z1 = part.per_slot("CN", narrow=True)
         t13 = part.per_slot("CV", narrow=True)
         t14 = part.per_slot("CV", narrow=True)
         launch_pre(part, (
-            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, v, z1, h1, centred,
-            rstd, t2, t11, t12, d1, t27, read_h1, read_z1, t13, t14,
+            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, v, z1, h1,
+            centred, t2, t12, d1, t27, read_h1, P1, du, read_z1, t13, t14,
         ))  # fmt: skip
+        t22 = part.per_slot("CN", narrow=True)
+        s17 = part.per_slot("CV", narrow=True)
+        s18 = part.per_slot("C", narrow=False)
+        s19 = part.per_slot("C", narrow=False)
+        t15 = part.per_slot("CC", narrow=False)
+        t17 = part.per_slot("CV", narrow=True)
+        P2 = part.per_slot("CC", narrow=True)
+        t19 = part.per_slot("CC", narrow=True)
+        read_normal = part.per_slot("CV", narrow=True)
+        launch_pre2(part, (
+            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, h1, ln_weight, log_alpha, log_mu, q, reach, read_z1, t13, t14,
+            t22, s17, s18, s19, t15, t17, P2, t19, read_normal,
+        ))  # fmt: skip
+        del read_z1, t13, t14
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
         s3 = part.per_slot("CN", narrow=True)
         s4 = part.per_slot("CV", narrow=True)
         s11 = part.per_slot("V", narrow=False)
         s12 = part.per_slot("V", narrow=False)
-        s15 = part.per_slot("C", narrow=False)
-        s16 = part.per_slot("C", narrow=False)
-        t15 = part.per_slot("CC", narrow=False)
-        t17 = part.per_slot("CV", narrow=True)
-        t22 = part.per_slot("CN", narrow=True)
-        s17 = part.per_slot("CV", narrow=True)
-        t47 = part.per_slot("C", narrow=False)
-        s18 = part.per_slot("C", narrow=False)
-        s19 = part.per_slot("C", narrow=False)
-        launch_pre2(part, (
-            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d2, d_o, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
-            reach, read_z1, rstd, t13, t14, v, s1, s2, s3, s4, s11, s12, s15, s16, t15, t17, t22, s17, t47, s18, s19,
+        s15 = part.per_slot("CV", narrow=True)
+        s16 = part.per_slot("CV", narrow=True)
+        launch_pre3(part, (
+            P1, P2, centred, d_o, du, ln_weight, log_alpha, q, read_h1, read_normal, t17, t19, t22, s1, s2, s3, s4, s11, s12, s15,
+            s16,
         ))  # fmt: skip
-        del read_z1, t13, t14
+        del P1, P2, du, read_normal, t19
         s5 = part.per_slot("KN", narrow=True)
         s6 = part.per_slot("NV", narrow=True)
         s7 = part.per_slot("NV", narrow=True)
         s8 = part.per_slot("C", narrow=False)
+        t46 = part.per_slot("CC", narrow=True)
+        t43 = part.per_slot("CC", narrow=True)
+        launch_pre4(part, (
+            d1, d2, eta, k, log_alpha, log_mu, q, reach, read_h1, t15, t17, t22, s5, s6, s7, s8, t46, t43,
+        ))  # fmt: skip
+        del read_h1, t15, t17
         s9 = part.per_slot("CK", narrow=True)
         s13 = part.per_slot("C", narrow=False)
         s14 = part.per_slot("C", narrow=False)
-        launch_pre3(part, (
-            W1_at, W1_momentum_at, d1, d2, d_o, eta, k, log_alpha, log_mu, q, reach, read_h1, s17, s18, s19, t15, t17, t22, t47, s5,
-            s6, s7, s8, s9, s13, s14, d_q,
+        launch_pre5(part, (
+            W1_at, W1_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s16, s17, s18, s19, t22, t43, t46, s9, s13, s14, d_q,
         ))  # fmt: skip
-        del read_h1, s17, s18, s19, t15, t17, t22, t47
+        del s16, s17, s18, s19, t22, t43, t46
         t28 = part.per_slot("CV", narrow=True)
         t29 = part.per_slot("CV", narrow=True)
         s10 = part.per_slot("CV", narrow=True)
@@ -2981,17 +3282,17 @@ def backward_op(
         d_W2_momentum_at = part.per_slot("NV", narrow=True)
         launch_seq(part, (
             G_end, W2_at, beta_end, centred, d2, d_W1, d_W1_momentum, d_W2, d_W2_momentum, h1, k, ln_weight, m_end, n_end, reach_end,
-            rstd, s1, s2, s3, s4, s5, s6, s7, t11, t12, t2, z1, d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, t28,
-            t29, s10, t40, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W1_last, d_W2_last,
+            s1, s2, s3, s4, s5, s6, s7, t12, t2, z1, d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, t28, t29, s10,
+            t40, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W1_last, d_W2_last,
         ))  # fmt: skip
-        del h1, s1, s2, s3, s5, s6, s7, t11, t12, t2, z1
+        del h1, s1, s2, s3, s4, s5, s6, s7, t12, t2, z1
         launch_post(part, (
             W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d1, d2, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta,
-            k, ln_bias, ln_weight, log_alpha, log_mu, rstd, s10, s11, s12, s13, s14, s15, s16, s4, s8, s9, t27, t28, t29, t40, v,
-            d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+            k, ln_bias, ln_weight, log_alpha, log_mu, s10, s11, s12, s13, s14, s15, s8, s9, t27, t28, t29, t40, v, d_eta, d_k,
+            d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
         ))  # fmt: skip
-        del centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, rstd, s10, s11, s12, s13, s14, s15, s16, s4, s8, s9
-        del t27, t28, t29, t40
+        del centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, s10, s11, s12, s13, s14, s15, s8, s9, t27, t28, t29
+        del t40
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W1_momentum = d_W1_momentum_next
@@ -3248,64 +3549,69 @@ def resume_backward_op(
     d_W2_next = sizes.per_sequence("NV")
     d_W2_momentum_next = sizes.per_sequence("NV")
     d_eta = sizes.rows("", eta.dtype)
+    d_ln_bias = sizes.shares("V")
+    d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
+    d_v = sizes.rows("V")
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NV")
     d_k = sizes.rows("K")
-    d_ln_bias = sizes.shares("V")
-    d_ln_weight = sizes.shares("V")
-    d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 4, "CK": 1, "CN": 6, "CV": 8, "KN": 4, "NV": 4}):
+    for part in sizes.parts({"CC": 8, "CK": 1, "CN": 8, "CV": 11, "KN": 4, "NV": 4}):
         t28 = part.per_slot("C", narrow=False)
-        rstd = part.per_slot("C", narrow=False)
-        centred = part.per_slot("CV", narrow=True)
-        t11 = part.per_slot("C", narrow=False)
-        s11 = part.per_slot("C", narrow=False)
+        s20 = part.per_slot("CV", narrow=True)
+        t9 = part.per_slot("CC", narrow=False)
+        t10 = part.per_slot("CC", narrow=False)
         d1 = part.per_slot("CN", narrow=True)
         t15 = part.per_slot("CC", narrow=False)
-        t17 = part.per_slot("CV", narrow=True)
-        P1 = part.per_slot("CC", narrow=True)
-        du = part.per_slot("CV", narrow=True)
+        read_h1 = part.per_slot("CN", narrow=True)
         P2 = part.per_slot("CC", narrow=True)
-        t19 = part.per_slot("CC", narrow=True)
-        read_normal = part.per_slot("CV", narrow=True)
-        s25 = part.per_slot("C", narrow=False)
-        s26 = part.per_slot("C", narrow=False)
+        read_centred = part.per_slot("CV", narrow=True)
+        t17 = part.per_slot("CV", narrow=True)
+        s23 = part.per_slot("C", narrow=False)
         launch_resume_pre(part, (
-            G, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q,
-            reach, v, t28, rstd, centred, t11, s11, d1, t15, t17, P1, du, P2, t19, read_normal, s25, s26,
+            W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d2, d_o, eta, k, ln_weight, log_alpha, log_mu, q,
+            reach, t28, s20, t9, t10, d1, t15, read_h1, P2, read_centred, t17, s23,
         ))  # fmt: skip
+        t22 = part.per_slot("CN", narrow=True)
+        s21 = part.per_slot("C", narrow=False)
+        s22 = part.per_slot("C", narrow=False)
+        t18 = part.per_slot("CC", narrow=False)
+        launch_resume_pre2(part, (
+            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, h1, log_alpha, log_mu, q, reach, s20, s23, s5, t17, t22, s21, s22,
+            t18,
+        ))  # fmt: skip
+        del s23, t17
         s6 = part.per_slot("KN", narrow=True)
         s7 = part.per_slot("KN", narrow=True)
         s8 = part.per_slot("NV", narrow=True)
         s9 = part.per_slot("NV", narrow=True)
         s10 = part.per_slot("CN", narrow=True)
-        s12 = part.per_slot("CN", narrow=True)
-        s13 = part.per_slot("CV", narrow=True)
+        centred = part.per_slot("CV", narrow=True)
+        s11 = part.per_slot("CN", narrow=True)
+        s12 = part.per_slot("CV", narrow=True)
+        s15 = part.per_slot("V", narrow=False)
         s16 = part.per_slot("V", narrow=False)
-        s17 = part.per_slot("V", narrow=False)
-        s20 = part.per_slot("C", narrow=False)
-        s21 = part.per_slot("C", narrow=False)
-        t22 = part.per_slot("CN", narrow=True)
-        s22 = part.per_slot("CV", narrow=True)
-        t47 = part.per_slot("C", narrow=False)
-        s23 = part.per_slot("C", narrow=False)
-        s24 = part.per_slot("C", narrow=False)
-        launch_resume_pre2(part, (
-            P1, P2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d_o, du, h1, ln_weight, log_alpha, log_mu, q, reach,
-            read_normal, rstd, s25, s26, s5, t17, t19, s6, s7, s8, s9, s10, s12, s13, s16, s17, s20, s21, t22, s22, t47, s23, s24,
-        ))  # fmt: skip
-        del P1, P2, read_normal, s25, s26, t19
-        s14 = part.per_slot("C", narrow=False)
-        s15 = part.per_slot("CK", narrow=True)
-        s18 = part.per_slot("C", narrow=False)
-        s19 = part.per_slot("C", narrow=False)
+        s19 = part.per_slot("CV", narrow=True)
         launch_resume_pre3(part, (
-            W1_at, W1_momentum_at, d1, d2, d_o, eta, k, log_alpha, log_mu, q, reach, s22, s23, s24, t15, t17, t22, t47, s14, s15,
-            s18, s19, d_q,
+            G, P2, W2_start, d2, d_o, h1, k, ln_bias, ln_weight, log_alpha, q, reach, read_centred, read_h1, t22, v, s6, s7, s8, s9,
+            s10, centred, s11, s12, s15, s16, s19,
         ))  # fmt: skip
-        del d1, s23, s24, t15, t17, t22, t47
+        del P2, read_centred, read_h1
+        s13 = part.per_slot("C", narrow=False)
+        t46 = part.per_slot("CC", narrow=True)
+        t43 = part.per_slot("CC", narrow=True)
+        launch_resume_pre4(part, (
+            G, d1, t10, t15, t18, t22, t9, s13, t46, t43,
+        ))  # fmt: skip
+        del d1, t10, t15, t18, t9
+        s14 = part.per_slot("CK", narrow=True)
+        s17 = part.per_slot("C", narrow=False)
+        s18 = part.per_slot("C", narrow=False)
+        launch_resume_pre5(part, (
+            W1_at, W1_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s19, s20, s21, s22, t22, t43, t46, s14, s17, s18, d_q,
+        ))  # fmt: skip
+        del s19, s20, s21, s22, t22, t43, t46
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W1_momentum_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
@@ -3317,21 +3623,42 @@ def resume_backward_op(
         del s6, s7, s8, s9
         n_end = part.per_slot("C", narrow=False)
         G_end = part.per_slot("C", narrow=False)
-        s27 = part.per_slot("CN", narrow=True)
-        s28 = part.per_slot("CN", narrow=True)
-        s29 = part.per_slot("CV", narrow=True)
-        s30 = part.per_slot("CV", narrow=True)
+        s24 = part.per_slot("CN", narrow=True)
+        s25 = part.per_slot("CN", narrow=True)
+        m = part.per_slot("C", narrow=False)
+        t8 = part.per_slot("CC", narrow=False)
+        du = part.per_slot("CV", narrow=True)
+        t29 = part.per_slot("CV", narrow=True)
+        t44 = part.per_slot("C", narrow=False)
+        t26 = part.per_slot("C", narrow=False)
+        s27 = part.per_slot("C", narrow=False)
+        D_end = part.per_slot("C", narrow=False)
+        t31 = part.per_slot("CN", narrow=True)
+        t49 = part.per_slot("", narrow=False)
+        s28 = part.per_slot("", narrow=False)
+        s29 = part.per_slot("C", narrow=False)
+        s30 = part.per_slot("", narrow=False)
+        s31 = part.per_slot("C", narrow=False)
+        s32 = part.per_slot("CV", narrow=True)
         launch_resume_post(part, (
-            W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, centred, d_W1_at, d_W1_momentum_at, d_W2_at,
-            d_W2_momentum_at, eta, k, ln_bias, ln_weight, log_alpha, log_mu, rstd, s10, s11, s12, s13, s14, s18, s19, s20, s21, t11,
-            t28, v, d_eta, d_log_alpha, d_log_mu, du, n_end, G_end, s27, s28, s29, s22, s30,
+            W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, centred, d2, d_W1_at, d_W1_momentum_at, d_W2_at,
+            d_W2_momentum_at, eta, k, ln_bias, ln_weight, log_alpha, log_mu, s10, s11, s12, t28, v, n_end, G_end, s24, s25, m, t8,
+            du, t29, t44, t26, s27, D_end, t31, t49, s28, s29, s30, s31, s32,
         ))  # fmt: skip
-        del d_W2_at, d_W2_momentum_at, s10, s12, s13, s14, s18, s19, s20, s21, t28
+        del d_W2_momentum_at, s10, s11
+        t40 = part.per_slot("CV", narrow=True)
+        s26 = part.per_slot("CV", narrow=True)
         launch_resume_post2(part, (
-            G_end, W1_start, W2_start, centred, d_W1_at, d_W1_momentum_at, du, k, ln_weight, n_end, rstd, s11, s15, s16, s17, s22,
-            s27, s28, s29, s30, t11, d_W1_start, d_W2_start, d_k, d_ln_bias, d_ln_weight, d_v,
+            D_end, W2_start, centred, d2, d_W2_at, du, eta, h1, ln_weight, log_alpha, log_mu, m, n_end, s12, s13, s15, s16, s17, s18,
+            s27, s28, s29, s30, s31, s32, t26, t28, t29, t31, t44, t49, t8, d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu,
+            d_v, t40, s26,
         ))  # fmt: skip
-        del G_end, centred, d_W1_at, d_W1_momentum_at, du, n_end, rstd, s11, s15, s16, s17, s22, s27, s28, s29, s30, t11
+        del D_end, centred, d_W2_at, du, m, s12, s13, s15, s16, s17, s18, s27, s28, s29, s30, s31, s32, t26, t28, t29, t31, t44, t49
+        del t8
+        launch_resume_post3(part, (
+            G_end, W1_start, W2_start, d2, d_W1_at, d_W1_momentum_at, k, n_end, s14, s24, s25, s26, t40, d_W1_start, d_W2_start, d_k,
+        ))  # fmt: skip
+        del G_end, d_W1_at, d_W1_momentum_at, n_end, s14, s24, s25, s26, t40
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W1_momentum = d_W1_momentum_next

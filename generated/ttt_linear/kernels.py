@@ -171,6 +171,11 @@ def dot_tn(a, b, DOT: tl.constexpr):
     return dot(tl.trans(a.to(DOT)), b, DOT)
 
 
+@triton.jit
+def square(x):
+    return x * x
+
+
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
     eta_ptr, k_ptr, q_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
@@ -290,12 +295,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, centred_ptr, rstd_ptr, t1_ptr, t5_ptr,
-    s1_ptr, s2_ptr, s3_ptr, s4_ptr, t17_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, d_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, centred_ptr, t1_ptr, s1_ptr, s2_ptr,
+    s3_ptr, s4_ptr, t17_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """centred, rstd, t1, t5, s1, s2, s3, s4, t17, s5, s6, d_q: every tile on its own."""
+    """centred, t1, s1, s2, s3, s4, t17, s5, s6, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -312,99 +317,73 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # centred
-    f = dot(k, W, DOT)  # f = k W[0]
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-
-    # rstd
-    x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
-
-    # t1
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # t5
-    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    store_row(t5_ptr, own * H + h, r, C, t5)
-
-    # s1
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
     read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
-    x24 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x24 / V  # mean(f) = Σ_v f / V
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x27 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x27 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x29 = t3 * read_centred
-    x30 = tl.sum(x29, 1)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    x26 = t3 * read_centred
+    x27 = tl.sum(x26, 1)
+    x24 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t6 = (
         read_rstd[:, None] * t3
-        - x30[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x27[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     t7 = (t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V).to(DOT)  # t₇ = t₆ − Σ_v t₆ / V
     s1 = dot_tn(q, t7, DOT)  # s₁ = qᵀ t₇
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-
-    # s2
-    s2 = dot_tn(P, t7, DOT)  # s₂ = Pᵀ t₇
-    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-
-    # s3
-    x35 = dot_nt(t7, tl.where((at_v < V)[None, :], d, 0.0), DOT)
-    t16 = tl.where(causal, -x35, 0.0)  # t₁₆ = causal(−t₇ dᵀ)
+    t16 = tl.where(causal, -dot_nt(t7, d, DOT), 0.0)  # t₁₆ = causal(−t₇ dᵀ)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s3 = tl.sum(t16 * t4, 0)  # s₃ = Σ_c t₁₆ · t₄
-    store_row(s3_ptr, own * H + h, r, C, s3)
-
-    # s4
-    x38 = -s2
-    x39 = tl.sum(tl.where((at_v < V)[None, :], x38 / V, 0.0), 1)
-    x40 = x38 - x39[:, None]
-    x41 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x40 * centred / V
-    s4 = -tl.sum(tl.where((at_v < V)[None, :], x41, 0.0), 1)  # s₄ = −Σ_v r³ · ((−s₂) − Σ_v (−s₂) / V) · f̃ / V
-    store_row(s4_ptr, own * H + h, r, C, s4)
-
-    # t17
     t17 = eta[None, :] * t16  # t₁₇ = t₁₆ · η
     store_tile(t17_ptr, own * H + h, r, r, C, C, t17)
-
-    # s5
-    x44 = rstd[:, None] * x40 + s4[:, None] * centred
-    s5 = tl.sum(ln_weight[None, :] * x44 + d_o.to(tl.float32), 0)  # s₅ = Σ_c ((r · ((−s₂) − Σ_v (−s₂) / V) + s₄ · f̃) · w + d_o)
-    store_row(s5_ptr, own * H + h, at_v, V, s5)
-
-    # s6
+    x45 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
+    f = dot(k, W, DOT)  # f = k W[0]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    s2 = dot_tn(P, t7, DOT)  # s₂ = Pᵀ t₇
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+    x34 = -s2
+    x35 = tl.sum(tl.where((at_v < V)[None, :], x34 / V, 0.0), 1)
+    x36 = x34 - x35[:, None]
+    x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x37 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x36 * centred / V
+    x38 = rstd[:, None] * x36 + (-tl.sum(tl.where((at_v < V)[None, :], x37, 0.0), 1))[:, None] * centred
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x45)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x47 = x44 * e + ln_weight[None, :] * x44 * normal + d_o.to(tl.float32) * read_normal
-    s6 = tl.sum(x47, 0)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    s4 = ln_weight[None, :] * x38  # s₄ = (r · ((−s₂) − Σ_v (−s₂) / V) + (−Σ_v r³ · ((−s₂) − Σ_v (−s₂) / V) · f̃ / V) · f̃) · w
+    x43 = x38 * e + s4 * normal + d_o.to(tl.float32) * read_normal
+    s5 = tl.sum(ln_weight[None, :] * x38 + d_o.to(tl.float32), 0)
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
+    s6 = tl.sum(x43, 0)
     store_row(s6_ptr, own * H + h, at_v, V, s6)
-
-    # the gradient of q
-    x49 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x49)
+    store_row(s5_ptr, own * H + h, at_v, V, s5)
+    store_row(s3_ptr, own * H + h, r, C, s3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    centred_ptr, d_W_ptr, eta_ptr, k_ptr, ln_weight_ptr, rstd_ptr, s1_ptr, s2_ptr, t1_ptr, t5_ptr, d_W_next_ptr, t15_ptr,
-    d_W_at_ptr, d_W_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    centred_ptr, d_W_ptr, eta_ptr, k_ptr, ln_weight_ptr, s1_ptr, s2_ptr, t1_ptr, d_W_next_ptr, t15_ptr, d_W_at_ptr,
+    d_W_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -428,8 +407,6 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
-        t5 = load_row(t5_ptr, own * H + h, r, C)
-        rstd = load_row(rstd_ptr, own * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
         centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
@@ -437,12 +414,14 @@ def seq(
         t8 = -dot(k, d_W, DOT)  # t₈ = −k d_W
         x7 = eta[:, None] * t8 - s2.to(tl.float32)
         t9 = x7 - tl.sum(x7 / V, 1)[:, None]  # t₉ = (η · t₈ − s₂) − Σ_v (η · t₈ − s₂) / V
-        x12 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred.to(tl.float32) / V
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        x13 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred.to(tl.float32) / V
         t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
-        t10 = -tl.sum(x12, 1)  # t₁₀ = −Σ_v r³ · t₉ · f̃ / V
+        t10 = -tl.sum(x13, 1)  # t₁₀ = −Σ_v r³ · t₉ · f̃ / V
         t11 = rstd[:, None] * t9 + t10[:, None] * centred.to(tl.float32)  # t₁₁ = r · t₉ + t₁₀ · f̃
         t12 = ln_weight[None, :] * t11  # t₁₂ = t₁₁ · w
         t13 = ln_weight[None, :] * t12  # t₁₃ = t₁₂ · w
+        t5 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
         s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
         x18 = t9 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         x19 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x18, 1) + tl.sum(t13 * centred.to(tl.float32), 1)) / V
@@ -464,9 +443,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W_at_ptr, d_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
-    s6_ptr, t15_ptr, t17_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    W_at_ptr, d_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, t15_ptr,
+    t17_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -488,8 +466,6 @@ def post(
     at_row, row = t * H + h, r * H
     s5 = load_row(s5_ptr, own * H + h, at_v, V)
     s6 = load_row(s6_ptr, own * H + h, at_v, V)
-    s4 = load_row(s4_ptr, own * H + h, r, C)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
@@ -499,32 +475,31 @@ def post(
     d_eta = s3 + tl.sum(t8 * d.to(tl.float32), 1)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x27 = dot_nt(eta[:, None] * d.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x21 = eta[:, None] * t8
-    x22 = x21 - tl.sum(x21 / V, 1)[:, None]
+    x24 = dot_nt(eta[:, None] * d.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    x12 = eta[:, None] * t8
+    x13 = x12 - tl.sum(x12 / V, 1)[:, None]
     f = dot(k, W, DOT)  # f = k W[0]
-    s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x23 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x22 * centred / V
-    x24 = rstd[:, None] * x22 + (-tl.sum(tl.where((at_v < V)[None, :], x23, 0.0), 1))[:, None] * centred
+    x18 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x18 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x9 = -s2.to(tl.float32)
+    x20 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x13 * centred / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x16 = rstd[:, None] * (x9 - tl.sum(x9 / V, 1)[:, None]) + s4[:, None] * centred
+    x21 = rstd[:, None] * x13 + (-tl.sum(tl.where((at_v < V)[None, :], x20, 0.0), 1))[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    x25 = ln_weight[None, :] * x24
+    x22 = ln_weight[None, :] * x21
+    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
     t17 = load_tile(t17_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t15 = load_tile(t15_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x24 * e + x25 * normal, 0))
-    x17 = ln_weight[None, :] * x16
-    x28 = (x17 + dot_tn(t17, q, DOT)) + (x25 + dot_nt(t15, W, DOT) + x27)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x28)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s5 + tl.sum(x25, 0))
-    d_v = -x17 + -x25
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x21 * e + x22 * normal, 0))
+    x25 = (s4.to(tl.float32) + dot_tn(t17, q, DOT)) + (x22 + dot_nt(t15, W, DOT) + x24)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x25)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s5 + tl.sum(x22, 0))
+    d_v = -s4.to(tl.float32) + -x22
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
@@ -637,12 +612,12 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W_at_ptr, W_start_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s3_ptr, t7_ptr, rstd_ptr,
-    s4_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, W_start_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s3_ptr, t7_ptr, s4_ptr, s5_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3, t7, rstd, s4, s5, s6, d_q: every tile on its own."""
+    """s3, t7, s4, s5, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -662,14 +637,6 @@ def resume_pre(
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s3
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     f = dot(k, W_start, DOT)  # f = k W[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -679,19 +646,25 @@ def resume_pre(
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     s2 = dot(P, d, DOT)  # s₂ = P d
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_f = dot(q, W, DOT) - s2  # f = q W[0] − s₂
     x26 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
     read_mean = x26 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x29 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x29 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x31 = t3 * read_centred
     x32 = tl.sum(x31, 1)
+    x29 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x29 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t6 = (
         read_rstd[:, None] * t3
         - x32[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
@@ -699,38 +672,25 @@ def resume_pre(
     t7 = t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V  # t₇ = t₆ − Σ_v t₆ / V
     s3 = dot_tn(q, t7, DOT)  # s₃ = qᵀ t₇
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
-
-    # t7
-    store_tile(t7_ptr, own * H + h, r, at_v, C, V, t7)
-
-    # rstd
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
-
-    # s4
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x45 = dot_nt(t7, tl.where((at_v < V)[None, :], d, 0.0), DOT)
+    t16 = tl.where(causal, -x45, 0.0)  # t₁₆ = causal(−t₇ dᵀ)
+    t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
+    x48 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
     x36 = -dot_tn(P, t7, DOT)
     x37 = tl.sum(tl.where((at_v < V)[None, :], x36 / V, 0.0), 1)
     x38 = x36 - x37[:, None]
     x39 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x38 * centred / V
-    s4 = -tl.sum(tl.where((at_v < V)[None, :], x39, 0.0), 1)  # s₄ = −Σ_v r³ · ((−Pᵀ t₇) − Σ_v (−Pᵀ t₇) / V) · f̃ / V
-    store_row(s4_ptr, own * H + h, r, C, s4)
-
-    # s5
-    x41 = rstd[:, None] * x38 + s4[:, None] * centred
-    s5 = tl.sum(ln_weight[None, :] * x41 + d_o.to(tl.float32), 0)  # s₅ = Σ_c ((r · ((−Pᵀ t₇) − Σ_v (−Pᵀ t₇) / V) + s₄ · f̃) · w + d_o)
-    store_row(s5_ptr, own * H + h, at_v, V, s5)
-
-    # s6
+    x40 = rstd[:, None] * x38 + (-tl.sum(tl.where((at_v < V)[None, :], x39, 0.0), 1))[:, None] * centred
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x44 = x41 * e + ln_weight[None, :] * x41 * normal + d_o.to(tl.float32) * read_normal
-    s6 = tl.sum(x44, 0)
-    store_row(s6_ptr, own * H + h, at_v, V, s6)
-
-    # the gradient of q
-    x46 = dot_nt(t7, tl.where((at_v < V)[None, :], d, 0.0), DOT)
-    t16 = tl.where(causal, -x46, 0.0)  # t₁₆ = causal(−t₇ dᵀ)
-    t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
-    x49 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x49)
+    x43 = x40 * e + ln_weight[None, :] * x40 * normal + d_o.to(tl.float32) * read_normal
+    s4 = tl.sum(ln_weight[None, :] * x40 + d_o.to(tl.float32), 0)
+    store_tile(t7_ptr, own * H + h, r, at_v, C, V, t7)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x48)
+    s5 = tl.sum(x43, 0)
+    store_row(s5_ptr, own * H + h, at_v, V, s5)
+    store_row(s4_ptr, own * H + h, at_v, V, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -763,9 +723,8 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W_start_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr, s4_ptr, s5_ptr, s6_ptr, t7_ptr,
-    v_ptr, d_W_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    W_start_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s4_ptr, s5_ptr, t7_ptr, v_ptr, d_W_start_ptr,
+    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -787,10 +746,8 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s4 = load_row(s4_ptr, own * H + h, at_v, V)
     s5 = load_row(s5_ptr, own * H + h, at_v, V)
-    s4 = load_row(s4_ptr, own * H + h, r, C)
-    s6 = load_row(s6_ptr, own * H + h, at_v, V)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -798,16 +755,19 @@ def resume_post(
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
-    x42 = eta[:, None] * t8
-    x43 = x42 - tl.sum(x42 / V, 1)[:, None]
+    x44 = eta[:, None] * t8
+    x45 = x44 - tl.sum(x44 / V, 1)[:, None]
+    x17 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x45 * centred / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x44 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x43 * centred / V
-    x45 = rstd[:, None] * x43 + (-tl.sum(tl.where((at_v < V)[None, :], x44, 0.0), 1))[:, None] * centred
+    x47 = rstd[:, None] * x45 + (-tl.sum(tl.where((at_v < V)[None, :], x46, 0.0), 1))[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    x46 = ln_weight[None, :] * x45
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x45 * e + x46 * normal, 0))
+    x48 = ln_weight[None, :] * x47
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s5 + tl.sum(x47 * e + x48 * normal, 0))
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
@@ -825,30 +785,32 @@ def resume_post(
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     x12 = eta[:, None] * t8 - x9
     t9 = x12 - tl.sum(x12 / V, 1)[:, None]  # t₉ = (η · t₈ − Pᵀ t₇) − Σ_v (η · t₈ − Pᵀ t₇) / V
-    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred / V
-    t10 = -tl.sum(tl.where((at_v < V)[None, :], x24, 0.0), 1)  # t₁₀ = −Σ_v r³ · t₉ · f̃ / V
-    x47 = dot_nt(eta[:, None] * d, -d_W_at.to(tl.float32), DOT)
+    x25 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred / V
+    t10 = -tl.sum(tl.where((at_v < V)[None, :], x25, 0.0), 1)  # t₁₀ = −Σ_v r³ · t₉ · f̃ / V
+    x49 = dot_nt(eta[:, None] * d, -d_W_at.to(tl.float32), DOT)
     t11 = rstd[:, None] * t9 + t10[:, None] * centred  # t₁₁ = r · t₉ + t₁₀ · f̃
     t12 = ln_weight[None, :] * t11  # t₁₂ = t₁₁ · w
     t13 = ln_weight[None, :] * t12  # t₁₃ = t₁₂ · w
-    x29 = t9 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-    x30 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x29, 0.0), 1) + tl.sum(t13 * centred, 1)) / V
+    x30 = t9 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
+    x31 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x30, 0.0), 1) + tl.sum(t13 * centred, 1)) / V
     t14 = (
-        2 * x30[:, None] * centred
+        2 * x31[:, None] * centred
         + rstd[:, None] * t13
         + t10[:, None] * t1
         - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t9 / V
     )  # fmt: skip
-    x37 = -x9
+    x38 = -x9
+    x39 = x38 - tl.sum(x38 / V, 1)[:, None]
+    x40 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x39 * centred / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x39 = rstd[:, None] * (x37 - tl.sum(x37 / V, 1)[:, None]) + s4[:, None] * centred
+    x41 = rstd[:, None] * x39 + (-tl.sum(tl.where((at_v < V)[None, :], x40, 0.0), 1))[:, None] * centred
     t15 = (t14 - tl.sum(tl.where((at_v < V)[None, :], t14, 0.0), 1)[:, None] / V).to(DOT)  # t₁₅ = t₁₄ − Σ_v t₁₄ / V
-    x40 = ln_weight[None, :] * x39
-    x48 = (x40 + dot_tn(t17, q, DOT)) + (x46 + dot_nt(t15, W_start, DOT) + x47)
+    x42 = ln_weight[None, :] * x41
+    x50 = (x42 + dot_tn(t17, q, DOT)) + (x48 + dot_nt(t15, W_start, DOT) + x49)
     store_tile(d_W_start_ptr, index * H + h, at_k, at_v, K, V, dot_tn(k, t15, DOT))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x48)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s5 + tl.sum(x46, 0))
-    d_v = -x40 + -x46
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x50)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s4 + tl.sum(x48, 0))
+    d_v = -x42 + -x48
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
@@ -1062,32 +1024,29 @@ def backward_op(
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CV": 4, "KV": 2}):
+    for part in sizes.parts({"CC": 1, "CV": 5, "KV": 2}):
         centred = part.per_slot("CV", narrow=True)
-        rstd = part.per_slot("C", narrow=False)
         t1 = part.per_slot("CV", narrow=True)
-        t5 = part.per_slot("C", narrow=False)
         s1 = part.per_slot("KV", narrow=True)
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("C", narrow=False)
-        s4 = part.per_slot("C", narrow=False)
+        s4 = part.per_slot("CV", narrow=True)
         t17 = part.per_slot("CC", narrow=True)
         s5 = part.per_slot("V", narrow=False)
         s6 = part.per_slot("V", narrow=False)
         launch_pre(part, (
-            W_at, d_o, eta, k, ln_bias, ln_weight, q, v, centred, rstd, t1, t5, s1, s2, s3, s4, t17, s5, s6, d_q,
+            W_at, d, d_o, eta, k, ln_bias, ln_weight, q, v, centred, t1, s1, s2, s3, s4, t17, s5, s6, d_q,
         ))  # fmt: skip
         t15 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
         launch_seq(part, (
-            centred, d_W, eta, k, ln_weight, rstd, s1, s2, t1, t5, d_W_next, t15, d_W_at, d_W_last,
+            centred, d_W, eta, k, ln_weight, s1, s2, t1, d_W_next, t15, d_W_at, d_W_last,
         ))  # fmt: skip
-        del centred, s1, t1, t5
+        del centred, s1, s2, t1
         launch_post(part, (
-            W_at, d, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s2, s3, s4, s5, s6, t15, t17, v, d_eta, d_k, d_ln_bias,
-            d_ln_weight, d_v,
+            W_at, d, d_W_at, eta, k, ln_bias, ln_weight, q, s3, s4, s5, s6, t15, t17, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
         ))  # fmt: skip
-        del d_W_at, rstd, s2, s3, s4, s5, s6, t15, t17
+        del d_W_at, s3, s4, s5, s6, t15, t17
         d_W = d_W_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next
 
@@ -1238,12 +1197,10 @@ def resume_backward_op(
     for part in sizes.parts({"CV": 1, "KV": 2}):
         s3 = part.per_slot("KV", narrow=True)
         t7 = part.per_slot("CV", narrow=True)
-        rstd = part.per_slot("C", narrow=False)
-        s4 = part.per_slot("C", narrow=False)
+        s4 = part.per_slot("V", narrow=False)
         s5 = part.per_slot("V", narrow=False)
-        s6 = part.per_slot("V", narrow=False)
         launch_resume_pre(part, (
-            W_at, W_start, d_o, eta, k, ln_bias, ln_weight, q, v, s3, t7, rstd, s4, s5, s6, d_q,
+            W_at, W_start, d_o, eta, k, ln_bias, ln_weight, q, v, s3, t7, s4, s5, d_q,
         ))  # fmt: skip
         d_W_at = part.per_slot("KV", narrow=True)
         launch_resume_seq(part, (
@@ -1251,10 +1208,9 @@ def resume_backward_op(
         ))  # fmt: skip
         del s3
         launch_resume_post(part, (
-            W_start, d_W_at, eta, k, ln_bias, ln_weight, q, rstd, s4, s5, s6, t7, v, d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight,
-            d_v,
+            W_start, d_W_at, eta, k, ln_bias, ln_weight, q, s4, s5, t7, v, d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
         ))  # fmt: skip
-        del d_W_at, rstd, s4, s5, s6, t7
+        del d_W_at, s4, s5, t7
         d_W = d_W_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next, d_W_start
 

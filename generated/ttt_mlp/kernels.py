@@ -467,13 +467,13 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr,
-    rstd_ptr, t1_ptr, t5_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, t26_ptr, s9_ptr,
-    s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr,
+    centred_ptr, t1_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, t26_ptr, s9_ptr, s10_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t1, t5, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26, s9, s10, d_q: every tile on its own."""
+    """z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26, s9, s10, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -492,139 +492,100 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-
-    # z1
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-
-    # h1
+    t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
+    store_tile(t6_ptr, own * H + h, r, at_n, C, N, t6)
+    d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
     h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
     store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-
-    # centred
+    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-
-    # rstd
-    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
-
-    # t1
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-
-    # t5
-    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    store_row(t5_ptr, own * H + h, r, C, t5)
-
-    # t6
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
-    store_tile(t6_ptr, own * H + h, r, at_n, C, N, t6)
-
-    # s1
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
-    d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
     read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
     read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
     t7 = dot_nt(read_h1, h1, DOT)  # t₇ = h₁ h₁ᵀ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
     read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
-    x33 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x33 / V  # mean(f) = Σ_v f / V
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x36 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x36 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x38 = t3 * read_centred
-    x39 = tl.sum(x38, 1)
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    x35 = t3 * read_centred
+    x36 = tl.sum(x35, 1)
+    x33 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t8 = (
         read_rstd[:, None] * t3
-        - x39[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x36[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
-    x42 = dot_nt(t9, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t10 = tl.where(causal, -x42, 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
+    t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
     t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
     t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
-    s1 = dot_tn(q, t12, DOT)  # s₁ = qᵀ t₁₂
-    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-
-    # s2
-    s2 = dot_tn(P1, t12, DOT)  # s₂ = P₁ᵀ t₁₂
-    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
-
-    # s3
-    s3 = dot_tn(t11, read_h1, DOT)  # s₃ = t₁₁ᵀ h₁
-    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-
-    # s4
-    s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
-    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-
-    # s5
-    s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
-    store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-
-    # s6
     t25 = tl.where(causal, -dot_nt(t12, d1, DOT), 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
     s6 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
-    store_row(s6_ptr, own * H + h, r, C, s6)
-
-    # d1
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-
-    # s7
-    x53 = -s4
-    x54 = tl.sum(tl.where((at_v < V)[None, :], x53 / V, 0.0), 1)
-    x55 = x53 - x54[:, None]
-    x56 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x55 * centred / V
-    s7 = -tl.sum(tl.where((at_v < V)[None, :], x56, 0.0), 1)  # s₇ = −Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V
-    store_row(s7_ptr, own * H + h, r, C, s7)
-
-    # t26
+    s1 = dot_tn(q, t12, DOT)  # s₁ = qᵀ t₁₂
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+    s2 = dot_tn(P1, t12, DOT)  # s₂ = P₁ᵀ t₁₂
+    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    s3 = dot_tn(t11, read_h1, DOT)  # s₃ = t₁₁ᵀ h₁
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
     t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
     store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
-
-    # s9
-    x59 = rstd[:, None] * x55 + s7[:, None] * centred
-    s9 = tl.sum(ln_weight[None, :] * x59 + d_o.to(tl.float32), 0)  # s₉ = Σ_c ((r · ((−s₄) − Σ_v (−s₄) / V) + s₇ · f̃) · w + d_o)
-    store_row(s9_ptr, own * H + h, at_v, V, s9)
-
-    # s10
+    x60 = d_o.to(tl.float32) + dot(t26, k, DOT) + dot_nt(t12, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x60)
+    s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
+    x49 = -s4
+    x50 = tl.sum(tl.where((at_v < V)[None, :], x49 / V, 0.0), 1)
+    x51 = x49 - x50[:, None]
+    x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x52 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x51 * centred / V
+    x53 = rstd[:, None] * x51 + (-tl.sum(tl.where((at_v < V)[None, :], x52, 0.0), 1))[:, None] * centred
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x62 = x59 * e + ln_weight[None, :] * x59 * normal + d_o.to(tl.float32) * read_normal
-    s10 = tl.sum(x62, 0)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    s7 = ln_weight[None, :] * x53  # s₇ = (r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w
+    x58 = x53 * e + s7 * normal + d_o.to(tl.float32) * read_normal
+    s9 = tl.sum(ln_weight[None, :] * x53 + d_o.to(tl.float32), 0)
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+    store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
+    s10 = tl.sum(x58, 0)
     store_row(s10_ptr, own * H + h, at_v, V, s10)
-
-    # the gradient of q
-    x64 = d_o.to(tl.float32) + dot(t26, k, DOT) + dot_nt(t12, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x64)
+    store_row(s9_ptr, own * H + h, at_v, V, s9)
+    store_row(s6_ptr, own * H + h, r, C, s6)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr,
-    rstd_ptr, t1_ptr, t5_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, t26_ptr, s9_ptr,
-    s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr,
+    centred_ptr, t1_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, t26_ptr, s9_ptr, s10_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t1, t5, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26, s9, s10, d_q: every tile on its own."""
+    """z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26, s9, s10, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -641,46 +602,20 @@ def pre_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        f += dot(h1, W2, DOT)
-        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x5 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x5 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
-    store_row(t5_ptr, own * H + h, r, C, t5)
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    sum17 = tl.zeros([BC, BV], tl.float32)
+    f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
+    sum5 = tl.zeros([BC, BV], tl.float32)
     t7 = tl.zeros([BC, BC], tl.float32)  # t₇ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
         store_tile(t6_ptr, own * H + h, r, at_n, C, N, t6)
@@ -688,63 +623,78 @@ def pre_wide(
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
-        h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        t7 += dot_nt(read_h1, h1, DOT)
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-        sum17 += dot(read_h1, W2, DOT)
-    P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
+        h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
+        t7 += dot_nt(read_h1, h1, DOT)
+        sum5 += dot(read_h1, W2, DOT)
+        f += dot(h1, W2, DOT)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_f = sum17 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
-    x23 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x23 / V  # mean(f) = Σ_v f / V
+    P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
+    read_f = sum5 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    x28 = t3 * read_centred
-    x29 = tl.sum(x28, 1)
-    x26 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x26 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x17 = t3 * read_centred
+    x18 = tl.sum(x17, 1)
+    x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t8 = (
         read_rstd[:, None] * t3
-        - x29[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
     s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
     store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    x36 = -s4
-    x37 = tl.sum(tl.where((at_v < V)[None, :], x36 / V, 0.0), 1)
-    x38 = x36 - x37[:, None]
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x39 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x38 * centred / V
-    s7 = -tl.sum(tl.where((at_v < V)[None, :], x39, 0.0), 1)  # s₇ = −Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V
+    x34 = -s4
+    x35 = tl.sum(tl.where((at_v < V)[None, :], x34 / V, 0.0), 1)
+    x36 = x34 - x35[:, None]
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x41 = rstd[:, None] * x38 + s7[:, None] * centred
-    x44 = x41 * e + ln_weight[None, :] * x41 * normal + d_o.to(tl.float32) * read_normal
-    s9 = tl.sum(ln_weight[None, :] * x41 + d_o.to(tl.float32), 0)  # s₉ = Σ_c ((r · ((−s₄) − Σ_v (−s₄) / V) + s₇ · f̃) · w + d_o)
-    s10 = tl.sum(x44, 0)
-    x32 = dot_nt(t9, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t10 = tl.where(causal, -x32, 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x37 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x36 * centred / V
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x38 = rstd[:, None] * x36 + (-tl.sum(tl.where((at_v < V)[None, :], x37, 0.0), 1))[:, None] * centred
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    s7 = ln_weight[None, :] * x38  # s₇ = (r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w
+    x42 = x38 * e + s7 * normal + d_o.to(tl.float32) * read_normal
+    s9 = tl.sum(ln_weight[None, :] * x38 + d_o.to(tl.float32), 0)
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+    store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
+    s10 = tl.sum(x42, 0)
+    t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
     t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
     store_row(s10_ptr, own * H + h, at_v, V, s10)
     store_row(s9_ptr, own * H + h, at_v, V, s9)
-    store_row(s7_ptr, own * H + h, r, C, s7)
-    sum45 = tl.zeros([BC, BC], tl.float32)
-    sum45_2 = tl.zeros([BC, BK], tl.float32)
+    sum40 = tl.zeros([BC, BC], tl.float32)
+    sum40_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
         t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
-        sum45 += dot_nt(t12, d1, DOT)
+        sum40 += dot_nt(t12, d1, DOT)
         s1 = dot_tn(q, t12, DOT)  # s₁ = qᵀ t₁₂
         store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-        sum45_2 += dot_nt(t12, W1, DOT)
+        sum40_2 += dot_nt(t12, W1, DOT)
         s2 = dot_tn(P1, t12, DOT)  # s₂ = P₁ᵀ t₁₂
         store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
@@ -752,22 +702,22 @@ def pre_wide(
         store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
         s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
         store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-    t25 = tl.where(causal, -sum45, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
+    t25 = tl.where(causal, -sum40, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
     s6 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_row(s6_ptr, own * H + h, r, C, s6)
     t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
     store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
-    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum45_2
+    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum40_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr, rstd_ptr, s1_ptr, s2_ptr,
-    s3_ptr, s4_ptr, s5_ptr, t1_ptr, t5_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s8_ptr, t24_ptr,
-    d_W1_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr, s1_ptr, s2_ptr, s3_ptr,
+    s4_ptr, s5_ptr, t1_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s8_ptr, t24_ptr, d_W1_at_ptr,
+    d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -794,8 +744,6 @@ def seq(
         at_row, row = t * H + h, r * H
         if SAVE:
             store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-        t5 = load_row(t5_ptr, own * H + h, r, C)
-        rstd = load_row(rstd_ptr, own * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
         s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
@@ -813,12 +761,14 @@ def seq(
         store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
         t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s8  # t₁₆ = (η · t₁₄ − s₄) + s₈
         t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-        x25 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        x26 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
         t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
-        t18 = -tl.sum(x25, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
+        t18 = -tl.sum(x26, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
         t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
         t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
         t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
+        t5 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
         x31 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         x32 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x31, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
@@ -858,9 +808,9 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
-    W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr, rstd_ptr, s1_ptr, s2_ptr,
-    s3_ptr, s4_ptr, s5_ptr, t1_ptr, t5_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s8_ptr, t24_ptr,
-    d_W1_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr, s1_ptr, s2_ptr, s3_ptr,
+    s4_ptr, s5_ptr, t1_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s8_ptr, t24_ptr, d_W1_at_ptr,
+    d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -908,20 +858,20 @@ def seq_wide(
             t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
             s8 += dot_apart(t15, W2, DOT, T)
             sum2 += dot_apart(h1, d_W2, DOT, T)
-        t5 = load_row(t5_ptr, own * H + h, r, C)
-        rstd = load_row(rstd_ptr, own * H + h, r, C)
         s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
         centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
         t14 = -sum2  # t₁₄ = −h₁ d_W2
         store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
         t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s8  # t₁₆ = (η · t₁₄ − s₄) + s₈
         t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-        x14 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        x15 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
         t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
-        t18 = -tl.sum(x14, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
+        t18 = -tl.sum(x15, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
         t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
         t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
         t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
+        t5 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
         x20 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         x21 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x20, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
@@ -980,9 +930,9 @@ def seq_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr,
-    s10_ptr, s4_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s10_ptr, s6_ptr,
+    s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1004,9 +954,7 @@ def post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     s9 = load_row(s9_ptr, own * H + h, at_v, V)
-    s7 = load_row(s7_ptr, own * H + h, r, C)
     s10 = load_row(s10_ptr, own * H + h, at_v, V)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     s6 = load_row(s6_ptr, own * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1020,39 +968,36 @@ def post(
     d_eta = s6 + x9
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x29 = dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    x22 = eta[:, None] * t14.to(tl.float32) + s8.to(tl.float32)
-    x23 = x22 - tl.sum(x22 / V, 1)[:, None]
+    x25 = dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    x16 = eta[:, None] * t14.to(tl.float32) + s8.to(tl.float32)
+    x17 = x16 - tl.sum(x16 / V, 1)[:, None]
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x23 * centred.to(tl.float32) / V
+    x20 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x17 * centred.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x25 = rstd[:, None] * x23 + (-tl.sum(x24, 1))[:, None] * centred.to(tl.float32)
+    x21 = rstd[:, None] * x17 + (-tl.sum(x20, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     e = u - v.to(tl.float32)  # e = u − v
-    x26 = ln_weight[None, :] * x25
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x25 * e + x26 * normal, 0))
-    x12 = -s4.to(tl.float32)
-    x16 = rstd[:, None] * (x12 - tl.sum(x12 / V, 1)[:, None]) + s7[:, None] * centred.to(tl.float32)
+    x22 = ln_weight[None, :] * x21
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x21 * e + x22 * normal, 0))
+    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
     t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t24 = load_tile(t24_ptr, own * H + h, r, at_n, C, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x17 = ln_weight[None, :] * x16
-    x30 = (x17 + dot_tn(t26, q, DOT)) + (x26 + dot_nt(t24, W1, DOT) + x29)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x30)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x26, 0))
-    d_v = -x17 + -x26
+    x26 = (s7.to(tl.float32) + dot_tn(t26, q, DOT)) + (x22 + dot_nt(t24, W1, DOT) + x25)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x26)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x22, 0))
+    d_v = -s7.to(tl.float32) + -x22
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, rstd_ptr,
-    s10_ptr, s4_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s10_ptr, s6_ptr,
+    s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1073,35 +1018,30 @@ def post_wide(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     s9 = load_row(s9_ptr, own * H + h, at_v, V)
-    s7 = load_row(s7_ptr, own * H + h, r, C)
     s10 = load_row(s10_ptr, own * H + h, at_v, V)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
     x7 = eta[:, None] * t14.to(tl.float32) + s8.to(tl.float32)
     x8 = x7 - tl.sum(x7 / V, 1)[:, None]
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
     e = u - v.to(tl.float32)  # e = u − v
     x13 = ln_weight[None, :] * x12
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x12 * e + x13 * normal, 0))
-    x20 = -s4.to(tl.float32)
-    x22 = rstd[:, None] * (x20 - tl.sum(x20 / V, 1)[:, None]) + s7[:, None] * centred.to(tl.float32)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x13, 0))
-    x23 = ln_weight[None, :] * x22
-    d_v = -x23 + -x13
+    d_v = -s7.to(tl.float32) + -x13
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    sum19 = tl.zeros([BC], tl.float32)
-    sum19_2 = tl.zeros([BC, BK], tl.float32)
-    sum19_3 = tl.zeros([BC, BK], tl.float32)
+    sum15 = tl.zeros([BC], tl.float32)
+    sum15_2 = tl.zeros([BC, BK], tl.float32)
+    sum15_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
@@ -1110,19 +1050,20 @@ def post_wide(
         t24 = load_tile(t24_ptr, own * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-        sum19 += tl.sum(t13 * d1.to(tl.float32), 1)
-        sum19_2 += dot_nt(t24, W1, DOT)
-        sum19_3 += dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        sum15 += tl.sum(t13 * d1.to(tl.float32), 1)
+        sum15_2 += dot_nt(t24, W1, DOT)
+        sum15_3 += dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     s6 = load_row(s6_ptr, own * H + h, r, C)
+    x21 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + sum15
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    x25 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + sum19
-    d_eta = s6 + x25
+    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
+    d_eta = s6 + x21
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x29 = (x23 + dot_tn(t26, q, DOT)) + (x13 + sum19_2 + sum19_3)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x29)
+    x26 = (s7.to(tl.float32) + dot_tn(t26, q, DOT)) + (x13 + sum15_2 + sum15_3)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x26)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1278,12 +1219,12 @@ def resume_read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
     W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
-    v_ptr, s4_ptr, s5_ptr, s6_ptr, rstd_ptr, centred_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, t26_ptr, s11_ptr, s12_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    v_ptr, s4_ptr, s5_ptr, s6_ptr, centred_ptr, s7_ptr, s8_ptr, s9_ptr, t26_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, s5, s6, rstd, centred, s7, s8, s9, s10, t26, s11, s12, d_q: every tile on its own."""
+    """s4, s5, s6, centred, s7, s8, s9, t26, s10, s11, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1345,35 +1286,32 @@ def resume_pre(
     t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
     s8 = dot_tn(P2, t9, DOT)  # s₈ = P₂ᵀ t₉
     store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
-    x28 = -s8
-    x29 = tl.sum(tl.where((at_v < V)[None, :], x28 / V, 0.0), 1)
-    x30 = x28 - x29[:, None]
+    x26 = -s8
+    x27 = tl.sum(tl.where((at_v < V)[None, :], x26 / V, 0.0), 1)
+    x28 = x26 - x27[:, None]
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x31 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x30 * centred / V
-    s10 = -tl.sum(tl.where((at_v < V)[None, :], x31, 0.0), 1)  # s₁₀ = −Σ_v r³ · ((−s₈) − Σ_v (−s₈) / V) · f̃ / V
-    store_row(s10_ptr, own * H + h, r, C, s10)
-    x33 = rstd[:, None] * x30 + s10[:, None] * centred
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    x29 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x29 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
+    x31 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x28 * centred / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    x32 = rstd[:, None] * x28 + (-tl.sum(tl.where((at_v < V)[None, :], x31, 0.0), 1))[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    x41 = x33 * e + ln_weight[None, :] * x33 * normal + d_o.to(tl.float32) * read_normal
-    s11 = tl.sum(ln_weight[None, :] * x33 + d_o.to(tl.float32), 0)  # s₁₁ = Σ_c ((r · ((−s₈) − Σ_v (−s₈) / V) + s₁₀ · f̃) · w + d_o)
-    s12 = tl.sum(x41, 0)
+    x40 = x32 * e + ln_weight[None, :] * x32 * normal + d_o.to(tl.float32) * read_normal
+    s10 = tl.sum(ln_weight[None, :] * x32 + d_o.to(tl.float32), 0)
+    s11 = tl.sum(x40, 0)
     t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
     t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
-    store_row(s12_ptr, own * H + h, at_v, V, s12)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
-    sum39 = tl.zeros([BC, BC], tl.float32)
-    sum39_2 = tl.zeros([BC, BK], tl.float32)
+    store_row(s10_ptr, own * H + h, at_v, V, s10)
+    sum38 = tl.zeros([BC, BC], tl.float32)
+    sum38_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -1390,25 +1328,25 @@ def resume_pre(
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
         read_z1 = dot(q, W1, DOT) - s3  # z₁ = q W₁[0] − s₃
         t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
-        sum39 += dot_nt(t12, d1, DOT)
+        sum38 += dot_nt(t12, d1, DOT)
         s4 = dot_tn(q, t12, DOT)  # s₄ = qᵀ t₁₂
         store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
         s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
         store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-        sum39_2 += dot_nt(t12, W1, DOT)
+        sum38_2 += dot_nt(t12, W1, DOT)
         s6 = dot_tn(P1, t12, DOT)  # s₆ = P₁ᵀ t₁₂
         store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
         s7 = dot_tn(t11, read_h1, DOT)  # s₇ = t₁₁ᵀ h₁
         store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
-    t25 = tl.where(causal, -sum39, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
+    t25 = tl.where(causal, -sum38, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
     s9 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₉ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_row(s9_ptr, own * H + h, r, C, s9)
     t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
     store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
-    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum39_2
+    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum38_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -1453,8 +1391,8 @@ def resume_seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
     W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
-    rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t26_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr,
-    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    s10_ptr, s11_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t26_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr,
+    d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1475,10 +1413,10 @@ def resume_post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
@@ -1509,47 +1447,48 @@ def resume_post(
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         sum11_3 += tl.sum(t13 * d1, 1)
         sum11_4 += dot_nt(eta[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    s10 = load_row(s10_ptr, own * H + h, r, C)
+    s10 = load_row(s10_ptr, own * H + h, at_v, V)
     s11 = load_row(s11_ptr, own * H + h, at_v, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     s9 = load_row(s9_ptr, own * H + h, r, C)
-    s12 = load_row(s12_ptr, own * H + h, at_v, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     t14 = -sum11  # t₁₄ = −h₁ d_W2_at
+    d_eta = s9 + (tl.sum(t14 * d2, 1) + sum11_3)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    t16 = (eta[:, None] * t14 - s8.to(tl.float32)) + sum11_2  # t₁₆ = (η · t₁₄ − s₈) + t₁₅ W₂[start]
+    t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
     x34 = eta[:, None] * t14 + sum11_2
     x35 = x34 - tl.sum(x34 / V, 1)[:, None]
-    x36 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x35 * centred.to(tl.float32) / V
-    x37 = rstd[:, None] * x35 + (-tl.sum(x36, 1))[:, None] * centred.to(tl.float32)
-    x38 = ln_weight[None, :] * x37
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x37 * e + x38 * normal, 0))
-    d_eta = s9 + (tl.sum(t14 * d2, 1) + sum11_3)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x38, 0))
-    t16 = (eta[:, None] * t14 - s8.to(tl.float32)) + sum11_2  # t₁₆ = (η · t₁₄ − s₈) + t₁₅ W₂[start]
-    x40 = -s8.to(tl.float32)
-    x42 = rstd[:, None] * (x40 - tl.sum(x40 / V, 1)[:, None]) + s10[:, None] * centred.to(tl.float32)
-    x43 = ln_weight[None, :] * x42
-    d_v = -x43 + -x38
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
     x22 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
     t18 = -tl.sum(x22, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
     t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
     t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
     t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
     x27 = t17 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x28 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x27, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     t22 = (
         2 * x28[:, None] * centred.to(tl.float32)
         + rstd[:, None] * t21
         + t18[:, None] * t1
         - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t17 / V
     )  # fmt: skip
+    x36 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x35 * centred.to(tl.float32) / V
+    x37 = rstd[:, None] * x35 + (-tl.sum(x36, 1))[:, None] * centred.to(tl.float32)
     t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
+    x40 = -s8.to(tl.float32)
+    x41 = x40 - tl.sum(x40 / V, 1)[:, None]
+    x42 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x41 * centred.to(tl.float32) / V
+    x43 = rstd[:, None] * x41 + (-tl.sum(x42, 1))[:, None] * centred.to(tl.float32)
+    x38 = ln_weight[None, :] * x37
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s11 + tl.sum(x37 * e + x38 * normal, 0))
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s10 + tl.sum(x38, 0))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x44 = ln_weight[None, :] * x43
+    d_v = -x44 + -x38
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     x16 = (eta[:, None] * d2).to(DOT)
-    sum42 = tl.zeros([BC, BK], tl.float32)
+    sum43 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1560,23 +1499,23 @@ def resume_post(
         s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        x46 = eta[:, None] * t13 - s6.to(tl.float32)
+        x47 = eta[:, None] * t13 - s6.to(tl.float32)
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
-        x54 = dot_nt(t23, W2_start, DOT)
-        x53 = s7.to(tl.float32) + dot_nt(x16, -d_W2_at.to(tl.float32), DOT)
+        x55 = dot_nt(t23, W2_start, DOT)
+        x54 = s7.to(tl.float32) + dot_nt(x16, -d_W2_at.to(tl.float32), DOT)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t24 = (
-            (x46 * t6 * (0.10703222440890037 * (z1 * z1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * (0.134145 * (z1 * z1) + 1) - 0.6366197723675814 * z1 * square(0.134145 * (z1 * z1) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1))) + (x53 + x54) * gelu_tanh_slope(z1)).to(DOT)  # noqa: E501
+            (x47 * t6 * (0.10703222440890037 * (z1 * z1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * (0.134145 * (z1 * z1) + 1) - 0.6366197723675814 * z1 * square(0.134145 * (z1 * z1) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1))) + (x54 + x55) * gelu_tanh_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
-        t15 = (x46 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − s₆) · gelu_tanh′(z₁)
+        t15 = (x47 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − s₆) · gelu_tanh′(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT))
-        sum42 += dot_nt(t24, W1_start, DOT)
+        sum43 += dot_nt(t24, W1_start, DOT)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t24, DOT))
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    x45 = (x43 + dot_tn(t26, q, DOT)) + (x38 + sum42 + sum11_4)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x45)
+    x46 = (x44 + dot_tn(t26, q, DOT)) + (x38 + sum43 + sum11_4)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x46)
 
 
 class Sizes:
@@ -1799,13 +1738,11 @@ def backward_op(
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CN": 7, "CV": 5, "KN": 2, "NV": 1}):
+    for part in sizes.parts({"CC": 1, "CN": 7, "CV": 6, "KN": 2, "NV": 1}):
         z1 = part.per_slot("CN", narrow=True)
         h1 = part.per_slot("CN", narrow=True)
         centred = part.per_slot("CV", narrow=True)
-        rstd = part.per_slot("C", narrow=False)
         t1 = part.per_slot("CV", narrow=True)
-        t5 = part.per_slot("C", narrow=False)
         t6 = part.per_slot("CN", narrow=True)
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
@@ -1814,28 +1751,28 @@ def backward_op(
         s5 = part.per_slot("NV", narrow=True)
         s6 = part.per_slot("C", narrow=False)
         d1 = part.per_slot("CN", narrow=True)
-        s7 = part.per_slot("C", narrow=False)
+        s7 = part.per_slot("CV", narrow=True)
         t26 = part.per_slot("CC", narrow=True)
         s9 = part.per_slot("V", narrow=False)
         s10 = part.per_slot("V", narrow=False)
         launch_pre(part, (
-            W1_at, W2_at, d_o, eta, k, ln_bias, ln_weight, q, v, z1, h1, centred, rstd, t1, t5, t6, s1, s2, s3, s4, s5, s6, d1, s7,
-            t26, s9, s10, d_q,
+            W1_at, W2_at, d2, d_o, eta, k, ln_bias, ln_weight, q, v, z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26,
+            s9, s10, d_q,
         ))  # fmt: skip
         t14 = part.per_slot("CV", narrow=True)
         s8 = part.per_slot("CV", narrow=True)
         t24 = part.per_slot("CN", narrow=True)
         d_W1_at = part.per_slot("KN", narrow=True)
         launch_seq(part, (
-            W2_at, centred, d2, d_W1, d_W2, eta, h1, k, ln_weight, rstd, s1, s2, s3, s4, s5, t1, t5, t6, z1, d_W1_next, d_W2_next,
-            t14, s8, t24, d_W1_at, d_W1_last, d_W2_last,
+            W2_at, centred, d2, d_W1, d_W2, eta, h1, k, ln_weight, s1, s2, s3, s4, s5, t1, t6, z1, d_W1_next, d_W2_next, t14, s8,
+            t24, d_W1_at, d_W1_last, d_W2_last,
         ))  # fmt: skip
-        del h1, s1, s2, s3, s5, t1, t5, t6, z1
+        del h1, s1, s2, s3, s4, s5, t1, t6, z1
         launch_post(part, (
-            W1_at, centred, d1, d2, d_W1_at, eta, k, ln_bias, ln_weight, q, rstd, s10, s4, s6, s7, s8, s9, t14, t24, t26, v, d_eta,
-            d_k, d_ln_bias, d_ln_weight, d_v,
+            W1_at, centred, d1, d2, d_W1_at, eta, k, ln_bias, ln_weight, q, s10, s6, s7, s8, s9, t14, t24, t26, v, d_eta, d_k,
+            d_ln_bias, d_ln_weight, d_v,
         ))  # fmt: skip
-        del centred, d1, d_W1_at, rstd, s10, s4, s6, s7, s8, s9, t14, t24, t26
+        del centred, d1, d_W1_at, s10, s6, s7, s8, s9, t14, t24, t26
         d_W1 = d_W1_next
         d_W2 = d_W2_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
@@ -2014,18 +1951,16 @@ def resume_backward_op(
         s4 = part.per_slot("KN", narrow=True)
         s5 = part.per_slot("NV", narrow=True)
         s6 = part.per_slot("CN", narrow=True)
-        rstd = part.per_slot("C", narrow=False)
         centred = part.per_slot("CV", narrow=True)
         s7 = part.per_slot("CN", narrow=True)
         s8 = part.per_slot("CV", narrow=True)
         s9 = part.per_slot("C", narrow=False)
-        s10 = part.per_slot("C", narrow=False)
         t26 = part.per_slot("CC", narrow=True)
+        s10 = part.per_slot("V", narrow=False)
         s11 = part.per_slot("V", narrow=False)
-        s12 = part.per_slot("V", narrow=False)
         launch_resume_pre(part, (
-            W1_at, W1_start, W2_at, W2_start, d2, d_o, eta, k, ln_bias, ln_weight, q, v, s4, s5, s6, rstd, centred, s7, s8, s9, s10,
-            t26, s11, s12, d_q,
+            W1_at, W1_start, W2_at, W2_start, d2, d_o, eta, k, ln_bias, ln_weight, q, v, s4, s5, s6, centred, s7, s8, s9, t26, s10,
+            s11, d_q,
         ))  # fmt: skip
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
@@ -2034,10 +1969,10 @@ def resume_backward_op(
         ))  # fmt: skip
         del s4, s5
         launch_resume_post(part, (
-            W1_start, W2_start, centred, d_W1_at, d_W2_at, eta, k, ln_bias, ln_weight, q, rstd, s10, s11, s12, s6, s7, s8, s9, t26,
-            v, d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
+            W1_start, W2_start, centred, d_W1_at, d_W2_at, eta, k, ln_bias, ln_weight, q, s10, s11, s6, s7, s8, s9, t26, v,
+            d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
         ))  # fmt: skip
-        del centred, d_W1_at, d_W2_at, rstd, s10, s11, s12, s6, s7, s8, s9, t26
+        del centred, d_W1_at, d_W2_at, s10, s11, s6, s7, s8, s9, t26
         d_W1 = d_W1_next
         d_W2 = d_W2_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start

@@ -554,13 +554,13 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr,
-    z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t7_ptr, t1_ptr, t8_ptr, t9_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
-    s8_ptr, d1_ptr, s9_ptr, t36_ptr, s10_ptr, s11_ptr, du_ptr, s12_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
+    v_ptr, z1_ptr, h1_ptr, centred_ptr, s1_ptr, t1_ptr, t9_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s9_ptr,
+    d1_ptr, s10_ptr, t36_ptr, s11_ptr, s12_ptr, du_ptr, s13_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t7, t1, t8, t9, s1, s2, s3, s4, s5, s6, s8, d1, s9, t36, s10, …: every tile on its own."""
+    """z1, h1, centred, s1, t1, t9, s2, s3, s4, s5, s6, s7, s9, d1, s10, t36, s11, s12, du, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -579,20 +579,22 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    delta = load_numbers(delta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    delta = load_numbers(delta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
+    store_tile(t9_ptr, own * H + h, r, at_n, C, N, t9)
+    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -600,18 +602,12 @@ def pre(
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
-    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
-    store_row(t8_ptr, own * H + h, r, C, t8)
-    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
-    store_tile(t9_ptr, own * H + h, r, at_n, C, N, t9)
+    s1 = e * e  # s₁ = e²
+    store_tile(s1_ptr, own * H + h, r, at_v, C, V, s1)
+    t7 = tl.sum(s1, 1)  # t₇ = Σ_v s₁
+    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
@@ -626,85 +622,84 @@ def pre(
     read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
     t11 = dot_nt(read_h1, h1, DOT)  # t₁₁ = h₁ h₁ᵀ
     P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
-    t10 = dot(read_h1, W2, DOT)  # t₁₀ = h₁ W₂[0]
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t10 = dot(read_h1, W2, DOT)  # t₁₀ = h₁ W₂[0]
     read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
-    x44 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x44 / V  # mean(f) = Σ_v f / V
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    x49 = t3 * read_centred
-    x50 = tl.sum(x49, 1)
-    x47 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x47 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x47 = t3 * read_centred
+    x48 = tl.sum(x47, 1)
+    x45 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x45 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t12 = (
         read_rstd[:, None] * t3
-        - x50[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x48[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
-    x53 = dot_nt(t13, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t14 = -x53  # t₁₄ = −t₁₃ d₂ᵀ
-    t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
-    s3 = dot_tn(t15, read_h1, DOT)  # s₃ = t₁₅ᵀ h₁
-    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
     t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
+    t14 = -dot_nt(t13, d2, DOT)  # t₁₄ = −t₁₃ d₂ᵀ
+    t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
     t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
     t33 = -dot_nt(t17, d1, DOT)  # t₃₃ = −t₁₇ d₁ᵀ
     t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
-    x82 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
-    s8 = tl.sum(t34 * D_alpha, 0)  # s₈ = Σ_c t₃₄ · Dα
-    x83 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t17 * t4, 1)), 0, reverse=True)
-    s2 = dot_tn(P1, t17, DOT)  # s₂ = P₁ᵀ t₁₇
-    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    x79 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    s9 = tl.sum(t34 * D_alpha, 0)  # s₉ = Σ_c t₃₄ · Dα
+    x80 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t17 * t4, 1)), 0, reverse=True)
+    t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
+    s2 = dot_tn(q, t18, DOT)  # s₂ = qᵀ t₁₈
+    store_tile(s2_ptr, own * H + h, at_k, at_n, K, N, s2)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s3 = dot_tn(P1, t17, DOT)  # s₃ = P₁ᵀ t₁₇
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
     t36 = t33 * G  # t₃₆ = t₃₃ · G
-    t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
+    x82 = d_o.to(tl.float32) + dot(t36, k, DOT) + dot_nt(t18, W1, DOT)
     store_tile(t36_ptr, own * H + h, r, r, C, C, t36)
-    x85 = d_o.to(tl.float32) + dot(t36, k, DOT) + dot_nt(t18, W1, DOT)
-    s1 = dot_tn(q, t18, DOT)  # s₁ = qᵀ t₁₈
-    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-    s5 = dot_tn(read_h1, t16, DOT)  # s₅ = h₁ᵀ t₁₆
-    store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x85)
-    s4 = dot_tn(P2, t13, DOT)  # s₄ = P₂ᵀ t₁₃
-    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    x64 = -s4
-    x65 = tl.sum(tl.where((at_v < V)[None, :], x64 / V, 0.0), 1)
-    x66 = x64 - x65[:, None]
+    s4 = dot_tn(t15, read_h1, DOT)  # s₄ = t₁₅ᵀ h₁
+    store_tile(s4_ptr, own * H + h, r, at_n, C, N, s4)
+    s6 = dot_tn(read_h1, t16, DOT)  # s₆ = h₁ᵀ t₁₆
+    store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
+    s5 = dot_tn(P2, t13, DOT)  # s₅ = P₂ᵀ t₁₃
+    store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
+    x61 = -s5
+    x62 = tl.sum(tl.where((at_v < V)[None, :], x61 / V, 0.0), 1)
+    x63 = x61 - x62[:, None]
+    x64 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x63 * centred / V
+    x65 = rstd[:, None] * x63 + (-tl.sum(tl.where((at_v < V)[None, :], x64, 0.0), 1))[:, None] * centred
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x82)
+    x66 = ln_weight[None, :] * x65
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x67 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x66 * centred / V
-    x68 = rstd[:, None] * x66 + (-tl.sum(tl.where((at_v < V)[None, :], x67, 0.0), 1))[:, None] * centred
-    x69 = ln_weight[None, :] * x68
-    s9 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x69
-    x80 = x68 * du + s9 * normal + d_o.to(tl.float32) * read_normal
-    store_tile(s9_ptr, own * H + h, r, at_v, C, V, s9)
-    x70 = x69 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    s6 = tl.sum(x70, 1)
-    x77 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x69 + d_o.to(tl.float32)
-    s10 = tl.sum(x77, 0)
-    s11 = tl.sum(x80, 0)
-    s12 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x82 + x83)
-    store_row(s12_ptr, own * H + h, r, C, s12)
-    store_row(s11_ptr, own * H + h, at_v, V, s11)
-    store_row(s10_ptr, own * H + h, at_v, V, s10)
-    store_row(s8_ptr, own * H + h, r, C, s8)
-    store_row(s6_ptr, own * H + h, r, C, s6)
-    store_row(t7_ptr, own * H + h, r, C, t7)
+    x67 = x66 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    s7 = tl.sum(x67, 1)
+    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    s10 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x66
+    x77 = x65 * du + s10 * normal + d_o.to(tl.float32) * read_normal
+    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+    store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
+    x74 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x66 + d_o.to(tl.float32)
+    s11 = tl.sum(x74, 0)
+    s12 = tl.sum(x77, 0)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x79 + x80)
+    store_row(s13_ptr, own * H + h, r, C, s13)
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    store_row(s9_ptr, own * H + h, r, C, s9)
+    store_row(s7_ptr, own * H + h, r, C, s7)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr,
-    z1_ptr, h1_ptr, centred_ptr, rstd_ptr, t7_ptr, t1_ptr, t8_ptr, t9_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
-    s8_ptr, d1_ptr, s9_ptr, t36_ptr, s10_ptr, s11_ptr, du_ptr, s12_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
+    v_ptr, z1_ptr, h1_ptr, centred_ptr, s1_ptr, t1_ptr, t9_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s9_ptr,
+    d1_ptr, s10_ptr, t36_ptr, s11_ptr, s12_ptr, du_ptr, s13_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, rstd, t7, t1, t8, t9, s1, s2, s3, s4, s5, s6, s8, d1, s9, t36, s10, …: every tile on its own."""
+    """z1, h1, centred, s1, t1, t9, s2, s3, s4, s5, s6, s7, s9, d1, s10, t36, s11, s12, du, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -722,41 +717,8 @@ def pre_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        f += dot(h1, W2, DOT)
-        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x6 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x6 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
-    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-    t8 = tl.sum(t1 * centred, 1)  # t₈ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
-    store_row(t7_ptr, own * H + h, r, C, t7)
-    store_row(t8_ptr, own * H + h, r, C, t8)
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -766,121 +728,143 @@ def pre_wide(
     G = eta[None, :] * D_alpha  # G = Dα · η
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
     t10 = tl.zeros([BC, BV], tl.float32)  # t₁₀ = h₁ W₂[0]
     t11 = tl.zeros([BC, BC], tl.float32)  # t₁₁ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
         store_tile(t9_ptr, own * H + h, r, at_n, C, N, t9)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
+        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
         read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        t11 += dot_nt(read_h1, h1, DOT)
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
+        t11 += dot_nt(read_h1, h1, DOT)
         t10 += dot(read_h1, W2, DOT)
-    P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
+        f += dot(h1, W2, DOT)
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
     read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
-    x32 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
-    read_mean = x32 / V  # mean(f) = Σ_v f / V
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    x37 = t3 * read_centred
-    x38 = tl.sum(x37, 1)
-    x35 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x35 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x23 = t3 * read_centred
+    x24 = tl.sum(x23, 1)
+    x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t12 = (
         read_rstd[:, None] * t3
-        - x38[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
-    s4 = dot_tn(P2, t13, DOT)  # s₄ = P₂ᵀ t₁₃
-    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    x46 = -s4
-    x47 = tl.sum(tl.where((at_v < V)[None, :], x46 / V, 0.0), 1)
-    x48 = x46 - x47[:, None]
-    x49 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x48 * centred / V
-    x50 = rstd[:, None] * x48 + (-tl.sum(tl.where((at_v < V)[None, :], x49, 0.0), 1))[:, None] * centred
+    s5 = dot_tn(P2, t13, DOT)  # s₅ = P₂ᵀ t₁₃
+    store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
+    x45 = -s5
+    x46 = tl.sum(tl.where((at_v < V)[None, :], x45 / V, 0.0), 1)
+    x47 = x45 - x46[:, None]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    x32 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x32 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x48 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x47 * centred / V
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x49 = rstd[:, None] * x47 + (-tl.sum(tl.where((at_v < V)[None, :], x48, 0.0), 1))[:, None] * centred
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    s1 = e * e  # s₁ = e²
+    store_tile(s1_ptr, own * H + h, r, at_v, C, V, s1)
+    t7 = tl.sum(s1, 1)  # t₇ = Σ_v s₁
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x51 = ln_weight[None, :] * x50
-    x52 = x51 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    s6 = tl.sum(x52, 1)
-    store_row(s6_ptr, own * H + h, r, C, s6)
-    x55 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x51 + d_o.to(tl.float32)
-    s10 = tl.sum(x55, 0)
-    s9 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x51
-    x58 = x50 * du + s9 * normal + d_o.to(tl.float32) * read_normal
-    store_tile(s9_ptr, own * H + h, r, at_v, C, V, s9)
-    s11 = tl.sum(x58, 0)
-    x41 = dot_nt(t13, tl.where((at_v < V)[None, :], d2, 0.0), DOT)
-    t14 = -x41  # t₁₄ = −t₁₃ d₂ᵀ
+    x50 = ln_weight[None, :] * x49
+    x51 = x50 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    s7 = tl.sum(x51, 1)
+    store_row(s7_ptr, own * H + h, r, C, s7)
+    x54 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x50 + d_o.to(tl.float32)
+    s11 = tl.sum(x54, 0)
+    s10 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x50
+    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    x57 = x49 * du + s10 * normal + d_o.to(tl.float32) * read_normal
+    t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+    store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+    s12 = tl.sum(x57, 0)
+    t14 = -dot_nt(t13, d2, DOT)  # t₁₄ = −t₁₃ d₂ᵀ
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
     t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
-    store_row(s10_ptr, own * H + h, at_v, V, s10)
-    sum59 = tl.zeros([BC, BC], tl.float32)
-    sum59_2 = tl.zeros([BC], tl.float32)
-    sum59_3 = tl.zeros([BC, BK], tl.float32)
+    sum55 = tl.zeros([BC, BC], tl.float32)
+    sum55_2 = tl.zeros([BC], tl.float32)
+    sum55_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
         t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
         read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
         t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
-        sum59 += dot_nt(t17, d1, DOT)
-        sum59_2 += tl.sum(t17 * t4, 1)
+        sum55 += dot_nt(t17, d1, DOT)
+        sum55_2 += tl.sum(t17 * t4, 1)
         t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
-        sum59_3 += dot_nt(t18, W1, DOT)
-        s1 = dot_tn(q, t18, DOT)  # s₁ = qᵀ t₁₈
-        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-        s2 = dot_tn(P1, t17, DOT)  # s₂ = P₁ᵀ t₁₇
-        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
-        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        s3 = dot_tn(t15, read_h1, DOT)  # s₃ = t₁₅ᵀ h₁
+        sum55_3 += dot_nt(t18, W1, DOT)
+        s2 = dot_tn(q, t18, DOT)  # s₂ = qᵀ t₁₈
+        store_tile(s2_ptr, own * H + h, at_k, at_n, K, N, s2)
+        s3 = dot_tn(P1, t17, DOT)  # s₃ = P₁ᵀ t₁₇
         store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-        s5 = dot_tn(read_h1, t16, DOT)  # s₅ = h₁ᵀ t₁₆
-        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-    t33 = -sum59  # t₃₃ = −t₁₇ d₁ᵀ
+        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+        s4 = dot_tn(t15, read_h1, DOT)  # s₄ = t₁₅ᵀ h₁
+        store_tile(s4_ptr, own * H + h, r, at_n, C, N, s4)
+        s6 = dot_tn(read_h1, t16, DOT)  # s₆ = h₁ᵀ t₁₆
+        store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
+    t33 = -sum55  # t₃₃ = −t₁₇ d₁ᵀ
     t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
-    s8 = tl.sum(t34 * D_alpha, 0)  # s₈ = Σ_c t₃₄ · Dα
-    store_row(s8_ptr, own * H + h, r, C, s8)
+    s9 = tl.sum(t34 * D_alpha, 0)  # s₉ = Σ_c t₃₄ · Dα
+    store_row(s9_ptr, own * H + h, r, C, s9)
     t36 = t33 * G  # t₃₆ = t₃₃ · G
     store_tile(t36_ptr, own * H + h, r, r, C, C, t36)
-    x66 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    x62 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x67 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum59_2), 0, reverse=True)
-    s12 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x66 + x67)
-    store_row(s12_ptr, own * H + h, r, C, s12)
-    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum59_3
+    x63 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum55_2), 0, reverse=True)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x62 + x63)
+    store_row(s13_ptr, own * H + h, r, C, s13)
+    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum55_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, delta_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
-    rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, t1_ptr, t7_ptr, t8_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr,
-    t21_ptr, s7_ptr, t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, t1_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t21_ptr, s8_ptr,
+    t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, t21, s7, t32: from the last tile to the first."""
+    """d_W1, d_W2, t21, s8, t32: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -905,40 +889,41 @@ def seq(
             store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        t8 = load_row(t8_ptr, own * H + h, r, C)
         delta = load_numbers(delta_ptr, at_row, row, here)
-        t7 = load_row(t7_ptr, own * H + h, r, C)
-        rstd = load_row(rstd_ptr, own * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+        s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
         z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-        x11 = G_end[:, None] * t19 - s2.to(tl.float32)
+        x11 = G_end[:, None] * t19 - s3.to(tl.float32)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t21 = -dot_apart(h1, d_W2, DOT, T)  # t₂₁ = −h₁ d_W2
-        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+        s5 = load_tile(s5_ptr, own * H + h, r, at_v, C, V)
         store_tile(t21_ptr, own * H + h, r, at_v, C, V, t21)
-        t22 = (x11 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
+        t22 = (x11 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₃) · gelu′(z₁)
         centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-        s7 = dot_apart(t22, W2, DOT, T)  # s₇ = t₂₂ W₂[0]
-        store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
-        t23 = (G_end[:, None] * t21 - s4.to(tl.float32)) + s7  # t₂₃ = (G[C] · t₂₁ − s₄) + s₇
+        s8 = dot_apart(t22, W2, DOT, T)  # s₈ = t₂₂ W₂[0]
+        store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
+        t23 = (G_end[:, None] * t21 - s5.to(tl.float32)) + s8  # t₂₃ = (G[C] · t₂₁ − s₅) + s₈
         t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
-        x28 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
-        t25 = -tl.sum(x28, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
-        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        s1 = load_tile(s1_ptr, own * H + h, r, at_v, C, V)
+        x29 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
+        t25 = -tl.sum(x29, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
         t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
+        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
         t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
+        t7 = tl.sum(s1.to(tl.float32), 1)  # t₇ = Σ_v s₁
         t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
         t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
-        x37 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        t8 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
+        x38 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        x38 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x37, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
-        s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
+        x39 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x38, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
+        s4 = load_tile(s4_ptr, own * H + h, r, at_n, C, N)
         t30 = (
-            2 * x38[:, None] * centred.to(tl.float32)
+            2 * x39[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t29
             + t25[:, None] * t1.to(tl.float32)
             - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
@@ -947,24 +932,24 @@ def seq(
         z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
         t9 = load_tile(t9_ptr, own * H + h, r, at_n, C, N)
         x16 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
-        x41 = s3.to(tl.float32) + x16
-        x42 = dot_apart_nt(t31, W2, DOT, T)
+        x42 = s4.to(tl.float32) + x16
+        x43 = dot_apart_nt(t31, W2, DOT, T)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
+        s6 = load_tile(s6_ptr, own * H + h, at_n, at_v, N, V)
+        s2 = load_tile(s2_ptr, own * H + h, at_k, at_n, K, N)
         t32 = (
             x11
             * t9.to(tl.float32)
             * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-            + (x41 + x42) * gelu_slope(z1.to(tl.float32))
+            + (x42 + x43) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        x46 = beta_end * d_W2 + s5.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
-        x44 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t32, DOT)
+        x47 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
+        x45 = beta_end * d_W1 + s2.to(tl.float32) + dot_tn(k, t32, DOT)
         store_tile(t32_ptr, own * H + h, r, at_n, C, N, t32)
-        d_W1 = x44
-        d_W2 = tl.where((at_v < V)[None, :], x46, 0.0)
+        d_W1 = x45
+        d_W2 = tl.where((at_v < V)[None, :], x47, 0.0)
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -976,13 +961,12 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
     G_end_ptr, W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, delta_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
-    rstd_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, t1_ptr, t7_ptr, t8_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr,
-    t21_ptr, s7_ptr, t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, t1_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t21_ptr, s8_ptr,
+    t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, t21, s7, t32: from the last tile to the first."""
+    """d_W1, d_W2, t21, s8, t32: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -1011,10 +995,10 @@ def seq_wide(
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum2 = tl.zeros([BC, BV], tl.float32)
-        s7 = tl.zeros([BC, BV], tl.float32)  # s₇ = t₂₂ W₂[0]
+        s8 = tl.zeros([BC, BV], tl.float32)  # s₈ = t₂₂ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+            s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
             z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -1022,32 +1006,33 @@ def seq_wide(
             t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-            x8 = G_end[:, None] * t19 - s2.to(tl.float32)
-            t22 = (x8 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
-            s7 += dot_apart(t22, W2, DOT, T)
+            x8 = G_end[:, None] * t19 - s3.to(tl.float32)
+            t22 = (x8 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₃) · gelu′(z₁)
+            s8 += dot_apart(t22, W2, DOT, T)
             sum2 += dot_apart(h1, d_W2, DOT, T)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        t8 = load_row(t8_ptr, own * H + h, r, C)
         delta = load_numbers(delta_ptr, at_row, row, here)
-        t7 = load_row(t7_ptr, own * H + h, r, C)
-        rstd = load_row(rstd_ptr, own * H + h, r, C)
-        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+        s5 = load_tile(s5_ptr, own * H + h, r, at_v, C, V)
         centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
         t21 = -sum2  # t₂₁ = −h₁ d_W2
         store_tile(t21_ptr, own * H + h, r, at_v, C, V, t21)
-        t23 = (G_end[:, None] * t21 - s4.to(tl.float32)) + s7  # t₂₃ = (G[C] · t₂₁ − s₄) + s₇
+        t23 = (G_end[:, None] * t21 - s5.to(tl.float32)) + s8  # t₂₃ = (G[C] · t₂₁ − s₅) + s₈
         t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
-        x17 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
-        t25 = -tl.sum(x17, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
-        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        s1 = load_tile(s1_ptr, own * H + h, r, at_v, C, V)
+        x18 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
+        t25 = -tl.sum(x18, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
         t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
+        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
         t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
+        t7 = tl.sum(s1.to(tl.float32), 1)  # t₇ = Σ_v s₁
         t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
         t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
-        x26 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        x27 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x26, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
+        t8 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
+        x27 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+        x28 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x27, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
         t30 = (
-            2 * x27[:, None] * centred.to(tl.float32)
+            2 * x28[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t29
             + t25[:, None] * t1.to(tl.float32)
             - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
@@ -1055,7 +1040,7 @@ def seq_wide(
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
+        store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         x9 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
@@ -1064,16 +1049,16 @@ def seq_wide(
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+            s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
             t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
-            x30 = G_end[:, None] * t19 - s2.to(tl.float32)
+            x30 = G_end[:, None] * t19 - s3.to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
+            s6 = load_tile(s6_ptr, own * H + h, at_n, at_v, N, V)
             d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
             h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-            t22 = (x30 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₂) · gelu′(z₁)
-            s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
-            x45 = beta_end * d_W2 + s5.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
+            t22 = (x30 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₃) · gelu′(z₁)
+            s4 = load_tile(s4_ptr, own * H + h, r, at_n, C, N)
+            x45 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
             if i == tiles - 1:
                 x45 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
@@ -1084,8 +1069,8 @@ def seq_wide(
             z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
             x36 = dot_apart_nt(x9, -d_W2, DOT, T)
             t9 = load_tile(t9_ptr, own * H + h, r, at_n, C, N)
-            s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
-            x37 = s3.to(tl.float32) + x36
+            s2 = load_tile(s2_ptr, own * H + h, at_k, at_n, K, N)
+            x37 = s4.to(tl.float32) + x36
             x38 = dot_apart_nt(t31, W2, DOT, T)
             t32 = (
                 x30
@@ -1095,7 +1080,7 @@ def seq_wide(
             )  # fmt: skip
             if SAVE:
                 store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            x40 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t32, DOT)
+            x40 = beta_end * d_W1 + s2.to(tl.float32) + dot_tn(k, t32, DOT)
             store_tile(t32_ptr, own * H + h, r, at_n, C, N, t32)
             if i == tiles - 1:
                 x40 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -1107,9 +1092,9 @@ def seq_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
-    t21_ptr, t32_ptr, t36_ptr, t7_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s7_ptr, s8_ptr, s9_ptr, t21_ptr,
+    t32_ptr, t36_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1130,75 +1115,75 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s12 = load_row(s12_ptr, own * H + h, r, C)
-    s8 = load_row(s8_ptr, own * H + h, r, C)
-    s10 = load_row(s10_ptr, own * H + h, at_v, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s6 = load_row(s6_ptr, own * H + h, r, C)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    s9 = load_row(s9_ptr, own * H + h, r, C)
     s11 = load_row(s11_ptr, own * H + h, at_v, V)
-    t7 = load_row(t7_ptr, own * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s7 = load_row(s7_ptr, own * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
     delta = load_numbers(delta_ptr, at_row, row, here)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
-    x6 = G_end[:, None] * t21.to(tl.float32) + s7.to(tl.float32)
+    x6 = G_end[:, None] * t21.to(tl.float32) + s8.to(tl.float32)
     x7 = x6 - tl.sum(x6 / V, 1)[:, None]
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x10 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x7 * centred.to(tl.float32) / V
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x11 = rstd[:, None] * x7 + (-tl.sum(x10, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x12 = ln_weight[None, :] * x11
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x35 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x12
-    x43 = s11 + tl.sum(x11 * du.to(tl.float32) + x35 * normal, 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x43)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    x20 = x12 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    s1 = e * e  # s₁ = e²
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    t7 = tl.sum(s1, 1)  # t₇ = Σ_v s₁
+    x12 = ln_weight[None, :] * x11
+    x21 = x12 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    x36 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x12
+    x44 = s12 + tl.sum(x11 * du.to(tl.float32) + x36 * normal, 0)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
-    d_delta = s6 + tl.sum(x20, 1)
+    d_delta = s7 + tl.sum(x21, 1)
     d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
     t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t19 * d1.to(tl.float32), 1)  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
-    store_numbers(d_delta_ptr, at_row, row, here, d_delta)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x48 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
-    x49 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + x48)
-    s9 = load_tile(s9_ptr, own * H + h, r, at_v, C, V)
+    x49 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    t32 = load_tile(t32_ptr, own * H + h, r, at_n, C, N)
+    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
     t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t32 = load_tile(t32_ptr, own * H + h, r, at_n, C, N)
-    x38 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    x39 = (s9.to(tl.float32) + dot_tn(t36, q, DOT)) + (x35 + dot_nt(t32, W1, DOT) + x38)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x39)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s10 + tl.sum(x35, 0))
-    d_v = -s9.to(tl.float32) + -x35
+    x39 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    x40 = (s10.to(tl.float32) + dot_tn(t36, q, DOT)) + (x36 + dot_nt(t32, W1, DOT) + x39)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x40)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x36, 0))
+    d_v = -s10.to(tl.float32) + -x36
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + x49)
+    store_numbers(d_delta_ptr, at_row, row, here, d_delta)
     t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    d_eta = s8 + t35 * tl.exp(t20)
+    d_eta = s9 + t35 * tl.exp(t20)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_log_alpha = s12 + x49
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x44)
+    d_log_alpha = s13 + x50
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
     G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
-    t21_ptr, t32_ptr, t36_ptr, t7_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s7_ptr, s8_ptr, s9_ptr, t21_ptr,
+    t32_ptr, t36_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1218,42 +1203,43 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s6 = load_row(s6_ptr, own * H + h, r, C)
-    s10 = load_row(s10_ptr, own * H + h, at_v, V)
+    s7 = load_row(s7_ptr, own * H + h, r, C)
     s11 = load_row(s11_ptr, own * H + h, at_v, V)
-    t7 = load_row(t7_ptr, own * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
     delta = load_numbers(delta_ptr, at_row, row, here)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
-    x7 = G_end[:, None] * t21.to(tl.float32) + s7.to(tl.float32)
+    x7 = G_end[:, None] * t21.to(tl.float32) + s8.to(tl.float32)
     x8 = x7 - tl.sum(x7 / V, 1)[:, None]
-    x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x13 = ln_weight[None, :] * x12
-    x23 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x13
-    x26 = s11 + tl.sum(x12 * du.to(tl.float32) + x23 * normal, 0)
-    s9 = load_tile(s9_ptr, own * H + h, r, at_v, C, V)
+    x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    x20 = x13 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s10 + tl.sum(x23, 0))
-    d_v = -s9.to(tl.float32) + -x23
+    s1 = e * e  # s₁ = e²
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    t7 = tl.sum(s1, 1)  # t₇ = Σ_v s₁
+    x13 = ln_weight[None, :] * x12
+    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
+    x21 = x13 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    x24 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x13
+    x27 = s12 + tl.sum(x12 * du.to(tl.float32) + x24 * normal, 0)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x24, 0))
+    d_v = -s10.to(tl.float32) + -x24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_delta = s6 + tl.sum(x20, 1)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x26)
+    d_delta = s7 + tl.sum(x21, 1)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x27)
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
-    sum22 = tl.zeros([BC], tl.float32)
-    sum22_2 = tl.zeros([BC, BK], tl.float32)
-    sum22_3 = tl.zeros([BC, BK], tl.float32)
-    sum22_4 = tl.zeros([], tl.float32)
-    sum22_5 = tl.zeros([], tl.float32)
+    sum23 = tl.zeros([BC], tl.float32)
+    sum23_2 = tl.zeros([BC, BK], tl.float32)
+    sum23_3 = tl.zeros([BC, BK], tl.float32)
+    sum23_4 = tl.zeros([], tl.float32)
+    sum23_5 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
@@ -1264,29 +1250,29 @@ def post_wide(
         t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        sum22 += tl.sum(t19 * d1.to(tl.float32), 1)
-        sum22_2 += dot_nt(t32, W1, DOT)
-        sum22_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-        sum22_4 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        sum22_5 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    s12 = load_row(s12_ptr, own * H + h, r, C)
-    s8 = load_row(s8_ptr, own * H + h, r, C)
+        sum23 += tl.sum(t19 * d1.to(tl.float32), 1)
+        sum23_2 += dot_nt(t32, W1, DOT)
+        sum23_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        sum23_4 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        sum23_5 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    s9 = load_row(s9_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s9 = load_tile(s9_ptr, own * H + h, r, at_v, C, V)
+    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
     t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
     t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x38 = (s9.to(tl.float32) + dot_tn(t36, q, DOT)) + (x23 + sum22_2 + sum22_3)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x38)
-    t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + sum22  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
+    x39 = (s10.to(tl.float32) + dot_tn(t36, q, DOT)) + (x24 + sum23_2 + sum23_3)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x39)
+    t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + sum23  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x41 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum22_4 + sum22_5))
+    x42 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum23_4 + sum23_5))
     t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    d_eta = s8 + t35 * tl.exp(t20)
+    d_eta = s9 + t35 * tl.exp(t20)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_log_alpha = s12 + x41
+    d_log_alpha = s13 + x42
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
@@ -1466,12 +1452,12 @@ def resume_read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
     W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr, du_ptr, rstd_ptr, centred_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr,
-    s11_ptr, t36_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    log_alpha_ptr, q_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr, du_ptr, centred_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr,
+    t36_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, s5, s6, du, rstd, centred, s7, s8, s9, s10, s11, t36, s12, s13, s14, d_q: every tile on its own."""
+    """s4, s5, s6, du, centred, s7, s8, s9, s10, s11, t36, s12, s13, s14, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1551,12 +1537,11 @@ def resume_pre(
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     x33 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x45 * centred / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x47 = rstd[:, None] * x45 + (-tl.sum(tl.where((at_v < V)[None, :], x46, 0.0), 1))[:, None] * centred
+    x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x45 * centred / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x47 = rstd[:, None] * x45 + (-tl.sum(tl.where((at_v < V)[None, :], x46, 0.0), 1))[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    store_row(rstd_ptr, own * H + h, r, C, rstd)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
@@ -1675,8 +1660,8 @@ def resume_seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
     W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, eta_ptr,
-    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, rstd_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s6_ptr,
-    s7_ptr, s8_ptr, s9_ptr, t36_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s6_ptr, s7_ptr,
+    s8_ptr, s9_ptr, t36_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
     d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1701,9 +1686,9 @@ def resume_post(
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    rstd = load_row(rstd_ptr, own * H + h, r, C)
     t1 = ln_weight[None, :] * du.to(tl.float32)  # t₁ = ∂ℓ/∂u · w
     t8 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
@@ -2063,48 +2048,46 @@ def backward_op(
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CN": 7, "CV": 7, "KN": 2, "NV": 2}):
+    for part in sizes.parts({"CC": 1, "CN": 7, "CV": 8, "KN": 2, "NV": 2}):
         z1 = part.per_slot("CN", narrow=True)
         h1 = part.per_slot("CN", narrow=True)
         centred = part.per_slot("CV", narrow=True)
-        rstd = part.per_slot("C", narrow=False)
-        t7 = part.per_slot("C", narrow=False)
+        s1 = part.per_slot("CV", narrow=True)
         t1 = part.per_slot("CV", narrow=True)
-        t8 = part.per_slot("C", narrow=False)
         t9 = part.per_slot("CN", narrow=True)
-        s1 = part.per_slot("KN", narrow=True)
-        s2 = part.per_slot("CN", narrow=True)
+        s2 = part.per_slot("KN", narrow=True)
         s3 = part.per_slot("CN", narrow=True)
-        s4 = part.per_slot("CV", narrow=True)
-        s5 = part.per_slot("NV", narrow=True)
-        s6 = part.per_slot("C", narrow=False)
-        s8 = part.per_slot("C", narrow=False)
+        s4 = part.per_slot("CN", narrow=True)
+        s5 = part.per_slot("CV", narrow=True)
+        s6 = part.per_slot("NV", narrow=True)
+        s7 = part.per_slot("C", narrow=False)
+        s9 = part.per_slot("C", narrow=False)
         d1 = part.per_slot("CN", narrow=True)
-        s9 = part.per_slot("CV", narrow=True)
+        s10 = part.per_slot("CV", narrow=True)
         t36 = part.per_slot("CC", narrow=True)
-        s10 = part.per_slot("V", narrow=False)
         s11 = part.per_slot("V", narrow=False)
+        s12 = part.per_slot("V", narrow=False)
         du = part.per_slot("CV", narrow=True)
-        s12 = part.per_slot("C", narrow=False)
+        s13 = part.per_slot("C", narrow=False)
         launch_pre(part, (
-            W1_at, W2_at, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, z1, h1, centred, rstd, t7, t1, t8, t9, s1, s2, s3,
-            s4, s5, s6, s8, d1, s9, t36, s10, s11, du, s12, d_q,
+            W1_at, W2_at, d2, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, z1, h1, centred, s1, t1, t9, s2, s3, s4, s5,
+            s6, s7, s9, d1, s10, t36, s11, s12, du, s13, d_q,
         ))  # fmt: skip
         t21 = part.per_slot("CV", narrow=True)
-        s7 = part.per_slot("CV", narrow=True)
+        s8 = part.per_slot("CV", narrow=True)
         t32 = part.per_slot("CN", narrow=True)
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
         launch_seq(part, (
-            G_end, W2_at, centred, d2, d_W1, d_W2, delta, h1, k, ln_weight, log_alpha, rstd, s1, s2, s3, s4, s5, t1, t7, t8, t9, z1,
-            d_W1_next, d_W2_next, t21, s7, t32, d_W1_at, d_W2_at, d_W1_last, d_W2_last,
+            G_end, W2_at, centred, d2, d_W1, d_W2, delta, h1, k, ln_weight, log_alpha, s1, s2, s3, s4, s5, s6, t1, t9, z1, d_W1_next,
+            d_W2_next, t21, s8, t32, d_W1_at, d_W2_at, d_W1_last, d_W2_last,
         ))  # fmt: skip
-        del h1, s1, s2, s3, s4, s5, t1, t8, t9, z1
+        del h1, s1, s2, s3, s4, s5, s6, t1, t9, z1
         launch_post(part, (
-            G_end, W1_at, W2_at, centred, d1, d2, d_W1_at, d_W2_at, delta, du, k, ln_bias, ln_weight, log_alpha, q, rstd, s10, s11,
-            s12, s6, s7, s8, s9, t21, t32, t36, t7, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
+            G_end, W1_at, W2_at, centred, d1, d2, d_W1_at, d_W2_at, delta, du, k, ln_bias, ln_weight, log_alpha, q, s10, s11, s12,
+            s13, s7, s8, s9, t21, t32, t36, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
         ))  # fmt: skip
-        del centred, d1, d_W1_at, d_W2_at, du, rstd, s10, s11, s12, s6, s7, s8, s9, t21, t32, t36, t7
+        del centred, d1, d_W1_at, d_W2_at, du, s10, s11, s12, s13, s7, s8, s9, t21, t32, t36
         d_W1 = d_W1_next
         d_W2 = d_W2_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
@@ -2299,7 +2282,6 @@ def resume_backward_op(
         s5 = part.per_slot("NV", narrow=True)
         s6 = part.per_slot("CN", narrow=True)
         du = part.per_slot("CV", narrow=True)
-        rstd = part.per_slot("C", narrow=False)
         centred = part.per_slot("CV", narrow=True)
         s7 = part.per_slot("CN", narrow=True)
         s8 = part.per_slot("CV", narrow=True)
@@ -2311,8 +2293,8 @@ def resume_backward_op(
         s13 = part.per_slot("V", narrow=False)
         s14 = part.per_slot("C", narrow=False)
         launch_resume_pre(part, (
-            W1_at, W1_start, W2_at, W2_start, d2, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s4, s5, s6, du, rstd,
-            centred, s7, s8, s9, s10, s11, t36, s12, s13, s14, d_q,
+            W1_at, W1_start, W2_at, W2_start, d2, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s4, s5, s6, du, centred,
+            s7, s8, s9, s10, s11, t36, s12, s13, s14, d_q,
         ))  # fmt: skip
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
@@ -2321,11 +2303,11 @@ def resume_backward_op(
         ))  # fmt: skip
         del s4, s5
         launch_resume_post(part, (
-            W1_at, W1_start, W2_at, W2_start, centred, d_W1_at, d_W2_at, delta, du, eta, k, ln_bias, ln_weight, log_alpha, q, rstd,
-            s10, s11, s12, s13, s14, s6, s7, s8, s9, t36, v, d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight,
+            W1_at, W1_start, W2_at, W2_start, centred, d_W1_at, d_W2_at, delta, du, eta, k, ln_bias, ln_weight, log_alpha, q, s10,
+            s11, s12, s13, s14, s6, s7, s8, s9, t36, v, d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight,
             d_log_alpha, d_v,
         ))  # fmt: skip
-        del centred, d_W1_at, d_W2_at, du, rstd, s10, s11, s12, s13, s14, s6, s7, s8, s9, t36
+        del centred, d_W1_at, d_W2_at, du, s10, s11, s12, s13, s14, s6, s7, s8, s9, t36
         d_W1 = d_W1_next
         d_W2 = d_W2_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start

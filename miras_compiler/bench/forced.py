@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from miras_compiler.bench.precision import Tensors, sensitivity
+from miras_compiler.bench.precision import LEAST, STEADY, Tensors, sensitivity
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
-STEADY = 4.0  # largest sensitivity: that of a memory that hardly learns is 1.5 to 3, of one with a chunk that is out of hand 5 to 1000
-LEAST = 1e-5  # steps are made no smaller
 MARGINS = {torch.float32: 1e-4, torch.bfloat16: 0.1}  # the least size of what a sign is taken of, far above its error
 
 

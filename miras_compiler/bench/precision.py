@@ -16,6 +16,8 @@ from miras_compiler.errors import InternalError
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.bmm.default, torch.ops.aten.addmm.default, torch.ops.aten.baddbmm.default}
 LIMITS = {torch.float32: (1e-5, 4.0), torch.bfloat16: (5e-3, 2.0)}  # of the RMS error, and of that error over the form's own
 CALM = 2.0  # largest amplification at which runs in different precisions are compared
+STEADY = 4.0  # largest sensitivity: that of a memory that hardly learns is 1.5 to 3, of one with a chunk that is out of hand 5 to 1000
+LEAST = 1e-5  # steps are made no smaller
 SLIGHT = 1e-6  # relative change by which it is measured
 
 Tensors = dict[str, Tensor]
@@ -142,7 +144,7 @@ def amplification(subject: Subject, inputs: Tensors, state: Tensors) -> float:
     return rms(after, before) / rms(v + change, v)
 
 
-def sensitivity(subject: Subject, inputs: Tensors, state: Tensors, cu_seqlens: Tensor) -> float:
+def sensitivity(subject: Subject, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> float:
     """Relative change of an output or a gradient, the largest of all, per relative change of the weights, in float64."""
     other = {name: x + SLIGHT * x.square().mean().sqrt() * noise(x) for name, x in state.items()}
     before, after = (run(subject.reference, inputs, each, cu_seqlens) for each in (state, other))
@@ -154,15 +156,16 @@ def noise(x: Tensor) -> Tensor:
 
 
 def calm_inputs(subject: Subject, shape: Shape, dtype: torch.dtype, heads: list[int]) -> tuple[Tensors, Tensors, float]:
-    """Inputs and a state on which precisions stay together over the whole length, as seen on `heads`, and the amplification there.
+    """Inputs and a state on which precisions stay together over the whole length, gradients too, as seen on `heads`; the amplification.
 
     Steps and decays are made smaller until they do.
     """
     regime, state = Regime(0.05 if subject.deep else 0.5), subject.state(shape.batch, shape)
     while True:
         inputs = subject.inputs(shape, regime, dtype)
-        grown = amplification(subject, subject.of_heads(inputs, heads), subject.of_heads(state, heads))
-        if grown <= CALM:
+        few, start = subject.of_heads(inputs, heads), subject.of_heads(state, heads)
+        grown = amplification(subject, few, start)
+        if grown <= CALM and (regime.eta < LEAST or sensitivity(subject, few, start) <= STEADY):
             return inputs, state, grown
         regime = regime.calmer()
 
