@@ -35,7 +35,6 @@ OPTIONS = {
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -46,7 +45,6 @@ OPTIONS = {
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
@@ -461,54 +459,14 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, k_ptr, log_alpha_ptr, h1_ptr, t1_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """h1, t1: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # h1
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
-    store_tile(h1_ptr, own * H + h, r, at_n1, C, N, h1)
-
-    # t1
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    x6 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x6)  # t₅ = exp(Σ_{j<l<t} log α)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    store_tile(t1_ptr, own * H + h, r, r, C, C, t1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d_o_ptr, eta_ptr, h1_ptr,
-    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, t1_ptr, v_ptr, f_ptr,
-    e_ptr, t2_ptr, t12_ptr, d2_ptr, t13_ptr, du_ptr, read_h1_ptr, read_h2_ptr, t19_ptr, read_f_ptr, t25_ptr, t26_ptr,
-    t30_ptr, s20_ptr, s21_ptr, s22_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d_o_ptr,
+    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, v_ptr, h1_ptr, f_ptr, e_ptr, t2_ptr,
+    t12_ptr, d2_ptr, t13_ptr, du_ptr, read_h1_ptr, read_h2_ptr, t19_ptr, read_f_ptr, t25_ptr, t26_ptr, t30_ptr, s20_ptr,
+    s21_ptr, s22_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """f, e, t2, t12, d2, t13, du, read_h1, read_h2, t19, read_f, t25, t26, t30, s20, s21, s22: every tile on its own."""
+    """h1, f, e, t2, t12, d2, t13, du, read_h1, read_h2, t19, read_f, t25, t26, t30, s20, s21, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -521,20 +479,22 @@ def pre2(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+
+    # h1
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
+    store_tile(h1_ptr, own * H + h, r, at_n1, C, N, h1)
 
     # f
     f = dot(h2, W3, DOT)  # f = h₂ W₃[0]
@@ -567,9 +527,8 @@ def pre2(
 
     # t13
     t13 = dot_nt(d2, W2, DOT)  # t₁₃ = d₂ W₂[0]ᵀ
-    store_tile(t13_ptr, own * H + h, r, at_n1, C, N, t13)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_tile(t13_ptr, own * H + h, r, at_n1, C, N, t13)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
 
     # du
@@ -577,19 +536,13 @@ def pre2(
 
     # read_h1
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    t1 = load_tile(t1_ptr, own * H + h, r, r, C, C)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
-    t8 = dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
     read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
@@ -599,7 +552,7 @@ def pre2(
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
     read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
@@ -613,17 +566,17 @@ def pre2(
     t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
-    P3 = (G_before * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
+    P3 = (G_before.to(tl.float32) * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
     read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
     store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
 
     # t25
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    x59 = tl.sum(t3 * read_f, 1)
-    t20 = read_rstd[:, None] * t3 - x59[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    x53 = tl.sum(t3 * read_f, 1)
+    t20 = read_rstd[:, None] * t3 - x53[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
+    t22 = (t21 * G_before.to(tl.float32)).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
     t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
     t25 = (1 - read_h2 * read_h2) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
@@ -634,7 +587,7 @@ def pre2(
     store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
 
     # t30
-    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    t27 = (t26 * G_before.to(tl.float32)).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
     t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
     t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
     t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
@@ -649,13 +602,13 @@ def pre2(
     store_tile(s21_ptr, own * H + h, r, at_n2, C, N, s21)
 
     # s22
-    x73 = beta_before * (tl.sum(t20 * t17, 1) + tl.sum(t25 * t14, 1) + tl.sum(t30 * t4, 1))
-    s22 = sum_after(x73, r, DOT)  # s₂₂ = Σ_{l>t} β[t−1] · (Σ_v t₂₀ · t₁₇ + Σ_n2 t₂₅ · t₁₄ + Σ_n1 t₃₀ · t₄)
+    x67 = beta_before * (tl.sum(t20 * t17, 1) + tl.sum(t25 * t14, 1) + tl.sum(t30 * t4, 1))
+    s22 = sum_after(x67, r, DOT)  # s₂₂ = Σ_{l>t} β[t−1] · (Σ_v t₂₀ · t₁₇ + Σ_n2 t₂₅ · t₁₄ + Σ_n1 t₃₀ · t₄)
     store_row(s22_ptr, own * H + h, r, C, s22)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
+def pre2(
     W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, du_ptr, e_ptr, eta_ptr, f_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
     log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h1_ptr, read_h2_ptr, s20_ptr, s21_ptr, s22_ptr, t13_ptr, t19_ptr,
     t25_ptr, t26_ptr, t30_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr,
@@ -1367,12 +1320,12 @@ def resume_read(
 def resume_pre(
     G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
     W3_start_ptr, d2_ptr, d_o_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr,
-    v_ptr, du_ptr, f_ptr, d1_ptr, read_h1_ptr, t16_ptr, read_h2_ptr, t19_ptr, read_f_ptr, t25_ptr, t26_ptr, t30_ptr, s26_ptr,
-    s27_ptr, s28_ptr, position_ptr, cu_ptr, T, members, low, high,
+    v_ptr, du_ptr, f_ptr, d1_ptr, read_h2_ptr, t19_ptr, read_f_ptr, t25_ptr, s26_ptr, s27_ptr, s28_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """du, f, d1, read_h1, t16, read_h2, t19, read_f, t25, t26, t30, s26, s27, s28: every tile on its own."""
+    """du, f, d1, read_h2, t19, read_f, t25, s26, s27, s28: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1421,28 +1374,22 @@ def resume_pre(
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     store_tile(d1_ptr, own * H + h, r, at_n1, C, N, d1)
 
-    # read_h1
+    # read_h2
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    store_tile(read_h1_ptr, own * H + h, r, at_n1, C, N, read_h1)
-
-    # t16
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    store_tile(t16_ptr, own * H + h, r, r, C, C, t16)
-
-    # read_h2
+    read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
     P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
@@ -1477,38 +1424,26 @@ def resume_pre(
     t25 = (1 - read_h2 * read_h2) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
     store_tile(t25_ptr, own * H + h, r, at_n2, C, N, t25)
 
-    # t26
-    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
-    store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
-
-    # t30
-    t27 = (t26 * G_before.to(tl.float32)).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
-    t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    store_tile(t30_ptr, own * H + h, r, at_n1, C, N, t30)
-
     # s26
     s26 = t20 * t18  # s₂₆ = t₂₀ · t₁₈
     store_tile(s26_ptr, own * H + h, r, at_v, C, V, s26)
 
     # s27
-    s27 = t25 * t15  # s₂₇ = t₂₅ · t₁₅
-    store_tile(s27_ptr, own * H + h, r, at_n2, C, N, s27)
+    s27 = tl.sum(t20 * t17, 1)  # s₂₇ = Σ_v t₂₀ · t₁₇
+    store_row(s27_ptr, own * H + h, r, C, s27)
 
     # s28
-    x68 = beta_before * (tl.sum(t20 * t17, 1) + tl.sum(t25 * t14, 1) + tl.sum(t30 * t4, 1))
-    s28 = sum_after(x68, r, DOT)  # s₂₈ = Σ_{l>t} β[t−1] · (Σ_v t₂₀ · t₁₇ + Σ_n2 t₂₅ · t₁₄ + Σ_n1 t₃₀ · t₄)
+    s28 = tl.sum(t25 * t14, 1)  # s₂₈ = Σ_n2 t₂₅ · t₁₄
     store_row(s28_ptr, own * H + h, r, C, s28)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d_o_ptr, du_ptr, eta_ptr, f_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h1_ptr, read_h2_ptr, s26_ptr, s27_ptr, s28_ptr, t16_ptr, t19_ptr,
-    t25_ptr, t26_ptr, t30_ptr, v_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr,
-    s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, s25_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr,
+    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h2_ptr, s26_ptr,
+    s27_ptr, s28_ptr, t19_ptr, t25_ptr, v_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr,
+    s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, s25_ptr, d_q_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1532,150 +1467,159 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s27 = load_row(s27_ptr, own * H + h, r, C)
     s28 = load_row(s28_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n1, C, N)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    s10 = dot_tn(read_h1, t29, DOT)  # s₁₀ = h₁ᵀ t₂₉
-    store_tile(s10_ptr, own * H + h, at_n1, at_n2, N, N, s10)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
     read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    s11 = dot_tn(read_h1, t28, DOT)  # s₁₁ = h₁ᵀ t₂₈
-    store_tile(s11_ptr, own * H + h, at_n1, at_n2, N, N, s11)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    x23 = t3 * read_f.to(tl.float32)
-    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
-    x24 = tl.sum(x23, 1)
+    x51 = t3 * read_f.to(tl.float32)
+    x52 = tl.sum(x51, 1)
     read_rstd = tl.rsqrt(tl.sum(square(read_f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
     t20 = (
         read_rstd[:, None] * t3
-        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
+        - x52[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
     )  # fmt: skip
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
     s12 = dot_tn(read_h2, t24, DOT)  # s₁₂ = h₂ᵀ t₂₄
-    t30 = load_tile(t30_ptr, own * H + h, r, at_n1, C, N)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     store_tile(s12_ptr, own * H + h, at_n2, at_v, N, V, s12)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
     s13 = dot_tn(read_h2, t23, DOT)  # s₁₃ = h₂ᵀ t₂₃
     store_tile(s13_ptr, own * H + h, at_n2, at_v, N, V, s13)
-    t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    s8 = dot_tn(q, t31, DOT)  # s₈ = qᵀ t₃₁
-    s26 = load_tile(s26_ptr, own * H + h, r, at_v, C, V)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    s27 = load_tile(s27_ptr, own * H + h, r, at_n2, C, N)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    store_tile(s8_ptr, own * H + h, at_k, at_n1, K, N, s8)
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    t58 = tl.sum(s26.to(tl.float32), 1) + tl.sum(s27.to(tl.float32), 1) + tl.sum(t30.to(tl.float32) * t6, 1)
     rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    t32 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₂ = f[t−1] · t₃₀
-    s9 = dot_tn(q, t32, DOT)  # s₉ = qᵀ t₃₂
-    store_tile(s9_ptr, own * H + h, at_k, at_n1, K, N, s9)
-    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    x31 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x31)  # t₅ = exp(Σ_{j<l<t} log α)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    valid = tl.where(here, 1.0, 0.0)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    x99 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
-    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    s16 = dot_tn(t22, read_h2, DOT)  # s₁₆ = t₂₂ᵀ h₂
-    t16 = load_tile(t16_ptr, own * H + h, r, r, C, C)
-    store_tile(s16_ptr, own * H + h, r, at_n2, C, N, s16)
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    t27 = (t26.to(tl.float32) * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
-    s14 = dot_tn(t27, read_h1, DOT)  # s₁₄ = t₂₇ᵀ h₁
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(s14_ptr, own * H + h, r, at_n1, C, N, s14)
-    P2 = (G_before * t16.to(tl.float32)).to(DOT)  # P₂ = G[t−1] · t₁₆
-    t30 = load_tile(t30_ptr, own * H + h, r, at_n1, C, N)
-    s17 = dot_tn(P2, t25, DOT)  # s₁₇ = P₂ᵀ t₂₅
-    store_tile(s17_ptr, own * H + h, r, at_n2, C, N, s17)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n1, C, N)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    s15 = dot_tn(P1, t30, DOT)  # s₁₅ = P₁ᵀ t₃₀
-    t16 = load_tile(t16_ptr, own * H + h, r, r, C, C)
-    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
-    store_tile(s15_ptr, own * H + h, r, at_n1, C, N, s15)
-    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    t54 = t21 * t19.to(tl.float32) + t26.to(tl.float32) * t16.to(tl.float32) + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
-    x97 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
-    x98 = segment_gradient(tl.where(causal, x97, 0.0) * t7, strict, DOT)
-    s19 = tl.sum(t54 * t8, 0)  # s₁₉ = Σ_c t₅₄ · t₈
-    x93 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
-    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
-    P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
-    x94 = tl.where(strict, sums_after(tl.where(strict, x93, 0.0) * t5, r, DOT), 0.0)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    s23 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x94, 1) + s28)
-    s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
-    store_tile(s18_ptr, own * H + h, r, at_v, C, V, s18)
-    x68 = -s18
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x69 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x68 * f.to(tl.float32) / V
-    x70 = rstd[:, None] * x68 + (-tl.sum(x69, 1))[:, None] * f.to(tl.float32)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x103 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t32, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x103)
+    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    x8 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x8)  # t₅ = exp(Σ_{j<l<t} log α)
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
-    x71 = ln_weight[None, :] * x70
-    x77 = (
+    valid = tl.where(here, 1.0, 0.0)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
+    t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
+    t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
+    s16 = dot_tn(t22, read_h2, DOT)  # s₁₆ = t₂₂ᵀ h₂
+    store_tile(s16_ptr, own * H + h, r, at_n2, C, N, s16)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
+    s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
+    store_tile(s18_ptr, own * H + h, r, at_v, C, V, s18)
+    x78 = -s18
+    x79 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x78 * f.to(tl.float32) / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x80 = rstd[:, None] * x78 + (-tl.sum(x79, 1))[:, None] * f.to(tl.float32)
+    x81 = ln_weight[None, :] * x80
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    x87 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x71
+        * x81
         * e
     )  # fmt: skip
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x78 = tl.sum(x77, 1)
-    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
-    x79 = (
-        2 * x78[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x71
-    )  # fmt: skip
-    x85 = x70 * du.to(tl.float32) + x79 * normal + d_o.to(tl.float32) * read_normal
-    x82 = (
-        2 * x78[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x71
+    x88 = tl.sum(x87, 1)
+    x92 = (
+        2 * x88[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x81
         + d_o.to(tl.float32)
     )  # fmt: skip
-    s20 = x79 + dot_tn(t57, q, DOT)
+    x89 = (
+        2 * x88[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x81
+    )  # fmt: skip
+    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
+    x95 = x80 * du.to(tl.float32) + x89 * normal + d_o.to(tl.float32) * read_normal
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    s22 = tl.sum(x95, 0)
+    s21 = tl.sum(x92, 0)
+    store_row(s21_ptr, own * H + h, at_v, V, s21)
+    store_row(s22_ptr, own * H + h, at_v, V, s22)
+    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n1, C, N)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    s10 = dot_tn(read_h1, t29, DOT)  # s₁₀ = h₁ᵀ t₂₉
+    store_tile(s10_ptr, own * H + h, at_n1, at_n2, N, N, s10)
+    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
+    s11 = dot_tn(read_h1, t28, DOT)  # s₁₁ = h₁ᵀ t₂₈
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    store_tile(s11_ptr, own * H + h, at_n1, at_n2, N, N, s11)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    s26 = load_tile(s26_ptr, own * H + h, r, at_v, C, V)
+    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
+    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    t58 = tl.sum(s26.to(tl.float32), 1) + tl.sum(t25.to(tl.float32) * t15, 1) + tl.sum(t30 * t6, 1)
+    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    t54 = t21 * t19.to(tl.float32) + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
+    x107 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    x108 = segment_gradient(tl.where(causal, x107, 0.0) * t7, strict, DOT)
+    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
+    s19 = tl.sum(t54 * t8, 0)  # s₁₉ = Σ_c t₅₄ · t₈
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x101 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
+    x102 = tl.where(strict, sums_after(tl.where(strict, x101, 0.0) * t5, r, DOT), 0.0)
+    x105 = sum_after(beta_before * (s27 + s28 + tl.sum(t30 * t4, 1)), r, DOT)
+    s23 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x102, 1) + x105)
+    x109 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    s14 = dot_tn(t27, read_h1, DOT)  # s₁₄ = t₂₇ᵀ h₁
+    store_tile(s14_ptr, own * H + h, r, at_n1, C, N, s14)
+    s15 = dot_tn(P1, t30, DOT)  # s₁₅ = P₁ᵀ t₃₀
+    store_tile(s15_ptr, own * H + h, r, at_n1, C, N, s15)
+    s17 = dot_tn(P2, t25, DOT)  # s₁₇ = P₂ᵀ t₂₅
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(s17_ptr, own * H + h, r, at_n2, C, N, s17)
+    t32 = (reach_before[:, None] * t30).to(DOT)  # t₃₂ = f[t−1] · t₃₀
+    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
+    x112 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t32, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
+    s20 = x89 + dot_tn(t57, q, DOT)
     store_tile(s20_ptr, own * H + h, r, at_k, C, K, s20)
-    s25 = -x79
+    s25 = -x89
     store_tile(s25_ptr, own * H + h, r, at_v, C, V, s25)
-    s21 = tl.sum(x82, 0)
-    s22 = tl.sum(x85, 0)
-    s24 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x98 + x99)
+    s8 = dot_tn(q, t31, DOT)  # s₈ = qᵀ t₃₁
+    store_tile(s8_ptr, own * H + h, at_k, at_n1, K, N, s8)
+    s9 = dot_tn(q, t32, DOT)  # s₉ = qᵀ t₃₂
+    store_tile(s9_ptr, own * H + h, at_k, at_n1, K, N, s9)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x112)
+    s24 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x108 + x109)
     store_row(s24_ptr, own * H + h, r, C, s24)
     store_row(s23_ptr, own * H + h, r, C, s23)
-    store_row(s22_ptr, own * H + h, at_v, V, s22)
-    store_row(s21_ptr, own * H + h, at_v, V, s21)
     store_row(s19_ptr, own * H + h, r, C, s19)
 
 
@@ -1745,14 +1689,15 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, eta_ptr, h2_ptr,
-    log_alpha_ptr, log_mu_ptr, n_end_ptr, G_end_ptr, f_ptr, t60_ptr, s33_ptr, s34_ptr, position_ptr, cu_ptr, T, members, low,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr,
+    d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
+    eta_ptr, h1_ptr, h2_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr, f_ptr, s29_ptr, s30_ptr,
+    s31_ptr, t40_ptr, t41_ptr, t55_ptr, s32_ptr, s33_ptr, t60_ptr, s34_ptr, s35_ptr, position_ptr, cu_ptr, T, members, low,
     high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """n_end, G_end, f, t60, s33, s34: every tile on its own."""
+    """f, s29, s30, s31, t40, t41, t55, s32, s33, t60, s34, s35: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1767,6 +1712,7 @@ def resume_post(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -1774,65 +1720,109 @@ def resume_post(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
-    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
-    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    store_row(n_end_ptr, own * H + h, r, C, n_end)
-    G_end = t34 * eta  # G[C] = t₃₄ · η
-    store_row(G_end_ptr, own * H + h, r, C, G_end)
+    t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
+    x52 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    x54 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    x56 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x30 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    t60 = x52 + x54 + x56  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    store_number(t60_ptr, own * H + h, t60)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x18 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    G_end = t34 * eta  # G[C] = t₃₄ · η
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x32 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    x31 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    s33 = beta_end * (tl.sum(x30) + tl.sum(x31) + tl.sum(x32))
-    x21 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    x64 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    x63 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x35 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x37 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x62 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    s34 = beta_end * (tl.sum(x62) + tl.sum(x63) + tl.sum(x64))
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x39 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    s34 = m_end * (tl.sum(x35) + tl.sum(x37) + tl.sum(x39))
-    x24 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    t60 = x18 + x21 + x24  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    x68 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    x67 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x66 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    s35 = m_end * (tl.sum(x66) + tl.sum(x67) + tl.sum(x68))
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
+    s16 = load_tile(s16_ptr, own * H + h, r, at_n2, C, N)
+    x34 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
+    x36 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
+    s31 = s16.to(tl.float32) + x34 + x36  # s₃₁ = s₁₆ + (n[C] · d₃) (−d_W3_momentum_at)ᵀ + (G[C] · d₃) (−d_W3_at)ᵀ
+    store_tile(s31_ptr, own * H + h, r, at_n2, C, N, s31)
     store_number(s34_ptr, own * H + h, s34)
-    store_number(s33_ptr, own * H + h, s33)
-    store_number(t60_ptr, own * H + h, t60)
+    store_number(s35_ptr, own * H + h, s35)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
+    store_tile(t41_ptr, own * H + h, r, at_v, C, V, t41)
+    s14 = load_tile(s14_ptr, own * H + h, r, at_n1, C, N)
+    x22 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2_at.to(tl.float32), DOT)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    x12 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum_at.to(tl.float32), DOT)
+    s29 = s14.to(tl.float32) + x12 + x22  # s₂₉ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(s29_ptr, own * H + h, r, at_n1, C, N, s29)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
+    s15 = load_tile(s15_ptr, own * H + h, r, at_n1, C, N)
+    t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    t55 = tl.sum(t41 * d3.to(tl.float32), 1) + tl.sum(t37 * d2.to(tl.float32), 1) + tl.sum(t35 * d1, 1)
+    t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
+    s17 = load_tile(s17_ptr, own * H + h, r, at_n2, C, N)
+    s33 = tl.sum(t36 * d1, 1)  # s₃₃ = Σ_n1 t₃₆ · d₁
+    s30 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₀ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
+    t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
+    s32 = tl.sum(t38 * d2.to(tl.float32), 1)  # s₃₂ = Σ_n2 t₃₈ · d₂
+    x42 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
+    store_tile(s30_ptr, own * H + h, r, at_n1, C, N, s30)
+    t39 = (s30 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₀ · (1 − h₁²)
+    t40 = x42 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
+    store_tile(t40_ptr, own * H + h, r, at_n2, C, N, t40)
+    store_row(s33_ptr, own * H + h, r, C, s33)
+    store_row(s32_ptr, own * H + h, r, C, s32)
+    store_row(t55_ptr, own * H + h, r, C, t55)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post2(
-    W2_start_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
-    d_W3_momentum_at_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, s25_ptr, s33_ptr,
-    s34_ptr, t60_ptr, v_ptr, d_eta_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, s29_ptr,
-    s30_ptr, s31_ptr, t40_ptr, t50_ptr, s32_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr,
+    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr,
+    s23_ptr, s24_ptr, s25_ptr, s29_ptr, s30_ptr, s31_ptr, s32_ptr, s33_ptr, s34_ptr, s35_ptr, t40_ptr, t41_ptr, t55_ptr,
+    t60_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
+    d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s29, s30, s31, t40, t50, s32: every tile on its own."""
+    """d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1847,6 +1837,7 @@ def resume_post2(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
@@ -1854,220 +1845,143 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s19 = load_row(s19_ptr, own * H + h, r, C)
-    s34 = load_number(s34_ptr, own * H + h)
-    s24 = load_row(s24_ptr, own * H + h, r, C)
-    s33 = load_number(s33_ptr, own * H + h)
-    s23 = load_row(s23_ptr, own * H + h, r, C)
     s21 = load_row(s21_ptr, own * H + h, at_v, V)
     s22 = load_row(s22_ptr, own * H + h, at_v, V)
+    s24 = load_row(s24_ptr, own * H + h, r, C)
+    s23 = load_row(s23_ptr, own * H + h, r, C)
+    s34 = load_number(s34_ptr, own * H + h)
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    t55 = load_row(t55_ptr, own * H + h, r, C)
+    s35 = load_number(s35_ptr, own * H + h)
     t60 = load_number(t60_ptr, own * H + h)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    s32 = load_row(s32_ptr, own * H + h, r, C)
+    s33 = load_row(s33_ptr, own * H + h, r, C)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
+    t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
+    t56 = tl.sum(t42 * d3, 1) + s32 + s33  # t₅₆ = Σ_v t₄₂ · d₃ + s₃₂ + s₃₃
+    t59 = t56 * eta  # t₅₉ = t₅₆ · η
     valid = tl.where(here, 1.0, 0.0)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    x97 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
+    x99 = segment_gradient(x97, strict, DOT)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
-    G_end = t34 * eta  # G[C] = t₃₄ · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x91 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
+    x100 = t60 * D_end * m
+    x101 = tl.cumsum(x100, 0, reverse=True)
     t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
     n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
-    s15 = load_tile(s15_ptr, own * H + h, r, at_n1, C, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    s30 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₀ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
-    store_tile(s30_ptr, own * H + h, r, at_n1, C, N, s30)
-    t39 = (s30 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₀ · (1 − h₁²)
-    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
-    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
-    t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
-    t56 = tl.sum(t42 * d3, 1) + tl.sum(t38 * d2, 1) + tl.sum(t36 * d1, 1)  # t₅₆ = Σ_v t₄₂ · d₃ + Σ_n2 t₃₈ · d₂ + Σ_n1 t₃₆ · d₁
-    t59 = t56 * eta  # t₅₉ = t₅₆ · η
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    x73 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    x79 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
-    s17 = load_tile(s17_ptr, own * H + h, r, at_n2, C, N)
-    x81 = segment_gradient(x79, strict, DOT)
-    t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
-    s14 = load_tile(s14_ptr, own * H + h, r, at_n1, C, N)
-    t55 = tl.sum(t41 * d3, 1) + tl.sum(t37 * d2, 1) + tl.sum(t35 * d1, 1)  # t₅₅ = Σ_v t₄₁ · d₃ + Σ_n2 t₃₇ · d₂ + Σ_n1 t₃₅ · d₁
-    x48 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    x89 = dot_nt(n_end[:, None] * d2, -d_W2_momentum_at.to(tl.float32), DOT)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    x90 = dot_nt(G_end[:, None] * d2, -d_W2_at.to(tl.float32), DOT)
-    s16 = load_tile(s16_ptr, own * H + h, r, at_n2, C, N)
-    s29 = s14.to(tl.float32) + x89 + x90  # s₂₉ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
-    store_tile(s29_ptr, own * H + h, r, at_n1, C, N, s29)
-    x93 = dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    x94 = dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
-    s31 = s16.to(tl.float32) + x93 + x94  # s₃₁ = s₁₆ + (n[C] · d₃) (−d_W3_momentum_at)ᵀ + (G[C] · d₃) (−d_W3_at)ᵀ
+    x98 = sum_before(t55 * n_end, r, DOT)
+    x102 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x98 + s35 + x99 + x101)
+    d_eta = s19 + (t55 * tl.exp(t33) + t56 * t34)
+    G_end = t34 * eta  # G[C] = t₃₄ · η
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    x93 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x91 + s34)
+    d_log_alpha = s23 + x93
     s18 = load_tile(s18_ptr, own * H + h, r, at_v, C, V)
-    store_tile(s31_ptr, own * H + h, r, at_n2, C, N, s31)
-    t40 = x48 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
-    t43 = (t40 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
+    t41 = load_tile(t41_ptr, own * H + h, r, at_v, C, V)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_mu = s24 + x102
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t40 = load_tile(t40_ptr, own * H + h, r, at_n2, C, N)
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    x38 = n_end[:, None] * t41.to(tl.float32) + G_end[:, None] * t42 - s18.to(tl.float32)
+    x70 = n_end[:, None] * t41.to(tl.float32) + G_end[:, None] * t42
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    store_tile(t40_ptr, own * H + h, r, at_n2, C, N, t40)
-    x97 = n_end[:, None] * t41 + G_end[:, None] * t42 - s18.to(tl.float32)
-    x54 = dot(t43, W3_start, DOT)
-    x55 = (n_end[:, None] * t41 + G_end[:, None] * t42) + x54
-    x56 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x55 * f.to(tl.float32) / V
-    x57 = rstd[:, None] * x55 + (-tl.sum(x56, 1))[:, None] * f.to(tl.float32)
-    t44 = x97 + x54  # t₄₄ = (n[C] · t₄₁ + G[C] · t₄₂ − s₁₈) + t₄₃ W₃[start]
+    t43 = (t40.to(tl.float32) * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
+    x40 = dot(t43, W3_start, DOT)
+    t44 = x38 + x40  # t₄₄ = (n[C] · t₄₁ + G[C] · t₄₂ − s₁₈) + t₄₃ W₃[start]
+    x71 = x70 + x40
+    x72 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x71 * f.to(tl.float32) / V
+    x73 = rstd[:, None] * x71 + (-tl.sum(x72, 1))[:, None] * f.to(tl.float32)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x99 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f.to(tl.float32) / V
+    x42 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t45 = -tl.sum(x99, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
+    t45 = -tl.sum(x42, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x58 = ln_weight[None, :] * x57
-    s25 = load_tile(s25_ptr, own * H + h, r, at_v, C, V)
-    x64 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x58
-        * e
-    )  # fmt: skip
-    x65 = tl.sum(x64, 1)
-    s32 = (
-        2 * x65[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x58
-    )  # fmt: skip
-    x68 = s22 + tl.sum(x57 * du.to(tl.float32) + s32 * normal, 0)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    d_v = s25.to(tl.float32) + -s32
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(s32, 0))
-    store_tile(s32_ptr, own * H + h, r, at_v, C, V, s32)
     t46 = rstd[:, None] * t44 + t45[:, None] * f.to(tl.float32)  # t₄₆ = r · t₄₄ + t₄₅ · f
     t47 = ln_weight[None, :] * t46  # t₄₇ = t₄₆ · w
-    x103 = (
+    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    x51 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
         * t47
         * e
     )  # fmt: skip
-    x104 = tl.sum(x103, 1)
+    x52 = tl.sum(x51, 1)
     t48 = (
-        2 * x104[:, None] * e
+        2 * x52[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t47
     )  # fmt: skip
     t49 = ln_weight[None, :] * t48  # t₄₉ = t₄₈ · w
-    x107 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
-    x108 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x107, 1) + tl.sum(t49 * f.to(tl.float32), 1)) / V
+    x55 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
+    x56 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x55, 1) + tl.sum(t49 * f.to(tl.float32), 1)) / V
     t50 = (
-        2 * x108[:, None] * f.to(tl.float32)
-        + rstd[:, None] * t49
-        + t45[:, None] * t2
-        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V
+        (2 * x56[:, None] * f.to(tl.float32) + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V).to(DOT)  # noqa: E501
     )  # fmt: skip
-    store_tile(t50_ptr, own * H + h, r, at_v, C, V, t50)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x68)
-    x75 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x73 + s33)
-    d_log_alpha = s23 + x75
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    x82 = t60 * D_end * m
-    x83 = tl.cumsum(x82, 0, reverse=True)
-    x80 = sum_before(t55 * n_end, r, DOT)
-    x84 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x80 + s34 + x81 + x83)
-    d_log_mu = s24 + x84
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    d_eta = s19 + (t55 * tl.exp(t33) + t56 * t34)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post3(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, h1_ptr, h2_ptr, k_ptr,
-    n_end_ptr, s20_ptr, s29_ptr, s30_ptr, s31_ptr, s32_ptr, t40_ptr, t50_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr,
-    d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start, d_W2_start, d_W3_start, d_k: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n1 = tl.arange(0, BN)
-    at_n2 = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    G_end = load_row(G_end_ptr, own * H + h, r, C)
-    n_end = load_row(n_end_ptr, own * H + h, r, C)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    x74 = ln_weight[None, :] * x73
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    x75 = (
+        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
+        * x74
+        * e
+    )  # fmt: skip
+    x76 = tl.sum(x75, 1)
+    x77 = (
+        2 * x76[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x74
+    )  # fmt: skip
+    x86 = s22 + tl.sum(x73 * du.to(tl.float32) + x77 * normal, 0)
     t40 = load_tile(t40_ptr, own * H + h, r, at_n2, C, N)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    t50 = load_tile(t50_ptr, own * H + h, r, at_v, C, V)
     s31 = load_tile(s31_ptr, own * H + h, r, at_n2, C, N)
-    t43 = (t40.to(tl.float32) * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
     store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
-    x15 = dot_nt(t50, W3_start, DOT)
+    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
     s30 = load_tile(s30_ptr, own * H + h, r, at_n1, C, N)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    x58 = dot_nt(t50, W3_start, DOT)
     t51 = (
-        ((1 - square(h2.to(tl.float32))) * (s31.to(tl.float32) + x15 - 2 * t40.to(tl.float32) * t12 * h2.to(tl.float32))).to(DOT)
+        ((1 - square(h2.to(tl.float32))) * (s31.to(tl.float32) + x58 - 2 * t40.to(tl.float32) * t12 * h2.to(tl.float32))).to(DOT)
     )  # fmt: skip
     d2 = (t12 * (1 - square(h2.to(tl.float32)))).to(DOT)  # d₂ = t₁₂ · (1 − h₂²)
     s29 = load_tile(s29_ptr, own * H + h, r, at_n1, C, N)
     t39 = (s30.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₀ · (1 − h₁²)
     store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t39, d2, DOT) + dot_tn(h1, t51, DOT))
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x17 = dot_nt(t51, W2_start, DOT)
+    x60 = dot_nt(t51, W2_start, DOT)
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
     t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    s32 = load_tile(s32_ptr, own * H + h, r, at_v, C, V)
-    t52 = (
-        ((1 - square(h1.to(tl.float32))) * (s29.to(tl.float32) + x17 - 2 * s30.to(tl.float32) * t13 * h1.to(tl.float32))).to(DOT)
-    )  # fmt: skip
     s20 = load_tile(s20_ptr, own * H + h, r, at_k, C, K)
-    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    x26 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    t52 = (
+        ((1 - square(h1.to(tl.float32))) * (s29.to(tl.float32) + x60 - 2 * s30.to(tl.float32) * t13 * h1.to(tl.float32))).to(DOT)
+    )  # fmt: skip
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x29 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    x30 = s32.to(tl.float32) + dot_nt(t52, W1_start, DOT) + (x26 + x29)
-    d_k = s20.to(tl.float32) + x30
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    x80 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    x82 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    s25 = load_tile(s25_ptr, own * H + h, r, at_v, C, V)
+    x83 = s20.to(tl.float32) + (x77 + dot_nt(t52, W1_start, DOT) + (x80 + x82))
     store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, t52, DOT))
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x83)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x77, 0))
+    d_v = s25.to(tl.float32) + -x77
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x86)
 
 
 class Sizes:
@@ -2185,9 +2099,8 @@ class Launch:
 launch_prep = Launch(prep, "prep", walks=False, widths="")
 launch_main = Launch(main, "main", walks=True, widths="KNV")
 launch_read = Launch(read, "read", walks=False, widths="KNV")
-launch_pre = Launch(pre, "pre", walks=False, widths="KN")
+launch_pre = Launch(pre, "pre", walks=False, widths="KNV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV")
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV")
 launch_post = Launch(post, "post", walks=False, widths="KNV")
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV")
@@ -2198,7 +2111,6 @@ launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV")
 launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV")
-launch_resume_post3 = Launch(resume_post3, "resume_post3", walks=False, widths="KNV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -2221,7 +2133,7 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 24]:
+) -> tuple[(Tensor,) * 25]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -2230,6 +2142,7 @@ def forward_op(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
+    G_before = sizes.per_slot("CC", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
     W3_next = sizes.per_sequence("NV")
@@ -2248,7 +2161,6 @@ def forward_op(
     W2_last = sizes.per_sequence("NN")
     W3_last = sizes.per_sequence("NV")
     o = sizes.rows("V")
-    G_before = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
         eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
     ))  # fmt: skip
@@ -2261,10 +2173,9 @@ def forward_op(
         G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d3, h2, k, ln_bias, ln_weight, log_alpha,
         q, reach_before, o,
     ))  # fmt: skip
-    del G_before
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
-        reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        reach_end, G_end, m_end, n_end, reach_before, G_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     )  # fmt: skip
 
@@ -2289,7 +2200,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 24]:
+) -> tuple[(Tensor,) * 25]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2307,6 +2218,7 @@ def _(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach_before = sizes.per_slot("C", narrow=False)
+    G_before = sizes.per_slot("CC", narrow=True)
     d3 = sizes.per_slot("CV", narrow=True)
     h2 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
@@ -2317,7 +2229,7 @@ def _(
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
-        reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
+        reach_end, G_end, m_end, n_end, reach_before, G_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
         W3_momentum_at,
     )  # fmt: skip
 
@@ -2338,6 +2250,7 @@ def backward_op(
     m_end: Tensor,
     n_end: Tensor,
     reach_before: Tensor,
+    G_before: Tensor,
     d3: Tensor,
     h2: Tensor,
     W1_at: Tensor,
@@ -2376,12 +2289,8 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 3, "CK": 1, "CN": 14, "CV": 11, "KN": 4, "NN": 4, "NV": 4}):
+    for part in sizes.parts({"CC": 2, "CK": 1, "CN": 14, "CV": 11, "KN": 4, "NN": 4, "NV": 4}):
         h1 = part.per_slot("CN", narrow=True)
-        t1 = part.per_slot("CC", narrow=True)
-        launch_pre(part, (
-            W1_at, k, log_alpha, h1, t1,
-        ))  # fmt: skip
         f = part.per_slot("CV", narrow=True)
         e = part.per_slot("CV", narrow=True)
         t2 = part.per_slot("CV", narrow=True)
@@ -2399,11 +2308,10 @@ def backward_op(
         s20 = part.per_slot("CV", narrow=True)
         s21 = part.per_slot("CN", narrow=True)
         s22 = part.per_slot("C", narrow=False)
-        launch_pre2(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, eta, h1, h2, k, ln_bias, ln_weight, log_alpha,
-            log_mu, q, reach_before, t1, v, f, e, t2, t12, d2, t13, du, read_h1, read_h2, t19, read_f, t25, t26, t30, s20, s21, s22,
+        launch_pre(part, (
+            G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, h2, k, ln_bias, ln_weight, log_alpha,
+            q, reach_before, v, h1, f, e, t2, t12, d2, t13, du, read_h1, read_h2, t19, read_f, t25, t26, t30, s20, s21, s22,
         ))  # fmt: skip
-        del t1
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
         s3 = part.per_slot("CN", narrow=True)
@@ -2422,7 +2330,7 @@ def backward_op(
         s17 = part.per_slot("C", narrow=False)
         s18 = part.per_slot("C", narrow=False)
         s19 = part.per_slot("CV", narrow=True)
-        launch_pre3(part, (
+        launch_pre2(part, (
             W1_at, W1_momentum_at, d_o, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, q, reach_before, read_f, read_h1,
             read_h2, s20, s21, s22, t13, t19, t25, t26, t30, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s15, s16, s17,
             s18, s19, d_q,
@@ -2480,6 +2388,7 @@ def _(
     m_end: Tensor,
     n_end: Tensor,
     reach_before: Tensor,
+    G_before: Tensor,
     d3: Tensor,
     h2: Tensor,
     W1_at: Tensor,
@@ -2530,29 +2439,29 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     ) = inputs  # fmt: skip
     (
         _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, _W1_last, _W2_last, _W3_last,
-        beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
-        W3_momentum_at,
+        beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
+        W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
+        d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
+        d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     (
         d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last,
     ) = (x.contiguous() for x in gradients[:10])  # fmt: skip
     gradients_of = backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, d3, h2,
-        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum,
-        d_W3_momentum, d_W1_last, d_W2_last, d_W3_last, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
+        d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum,
+        d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,
@@ -2760,35 +2669,30 @@ def resume_backward_op(
     d_W2_momentum_next = sizes.per_sequence("NN")
     d_W3_next = sizes.per_sequence("NV")
     d_W3_momentum_next = sizes.per_sequence("NV")
+    d_W1_start = sizes.shares("KN")
+    d_W2_start = sizes.shares("NN")
+    d_W3_start = sizes.shares("NV")
     d_eta = sizes.rows("", eta.dtype)
+    d_k = sizes.rows("K")
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    d_W1_start = sizes.shares("KN")
-    d_W2_start = sizes.shares("NN")
-    d_W3_start = sizes.shares("NV")
-    d_k = sizes.rows("K")
-    for part in sizes.parts({"CC": 3, "CK": 1, "CN": 14, "CV": 8, "KN": 4, "NN": 4, "NV": 4}):
+    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 11, "CV": 7, "KN": 4, "NN": 4, "NV": 4}):
         du = part.per_slot("CV", narrow=True)
         f = part.per_slot("CV", narrow=True)
         d1 = part.per_slot("CN", narrow=True)
-        read_h1 = part.per_slot("CN", narrow=True)
-        t16 = part.per_slot("CC", narrow=False)
         read_h2 = part.per_slot("CN", narrow=True)
         t19 = part.per_slot("CC", narrow=False)
         read_f = part.per_slot("CV", narrow=True)
         t25 = part.per_slot("CN", narrow=True)
-        t26 = part.per_slot("CC", narrow=False)
-        t30 = part.per_slot("CN", narrow=True)
         s26 = part.per_slot("CV", narrow=True)
-        s27 = part.per_slot("CN", narrow=True)
+        s27 = part.per_slot("C", narrow=False)
         s28 = part.per_slot("C", narrow=False)
         launch_resume_pre(part, (
             G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d_o, h1, h2, k,
-            ln_bias, ln_weight, log_alpha, q, reach_before, v, du, f, d1, read_h1, t16, read_h2, t19, read_f, t25, t26, t30, s26,
-            s27, s28,
+            ln_bias, ln_weight, log_alpha, q, reach_before, v, du, f, d1, read_h2, t19, read_f, t25, s26, s27, s28,
         ))  # fmt: skip
         s8 = part.per_slot("KN", narrow=True)
         s9 = part.per_slot("KN", narrow=True)
@@ -2809,11 +2713,11 @@ def resume_backward_op(
         s24 = part.per_slot("C", narrow=False)
         s25 = part.per_slot("CV", narrow=True)
         launch_resume_pre2(part, (
-            W1_at, W1_momentum_at, d1, d_o, du, eta, f, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach_before, read_f, read_h1,
-            read_h2, s26, s27, s28, t16, t19, t25, t26, t30, v, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19, s20, s21,
-            s22, s23, s24, s25, d_q,
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, d1, d2, d_o, du, eta, f, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
+            reach_before, read_f, read_h2, s26, s27, s28, t19, t25, v, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19, s20,
+            s21, s22, s23, s24, s25, d_q,
         ))  # fmt: skip
-        del d1, read_f, read_h1, read_h2, s26, s27, s28, t16, t19, t25, t26, t30
+        del d1, read_f, read_h2, s26, s27, s28, t19, t25
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W1_momentum_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NN", narrow=True)
@@ -2826,33 +2730,30 @@ def resume_backward_op(
             d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at,
         ))  # fmt: skip
         del s10, s11, s12, s13, s8, s9
-        n_end = part.per_slot("C", narrow=False)
-        G_end = part.per_slot("C", narrow=False)
-        t60 = part.per_slot("", narrow=False)
-        s33 = part.per_slot("", narrow=False)
-        s34 = part.per_slot("", narrow=False)
-        launch_resume_post(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, W3_start, d_W1_at, d_W1_momentum_at, d_W2_at,
-            d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h2, log_alpha, log_mu, n_end, G_end, f, t60, s33, s34,
-        ))  # fmt: skip
         s29 = part.per_slot("CN", narrow=True)
         s30 = part.per_slot("CN", narrow=True)
         s31 = part.per_slot("CN", narrow=True)
         t40 = part.per_slot("CN", narrow=True)
-        t50 = part.per_slot("CV", narrow=True)
-        s32 = part.per_slot("CV", narrow=True)
+        t41 = part.per_slot("CV", narrow=True)
+        t55 = part.per_slot("C", narrow=False)
+        s32 = part.per_slot("C", narrow=False)
+        s33 = part.per_slot("C", narrow=False)
+        t60 = part.per_slot("", narrow=False)
+        s34 = part.per_slot("", narrow=False)
+        s35 = part.per_slot("", narrow=False)
+        launch_resume_post(part, (
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d3, d_W1_at,
+            d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h1, h2, k, log_alpha, log_mu, s14, s15, s16,
+            s17, f, s29, s30, s31, t40, t41, t55, s32, s33, t60, s34, s35,
+        ))  # fmt: skip
+        del d_W2_at, d_W2_momentum_at, d_W3_momentum_at, s14, s15, s16, s17
         launch_resume_post2(part, (
-            W2_start, W3_start, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, eta, f, h1, h2,
-            k, ln_bias, ln_weight, log_alpha, log_mu, s14, s15, s16, s17, s18, s19, s21, s22, s23, s24, s25, s33, s34, t60, v, d_eta,
-            d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s29, s30, s31, t40, t50, s32,
+            W1_start, W2_start, W3_start, d_W1_at, d_W1_momentum_at, d_W3_at, du, eta, f, h1, h2, k, ln_bias, ln_weight, log_alpha,
+            log_mu, s18, s19, s20, s21, s22, s23, s24, s25, s29, s30, s31, s32, s33, s34, s35, t40, t41, t55, t60, v, d_W1_start,
+            d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
         ))  # fmt: skip
-        del d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, f, s14, s15, s16, s17, s18, s19, s21, s22, s23, s24, s25, s33
-        del s34, t60
-        launch_resume_post3(part, (
-            G_end, W1_start, W2_start, W3_start, d3, d_W1_at, d_W1_momentum_at, h1, h2, k, n_end, s20, s29, s30, s31, s32, t40, t50,
-            d_W1_start, d_W2_start, d_W3_start, d_k,
-        ))  # fmt: skip
-        del G_end, d_W1_at, d_W1_momentum_at, n_end, s20, s29, s30, s31, s32, t40, t50
+        del d_W1_at, d_W1_momentum_at, d_W3_at, du, f, s18, s19, s20, s21, s22, s23, s24, s25, s29, s30, s31, s32, s33, s34, s35
+        del t40, t41, t55, t60
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W3 = d_W3_next

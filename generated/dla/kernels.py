@@ -36,7 +36,6 @@ OPTIONS = {
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -44,7 +43,6 @@ OPTIONS = {
     "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -419,115 +417,12 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, v_ptr, z1_ptr, t7_ptr, t3_ptr, s10_ptr, d1_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """z1, t7, t3, s10, d1: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    t3 = t1 * G  # t₃ = t₁ · G
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-    store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
-    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
-    s10 = dot(t3, h1, DOT)  # s₁₀ = t₃ h₁
-    store_tile(s10_ptr, own * H + h, r, at_n, C, N, s10)
-    store_tile(t3_ptr, own * H + h, r, r, C, C, t3)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre_wide(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, v_ptr, z1_ptr, t7_ptr, t3_ptr, s10_ptr, d1_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """z1, t7, t3, s10, d1: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    t3 = t1 * G  # t₃ = t₁ · G
-    store_tile(t3_ptr, own * H + h, r, r, C, C, t3)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        s10 = dot(t3, h1, DOT)  # s₁₀ = t₃ h₁
-        store_tile(s10_ptr, own * H + h, r, at_n, C, N, s10)
-        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-        t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-        store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    W1_at_ptr, W2_at_ptr, d1_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s10_ptr, t3_ptr, s1_ptr, s2_ptr, s3_ptr,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, s1_ptr, s2_ptr, s3_ptr,
     read_h1_ptr, t8_ptr, s9_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, read_h1, t8, s9: every tile on its own."""
+    """z1, t7, s1, s2, s3, read_h1, t8, s9: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -546,59 +441,56 @@ def pre2(
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s10 = load_tile(s10_ptr, own * H + h, r, at_n, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-
-    # s1
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
+    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
     read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
-    t8 = (s10.to(tl.float32) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (s₁₀ + t₄ W₂[0]ᵀ) · gelu′(z₁)
-    t3 = load_tile(t3_ptr, own * H + h, r, r, C, C)
+    t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
     t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
     s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
     store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-
-    # s2
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
     store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
-
-    # s3
     s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
     store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-
-    # read_h1
     store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
-
-    # t8
-    store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
-
-    # s9
     s9 = tl.sum(t8 * t5, 1)  # s₉ = Σ_n t₈ · t₅
+    store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
     store_row(s9_ptr, own * H + h, r, C, s9)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2_wide(
-    W1_at_ptr, W2_at_ptr, d1_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s10_ptr, t3_ptr, s1_ptr, s2_ptr, s3_ptr,
+def pre_wide(
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, s1_ptr, s2_ptr, s3_ptr,
     read_h1_ptr, t8_ptr, s9_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, read_h1, t8, s9: every tile on its own."""
+    """z1, t7, s1, s2, s3, read_h1, t8, s9: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -616,45 +508,54 @@ def pre2_wide(
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     s9 = tl.zeros([BC], tl.float32)  # s₉ = Σ_n t₈ · t₅
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        s10 = load_tile(s10_ptr, own * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
+        store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
+        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
-        t8 = (s10.to(tl.float32) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (s₁₀ + t₄ W₂[0]ᵀ) · gelu′(z₁)
+        t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
         s9 += tl.sum(t8 * t5, 1)
-        t3 = load_tile(t3_ptr, own * H + h, r, r, C, C)
         t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
         s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
         store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
         read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
         store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+        store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
         s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
         store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
-        store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
     store_row(s9_ptr, own * H + h, r, C, s9)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
+def pre2(
     W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t8_ptr, v_ptr, s4_ptr, s5_ptr,
     s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -727,7 +628,7 @@ def pre3(
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3_wide(
+def pre2_wide(
     W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t8_ptr, v_ptr, s4_ptr, s5_ptr,
     s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -1152,12 +1053,12 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_start_ptr, W2_start_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, d1_ptr, t3_ptr, P1_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, s4_ptr, d1_ptr,
+    read_h1_ptr, t8_ptr, s12_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d1, t3, P1: every tile on its own."""
+    """s4, d1, read_h1, t8, s12: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1182,62 +1083,29 @@ def resume_pre(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
+    G = eta[None, :] * D_alpha  # G = Dα · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    t3 = t1 * G  # t₃ = t₁ · G
-    store_tile(t3_ptr, own * H + h, r, r, C, C, t3)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = G * t6  # P₁ = G · t₆
-    store_tile(P1_ptr, own * H + h, r, r, C, C, P1)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    P1_ptr, W1_at_ptr, W2_at_ptr, d1_ptr, d_o_ptr, h1_ptr, log_alpha_ptr, q_ptr, t3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr,
-    read_h1_ptr, t8_ptr, s12_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s4, s5, s6, s7, read_h1, t8, s12: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     s12 = tl.zeros([BC], tl.float32)  # s₁₂ = Σ_n t₈ · t₅
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t3 = load_tile(t3_ptr, own * H + h, r, r, C, C)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        P1 = load_tile(P1_ptr, own * H + h, r, r, C, C)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
         t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
@@ -1245,26 +1113,20 @@ def resume_pre2(
         t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
         s4 = dot_tn(q, t9, DOT)  # s₄ = qᵀ t₉
         store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        s5 = dot_tn(read_h1, t4, DOT)  # s₅ = h₁ᵀ t₄
-        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-        s6 = dot_tn(t3, read_h1, DOT)  # s₆ = t₃ᵀ h₁
-        store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
-        s7 = dot_tn(P1, t8, DOT)  # s₇ = P₁ᵀ t₈
-        store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
-        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
         store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
     store_row(s12_ptr, own * H + h, r, C, s12)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre3(
+def resume_pre2(
     W1_at_ptr, W2_at_ptr, d1_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s12_ptr, t8_ptr, v_ptr,
-    s8_ptr, s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s8, s9, s10, s11, d_q: every tile on its own."""
+    """s5, s6, s7, s8, s9, s10, s11, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1280,13 +1142,27 @@ def resume_pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
-    sum3 = tl.zeros([BC, BC], tl.float32)
-    sum3_2 = tl.zeros([BC, BV], tl.float32)
-    sum3_3 = tl.zeros([BC, BK], tl.float32)
+    sum13 = tl.zeros([BC, BC], tl.float32)
+    sum13_2 = tl.zeros([BC, BV], tl.float32)
+    sum13_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
@@ -1296,39 +1172,36 @@ def resume_pre3(
         read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t14 += dot_nt(read_h1, h1, DOT)
-        sum3 += dot_nt(t8, d1, DOT)
-        sum3_2 += dot(read_h1, W2, DOT)
+        sum13 += dot_nt(t8, d1, DOT)
+        sum13_2 += dot(read_h1, W2, DOT)
         t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-        sum3_3 += dot_nt(t9, W1, DOT)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+        sum13_3 += dot_nt(t9, W1, DOT)
+        s5 = dot_tn(read_h1, t4, DOT)  # s₅ = h₁ᵀ t₄
+        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
+        s6 = dot_tn(t3, read_h1, DOT)  # s₆ = t₃ᵀ h₁
+        store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
+        s7 = dot_tn(P1, t8, DOT)  # s₇ = P₁ᵀ t₈
+        store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
     s12 = load_row(s12_ptr, own * H + h, r, C)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    t15 = -sum3  # t₁₅ = −t₈ d₁ᵀ
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
     t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    x25 = beta * (tl.sum(d_o.to(tl.float32) * sum3_2, 1) + s12)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    x23 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
-    s10 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x23 + tl.cumsum(x25, 0, reverse=True))
-    store_row(s10_ptr, own * H + h, r, C, s10)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s8 = tl.sum(t16 * D_alpha, 0)  # s₈ = Σ_c t₁₆ · Dα
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_row(s8_ptr, own * H + h, r, C, s8)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x23 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
     t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
     s9 = dot_tn(t19, q, DOT)  # s₉ = t₁₉ᵀ q
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
+    d_q = dot(t19, k, DOT) + sum13_3
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
     s11 = dot_tn(P2, d_o, DOT)  # s₁₁ = −(−P₂ᵀ d_o)
     store_tile(s11_ptr, own * H + h, r, at_v, C, V, s11)
-    d_q = dot(t19, k, DOT) + sum3_3
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    store_row(s8_ptr, own * H + h, r, C, s8)
+    x26 = beta * (tl.sum(d_o.to(tl.float32) * sum13_2, 1) + s12)
+    s10 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x23 + tl.cumsum(x26, 0, reverse=True))
+    store_row(s10_ptr, own * H + h, r, C, s10)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1629,7 +1502,6 @@ launch_main = Launch(main, "main", walks=True, widths="KNV", split="N")
 launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide)
 launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide)
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", split="N")
 launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
@@ -1637,7 +1509,6 @@ launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV"
 launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV", blocked="N")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
 launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
-launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
 launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
@@ -1736,31 +1607,24 @@ def backward_op(
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 10, "CV": 1, "KN": 2, "NV": 2}):
+    for part in sizes.parts({"CK": 1, "CN": 8, "CV": 1, "KN": 2, "NV": 2}):
         z1 = part.per_slot("CN", narrow=True)
         t7 = part.per_slot("CN", narrow=True)
-        t3 = part.per_slot("CC", narrow=True)
-        s10 = part.per_slot("CN", narrow=True)
-        d1 = part.per_slot("CN", narrow=True)
-        launch_pre(part, (
-            W1_at, W2_at, d_o, eta, k, log_alpha, v, z1, t7, t3, s10, d1,
-        ))  # fmt: skip
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
         s3 = part.per_slot("CN", narrow=True)
         read_h1 = part.per_slot("CN", narrow=True)
         t8 = part.per_slot("CN", narrow=True)
         s9 = part.per_slot("C", narrow=False)
-        launch_pre2(part, (
-            W1_at, W2_at, d1, d_o, eta, k, log_alpha, q, s10, t3, s1, s2, s3, read_h1, t8, s9,
+        launch_pre(part, (
+            W1_at, W2_at, d_o, eta, k, log_alpha, q, v, z1, t7, s1, s2, s3, read_h1, t8, s9,
         ))  # fmt: skip
-        del d1, s10, t3
         s4 = part.per_slot("NV", narrow=True)
         s5 = part.per_slot("C", narrow=False)
         s6 = part.per_slot("CK", narrow=True)
         s7 = part.per_slot("C", narrow=False)
         s8 = part.per_slot("CV", narrow=True)
-        launch_pre3(part, (
+        launch_pre2(part, (
             W1_at, W2_at, d_o, eta, k, log_alpha, q, read_h1, s9, t8, v, s4, s5, s6, s7, s8, d_q,
         ))  # fmt: skip
         del read_h1, s9, t8
@@ -1947,30 +1811,24 @@ def resume_backward_op(
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 2, "CK": 1, "CN": 7, "CV": 1, "KN": 2, "NV": 2}):
-        d1 = part.per_slot("CN", narrow=True)
-        t3 = part.per_slot("CC", narrow=True)
-        P1 = part.per_slot("CC", narrow=True)
-        launch_resume_pre(part, (
-            W1_start, W2_start, d_o, eta, k, log_alpha, q, v, d1, t3, P1,
-        ))  # fmt: skip
+    for part in sizes.parts({"CK": 1, "CN": 7, "CV": 1, "KN": 2, "NV": 2}):
         s4 = part.per_slot("KN", narrow=True)
-        s5 = part.per_slot("NV", narrow=True)
-        s6 = part.per_slot("CN", narrow=True)
-        s7 = part.per_slot("CN", narrow=True)
+        d1 = part.per_slot("CN", narrow=True)
         read_h1 = part.per_slot("CN", narrow=True)
         t8 = part.per_slot("CN", narrow=True)
         s12 = part.per_slot("C", narrow=False)
-        launch_resume_pre2(part, (
-            P1, W1_at, W2_at, d1, d_o, h1, log_alpha, q, t3, s4, s5, s6, s7, read_h1, t8, s12,
+        launch_resume_pre(part, (
+            W1_at, W1_start, W2_at, W2_start, d_o, eta, k, log_alpha, q, v, s4, d1, read_h1, t8, s12,
         ))  # fmt: skip
-        del P1, t3
+        s5 = part.per_slot("NV", narrow=True)
+        s6 = part.per_slot("CN", narrow=True)
+        s7 = part.per_slot("CN", narrow=True)
         s8 = part.per_slot("C", narrow=False)
         s9 = part.per_slot("CK", narrow=True)
         s10 = part.per_slot("C", narrow=False)
         s11 = part.per_slot("CV", narrow=True)
-        launch_resume_pre3(part, (
-            W1_at, W2_at, d1, d_o, eta, h1, k, log_alpha, q, read_h1, s12, t8, v, s8, s9, s10, s11, d_q,
+        launch_resume_pre2(part, (
+            W1_at, W2_at, d1, d_o, eta, h1, k, log_alpha, q, read_h1, s12, t8, v, s5, s6, s7, s8, s9, s10, s11, d_q,
         ))  # fmt: skip
         del read_h1, s12, t8
         d_W1_at = part.per_slot("KN", narrow=True)

@@ -33,7 +33,6 @@ OPTIONS = {
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
@@ -353,42 +352,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    beta_ptr, d_o_ptr, q_ptr, s1_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, d_q_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s1
-    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
-    s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
-    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s2, s3, s4, s5, d_q: every tile on its own."""
+    """s1, s2, s3, s4, s5, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -415,23 +384,26 @@ def pre2(
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
     t9 = -dot_nt(d_o, U, DOT)  # t₉ = −d_o Uᵀ
     t10 = t9 * t3  # t₁₀ = t₉ · t₃
-    x18 = segment_gradient(tl.where(causal, eta[None, :] * t10, 0.0) * t1, strict, DOT)
+    x21 = segment_gradient(tl.where(causal, eta[None, :] * t10, 0.0) * t1, strict, DOT)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     s3 = tl.sum(t10 * D_alpha, 0)  # s₃ = Σ_c t₁₀ · Dα
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    t15 = (t9 * G).to(DOT)  # t₁₅ = t₉ · G
     P = (G * t3).to(DOT)  # P = G · t₃
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    t15 = (t9 * G).to(DOT)  # t₁₅ = t₉ · G
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
+    s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
+    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
     s4 = dot_tn(t15, q, DOT)  # s₄ = t₁₅ᵀ q
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x21 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
+    x23 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     d_q = dot(t15, k, DOT) + dot_nt(t2, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x18 + tl.cumsum(x21, 0, reverse=True))
+    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x21 + tl.cumsum(x23, 0, reverse=True))
     store_row(s5_ptr, own * H + h, r, C, s5)
     store_row(s3_ptr, own * H + h, r, C, s3)
 
@@ -664,7 +636,6 @@ launch_prep = Launch(prep, "prep", walks=False, widths="K")
 launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 
@@ -759,15 +730,12 @@ def backward_op(
     d_v = sizes.rows("V")
     for part in sizes.parts({"CK": 1, "CV": 2, "KV": 2}):
         s1 = part.per_slot("KV", narrow=True)
-        launch_pre(part, (
-            beta, d_o, q, s1,
-        ))  # fmt: skip
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("C", narrow=False)
         s4 = part.per_slot("CK", narrow=True)
         s5 = part.per_slot("C", narrow=False)
-        launch_pre2(part, (
-            U, W_at, d_o, eta, k, log_alpha, q, s2, s3, s4, s5, d_q,
+        launch_pre(part, (
+            U, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, s5, d_q,
         ))  # fmt: skip
         t6 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)

@@ -33,7 +33,6 @@ OPTIONS = {
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
@@ -301,44 +300,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    d_o_ptr, log_alpha_ptr, q_ptr, s3_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s3
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
-    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
-    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s4, s5, s6, s7, d_q: every tile on its own."""
+    """s3, s4, s5, s6, s7, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -366,24 +333,26 @@ def pre2(
     t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
     t4 = t2 * t3  # t₄ = t₂ · t₃
-    x17 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
+    x20 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
     s4 = tl.sum(t4 * D_alpha, 0)  # s₄ = Σ_c t₄ · Dα
-    G = eta[None, :] * D_alpha  # G = Dα · η
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P = (G * t3).to(DOT)  # P = G · t₃
+    G = eta[None, :] * D_alpha  # G = Dα · η
     t9 = (t2 * G).to(DOT)  # t₉ = t₂ · G
-    s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
+    P = (G * t3).to(DOT)  # P = G · t₃
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
+    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
+    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
     store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
     s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
     store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x20 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
+    x22 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x17 + tl.cumsum(x20, 0, reverse=True))
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x20 + tl.cumsum(x22, 0, reverse=True))
     store_row(s6_ptr, own * H + h, r, C, s6)
     store_row(s4_ptr, own * H + h, r, C, s4)
 
@@ -588,7 +557,6 @@ launch_prep = Launch(prep, "prep", walks=False, widths="KV")
 launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 
@@ -674,15 +642,12 @@ def backward_op(
     d_v = sizes.rows("V")
     for part in sizes.parts({"CK": 1, "CV": 1, "KV": 2}):
         s3 = part.per_slot("KV", narrow=True)
-        launch_pre(part, (
-            d_o, log_alpha, q, s3,
-        ))  # fmt: skip
         s4 = part.per_slot("C", narrow=False)
         s5 = part.per_slot("CK", narrow=True)
         s6 = part.per_slot("C", narrow=False)
         s7 = part.per_slot("CV", narrow=True)
-        launch_pre2(part, (
-            W_at, d_o, eta, k, log_alpha, q, v, s4, s5, s6, s7, d_q,
+        launch_pre(part, (
+            W_at, d_o, eta, k, log_alpha, q, v, s3, s4, s5, s6, s7, d_q,
         ))  # fmt: skip
         d_W_at = part.per_slot("KV", narrow=True)
         launch_seq(part, (

@@ -34,7 +34,6 @@ OPTIONS = {
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -388,68 +387,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, t13_ptr, t1_ptr, D_mu_ptr, m_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    U_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, t13_ptr,
+    s5_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, t13, t1, D_mu, m: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s1
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
-    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-
-    # t13
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
-    t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
-    store_row(t13_ptr, own * H + h, r, C, t13)
-
-    # t1
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    store_tile(t1_ptr, own * H + h, r, r, C, C, t1)
-
-    # D_mu
-    store_tile(D_mu_ptr, own * H + h, r, r, C, C, D_mu)
-
-    # m
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    store_row(m_ptr, own * H + h, r, C, m)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    D_mu_ptr, U_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, m_ptr, q_ptr, reach_ptr, t1_ptr, s2_ptr, s3_ptr, s4_ptr,
-    s5_ptr, s8_ptr, s9_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s2, s3, s4, s5, s8, s9: every tile on its own."""
+    """s1, s2, s3, s4, t13, s5: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -466,34 +409,38 @@ def pre2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
-    m = load_row(m_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t31 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₁ = Σ_v d_o · (q S[0])
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     valid = tl.where(here, 1.0, 0.0)
-    t1 = load_tile(t1_ptr, own * H + h, r, r, C, C)
-    D_mu = load_tile(D_mu_ptr, own * H + h, r, r, C, C)
+    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
+    t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
+    store_row(t13_ptr, own * H + h, r, C, t13)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
+    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
     t20 = -dot_nt(d_o, U, DOT)  # t₂₀ = −d_o Uᵀ
-    t1 = load_tile(t1_ptr, own * H + h, r, r, C, C)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     t21 = t20 * t9  # t₂₁ = t₂₀ · t₉
-    t30 = (eta[None, :] * t21).to(DOT)  # t₃₀ = t₂₁ · η
-    x27 = valid[None, :] * (t31[:, None] * m[None, :] + dot_nt(t30, D_mu, DOT))
-    s8 = segment_gradient(tl.where(causal, x27, 0.0) * t1.to(tl.float32), strict, DOT)
-    store_row(s8_ptr, own * H + h, r, C, s8)
-    D_alpha = tl.where(causal, t1.to(tl.float32), 0.0)  # Dα = causal(t₁)
-    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    t8 = dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
     s4 = tl.sum(t21 * t8, 0)  # s₄ = Σ_c t₂₁ · t₈
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_row(s4_ptr, own * H + h, r, C, s4)
     G = eta[None, :] * t8  # G = t₈ · η
-    P = (G * t9).to(DOT)  # P = G · t₉
     t27 = (t20 * G).to(DOT)  # t₂₇ = t₂₀ · G
-    s9 = tl.cumsum(tl.sum(t31[:, None] * t2, 0) * m, 0, reverse=True)  # s₉ = Σ_{l≥t} (Σ_c t₃₁ · t₂) · m
+    P = (G * t9).to(DOT)  # P = G · t₉
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
     t16 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₆ = f · d_o
@@ -501,14 +448,12 @@ def pre2(
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
     s5 = dot_tn(t27, q, DOT)  # s₅ = t₂₇ᵀ q
     store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
-    store_row(s9_ptr, own * H + h, r, C, s9)
-    store_row(s4_ptr, own * H + h, r, C, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
-    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s8_ptr, s9_ptr,
-    s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+def pre2(
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s6_ptr, s7_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -529,49 +474,48 @@ def pre3(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
-    s9 = load_row(s9_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s8 = load_row(s8_ptr, own * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s6
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x7 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + tl.cumsum(x7, 0, reverse=True))
-    store_row(s6_ptr, own * H + h, r, C, s6)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-
-    # s7
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    valid = tl.where(here, 1.0, 0.0)
-    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t20 = -dot_nt(d_o, U, DOT)  # t₂₀ = −d_o Uᵀ
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     t21 = t20 * t9  # t₂₁ = t₂₀ · t₉
     t30 = (eta[None, :] * t21).to(DOT)  # t₃₀ = t₂₁ · η
+    valid = tl.where(here, 1.0, 0.0)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
-    x23 = segment_gradient(tl.where(causal, dot_tn(t2, t30, DOT), 0.0) * t5, strict, DOT)
-    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x23 + s9)
-    store_row(s7_ptr, own * H + h, r, C, s7)
-
-    # the gradient of q
-    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
-    t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    x28 = segment_gradient(tl.where(causal, dot_tn(t2, t30, DOT), 0.0) * t5, strict, DOT)
+    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    t31 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₁ = Σ_v d_o · (q S[0])
+    x29 = tl.cumsum(tl.sum(t31[:, None] * t2, 0) * m, 0, reverse=True)
+    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x28 + x29)
+    store_row(s7_ptr, own * H + h, r, C, s7)
+    x17 = valid[None, :] * (t31[:, None] * m[None, :] + dot_nt(t30, D_mu, DOT))
+    x21 = segment_gradient(tl.where(causal, x17, 0.0) * t1, strict, DOT)
+    t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     G = eta[None, :] * t8  # G = t₈ · η
     t27 = (t20 * G).to(DOT)  # t₂₇ = t₂₀ · G
-    t16 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₆ = f · d_o
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    x34 = dot(t27, k, DOT) + dot_nt(t16, W_momentum, DOT) + dot_nt(t4, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x34)
+    t16 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₆ = f · d_o
+    x37 = dot(t27, k, DOT) + dot_nt(t16, W_momentum, DOT) + dot_nt(t4, W, DOT)
+    x24 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x37)
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x21 + tl.cumsum(x24, 0, reverse=True))
+    store_row(s6_ptr, own * H + h, r, C, s6)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -632,12 +576,12 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, n_end_ptr,
-    t14_ptr, d_v_ptr, t29_ptr, s11_ptr, s12_ptr, s13_ptr, t3_ptr, D_mu_ptr, t7_ptr, m_ptr, t22_ptr, t11_ptr, D_end_ptr,
+    t14_ptr, d_v_ptr, t29_ptr, s9_ptr, s10_ptr, s11_ptr, t3_ptr, D_mu_ptr, t7_ptr, m_ptr, t22_ptr, t11_ptr, D_end_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_v, t29, s11, s12, s13, t3, D_mu, t7, m, t22, t11, D_end: every tile on its own."""
+    """d_v, t29, s9, s10, s11, t3, D_mu, t7, m, t22, t11, D_end: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -663,19 +607,19 @@ def post(
     d_v = -t14.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
-    s11 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₁₁ = Σ_v Σ_k d_W_at · W[0]
+    s9 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₉ = Σ_v Σ_k d_W_at · W[0]
     t29 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₂₉ = Σ_v Σ_k d_W_at · S[0]
     store_number(t29_ptr, own * H + h, t29)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_number(s11_ptr, own * H + h, s11)
+    store_number(s9_ptr, own * H + h, s9)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     x14 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
-    s13 = tl.sum(x14)  # s₁₃ = Σ_v Σ_k d_W_momentum_at · S[0]
-    store_number(s13_ptr, own * H + h, s13)
+    s11 = tl.sum(x14)  # s₁₁ = Σ_v Σ_k d_W_momentum_at · S[0]
+    store_number(s11_ptr, own * H + h, s11)
     t10 = -dot(k, d_W_momentum_at, DOT)  # t₁₀ = −k d_W_momentum_at
     t22 = tl.sum(t10 * U.to(tl.float32), 1)  # t₂₂ = Σ_v t₁₀ · U
-    s12 = sum_before(t22 * n_end, r, DOT)  # s₁₂ = Σ_{l<t} t₂₂ · n[C]
-    store_row(s12_ptr, own * H + h, r, C, s12)
+    s10 = sum_before(t22 * n_end, r, DOT)  # s₁₀ = Σ_{l<t} t₂₂ · n[C]
+    store_row(s10_ptr, own * H + h, r, C, s10)
     store_row(t22_ptr, own * H + h, r, C, t22)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
@@ -700,11 +644,11 @@ def post(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
     D_end_ptr, D_mu_ptr, U_ptr, d_W_at_ptr, eta_ptr, k_ptr, m_ptr, s4_ptr, t11_ptr, t13_ptr, t14_ptr, t22_ptr, t29_ptr,
-    t3_ptr, t7_ptr, d_eta_ptr, t26_ptr, t28_ptr, s10_ptr, s14_ptr, position_ptr, cu_ptr, T, members, low, high,
+    t3_ptr, t7_ptr, d_eta_ptr, t26_ptr, t28_ptr, s8_ptr, s12_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, t26, t28, s10, s14: every tile on its own."""
+    """d_eta, t26, t28, s8, s12: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -739,15 +683,15 @@ def post2(
     t25 = t24 * kk  # t₂₅ = t₂₄ · K Kᵀ
     D_mu = load_tile(D_mu_ptr, own * H + h, r, r, C, C)
     t33 = eta[None, :] * t25  # t₃₃ = t₂₅ · η
-    s14 = segment_gradient(tl.where(strict, t33, 0.0) * t7.to(tl.float32), strict, DOT)
+    s12 = segment_gradient(tl.where(strict, t33, 0.0) * t7.to(tl.float32), strict, DOT)
     t28 = t23 * eta  # t₂₈ = t₂₃ · η
     store_row(t28_ptr, own * H + h, r, C, t28)
     t3 = load_tile(t3_ptr, own * H + h, r, r, C, C)
     x27 = D_end * (t29 * m + tl.sum(t28[None, :] * D_mu.to(tl.float32), 1))
     t7 = load_tile(t7_ptr, own * H + h, r, r, C, C)
-    s10 = sum_before(x27, r, DOT)  # s₁₀ = Σ_{l<t} D[C] · (t₂₉ m + Σ_j Dμ · t₂₈)
-    store_row(s10_ptr, own * H + h, r, C, s10)
-    store_row(s14_ptr, own * H + h, r, C, s14)
+    s8 = sum_before(x27, r, DOT)  # s₈ = Σ_{l<t} D[C] · (t₂₉ m + Σ_j Dμ · t₂₈)
+    store_row(s8_ptr, own * H + h, r, C, s8)
+    store_row(s12_ptr, own * H + h, r, C, s12)
     t6 = dot(t3, D_mu, DOT)  # t₆ = t₃ Dμ
     D_mu_decayed = tl.where(strict, t7.to(tl.float32), 0.0)  # Dμ[decayed] = strictly_causal(t₇)
     x18 = (t22 * tl.exp(t11) + t23 * t13) + tl.sum(t25 * (t6 + D_mu_decayed), 0)
@@ -761,8 +705,8 @@ def post2(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post3(
     G_end_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr,
-    log_mu_ptr, reach_decayed_ahead_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s5_ptr, s6_ptr, s7_ptr, t14_ptr,
-    t26_ptr, t28_ptr, t29_ptr, d_k_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
+    log_mu_ptr, reach_decayed_ahead_ptr, s10_ptr, s11_ptr, s12_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t14_ptr, t26_ptr,
+    t28_ptr, t29_ptr, d_k_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -786,11 +730,11 @@ def post3(
     reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
     s7 = load_row(s7_ptr, own * H + h, r, C)
     s6 = load_row(s6_ptr, own * H + h, r, C)
-    s12 = load_row(s12_ptr, own * H + h, r, C)
-    s14 = load_row(s14_ptr, own * H + h, r, C)
-    s13 = load_number(s13_ptr, own * H + h)
     s10 = load_row(s10_ptr, own * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
     s11 = load_number(s11_ptr, own * H + h)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    s9 = load_number(s9_ptr, own * H + h)
     t28 = load_row(t28_ptr, own * H + h, r, C)
     t29 = load_number(t29_ptr, own * H + h)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
@@ -828,14 +772,14 @@ def post3(
     x43 = tl.cumsum(tl.sum(t14.to(tl.float32) * t18, 1) * beta, 0, reverse=True)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x44 = (
-        s11 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s10 + x41 + x43)
+        s9 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + x41 + x43)
     )  # fmt: skip
     x59 = tl.cumsum(x57, 0, reverse=True)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     x60 = (
-        s13 * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (s12 + s14 + x58 + x59)
+        s11 * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (s10 + s12 + x58 + x59)
     )  # fmt: skip
     t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     d_log_alpha = s6 + x44
@@ -975,7 +919,6 @@ launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 launch_post2 = Launch(post2, "post2", walks=False, widths="KV")
@@ -1105,31 +1048,21 @@ def backward_op(
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    for part in sizes.parts({"CC": 5, "CK": 1, "CV": 2, "KV": 4}):
+    for part in sizes.parts({"CC": 4, "CK": 1, "CV": 2, "KV": 4}):
         s1 = part.per_slot("KV", narrow=True)
-        t13 = part.per_slot("C", narrow=False)
-        t1 = part.per_slot("CC", narrow=False)
-        D_mu = part.per_slot("CC", narrow=True)
-        m = part.per_slot("C", narrow=False)
-        launch_pre(part, (
-            d_o, log_alpha, log_mu, q, s1, t13, t1, D_mu, m,
-        ))  # fmt: skip
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("KV", narrow=True)
         s4 = part.per_slot("C", narrow=False)
+        t13 = part.per_slot("C", narrow=False)
         s5 = part.per_slot("CK", narrow=True)
-        s8 = part.per_slot("C", narrow=False)
-        s9 = part.per_slot("C", narrow=False)
-        launch_pre2(part, (
-            D_mu, U, W_momentum_at, d_o, eta, k, m, q, reach, t1, s2, s3, s4, s5, s8, s9,
+        launch_pre(part, (
+            U, d_o, eta, k, log_alpha, log_mu, q, reach, s1, s2, s3, s4, t13, s5,
         ))  # fmt: skip
-        del t1
         s6 = part.per_slot("C", narrow=False)
         s7 = part.per_slot("C", narrow=False)
-        launch_pre3(part, (
-            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s8, s9, s6, s7, d_q,
+        launch_pre2(part, (
+            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s6, s7, d_q,
         ))  # fmt: skip
-        del s8, s9
         t14 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
         d_W_momentum_at = part.per_slot("KV", narrow=True)
@@ -1139,31 +1072,33 @@ def backward_op(
         ))  # fmt: skip
         del s1, s2, s3
         t29 = part.per_slot("", narrow=False)
+        s9 = part.per_slot("", narrow=False)
+        s10 = part.per_slot("C", narrow=False)
         s11 = part.per_slot("", narrow=False)
-        s12 = part.per_slot("C", narrow=False)
-        s13 = part.per_slot("", narrow=False)
         t3 = part.per_slot("CC", narrow=True)
+        D_mu = part.per_slot("CC", narrow=True)
         t7 = part.per_slot("CC", narrow=False)
+        m = part.per_slot("C", narrow=False)
         t22 = part.per_slot("C", narrow=False)
         t11 = part.per_slot("C", narrow=False)
         D_end = part.per_slot("C", narrow=False)
         launch_post(part, (
-            U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, k, log_alpha, log_mu, n_end, t14, d_v, t29, s11, s12, s13, t3, D_mu, t7,
+            U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, k, log_alpha, log_mu, n_end, t14, d_v, t29, s9, s10, s11, t3, D_mu, t7,
             m, t22, t11, D_end,
         ))  # fmt: skip
         t26 = part.per_slot("CC", narrow=True)
         t28 = part.per_slot("C", narrow=False)
-        s10 = part.per_slot("C", narrow=False)
-        s14 = part.per_slot("C", narrow=False)
+        s8 = part.per_slot("C", narrow=False)
+        s12 = part.per_slot("C", narrow=False)
         launch_post2(part, (
-            D_end, D_mu, U, d_W_at, eta, k, m, s4, t11, t13, t14, t22, t29, t3, t7, d_eta, t26, t28, s10, s14,
+            D_end, D_mu, U, d_W_at, eta, k, m, s4, t11, t13, t14, t22, t29, t3, t7, d_eta, t26, t28, s8, s12,
         ))  # fmt: skip
         del D_end, D_mu, m, s4, t11, t13, t22, t3, t7
         launch_post3(part, (
             G_end, U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, reach_decayed_ahead, s10, s11, s12,
-            s13, s14, s5, s6, s7, t14, t26, t28, t29, d_k, d_log_alpha, d_log_mu,
+            s5, s6, s7, s8, s9, t14, t26, t28, t29, d_k, d_log_alpha, d_log_mu,
         ))  # fmt: skip
-        del d_W_at, d_W_momentum_at, s10, s11, s12, s13, s14, s5, s6, s7, t14, t26, t28, t29
+        del d_W_at, d_W_momentum_at, s10, s11, s12, s5, s6, s7, s8, s9, t14, t26, t28, t29
         d_W = d_W_next
         d_W_momentum = d_W_momentum_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next

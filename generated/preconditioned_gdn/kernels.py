@@ -395,12 +395,54 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    beta_d_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, preconditioner_at_ptr, q_ptr, s1_ptr, s4_ptr, D_ptr, gain_ptr,
-    Inv_ptr, s5_ptr, position_ptr, cu_ptr, T, members, low, high,
+    beta_ptr, beta_d_ptr, d_o_ptr, preconditioner_at_ptr, q_ptr, s1_ptr, s4_ptr, D_ptr, gain_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, D, gain, Inv, s5: every tile on its own."""
+    """s4, D, gain: every tile on its own."""
+    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
+    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
+    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
+    i = (index - slot) // step
+    if i >= tiles:
+        return
+    own = index - low
+    r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
+    at_v = tl.arange(0, BV)
+    t = base + i * C
+    here = (r >= first - t) & (r < tl.minimum(C, end - t))
+    at_row, row = t * H + h, r * H
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+
+    # s4
+    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
+    s4 = dot_tn(q, t2, DOT)  # s₄ = qᵀ t₂
+    store_tile(s4_ptr, own * H + h, at_k, at_v, K, V, s4)
+
+    # D
+    D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
+    store_tile(D_ptr, own * H + h, r, at_k, C, K, D)
+
+    # gain
+    gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
+    store_tile(gain_ptr, own * H + h, r, at_k, C, K, gain)
+
+
+@triton.jit(do_not_specialize=JUST_NUMBERS)
+def pre2(
+    D_ptr, U_ptr, W_at_ptr, d_o_ptr, eta_ptr, gain_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, preconditioner_at_ptr, q_ptr,
+    Inv_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    """Inv, s5, s6, s7, s8, s9, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -418,93 +460,46 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
-    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
-    store_tile(D_ptr, own * H + h, r, at_k, C, K, D)
-    gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_tile(gain_ptr, own * H + h, r, at_k, C, K, gain)
-    written_key = gain * k.to(tl.float32)  # m(D) · k = m(D) · k
-    kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    L = G_decayed * kk  # L = G[decayed] · K Kᵀ
-    t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
-    P = (G * t4).to(DOT)  # P = G · t₄
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
-    s4 = dot_tn(q, t2, DOT)  # s₄ = qᵀ t₂
-    store_tile(s4_ptr, own * H + h, at_k, at_v, K, V, s4)
-    Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
-    store_tile(Inv_ptr, own * H + h, r, r, C, C, Inv)
-    s5 = dot_tn(P, d_o, DOT)  # s₅ = Pᵀ d_o
-    store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    D_ptr, U_ptr, W_at_ptr, d_o_ptr, eta_ptr, gain_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, preconditioner_at_ptr, q_ptr,
-    s6_ptr, s7_ptr, s8_ptr, s9_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s6, s7, s8, s9, d_q: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
+    G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
+    kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    L = G_decayed * kk  # L = G[decayed] · K Kᵀ
+    Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
+    store_tile(Inv_ptr, own * H + h, r, r, C, C, Inv)
     t10 = -dot_nt(d_o, U, DOT)  # t₁₀ = −d_o Uᵀ
-    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
     t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
     t11 = t10 * t4  # t₁₁ = t₁₀ · t₄
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    x18 = segment_gradient(tl.where(causal, eta[None, :] * t11, 0.0) * t1, strict, DOT)
+    x25 = segment_gradient(tl.where(causal, eta[None, :] * t11, 0.0) * t1, strict, DOT)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    s7 = tl.sum(t11 * D_alpha, 0)  # s₇ = Σ_c t₁₁ · Dα
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s7 = tl.sum(t11 * D_alpha, 0)  # s₇ = Σ_c t₁₁ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
     t16 = (t10 * G).to(DOT)  # t₁₆ = t₁₀ · G
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    P = (G * t4).to(DOT)  # P = G · t₄
+    s5 = dot_tn(P, d_o, DOT)  # s₅ = Pᵀ d_o
+    store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x21 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    x28 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
     d_q = dot(t16, written_key, DOT) + dot_nt(t2, W, DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     D = load_tile(D_ptr, own * H + h, r, at_k, C, K)
     s6 = dot_tn(t16, q, DOT)  # s₆ = t₁₆ᵀ q
     store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
-    x24 = (
+    x31 = (
         s6
         * k.to(tl.float32)
         * gain.to(tl.float32)
@@ -513,9 +508,9 @@ def pre2(
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
     beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
-    x29 = tl.cumsum(tl.sum(preconditioner[None, :] * x24, 1) * beta_d, 0, reverse=True)
-    s8 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x18 + tl.cumsum(x21, 0, reverse=True))
-    s9 = x29 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
+    x36 = tl.cumsum(tl.sum(preconditioner[None, :] * x31, 1) * beta_d, 0, reverse=True)
+    s8 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x25 + tl.cumsum(x28, 0, reverse=True))
+    s9 = x36 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
     store_row(s9_ptr, own * H + h, r, C, s9)
     store_row(s8_ptr, own * H + h, r, C, s8)
     store_row(s7_ptr, own * H + h, r, C, s7)
@@ -591,13 +586,13 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_ptr, eta_d_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr,
-    preconditioner_at_ptr, s7_ptr, t18_ptr, t7_ptr, written_key_ptr, d_eta_ptr, d_eta_d_ptr, d_v_ptr, t3_ptr, t17_ptr,
-    s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_ptr, eta_d_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, s7_ptr,
+    t7_ptr, written_key_ptr, d_eta_ptr, d_v_ptr, t15_ptr, t3_ptr, t17_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_eta_d, d_v, t3, t17, s10, s11, s12, s13, s14, s15: every tile on its own."""
+    """d_eta, d_v, t15, t3, t17, s10, s11, s12, s13: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -608,7 +603,6 @@ def post(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -616,37 +610,29 @@ def post(
     s7 = load_row(s7_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
     d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
+    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    t18 = load_tile(t18_ptr, own * H + h, r, at_k, C, K)
-    t3 = tl.exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
-    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
-    store_tile(t3_ptr, own * H + h, r, r, C, C, t3)
-    D_alpha_d = tl.where(causal, t3, 0.0)  # Dα_d = causal(t₃)
     t15 = tl.exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s10 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)  # s₁₀ = t₁₅ᵀ ⊗ d_preconditioner_at + Dα_dᵀ t₁₈
-    d_v = -t7.to(tl.float32)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_tile(s10_ptr, own * H + h, r, at_k, C, K, s10)
-    d_eta_d = tl.sum(s10 * square(k.to(tl.float32)), 1)
-    x36 = d_preconditioner_at[None, :] * (eta_d[:, None] * square(k.to(tl.float32)))
-    s14 = sum_before(tl.sum(x36, 1) * t15, r, DOT)  # s₁₄ = Σ_{l<t} (Σ_k (η_d · k²) · d_preconditioner_at) · t₁₅
-    store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
+    store_row(t15_ptr, own * H + h, r, C, t15)
+    x32 = d_preconditioner_at[None, :] * (eta_d[:, None] * square(k.to(tl.float32)))
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    s13 = sum_before(tl.sum(x32, 1) * t15, r, DOT)  # s₁₃ = Σ_{l<t} (Σ_k (η_d · k²) · d_preconditioner_at) · t₁₅
+    t3 = tl.exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
+    store_tile(t3_ptr, own * H + h, r, r, C, C, t3)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    store_row(s14_ptr, own * H + h, r, C, s14)
-    s15 = tl.sum(d_preconditioner_at * preconditioner, 0)  # s₁₅ = Σ_k d_preconditioner_at · D[0]
+    store_row(s13_ptr, own * H + h, r, C, s13)
+    d_v = -t7.to(tl.float32)
     written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
-    store_number(s15_ptr, own * H + h, s15)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s12 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₁₂ = Σ_v Σ_k d_W_at · W[0]
+    s11 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₁₁ = Σ_v Σ_k d_W_at · W[0]
     t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
-    store_number(s12_ptr, own * H + h, s12)
+    store_number(s11_ptr, own * H + h, s11)
     t5 = -dot(written_key, d_W_at, DOT)  # t₅ = −m(D) · k d_W_at
     t12 = tl.sum(t5 * U.to(tl.float32), 1)  # t₁₂ = Σ_v t₅ · U
     kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
@@ -654,8 +640,8 @@ def post(
     t14 = t13 * kk  # t₁₄ = t₁₃ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    s13 = segment_gradient(tl.where(strict, eta[None, :] * t14, 0.0) * t1, strict, DOT)
-    store_row(s13_ptr, own * H + h, r, C, s13)
+    s12 = segment_gradient(tl.where(strict, eta[None, :] * t14, 0.0) * t1, strict, DOT)
+    store_row(s12_ptr, own * H + h, r, C, s12)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     t6 = sum_after(decay_alpha, r, DOT)  # t₆ = Σ_{l>t} log α
     x16 = s7 + (t12 * tl.exp(t6) + tl.sum(t14 * D_alpha_decayed, 0))
@@ -663,21 +649,21 @@ def post(
     t17 = t13 * G_decayed  # t₁₇ = t₁₃ · G[decayed]
     store_tile(t17_ptr, own * H + h, r, r, C, C, t17)
     G_end = eta * tl.exp(t6)  # G[C] = η · exp(t₆)
-    s11 = sum_before(t12 * G_end, r, DOT)  # s₁₁ = Σ_{l<t} t₁₂ · G[C]
-    store_row(s11_ptr, own * H + h, r, C, s11)
+    s10 = sum_before(t12 * G_end, r, DOT)  # s₁₀ = Σ_{l<t} t₁₂ · G[C]
+    store_row(s10_ptr, own * H + h, r, C, s10)
     store_numbers(d_eta_ptr, at_row, row, here, x16)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
-    G_end_ptr, U_ptr, W_at_ptr, beta_ptr, beta_d_ptr, beta_end_ptr, d_W_at_ptr, eta_d_ptr, gain_ptr, k_ptr, log_alpha_ptr,
-    log_alpha_d_ptr, preconditioner_at_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s2_ptr, s6_ptr, s8_ptr,
-    s9_ptr, t17_ptr, t18_ptr, t3_ptr, t7_ptr, d_k_ptr, d_log_alpha_ptr, d_log_alpha_d_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    G_end_ptr, U_ptr, W_at_ptr, beta_ptr, beta_d_ptr, beta_end_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_d_ptr, gain_ptr,
+    k_ptr, log_alpha_ptr, log_alpha_d_ptr, preconditioner_at_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s2_ptr, s6_ptr, s8_ptr,
+    s9_ptr, t15_ptr, t17_ptr, t18_ptr, t3_ptr, t7_ptr, d_eta_d_ptr, d_k_ptr, d_log_alpha_ptr, d_log_alpha_d_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_k, d_log_alpha, d_log_alpha_d: every tile on its own."""
+    """d_eta_d, d_k, d_log_alpha, d_log_alpha_d: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -694,71 +680,80 @@ def post2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     s9 = load_row(s9_ptr, own * H + h, r, C)
-    s14 = load_row(s14_ptr, own * H + h, r, C)
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
-    s2 = load_number(s2_ptr, index * H + h)
-    s15 = load_number(s15_ptr, own * H + h)
-    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
     s8 = load_row(s8_ptr, own * H + h, r, C)
-    s11 = load_row(s11_ptr, own * H + h, r, C)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
+    s10 = load_row(s10_ptr, own * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     beta_end = load_number(beta_end_ptr, index * H + h)
-    s12 = load_number(s12_ptr, own * H + h)
+    s11 = load_number(s11_ptr, own * H + h)
     beta = load_row(beta_ptr, index * H + h, r, C)
+    t15 = load_row(t15_ptr, own * H + h, r, C)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
+    s2 = load_number(s2_ptr, index * H + h)
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t17 = load_tile(t17_ptr, own * H + h, r, r, C, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    x12 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x13 = x12 + dot_tn(t17, k, DOT)
-    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
-    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
-    x17 = dot(t17, written_key, DOT)
-    t9 = dot(k, W, DOT)  # t₉ = k W[0]
-    x26 = tl.cumsum(tl.sum(t7.to(tl.float32) * t9, 1) * beta, 0, reverse=True)
-    t8 = (beta[:, None] * t7.to(tl.float32)).to(DOT)  # t₈ = β · t₇
-    x28 = (
-        s12 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s11 + s13 + x26)
-    )  # fmt: skip
-    d_log_alpha = s8 + x28
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
-    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
-    s10 = load_tile(s10_ptr, own * H + h, r, at_k, C, K)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    x16 = dot_nt(t8, W, DOT)
-    x18 = 2 * eta_d[:, None] * s10.to(tl.float32) * k.to(tl.float32) + x13 * gain.to(tl.float32) + x16 + x17
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
     t3 = load_tile(t3_ptr, own * H + h, r, r, C, C)
     t18 = load_tile(t18_ptr, own * H + h, r, at_k, C, K)
-    d_k = s6.to(tl.float32) * gain.to(tl.float32) + x18
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    x35 = eta_d[:, None] * square(k.to(tl.float32))
+    x19 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    x38 = eta_d[:, None] * square(k.to(tl.float32))
+    x39 = tl.where(causal, dot_nt(t18, x38, DOT), 0.0) * t3.to(tl.float32)
+    x48 = segment_gradient(x39, strict, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t17 = load_tile(t17_ptr, own * H + h, r, r, C, C)
     gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
-    x37 = tl.where(causal, dot_nt(t18, x35, DOT), 0.0) * t3.to(tl.float32)
     D_alpha_d = (tl.where(causal, t3.to(tl.float32), 0.0)).to(DOT)  # Dα_d = causal(t₃)
-    s1 = dot(D_alpha_d, x35, DOT)  # s₁ = Dα_d (η_d · k²)
+    s1 = dot(D_alpha_d, x38, DOT)  # s₁ = Dα_d (η_d · k²)
     D = beta_d[:, None] * preconditioner[None, :] + s1  # D = β_dᵀ ⊗ D[0] + s₁
+    x20 = x19 + dot_tn(t17, k, DOT)
     x43 = (
-        x13
+        x20
         * k.to(tl.float32)
         * gain.to(tl.float32)
         * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
     )  # fmt: skip
     x44 = tl.cumsum(tl.sum(preconditioner[None, :] * x43, 1) * beta_d, 0, reverse=True)
-    x46 = segment_gradient(x37, strict, DOT)
-    x47 = (
-        s15 * s2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (s14 + x46 + x44)
+    x46 = d_preconditioner_at * preconditioner
+    x47 = tl.sum(x46, 0)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x49 = (
+        x47 * s2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (s13 + x48 + x44)
     )  # fmt: skip
-    d_log_alpha_d = s9 + x47
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    x5 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)
+    t9 = dot(k, W, DOT)  # t₉ = k W[0]
+    x30 = tl.cumsum(tl.sum(t7.to(tl.float32) * t9, 1) * beta, 0, reverse=True)
+    t8 = (beta[:, None] * t7.to(tl.float32)).to(DOT)  # t₈ = β · t₇
+    x32 = (
+        s11 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s10 + s12 + x30)
+    )  # fmt: skip
+    d_log_alpha = s8 + x32
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_alpha_d = s9 + x49
+    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
     store_numbers(d_log_alpha_d_ptr, at_row, row, here, d_log_alpha_d)
+    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
+    x22 = (
+        2 * eta_d[:, None] * x5 * k.to(tl.float32)
+        + x20 * gain.to(tl.float32)
+        + dot_nt(t8, W, DOT)
+        + dot(t17, written_key, DOT)
+    )  # fmt: skip
+    d_eta_d = tl.sum(x5 * square(k.to(tl.float32)), 1)
+    d_k = s6.to(tl.float32) * gain.to(tl.float32) + x22
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
 
 
 class Sizes:
@@ -996,26 +991,26 @@ def backward_op(
     d_W_next = sizes.per_sequence("KV")
     d_preconditioner_next = sizes.per_sequence("K")
     d_eta = sizes.rows("", eta.dtype)
-    d_eta_d = sizes.rows("", eta_d.dtype)
     d_v = sizes.rows("V")
+    d_eta_d = sizes.rows("", eta_d.dtype)
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_alpha_d = sizes.rows("", log_alpha_d.dtype)
-    for part in sizes.parts({"CC": 3, "CK": 5, "CV": 2, "KV": 2}):
+    for part in sizes.parts({"CC": 3, "CK": 4, "CV": 2, "KV": 2}):
         s4 = part.per_slot("KV", narrow=True)
         D = part.per_slot("CK", narrow=True)
         gain = part.per_slot("CK", narrow=True)
+        launch_pre(part, (
+            beta, beta_d, d_o, preconditioner_at, q, s1, s4, D, gain,
+        ))  # fmt: skip
         Inv = part.per_slot("CC", narrow=False)
         s5 = part.per_slot("CV", narrow=True)
-        launch_pre(part, (
-            beta_d, d_o, eta, k, log_alpha, preconditioner_at, q, s1, s4, D, gain, Inv, s5,
-        ))  # fmt: skip
         s6 = part.per_slot("CK", narrow=True)
         s7 = part.per_slot("C", narrow=False)
         s8 = part.per_slot("C", narrow=False)
         s9 = part.per_slot("C", narrow=False)
         launch_pre2(part, (
-            D, U, W_at, d_o, eta, gain, k, log_alpha, log_alpha_d, preconditioner_at, q, s6, s7, s8, s9, d_q,
+            D, U, W_at, d_o, eta, gain, k, log_alpha, log_alpha_d, preconditioner_at, q, Inv, s5, s6, s7, s8, s9, d_q,
         ))  # fmt: skip
         t7 = part.per_slot("CV", narrow=True)
         t18 = part.per_slot("CK", narrow=True)
@@ -1026,24 +1021,23 @@ def backward_op(
             d_preconditioner_next, t7, t18, d_W_at, d_preconditioner_at,
         ))  # fmt: skip
         del D, Inv, s4, s5
+        t15 = part.per_slot("C", narrow=False)
         t3 = part.per_slot("CC", narrow=False)
         t17 = part.per_slot("CC", narrow=True)
-        s10 = part.per_slot("CK", narrow=True)
-        s11 = part.per_slot("C", narrow=False)
-        s12 = part.per_slot("", narrow=False)
+        s10 = part.per_slot("C", narrow=False)
+        s11 = part.per_slot("", narrow=False)
+        s12 = part.per_slot("C", narrow=False)
         s13 = part.per_slot("C", narrow=False)
-        s14 = part.per_slot("C", narrow=False)
-        s15 = part.per_slot("", narrow=False)
         launch_post(part, (
-            U, W_at, d_W_at, d_preconditioner_at, eta, eta_d, k, log_alpha, log_alpha_d, preconditioner_at, s7, t18, t7, written_key,
-            d_eta, d_eta_d, d_v, t3, t17, s10, s11, s12, s13, s14, s15,
+            U, W_at, d_W_at, d_preconditioner_at, eta, eta_d, k, log_alpha, log_alpha_d, s7, t7, written_key, d_eta, d_v, t15, t3,
+            t17, s10, s11, s12, s13,
         ))  # fmt: skip
-        del d_preconditioner_at, s7
+        del s7
         launch_post2(part, (
-            G_end, U, W_at, beta, beta_d, beta_end, d_W_at, eta_d, gain, k, log_alpha, log_alpha_d, preconditioner_at, s10, s11, s12,
-            s13, s14, s15, s2, s6, s8, s9, t17, t18, t3, t7, d_k, d_log_alpha, d_log_alpha_d,
+            G_end, U, W_at, beta, beta_d, beta_end, d_W_at, d_preconditioner_at, eta_d, gain, k, log_alpha, log_alpha_d,
+            preconditioner_at, s10, s11, s12, s13, s2, s6, s8, s9, t15, t17, t18, t3, t7, d_eta_d, d_k, d_log_alpha, d_log_alpha_d,
         ))  # fmt: skip
-        del d_W_at, gain, s10, s11, s12, s13, s14, s15, s6, s8, s9, t17, t18, t3, t7
+        del d_W_at, d_preconditioner_at, gain, s10, s11, s12, s13, s6, s8, s9, t15, t17, t18, t3, t7
         d_W = d_W_next
         d_preconditioner = d_preconditioner_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_alpha_d, d_eta_d, d_W_next, d_preconditioner_next

@@ -33,7 +33,6 @@ OPTIONS = {
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
@@ -366,44 +365,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    d_o_ptr, log_alpha_ptr, q_ptr, s1_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, d_q_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s1
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t2 = (beta_before[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β[t−1] · d_o
-    s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
-    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s2, s3, s4, s5, d_q: every tile on its own."""
+    """s1, s2, s3, s4, s5, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -438,13 +405,15 @@ def pre2(
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t12 = t11 * t5  # t₁₂ = t₁₁ · t₅
     s3 = tl.sum(t12 * D_alpha_before, 0)  # s₃ = Σ_c t₁₂ · Dα[t−1]
-    x19 = sums_after(tl.where(strict, eta[None, :] * t12, 0.0) * t4, r, DOT)
+    x22 = sums_after(tl.where(strict, eta[None, :] * t12, 0.0) * t4, r, DOT)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    x22 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta_before
-    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(tl.where(strict, x19, 0.0), 1) + sum_after(x22, r, DOT))
+    x24 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta_before
+    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(tl.where(strict, x22, 0.0), 1) + sum_after(x24, r, DOT))
+    t2 = (beta_before[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β[t−1] · d_o
+    s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
+    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
     s4 = dot_tn(t17, q, DOT)  # s₄ = t₁₇ᵀ q
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
-    t2 = (beta_before[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β[t−1] · d_o
     d_q = dot(t17, k, DOT) + dot_nt(t2, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     store_row(s5_ptr, own * H + h, r, C, s5)
@@ -679,7 +648,6 @@ launch_prep = Launch(prep, "prep", walks=False, widths="K")
 launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 
@@ -774,15 +742,12 @@ def backward_op(
     d_v = sizes.rows("V")
     for part in sizes.parts({"CK": 1, "CV": 2, "KV": 2}):
         s1 = part.per_slot("KV", narrow=True)
-        launch_pre(part, (
-            d_o, log_alpha, q, s1,
-        ))  # fmt: skip
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("C", narrow=False)
         s4 = part.per_slot("CK", narrow=True)
         s5 = part.per_slot("C", narrow=False)
-        launch_pre2(part, (
-            U, W_at, d_o, eta, k, log_alpha, q, s2, s3, s4, s5, d_q,
+        launch_pre(part, (
+            U, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, s5, d_q,
         ))  # fmt: skip
         t8 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)

@@ -36,7 +36,6 @@ OPTIONS = {
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre4": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -333,11 +332,11 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    d_o_ptr, log_alpha_ptr, q_ptr, s3_ptr, beta_ptr, t5_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_o_ptr, log_alpha_ptr, q_ptr, s3_ptr, t5_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3, beta, t5: every tile on its own."""
+    """s3, t5: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -363,9 +362,6 @@ def pre(
     s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
 
-    # beta
-    store_row(beta_ptr, own * H + h, r, C, beta)
-
     # t5
     t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     store_tile(t5_ptr, own * H + h, r, r, C, C, t5)
@@ -373,12 +369,12 @@ def pre(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    G_ptr, d_o_ptr, du_ptr, eta_ptr, k_ptr, q_ptr, t5_ptr, s4_ptr, s5_ptr, P_ptr, t9_ptr, s8_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    G_ptr, d_o_ptr, du_ptr, eta_ptr, k_ptr, q_ptr, t5_ptr, s4_ptr, t9_ptr, s8_ptr, P_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, s5, P, t9, s8: every tile on its own."""
+    """s4, t9, s8, P: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -395,36 +391,35 @@ def pre2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
+    t9 = t2 * G.to(tl.float32)  # t₉ = t₂ · G
+    store_tile(t9_ptr, own * H + h, r, r, C, C, t9)
+    t5 = load_tile(t5_ptr, own * H + h, r, r, C, C)
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
+    t4 = t2 * t3  # t₄ = t₂ · t₃
     P = G.to(tl.float32) * t3  # P = G · t₃
     store_tile(P_ptr, own * H + h, r, r, C, C, P)
-    t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
-    t4 = t2 * t3  # t₄ = t₂ · t₃
-    t5 = load_tile(t5_ptr, own * H + h, r, r, C, C)
-    t9 = t2 * G.to(tl.float32)  # t₉ = t₂ · G
-    s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
-    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
-    store_tile(t9_ptr, own * H + h, r, r, C, C, t9)
     D_alpha = tl.where(causal, t5.to(tl.float32), 0.0)  # Dα = causal(t₅)
     s4 = tl.sum(t4 * D_alpha, 0)  # s₄ = Σ_c t₄ · Dα
-    x15 = tl.where(causal, eta[None, :] * t4, 0.0) * t5.to(tl.float32)
-    s8 = segment_gradient(x15, strict, DOT)  # s₈ = Σ_j strictly_causal(Σ_{l≥t} causal(t₄ · η) · t₅)
+    x13 = tl.where(causal, eta[None, :] * t4, 0.0) * t5.to(tl.float32)
+    s8 = segment_gradient(x13, strict, DOT)  # s₈ = Σ_j strictly_causal(Σ_{l≥t} causal(t₄ · η) · t₅)
     store_row(s8_ptr, own * H + h, r, C, s8)
     store_row(s4_ptr, own * H + h, r, C, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3(
-    W_at_ptr, beta_ptr, d_o_ptr, log_alpha_ptr, q_ptr, s8_ptr, s6_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P_ptr, W_at_ptr, d_o_ptr, k_ptr, log_alpha_ptr, q_ptr, s8_ptr, t9_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s6: every tile on its own."""
+    """s5, s6, s7, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -438,51 +433,24 @@ def pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    beta = load_row(beta_ptr, own * H + h, r, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s8 = load_row(s8_ptr, own * H + h, r, C)
-
-    # s6
-    x5 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + tl.cumsum(x5, 0, reverse=True))
-    store_row(s6_ptr, own * H + h, r, C, s6)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre4(
-    P_ptr, W_at_ptr, beta_ptr, d_o_ptr, k_ptr, t9_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s7, d_q: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    beta = load_row(beta_ptr, own * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P = load_tile(P_ptr, own * H + h, r, r, C, C)
-
-    # s7
-    s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t9 = load_tile(t9_ptr, own * H + h, r, r, C, C)
-
-    # the gradient of q
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    P = load_tile(P_ptr, own * H + h, r, r, C, C)
+    s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
+    store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
+    s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x9 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + tl.cumsum(x9, 0, reverse=True))
+    store_row(s6_ptr, own * H + h, r, C, s6)
     t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
     d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
@@ -719,7 +687,6 @@ launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
 launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KV")
-launch_pre4 = Launch(pre4, "pre4", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 launch_post2 = Launch(post2, "post2", walks=False, widths="KV")
@@ -814,30 +781,25 @@ def backward_op(
     d_k = sizes.rows("K")
     for part in sizes.parts({"CC": 3, "CK": 1, "CV": 2, "KV": 3}):
         s3 = part.per_slot("KV", narrow=True)
-        beta = part.per_slot("C", narrow=False)
         t5 = part.per_slot("CC", narrow=False)
         launch_pre(part, (
-            d_o, log_alpha, q, s3, beta, t5,
+            d_o, log_alpha, q, s3, t5,
         ))  # fmt: skip
         s4 = part.per_slot("C", narrow=False)
-        s5 = part.per_slot("CK", narrow=True)
-        P = part.per_slot("CC", narrow=True)
         t9 = part.per_slot("CC", narrow=True)
         s8 = part.per_slot("C", narrow=False)
+        P = part.per_slot("CC", narrow=True)
         launch_pre2(part, (
-            G, d_o, du, eta, k, q, t5, s4, s5, P, t9, s8,
+            G, d_o, du, eta, k, q, t5, s4, t9, s8, P,
         ))  # fmt: skip
         del t5
+        s5 = part.per_slot("CK", narrow=True)
         s6 = part.per_slot("C", narrow=False)
-        launch_pre3(part, (
-            W_at, beta, d_o, log_alpha, q, s8, s6,
-        ))  # fmt: skip
-        del s8
         s7 = part.per_slot("CV", narrow=True)
-        launch_pre4(part, (
-            P, W_at, beta, d_o, k, t9, s7, d_q,
+        launch_pre3(part, (
+            P, W_at, d_o, k, log_alpha, q, s8, t9, s5, s6, s7, d_q,
         ))  # fmt: skip
-        del P, beta, t9
+        del P, s8, t9
         d_W_at = part.per_slot("KV", narrow=True)
         launch_seq(part, (
             beta_end, d_W, s3, d_W_next, d_W_at,

@@ -33,7 +33,6 @@ OPTIONS = {
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
@@ -386,42 +385,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    beta_ptr, d_o_ptr, q_phi_ptr, s1_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, q_ptr, q_phi_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr,
+    s5_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
-
-    # s1
-    t3 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₃ = β · d_o
-    s1 = dot_tn(q_phi, t3, DOT)  # s₁ = φ(q)ᵀ t₃
-    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, q_ptr, q_phi_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s2, s3, s4, s5, d_q: every tile on its own."""
+    """s1, s2, s3, s4, s5, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -448,58 +417,60 @@ def pre2(
     t5 = dot_nt(q_phi, k_phi, DOT)  # t₅ = φ(q) φ(k)ᵀ
     t11 = -dot_nt(d_o, U, DOT)  # t₁₁ = −d_o Uᵀ
     t12 = t11 * t5  # t₁₂ = t₁₁ · t₅
-    x23 = segment_gradient(tl.where(causal, eta[None, :] * t12, 0.0) * t1, strict, DOT)
+    x26 = segment_gradient(tl.where(causal, eta[None, :] * t12, 0.0) * t1, strict, DOT)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s3 = tl.sum(t12 * D_alpha, 0)  # s₃ = Σ_c t₁₂ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t17 = (t11 * G).to(DOT)  # t₁₇ = t₁₁ · G
     P = (G * t5).to(DOT)  # P = G · t₅
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+    t17 = (t11 * G).to(DOT)  # t₁₇ = t₁₁ · G
     t4 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₄ = Σ_k max(k, 0)^4
-    x17 = dot_tn(t17, q_phi, DOT)
-    x20 = (
+    x20 = dot_tn(t17, q_phi, DOT)
+    x23 = (
         power0(t4[:, None], -0.5)
         * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -2)
-        * x17
+        * x20
         * square(tl.maximum(k.to(tl.float32), 0.0))
     )  # fmt: skip
-    x21 = tl.sum(x20, 1)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x24 = tl.sum(x23, 1)
     s4 = (
         2
         * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -1)
-        * x17
+        * x20
         * tl.maximum(k.to(tl.float32), 0.0)
         * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
-        - 2 * x21[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
+        - 2 * x24[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x26 = tl.sum(d_o.to(tl.float32) * dot(q_phi, W, DOT), 1) * beta
     t3 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₃ = β · d_o
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s1 = dot_tn(q_phi, t3, DOT)  # s₁ = φ(q)ᵀ t₃
+    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+    x28 = tl.sum(d_o.to(tl.float32) * dot(q_phi, W, DOT), 1) * beta
     t19 = dot(t17, k_phi, DOT) + dot_nt(t3, W, DOT)  # t₁₉ = t₁₇ φ(k) + t₃ W[0]ᵀ
     t2 = tl.sum(fourth(tl.maximum(q.to(tl.float32), 0.0)), 1)  # t₂ = Σ_k max(q, 0)^4
-    x32 = (
+    x33 = (
         power0(t2[:, None], -0.5)
         * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -2)
         * t19
         * square(tl.maximum(q.to(tl.float32), 0.0))
     )  # fmt: skip
-    x33 = tl.sum(x32, 1)
-    x34 = (
+    x34 = tl.sum(x33, 1)
+    x35 = (
         2
         * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -1)
         * t19
         * tl.maximum(q.to(tl.float32), 0.0)
         * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
-        - 2 * x33[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
+        - 2 * x34[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x34)
-    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x23 + tl.cumsum(x26, 0, reverse=True))
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x35)
+    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x26 + tl.cumsum(x28, 0, reverse=True))
     store_row(s5_ptr, own * H + h, r, C, s5)
     store_row(s3_ptr, own * H + h, r, C, s3)
 
@@ -746,7 +717,6 @@ launch_prep = Launch(prep, "prep", walks=False, widths="K")
 launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 
@@ -847,15 +817,12 @@ def backward_op(
     d_v = sizes.rows("V")
     for part in sizes.parts({"CK": 1, "CV": 2, "KV": 2}):
         s1 = part.per_slot("KV", narrow=True)
-        launch_pre(part, (
-            beta, d_o, q_phi, s1,
-        ))  # fmt: skip
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("C", narrow=False)
         s4 = part.per_slot("CK", narrow=True)
         s5 = part.per_slot("C", narrow=False)
-        launch_pre2(part, (
-            U, W_at, d_o, eta, k, k_phi, log_alpha, q, q_phi, s2, s3, s4, s5, d_q,
+        launch_pre(part, (
+            U, W_at, d_o, eta, k, k_phi, log_alpha, q, q_phi, s1, s2, s3, s4, s5, d_q,
         ))  # fmt: skip
         t8 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)

@@ -36,14 +36,11 @@ OPTIONS = {
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_prep2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -605,12 +602,13 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, t13_ptr, s4_ptr, read_h_ptr,
-    t6_ptr, t30_ptr, t8_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
+    s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, t1_ptr, d2_ptr, t13_ptr, s4_ptr, t6_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t13, s4, read_h, t6, t30, t8: every tile on its own."""
+    """s1, z1, z3, h, centred, t1, d2, t13, s4, t6: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -624,43 +622,66 @@ def pre(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+    store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
+    h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+    store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
+    f = dot(h_2, W2, DOT)  # f = h W₂[0]
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x30 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x30 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
     read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
     read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-    read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
-    store_tile(read_h_ptr, own * H + h, r, at_n, C, N, read_h)
+    read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
     read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x14 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
     store_row(s4_ptr, own * H + h, at_v, V, s4)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x26 = t4 * read_centred
-    x27 = tl.sum(x26, 1)
+    x16 = t4 * read_centred
+    x17 = tl.sum(x16, 1)
     t5 = (
         read_rstd[:, None] * t4
-        - x27[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
-    store_tile(t6_ptr, own * H + h, r, at_v, C, V, t6)
     t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
-    t8 = t7 * read_z3 * silu_slope(read_z1)  # t₈ = t₇ · z₃ · silu′(z₁)
-    t30 = t7 * silu(read_z1)  # t₃₀ = t₇ · silu(z₁)
-    store_tile(t30_ptr, own * H + h, r, at_n, C, N, t30)
-    store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+    t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+    s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+    store_tile(t6_ptr, own * H + h, r, at_v, C, V, t6)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
@@ -673,12 +694,13 @@ def pre(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, t13_ptr, s4_ptr, read_h_ptr,
-    t6_ptr, t30_ptr, t8_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
+    s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, t1_ptr, d2_ptr, t13_ptr, s4_ptr, t6_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t13, s4, read_h, t6, t30, t8: every tile on its own."""
+    """s1, z1, z3, h, centred, t1, d2, t13, s4, t6: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -691,6 +713,7 @@ def pre_wide(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -706,57 +729,80 @@ def pre_wide(
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(t13_ptr, own * H + h, r, C, t13)
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
+    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
         read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        read_h = read_z3 * silu(read_z1)  # h = z₃ · silu(z₁)
+        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
         read_f += dot(read_h, W2, DOT)
-        store_tile(read_h_ptr, own * H + h, r, at_n, C, N, read_h)
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        f += dot(h_2, W2, DOT)
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+        store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
+        store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
-    store_row(s4_ptr, own * H + h, at_v, V, s4)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x17 = t4 * read_centred
-    x18 = tl.sum(x17, 1)
+    x19 = t4 * read_centred
+    x20 = tl.sum(x19, 1)
     t5 = (
         read_rstd[:, None] * t4
-        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
+    store_row(s4_ptr, own * H + h, at_v, V, s4)
     t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
     store_tile(t6_ptr, own * H + h, r, at_v, C, V, t6)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
         read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-        t30 = t7 * silu(read_z1)  # t₃₀ = t₇ · silu(z₁)
-        store_tile(t30_ptr, own * H + h, r, at_n, C, N, t30)
         read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        t8 = t7 * read_z3 * silu_slope(read_z1)  # t₈ = t₇ · z₃ · silu′(z₁)
-        store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+        s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, t8_ptr, v_ptr, s1_ptr, z1_ptr, z3_ptr, h_ptr,
-    centred_ptr, t1_ptr, d2_ptr, t3_ptr, d3_ptr, d1_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d2_ptr, d_o_ptr, q_ptr, t6_ptr, z1_ptr, z3_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, z1, z3, h, centred, t1, d2, t3, d3, d1: every tile on its own."""
+    """t3, s2, s3, d3, d1, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -768,194 +814,46 @@ def pre2(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-
-    # s1
-    s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
-    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-
-    # z1
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
+    read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-
-    # z3
-    z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-    store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
-
-    # h
-    h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-    store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
-
-    # centred
-    f = dot(h_2, W2, DOT)  # f = h W₂[0]
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-
-    # t1
-    x15 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-
-    # d2
-    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
-
-    # t3
+    read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
+    read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+    s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+    store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
+    t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
+    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+    t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+    z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+    t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
+    s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
+    store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
+    z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
     t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
-    store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
-
-    # d3
-    d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+    d3 = t3 * silu(z1.to(tl.float32))  # d₃ = t₃ · silu(z₁)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
-
-    # d1
-    d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+    store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
+    d1 = t3 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32))  # d₁ = t₃ · z₃ · silu′(z₁)
     store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+    x20 = d_o.to(tl.float32) + dot_nt(t30, W3, DOT) + dot_nt(t8, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x20)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2_wide(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, t8_ptr, v_ptr, s1_ptr, z1_ptr, z3_ptr, h_ptr,
-    centred_ptr, t1_ptr, d2_ptr, t3_ptr, d3_ptr, d1_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, W3_at_ptr, d2_ptr, d_o_ptr, q_ptr, t6_ptr, z1_ptr, z3_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, z1, z3, h, centred, t1, d2, t3, d3, d1: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
-        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
-        f += dot(h_2, W2, DOT)
-        store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x5 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x5 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
-        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
-    W1_at_ptr, W3_at_ptr, d_o_ptr, q_ptr, read_h_ptr, t30_ptr, t6_ptr, t8_ptr, s2_ptr, s3_ptr, d_q_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s2, s3, d_q: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
-    t30 = load_tile(t30_ptr, own * H + h, r, at_n, C, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    read_h = load_tile(read_h_ptr, own * H + h, r, at_n, C, N)
-
-    # s2
-    s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
-    store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
-
-    # s3
-    s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
-
-    # the gradient of q
-    x10 = d_o.to(tl.float32) + dot_nt(t30, W3, DOT) + dot_nt(t8, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x10)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3_wide(
-    W1_at_ptr, W3_at_ptr, d_o_ptr, q_ptr, read_h_ptr, t30_ptr, t6_ptr, t8_ptr, s2_ptr, s3_ptr, d_q_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s2, s3, d_q: every tile on its own."""
+    """t3, s2, s3, d3, d1, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -973,19 +871,32 @@ def pre3_wide(
     sum0_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+        z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
+        t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
+        d3 = t3 * silu(z1.to(tl.float32))  # d₃ = t₃ · silu(z₁)
         t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
-        read_h = load_tile(read_h_ptr, own * H + h, r, at_n, C, N)
-        t30 = load_tile(t30_ptr, own * H + h, r, at_n, C, N)
+        store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
+        store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d1 = t3 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32))  # d₁ = t₃ · z₃ · silu′(z₁)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
+        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
+        t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
+        s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
+        store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
         sum0 += dot_nt(t30, W3, DOT)
+        read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
+        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+        read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
         sum0_2 += dot_nt(t8, W1, DOT)
         s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
         store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
-        s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
-        store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     d_q = d_o.to(tl.float32) + sum0 + sum0_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
@@ -1591,12 +1502,12 @@ def post_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    v_ptr, o_2_ptr, beta_end_ptr, reach_end_ptr, m_end_ptr, G_end_ptr, d2_ptr, n_end_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    v_ptr, o_2_ptr, beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """o_2, beta_end, reach_end, m_end, G_end, d2, n_end: every tile on its own."""
+    """o_2, beta_end, reach_end, s1, s2, s3, m_end, s4, s5, s6: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1613,7 +1524,6 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
@@ -1627,11 +1537,6 @@ def resume_prep(
     store_number(reach_end_ptr, index * H + h, reach_end)
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
-    store_row(n_end_ptr, index * H + h, r, C, n_end)
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -1647,14 +1552,15 @@ def resume_prep(
         read_f += dot(read_h, W2_start, DOT)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
         f += dot(h_2, W2_start, DOT)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x27 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x27 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
@@ -1663,66 +1569,41 @@ def resume_prep(
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x20 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x34 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x34 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o_2 = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_tile(o_2_ptr, index * H + h, r, at_v, C, V, o_2)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_prep2(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d2_ptr, k_ptr, n_end_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr,
-    s6_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s1, s2, s3, s4, s5, s6: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x3 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
-    x5 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
+    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
+    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
+    x31 = (n_end[:, None] * d2).to(DOT)
+    x29 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        s3 = dot_tn(k, G_end[:, None] * d3, DOT)  # s₃ = kᵀ (G[C] · d₃)
-        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
-        s6 = dot_tn(k, n_end[:, None] * d3, DOT)  # s₆ = kᵀ (n[C] · d₃)
-        store_tile(s6_ptr, index * H + h, at_k, at_n, K, N, s6)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        s2 = dot_tn(h_2, x29, DOT)  # s₂ = hᵀ (G[C] · d₂)
+        store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+        s5 = dot_tn(h_2, x31, DOT)  # s₅ = hᵀ (n[C] · d₂)
+        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        s2 = dot_tn(h_2, x3, DOT)  # s₂ = hᵀ (G[C] · d₂)
-        store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
+        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        s3 = dot_tn(k, G_end[:, None] * d3, DOT)  # s₃ = kᵀ (G[C] · d₃)
+        store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
         s4 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₄ = kᵀ (n[C] · d₁)
         store_tile(s4_ptr, index * H + h, at_k, at_n, K, N, s4)
-        s5 = dot_tn(h_2, x5, DOT)  # s₅ = hᵀ (n[C] · d₂)
-        store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
+        s6 = dot_tn(k, n_end[:, None] * d3, DOT)  # s₆ = kᵀ (n[C] · d₃)
+        store_tile(s6_ptr, index * H + h, at_k, at_n, K, N, s6)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1814,12 +1695,12 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, t13_ptr, s10_ptr,
-    t6_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s7_ptr, t13_ptr,
+    s8_ptr, s9_ptr, s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t13, s10, t6: every tile on its own."""
+    """s7, t13, s8, s9, s10, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1857,71 +1738,46 @@ def resume_pre(
         read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
         read_f += dot(read_h, W2_start, DOT)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x14 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s10 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₀ = Σ_c d_o · f̂
     store_row(s10_ptr, own * H + h, at_v, V, s10)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x19 = t4 * read_centred
-    x20 = tl.sum(x19, 1)
+    x17 = t4 * read_centred
+    x18 = tl.sum(x17, 1)
     t5 = (
         read_rstd[:, None] * t4
-        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
-    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
-    store_tile(t6_ptr, own * H + h, r, at_v, C, V, t6)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, q_ptr, t6_ptr, s7_ptr, s8_ptr, s9_ptr, d_q_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s7, s8, s9, d_q: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    sum0 = tl.zeros([BC, BK], tl.float32)
-    sum0_2 = tl.zeros([BC, BK], tl.float32)
+    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
+    sum22 = tl.zeros([BC, BK], tl.float32)
+    sum22_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
         t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
         W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
         s9 = dot_tn(q, t30, DOT)  # s₉ = qᵀ t₃₀
         store_tile(s9_ptr, own * H + h, at_k, at_n, K, N, s9)
-        sum0 += dot_nt(t30, W3_start, DOT)
+        sum22 += dot_nt(t30, W3_start, DOT)
         read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
         t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        sum0_2 += dot_nt(t8, W1_start, DOT)
+        sum22_2 += dot_nt(t8, W1_start, DOT)
         s7 = dot_tn(q, t8, DOT)  # s₇ = qᵀ t₈
         store_tile(s7_ptr, own * H + h, at_k, at_n, K, N, s7)
         s8 = dot_tn(read_h, t6, DOT)  # s₈ = hᵀ t₆
         store_tile(s8_ptr, own * H + h, at_n, at_v, N, V, s8)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + sum0 + sum0_2
+    d_q = d_o.to(tl.float32) + sum22 + sum22_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -1984,15 +1840,15 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    G_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr,
-    W3_momentum_at_ptr, W3_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
-    d_W3_at_ptr, d_W3_momentum_at_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, n_end_ptr, v_ptr, h_ptr,
-    d3_ptr, d1_ptr, z1_ptr, z3_ptr, centred_ptr, e_ptr, t3_ptr, t15_ptr, s11_ptr, t10_ptr, t11_ptr, D_end_ptr, t12_ptr,
-    s12_ptr, t35_ptr, m_ptr, s13_ptr, s14_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
+    W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
+    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, t13_ptr, v_ptr, n_end_ptr, G_end_ptr, s11_ptr,
+    d2_ptr, t9_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, e_ptr, t10_ptr, t11_ptr, D_end_ptr, t12_ptr, t35_ptr, m_ptr, s14_ptr,
+    s15_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """h, d3, d1, z1, z3, centred, e, t3, t15, s11, t10, t11, D_end, t12, s12, t35, m, s13, s14: every tile on its own."""
+    """n_end, G_end, s11, d2, t9, z1, z3, h, centred, e, t10, t11, D_end, t12, t35, m, s14, s15: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2010,12 +1866,16 @@ def resume_post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    store_row(n_end_ptr, own * H + h, r, C, n_end)
+    store_row(G_end_ptr, own * H + h, r, C, G_end)
     store_row(t10_ptr, own * H + h, r, C, t10)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
@@ -2026,99 +1886,94 @@ def resume_post(
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     store_row(m_ptr, own * H + h, r, C, m)
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
-    s11 = tl.zeros([BC], tl.float32)  # s₁₁ = Σ_n (t₉ · d₃ + t₁₅ · d₁)
     t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum13 = tl.zeros([], tl.float32)
-    sum13_2 = tl.zeros([], tl.float32)
-    sum13_3 = tl.zeros([], tl.float32)
-    sum13_4 = tl.zeros([], tl.float32)
-    sum13_5 = tl.zeros([], tl.float32)
-    sum13_6 = tl.zeros([], tl.float32)
+    sum15 = tl.zeros([], tl.float32)
+    sum15_2 = tl.zeros([], tl.float32)
+    sum15_3 = tl.zeros([], tl.float32)
+    sum15_4 = tl.zeros([], tl.float32)
+    sum15_5 = tl.zeros([], tl.float32)
+    sum15_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        x37 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-        sum13_4 += tl.sum(x37)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        x32 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+        sum15_4 += tl.sum(x32)
         t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-        sum13 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
+        sum15 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
+        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+        store_tile(t9_ptr, own * H + h, r, at_n, C, N, t9)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
         store_tile(t11_ptr, own * H + h, r, at_n, C, N, t11)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        s11 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₁ = n[C] · t₉ + G[C] · t₁₁
+        store_tile(s11_ptr, own * H + h, r, at_n, C, N, s11)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        s12 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₂ = n[C] · t₉ + G[C] · t₁₁
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        x39 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        sum13_5 += tl.sum(x39)
-        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        sum13_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
-        store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
-        f += dot(h_2, W2_start, DOT)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        s11 += tl.sum(t9 * d3 + t15 * d1, 1)
-        x40 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum13_6 += tl.sum(x40)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        x34 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        sum15_5 += tl.sum(x34)
+        x36 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum15_6 += tl.sum(x36)
+        f += dot(h_2, W2_start, DOT)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-        store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
-        store_tile(t15_ptr, own * H + h, r, at_n, C, N, t15)
+        store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
+        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        sum15_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        sum13_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        sum15_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x24 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
-    store_row(s11_ptr, own * H + h, r, C, s11)
-    store_number(t35_ptr, own * H + h, t35)
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    s13 = beta_end * (sum13 + sum13_2 + sum13_3)
-    store_number(s13_ptr, own * H + h, s13)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    s14 = m_end * (sum13_4 + sum13_5 + sum13_6)
+    s14 = beta_end * (sum15 + sum15_2 + sum15_3)
     store_number(s14_ptr, own * H + h, s14)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    s15 = m_end * (sum15_4 + sum15_5 + sum15_6)
+    store_number(s15_ptr, own * H + h, s15)
+    store_number(t35_ptr, own * H + h, t35)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post2(
-    D_end_ptr, W2_start_ptr, centred_ptr, d1_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_o_ptr,
-    e_ptr, eta_ptr, h_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, m_ptr, n_end_ptr, s10_ptr, s11_ptr, s12_ptr,
-    s13_ptr, s14_ptr, t10_ptr, t11_ptr, t12_ptr, t13_ptr, t15_ptr, t3_ptr, t35_ptr, z1_ptr, z3_ptr, d_eta_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, t19_ptr, t24_ptr, t27_ptr, t29_ptr, t31_ptr, position_ptr,
+    D_end_ptr, W2_start_ptr, centred_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
+    d_o_ptr, e_ptr, eta_ptr, h_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, m_ptr, n_end_ptr, s10_ptr, s11_ptr,
+    s14_ptr, s15_ptr, t10_ptr, t11_ptr, t12_ptr, t13_ptr, t35_ptr, t9_ptr, z1_ptr, z3_ptr, d_eta_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, s12_ptr, s13_ptr, t19_ptr, t24_ptr, t27_ptr, position_ptr,
     cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, t19, t24, t27, t29, t31: every tile on its own."""
+    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s12, s13, t19, t24, t27: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2136,138 +1991,116 @@ def resume_post2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
     t13 = load_row(t13_ptr, own * H + h, r, C)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    n_end = load_row(n_end_ptr, own * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G_end = t13 * eta  # G[C] = t₁₃ · η
-    sum5 = tl.zeros([BC, BV], tl.float32)
-    sum5_2 = tl.zeros([BC], tl.float32)
-    sum5_3 = tl.zeros([BC, BV], tl.float32)
-    sum5_4 = tl.zeros([BC, BV], tl.float32)
+    x7 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
+    x8 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
+    sum7 = tl.zeros([BC], tl.float32)
+    sum7_2 = tl.zeros([BC, BV], tl.float32)
+    sum7_3 = tl.zeros([BC], tl.float32)
+    sum7_4 = tl.zeros([BC, BV], tl.float32)
+    sum7_5 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t11 = load_tile(t11_ptr, own * H + h, r, at_n, C, N)
-        d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        t15 = load_tile(t15_ptr, own * H + h, r, at_n, C, N)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        x13 = t11.to(tl.float32) * d3.to(tl.float32) + t16 * d1.to(tl.float32)
-        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
+        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
         z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
-        sum5_2 += tl.sum(x13, 1)
-        x18 = n_end[:, None] * t15.to(tl.float32) + G_end[:, None] * t16
+        s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        s12 = n_end[:, None] * t15 + G_end[:, None] * t16  # s₁₂ = n[C] · t₁₅ + G[C] · t₁₆
+        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+        store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
+        t19 = s12 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + s11.to(tl.float32) * silu(z1.to(tl.float32))
+        store_tile(t19_ptr, own * H + h, r, at_n, C, N, t19)
+        t9 = load_tile(t9_ptr, own * H + h, r, at_n, C, N)
+        sum7_5 += dot(t19, W2_start, DOT)
+        t11 = load_tile(t11_ptr, own * H + h, r, at_n, C, N)
+        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+        d1 = t3 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32))  # d₁ = t₃ · z₃ · silu′(z₁)
         h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        t19 = x18 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + s12.to(tl.float32) * silu(z1.to(tl.float32))
-        sum5_4 += dot(t19, W2_start, DOT)
-        store_tile(t19_ptr, own * H + h, r, at_n, C, N, t19)
-        sum5 += dot(h_2, d_W2_momentum_at, DOT)
-        sum5_3 += dot(h_2, d_W2_at, DOT)
+        d3 = t3 * silu(z1.to(tl.float32))  # d₃ = t₃ · silu(z₁)
+        sum7 += tl.sum(t9.to(tl.float32) * d3 + t15 * d1, 1)
+        sum7_3 += tl.sum(t11.to(tl.float32) * d3 + t16 * d1, 1)
+        sum7_2 += dot(h_2, d_W2_momentum_at, DOT)
+        sum7_4 += dot(h_2, d_W2_at, DOT)
+        s13 = dot_nt(x7, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x8, -d_W2_at.to(tl.float32), DOT)
+        store_tile(s13_ptr, own * H + h, r, at_n, C, N, s13)
     s10 = load_row(s10_ptr, own * H + h, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s13 = load_number(s13_ptr, own * H + h)
-    t10 = load_row(t10_ptr, own * H + h, r, C)
-    s11 = load_row(s11_ptr, own * H + h, r, C)
     s14 = load_number(s14_ptr, own * H + h)
+    t10 = load_row(t10_ptr, own * H + h, r, C)
+    s15 = load_number(s15_ptr, own * H + h)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     m = load_row(m_ptr, own * H + h, r, C)
     t35 = load_number(t35_ptr, own * H + h)
     D_end = load_row(D_end_ptr, own * H + h, r, C)
     t12 = load_tile(t12_ptr, own * H + h, r, r, C, C)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t18 = -sum5_3  # t₁₈ = −h d_W2_at
-    t33 = sum5_2 + tl.sum(t18 * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
+    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+    t18 = -sum7_4  # t₁₈ = −h d_W2_at
+    t33 = sum7_3 + tl.sum(t18 * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
-    x52 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12.to(tl.float32)
-    x55 = segment_gradient(x52, strict, DOT)
+    x44 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12.to(tl.float32)
+    x47 = segment_gradient(x44, strict, DOT)
     D_mu = tl.where(causal, t12.to(tl.float32), 0.0)  # Dμ = causal(t₁₂)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    x47 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    x56 = t35 * D_end * m
-    x57 = tl.cumsum(x56, 0, reverse=True)
-    t17 = -sum5  # t₁₇ = −h d_W2_momentum_at
-    t32 = s11 + tl.sum(t17 * d2.to(tl.float32), 1)  # t₃₂ = s₁₁ + Σ_v t₁₇ · d₂
-    x54 = sum_before(t32 * n_end, r, DOT)
-    x58 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x54 + s14 + x55 + x57)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+    x39 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
+    x48 = t35 * D_end * m
+    x49 = tl.cumsum(x48, 0, reverse=True)
+    t17 = -sum7_2  # t₁₇ = −h d_W2_momentum_at
+    t32 = sum7 + tl.sum(t17 * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
+    x46 = sum_before(t32 * n_end, r, DOT)
+    x50 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x46 + s15 + x47 + x49)
     d_eta = t32 * tl.exp(t10) + t33 * t13
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + s13)
+    x42 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x39 + s14)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x50)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x58)
-    t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum5_4  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[start]
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x42)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x50)
+    t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum7_5  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[start]
     t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x19 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
-    t22 = -tl.sum(x19, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
+    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
+    t22 = -tl.sum(x24, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
     t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
-    x37 = tl.sum(ln_weight[None, :] * t23 + d_o.to(tl.float32), 0)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, x37)
-    t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    d_v = -t24
     e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    d_v = -t24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_tile(t24_ptr, own * H + h, r, at_v, C, V, t24)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    x40 = s10 + tl.sum(t23 * e.to(tl.float32) + t24 * normal, 0)
+    x32 = s10 + tl.sum(t23 * e.to(tl.float32) + t24 * normal, 0)
+    x27 = tl.sum(ln_weight[None, :] * t23 + d_o.to(tl.float32), 0)
+    store_tile(t24_ptr, own * H + h, r, at_v, C, V, t24)
     t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
     t1 = ln_weight[None, :] * e.to(tl.float32)  # t₁ = e · w
     t14 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₁₄ = Σ_v t₁ · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x24 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-    x25 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x24, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    x55 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+    x56 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x55, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
     t26 = (
-        2 * x25[:, None] * centred.to(tl.float32)
+        2 * x56[:, None] * centred.to(tl.float32)
         + rstd[:, None] * t25
         + t22[:, None] * t1
         - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
     )  # fmt: skip
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x40)
     t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
     store_tile(t27_ptr, own * H + h, r, at_v, C, V, t27)
-    x30 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
-    x29 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        t15 = load_tile(t15_ptr, own * H + h, r, at_n, C, N)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        x65 = dot_nt(x29, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x30, -d_W2_at.to(tl.float32), DOT)
-        t28 = x65 + dot_nt(t27, W2_start, DOT)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ) + t₂₇ W₂[start]ᵀ
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
-        t3 = load_tile(t3_ptr, own * H + h, r, at_n, C, N)
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-        z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
-        x61 = n_end[:, None] * t15.to(tl.float32) + G_end[:, None] * t16
-        t29 = (
-            t3.to(tl.float32)
-            * x61
-            * z3.to(tl.float32)
-            * (z1.to(tl.float32) * square(1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) + 2 * (1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(tl.sigmoid(z1.to(tl.float32))) * (1 - tl.sigmoid(z1.to(tl.float32))))  # noqa: E501
-            + s12.to(tl.float32) * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
-            + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
-        )  # fmt: skip
-        t31 = x61 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
-        store_tile(t31_ptr, own * H + h, r, at_n, C, N, t31)
-        store_tile(t29_ptr, own * H + h, r, at_n, C, N, t29)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, x27)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post3(
-    G_end_ptr, W1_start_ptr, W3_start_ptr, d1_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr,
-    d_W3_momentum_at_ptr, h_ptr, k_ptr, n_end_ptr, s7_ptr, s8_ptr, s9_ptr, t19_ptr, t24_ptr, t27_ptr, t29_ptr, t31_ptr,
+    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, k_ptr, n_end_ptr, s11_ptr, s12_ptr, s13_ptr, s7_ptr, s8_ptr, s9_ptr, t19_ptr, t24_ptr, t27_ptr,
     d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -2286,41 +2119,51 @@ def resume_post3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
+    G_end = load_row(G_end_ptr, own * H + h, r, C)
+    n_end = load_row(n_end_ptr, own * H + h, r, C)
     sum2 = tl.zeros([BC, BK], tl.float32)
     sum2_2 = tl.zeros([BC, BK], tl.float32)
     sum2_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        s8 = load_tile(s8_ptr, own * H + h, at_n, at_v, N, V)
-        t19 = load_tile(t19_ptr, own * H + h, r, at_n, C, N)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        t31 = load_tile(t31_ptr, own * H + h, r, at_n, C, N)
-        t27 = load_tile(t27_ptr, own * H + h, r, at_v, C, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s9 = load_tile(s9_ptr, own * H + h, at_k, at_n, K, N)
-        x19 = s8.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
-        t29 = load_tile(t29_ptr, own * H + h, r, at_n, C, N)
-        s7 = load_tile(s7_ptr, own * H + h, at_k, at_n, K, N)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        t19 = load_tile(t19_ptr, own * H + h, r, at_n, C, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x19)
+        s8 = load_tile(s8_ptr, own * H + h, at_n, at_v, N, V)
+        t27 = load_tile(t27_ptr, own * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        s13 = load_tile(s13_ptr, own * H + h, r, at_n, C, N)
+        h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
+        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
+        x27 = s8.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x27)
+        s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
+        t28 = s13.to(tl.float32) + dot_nt(t27, W2_start, DOT)  # t₂₈ = s₁₃ + t₂₇ W₂[start]ᵀ
+        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+        t31 = (s12.to(tl.float32) * t3 * silu_slope(z1) + t28 * silu(z1)).to(DOT)  # t₃₁ = s₁₂ · t₃ · silu′(z₁) + t₂₈ · silu(z₁)
         sum2 += dot_nt(t31, W3_start, DOT)
-        d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
         d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        t29 = (
+            (t3 * s12.to(tl.float32) * z3 * (z1 * square(1 - tl.sigmoid(z1)) * tl.sigmoid(z1) + 2 * (1 - tl.sigmoid(z1)) * tl.sigmoid(z1) - z1 * square(tl.sigmoid(z1)) * (1 - tl.sigmoid(z1))) + s11.to(tl.float32) * t3 * silu_slope(z1) + z3 * t28 * silu_slope(z1)).to(DOT)  # noqa: E501
+        )  # fmt: skip
         d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-        store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s9.to(tl.float32) + dot_tn(k, t31, DOT))
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, s7.to(tl.float32) + dot_tn(k, t29, DOT))
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         sum2_2 += dot_nt(t29, W1_start, DOT)
-        sum2_3 += dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
-        sum2_3 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
-        sum2_3 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-        sum2_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        s7 = load_tile(s7_ptr, own * H + h, at_k, at_n, K, N)
+        sum2_3 += dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
+        s9 = load_tile(s9_ptr, own * H + h, at_k, at_n, K, N)
+        sum2_3 += dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
+        sum2_3 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+        sum2_3 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, s7.to(tl.float32) + dot_tn(k, t29, DOT))
+        store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s9.to(tl.float32) + dot_tn(k, t31, DOT))
     t24 = load_tile(t24_ptr, own * H + h, r, at_v, C, V)
     d_k = t24.to(tl.float32) + sum2 + sum2_2 + sum2_3
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
@@ -2447,14 +2290,11 @@ launch_main = Launch(main, "main", walks=True, widths="KNV", blocked="N", wide=m
 launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide)
 launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide)
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide)
 launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
-launch_resume_prep2 = Launch(resume_prep2, "resume_prep2", walks=False, widths="KNV", blocked="N")
 launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV", blocked="N")
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
-launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
 launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
@@ -2622,16 +2462,7 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CN": 11, "CV": 7, "KN": 6, "NV": 3}):
-        t13 = part.per_slot("C", narrow=False)
-        s4 = part.per_slot("V", narrow=False)
-        read_h = part.per_slot("CN", narrow=True)
-        t6 = part.per_slot("CV", narrow=True)
-        t30 = part.per_slot("CN", narrow=True)
-        t8 = part.per_slot("CN", narrow=True)
-        launch_pre(part, (
-            W1_at, W2_at, W3_at, d_o, ln_weight, log_alpha, log_mu, q, t13, s4, read_h, t6, t30, t8,
-        ))  # fmt: skip
+    for part in sizes.parts({"CN": 8, "CV": 7, "KN": 6, "NV": 3}):
         s1 = part.per_slot("KN", narrow=True)
         z1 = part.per_slot("CN", narrow=True)
         z3 = part.per_slot("CN", narrow=True)
@@ -2639,18 +2470,21 @@ def backward_op(
         centred = part.per_slot("CV", narrow=True)
         t1 = part.per_slot("CV", narrow=True)
         d2 = part.per_slot("CV", narrow=True)
+        t13 = part.per_slot("C", narrow=False)
+        s4 = part.per_slot("V", narrow=False)
+        t6 = part.per_slot("CV", narrow=True)
+        launch_pre(part, (
+            W1_at, W2_at, W3_at, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, s1, z1, z3, h, centred, t1, d2, t13, s4, t6,
+        ))  # fmt: skip
         t3 = part.per_slot("CN", narrow=True)
+        s2 = part.per_slot("NV", narrow=True)
+        s3 = part.per_slot("KN", narrow=True)
         d3 = part.per_slot("CN", narrow=True)
         d1 = part.per_slot("CN", narrow=True)
         launch_pre2(part, (
-            W1_at, W2_at, W3_at, k, ln_bias, ln_weight, q, t8, v, s1, z1, z3, h, centred, t1, d2, t3, d3, d1,
+            W1_at, W2_at, W3_at, d2, d_o, q, t6, z1, z3, t3, s2, s3, d3, d1, d_q,
         ))  # fmt: skip
-        s2 = part.per_slot("NV", narrow=True)
-        s3 = part.per_slot("KN", narrow=True)
-        launch_pre3(part, (
-            W1_at, W3_at, d_o, q, read_h, t30, t6, t8, s2, s3, d_q,
-        ))  # fmt: skip
-        del read_h, t30, t6, t8
+        del t6
         t17 = part.per_slot("CV", narrow=True)
         t18 = part.per_slot("CV", narrow=True)
         t23 = part.per_slot("CV", narrow=True)
@@ -2826,15 +2660,12 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 19]:
+) -> tuple[(Tensor,) * 16]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
-    G_end = sizes.per_slot("C", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=True)
-    n_end = sizes.per_slot("C", narrow=False)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
@@ -2849,18 +2680,15 @@ def resume_forward_op(
     W3_at = sizes.per_slot("KN", narrow=True)
     W3_momentum_at = sizes.per_slot("KN", narrow=True)
     o_2 = sizes.per_slot("CV", narrow=False)
-    launch_resume_prep(sizes, (
-        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o_2, beta_end, reach_end, m_end,
-        G_end, d2, n_end,
-    ))  # fmt: skip
     s1 = sizes.per_slot("KN", narrow=True)
     s2 = sizes.per_slot("NV", narrow=True)
     s3 = sizes.per_slot("KN", narrow=True)
     s4 = sizes.per_slot("KN", narrow=True)
     s5 = sizes.per_slot("NV", narrow=True)
     s6 = sizes.per_slot("KN", narrow=True)
-    launch_resume_prep2(sizes, (
-        G_end, W1_start, W2_start, W3_start, d2, k, n_end, s1, s2, s3, s4, s5, s6,
+    launch_resume_prep(sizes, (
+        W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, o_2, beta_end, reach_end, s1, s2, s3,
+        m_end, s4, s5, s6,
     ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, m_end, o_2, reach_end, s1, s2, s3, s4, s5, s6, o, W1_next,
@@ -2869,8 +2697,8 @@ def resume_forward_op(
     ))  # fmt: skip
     del o_2, s1, s2, s3, s4, s5, s6
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end, G_end,
-        d2, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2897,7 +2725,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 19]:
+) -> tuple[(Tensor,) * 16]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2909,9 +2737,6 @@ def _(
     beta_end = sizes.per_slot("", narrow=False)
     reach_end = sizes.per_slot("", narrow=False)
     m_end = sizes.per_slot("", narrow=False)
-    G_end = sizes.per_slot("C", narrow=False)
-    d2 = sizes.per_slot("CV", narrow=True)
-    n_end = sizes.per_slot("C", narrow=False)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
@@ -2919,8 +2744,8 @@ def _(
     W3_at = sizes.per_slot("KN", narrow=True)
     W3_momentum_at = sizes.per_slot("KN", narrow=True)
     return (
-        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end, G_end,
-        d2, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2940,9 +2765,6 @@ def resume_backward_op(
     beta_end: Tensor,
     reach_end: Tensor,
     m_end: Tensor,
-    G_end: Tensor,
-    d2: Tensor,
-    n_end: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2979,20 +2801,15 @@ def resume_backward_op(
     d_W2_start = sizes.shares("NV")
     d_W3_start = sizes.shares("KN")
     d_k = sizes.rows("K")
-    for part in sizes.parts({"CC": 1, "CN": 12, "CV": 5, "KN": 6, "NV": 3}):
-        t13 = part.per_slot("C", narrow=False)
-        s10 = part.per_slot("V", narrow=False)
-        t6 = part.per_slot("CV", narrow=True)
-        launch_resume_pre(part, (
-            W1_start, W2_start, W3_start, d_o, ln_weight, log_alpha, log_mu, q, t13, s10, t6,
-        ))  # fmt: skip
+    for part in sizes.parts({"CC": 1, "CN": 9, "CV": 5, "KN": 6, "NV": 3}):
         s7 = part.per_slot("KN", narrow=True)
+        t13 = part.per_slot("C", narrow=False)
         s8 = part.per_slot("NV", narrow=True)
         s9 = part.per_slot("KN", narrow=True)
-        launch_resume_pre2(part, (
-            W1_start, W2_start, W3_start, d_o, q, t6, s7, s8, s9, d_q,
+        s10 = part.per_slot("V", narrow=False)
+        launch_resume_pre(part, (
+            W1_start, W2_start, W3_start, d_o, ln_weight, log_alpha, log_mu, q, s7, t13, s8, s9, s10, d_q,
         ))  # fmt: skip
-        del t6
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W1_momentum_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
@@ -3004,46 +2821,45 @@ def resume_backward_op(
             d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at,
             d_W3_at, d_W3_momentum_at,
         ))  # fmt: skip
-        h = part.per_slot("CN", narrow=True)
-        d3 = part.per_slot("CN", narrow=True)
-        d1 = part.per_slot("CN", narrow=True)
+        n_end = part.per_slot("C", narrow=False)
+        G_end = part.per_slot("C", narrow=False)
+        s11 = part.per_slot("CN", narrow=True)
+        d2 = part.per_slot("CV", narrow=True)
+        t9 = part.per_slot("CN", narrow=True)
         z1 = part.per_slot("CN", narrow=True)
         z3 = part.per_slot("CN", narrow=True)
+        h = part.per_slot("CN", narrow=True)
         centred = part.per_slot("CV", narrow=True)
         e = part.per_slot("CV", narrow=True)
-        t3 = part.per_slot("CN", narrow=True)
-        t15 = part.per_slot("CN", narrow=True)
-        s11 = part.per_slot("C", narrow=False)
         t10 = part.per_slot("C", narrow=False)
         t11 = part.per_slot("CN", narrow=True)
         D_end = part.per_slot("C", narrow=False)
         t12 = part.per_slot("CC", narrow=False)
-        s12 = part.per_slot("CN", narrow=True)
         t35 = part.per_slot("", narrow=False)
         m = part.per_slot("C", narrow=False)
-        s13 = part.per_slot("", narrow=False)
         s14 = part.per_slot("", narrow=False)
+        s15 = part.per_slot("", narrow=False)
         launch_resume_post(part, (
-            G_end, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d_W1_at,
-            d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, k, ln_bias, ln_weight, log_alpha, log_mu, n_end,
-            v, h, d3, d1, z1, z3, centred, e, t3, t15, s11, t10, t11, D_end, t12, s12, t35, m, s13, s14,
+            W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1_at,
+            d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, k, ln_bias, ln_weight, log_alpha, log_mu,
+            t13, v, n_end, G_end, s11, d2, t9, z1, z3, h, centred, e, t10, t11, D_end, t12, t35, m, s14, s15,
         ))  # fmt: skip
+        s12 = part.per_slot("CN", narrow=True)
+        s13 = part.per_slot("CN", narrow=True)
         t19 = part.per_slot("CN", narrow=True)
         t24 = part.per_slot("CV", narrow=True)
         t27 = part.per_slot("CV", narrow=True)
-        t29 = part.per_slot("CN", narrow=True)
-        t31 = part.per_slot("CN", narrow=True)
         launch_resume_post2(part, (
-            D_end, W2_start, centred, d1, d2, d3, d_W1_at, d_W2_at, d_W2_momentum_at, d_o, e, eta, h, k, ln_weight, log_alpha,
-            log_mu, m, n_end, s10, s11, s12, s13, s14, t10, t11, t12, t13, t15, t3, t35, z1, z3, d_eta, d_ln_bias, d_ln_weight,
-            d_log_alpha, d_log_mu, d_v, t19, t24, t27, t29, t31,
+            D_end, W2_start, centred, d2, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_o, e, eta, h, k, ln_weight,
+            log_alpha, log_mu, m, n_end, s10, s11, s14, s15, t10, t11, t12, t13, t35, t9, z1, z3, d_eta, d_ln_bias, d_ln_weight,
+            d_log_alpha, d_log_mu, d_v, s12, s13, t19, t24, t27,
         ))  # fmt: skip
-        del D_end, centred, d_W2_at, d_W2_momentum_at, e, m, s10, s11, s12, s13, s14, t10, t11, t12, t13, t15, t3, t35, z1, z3
+        del D_end, centred, d_W2_at, d_W2_momentum_at, e, h, m, s10, s14, s15, t10, t11, t12, t13, t35, t9, z1, z3
         launch_resume_post3(part, (
-            G_end, W1_start, W3_start, d1, d2, d3, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, h, k, n_end, s7, s8, s9,
-            t19, t24, t27, t29, t31, d_W1_start, d_W2_start, d_W3_start, d_k,
+            G_end, W1_start, W2_start, W3_start, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, k, n_end, s11, s12, s13,
+            s7, s8, s9, t19, t24, t27, d_W1_start, d_W2_start, d_W3_start, d_k,
         ))  # fmt: skip
-        del d1, d3, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, h, s7, s8, s9, t19, t24, t27, t29, t31
+        del G_end, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, n_end, s11, s12, s13, s7, s8, s9, t19, t24, t27
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W3 = d_W3_next
@@ -3072,9 +2888,6 @@ def _(
     beta_end: Tensor,
     reach_end: Tensor,
     m_end: Tensor,
-    G_end: Tensor,
-    d2: Tensor,
-    n_end: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -3123,26 +2936,26 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
     ) = inputs  # fmt: skip
     (
         _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, beta_end, reach_end, m_end,
-        G_end, d2, n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, G_end, d2,
-        n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, G_end, d2,
-        n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, G_end, d2,
-        n_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum,
-        d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
+        W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum,
+        d_W3_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,

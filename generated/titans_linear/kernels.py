@@ -34,7 +34,6 @@ OPTIONS = {
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -400,68 +399,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, t14_ptr, t8_ptr, D_mu_ptr, m_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    U_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, t14_ptr,
+    s5_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, t14, t8, D_mu, m: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s1
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
-    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-
-    # t14
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
-    t14 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₄ = Σ_i D[C] · Dμ
-    store_row(t14_ptr, own * H + h, r, C, t14)
-
-    # t8
-    t8 = tl.exp(segment_sums(decay_alpha, strict))  # t₈ = exp(Σ_{j<l≤t} log α)
-    store_tile(t8_ptr, own * H + h, r, r, C, C, t8)
-
-    # D_mu
-    store_tile(D_mu_ptr, own * H + h, r, r, C, C, D_mu)
-
-    # m
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    store_row(m_ptr, own * H + h, r, C, m)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    D_mu_ptr, U_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, m_ptr, q_ptr, reach_ptr, t8_ptr, s2_ptr, s3_ptr, s4_ptr,
-    s5_ptr, s8_ptr, s9_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s2, s3, s4, s5, s8, s9: every tile on its own."""
+    """s1, s2, s3, s4, t14, s5: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -478,34 +421,38 @@ def pre2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
-    m = load_row(m_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t33 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₃ = Σ_v d_o · (q S[0])
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t8 = tl.exp(segment_sums(decay_alpha, strict))  # t₈ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t8, 0.0)  # Dα = causal(t₈)
     valid = tl.where(here, 1.0, 0.0)
-    t8 = load_tile(t8_ptr, own * H + h, r, r, C, C)
-    D_mu = load_tile(D_mu_ptr, own * H + h, r, r, C, C)
+    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
+    t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t14 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₄ = Σ_i D[C] · Dμ
+    store_row(t14_ptr, own * H + h, r, C, t14)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
+    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
     t22 = -dot_nt(d_o, U, DOT)  # t₂₂ = −d_o Uᵀ
-    t8 = load_tile(t8_ptr, own * H + h, r, r, C, C)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     t23 = t22 * t10  # t₂₃ = t₂₂ · t₁₀
-    t32 = (eta[None, :] * t23).to(DOT)  # t₃₂ = t₂₃ · η
-    x27 = valid[None, :] * (t33[:, None] * m[None, :] + dot_nt(t32, D_mu, DOT))
-    s8 = segment_gradient(tl.where(causal, x27, 0.0) * t8.to(tl.float32), strict, DOT)
-    store_row(s8_ptr, own * H + h, r, C, s8)
-    D_alpha = tl.where(causal, t8.to(tl.float32), 0.0)  # Dα = causal(t₈)
-    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    t9 = dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
     s4 = tl.sum(t23 * t9, 0)  # s₄ = Σ_c t₂₃ · t₉
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_row(s4_ptr, own * H + h, r, C, s4)
     G = eta[None, :] * t9  # G = t₉ · η
-    P = (G * t10).to(DOT)  # P = G · t₁₀
     t29 = (t22 * G).to(DOT)  # t₂₉ = t₂₂ · G
-    s9 = tl.cumsum(tl.sum(t33[:, None] * t2, 0) * m, 0, reverse=True)  # s₉ = Σ_{l≥t} (Σ_c t₃₃ · t₂) · m
+    P = (G * t10).to(DOT)  # P = G · t₁₀
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
     t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
@@ -513,14 +460,12 @@ def pre2(
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
     s5 = dot_tn(t29, q, DOT)  # s₅ = t₂₉ᵀ q
     store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
-    store_row(s9_ptr, own * H + h, r, C, s9)
-    store_row(s4_ptr, own * H + h, r, C, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
-    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s8_ptr, s9_ptr,
-    s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+def pre2(
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s6_ptr, s7_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -541,49 +486,48 @@ def pre3(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
-    s9 = load_row(s9_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s8 = load_row(s8_ptr, own * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s6
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x7 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + tl.cumsum(x7, 0, reverse=True))
-    store_row(s6_ptr, own * H + h, r, C, s6)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-
-    # s7
-    t8 = tl.exp(segment_sums(decay_alpha, strict))  # t₈ = exp(Σ_{j<l≤t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    D_alpha = tl.where(causal, t8, 0.0)  # Dα = causal(t₈)
-    valid = tl.where(here, 1.0, 0.0)
-    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t22 = -dot_nt(d_o, U, DOT)  # t₂₂ = −d_o Uᵀ
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     t23 = t22 * t10  # t₂₃ = t₂₂ · t₁₀
     t32 = (eta[None, :] * t23).to(DOT)  # t₃₂ = t₂₃ · η
+    valid = tl.where(here, 1.0, 0.0)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t8 = tl.exp(segment_sums(decay_alpha, strict))  # t₈ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t8, 0.0)  # Dα = causal(t₈)
+    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
-    x23 = segment_gradient(tl.where(causal, dot_tn(t2, t32, DOT), 0.0) * t6, strict, DOT)
-    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x23 + s9)
-    store_row(s7_ptr, own * H + h, r, C, s7)
-
-    # the gradient of q
-    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
-    t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    x28 = segment_gradient(tl.where(causal, dot_tn(t2, t32, DOT), 0.0) * t6, strict, DOT)
+    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    t33 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₃ = Σ_v d_o · (q S[0])
+    x29 = tl.cumsum(tl.sum(t33[:, None] * t2, 0) * m, 0, reverse=True)
+    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x28 + x29)
+    store_row(s7_ptr, own * H + h, r, C, s7)
+    x17 = valid[None, :] * (t33[:, None] * m[None, :] + dot_nt(t32, D_mu, DOT))
+    x21 = segment_gradient(tl.where(causal, x17, 0.0) * t8, strict, DOT)
+    t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     G = eta[None, :] * t9  # G = t₉ · η
     t29 = (t22 * G).to(DOT)  # t₂₉ = t₂₂ · G
-    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    x34 = dot(t29, k, DOT) + dot_nt(t18, W_momentum, DOT) + dot_nt(t4, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x34)
+    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
+    x37 = dot(t29, k, DOT) + dot_nt(t18, W_momentum, DOT) + dot_nt(t4, W, DOT)
+    x24 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x37)
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x21 + tl.cumsum(x24, 0, reverse=True))
+    store_row(s6_ptr, own * H + h, r, C, s6)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -645,12 +589,12 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s4_ptr,
-    t14_ptr, t15_ptr, d_eta_ptr, d_v_ptr, t28_ptr, s10_ptr, s11_ptr, t30_ptr, t31_ptr, s12_ptr, s13_ptr, t35_ptr, s14_ptr,
-    s15_ptr, position_ptr, cu_ptr, T, members, low, high,
+    t14_ptr, t15_ptr, d_eta_ptr, d_v_ptr, t28_ptr, s8_ptr, s9_ptr, t30_ptr, t31_ptr, s10_ptr, s11_ptr, t35_ptr, s12_ptr,
+    s13_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_v, t28, s10, s11, t30, t31, s12, s13, t35, s14, s15: every tile on its own."""
+    """d_eta, d_v, t28, s8, s9, t30, t31, s10, s11, t35, s12, s13: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -676,28 +620,28 @@ def post(
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     x47 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    s15 = tl.sum(x47)  # s₁₅ = Σ_v Σ_k d_W_momentum_at · S[0]
-    store_number(s15_ptr, own * H + h, s15)
+    s13 = tl.sum(x47)  # s₁₃ = Σ_v Σ_k d_W_momentum_at · S[0]
+    store_number(s13_ptr, own * H + h, s13)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t31 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₃₁ = Σ_v Σ_k d_W_at · S[0]
     G_end = t14 * eta  # G[C] = t₁₄ · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s11 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)  # s₁₁ = (G[C] · U) (−d_W_at)ᵀ
-    store_tile(s11_ptr, own * H + h, r, at_k, C, K, s11)
-    s13 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₁₃ = Σ_v Σ_k d_W_at · W[0]
-    store_number(s13_ptr, own * H + h, s13)
+    s9 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)  # s₉ = (G[C] · U) (−d_W_at)ᵀ
+    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
+    s11 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₁₁ = Σ_v Σ_k d_W_at · W[0]
+    store_number(s11_ptr, own * H + h, s11)
     t13 = -dot(k, d_W_at, DOT)  # t₁₃ = −k d_W_at
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
     t25 = tl.sum(t13 * U.to(tl.float32), 1)  # t₂₅ = Σ_v t₁₃ · U
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t12 = sum_after(decay_mu, r, DOT)  # t₁₂ = Σ_{l>t} log μ
     n_end = eta * tl.exp(t12)  # n[C] = η · exp(t₁₂)
-    s10 = dot_nt(n_end[:, None] * U.to(tl.float32), -d_W_momentum_at.to(tl.float32), DOT)  # s₁₀ = (n[C] · U) (−d_W_momentum_at)ᵀ
-    store_tile(s10_ptr, own * H + h, r, at_k, C, K, s10)
+    s8 = dot_nt(n_end[:, None] * U.to(tl.float32), -d_W_momentum_at.to(tl.float32), DOT)  # s₈ = (n[C] · U) (−d_W_momentum_at)ᵀ
+    store_tile(s8_ptr, own * H + h, r, at_k, C, K, s8)
     t11 = -dot(k, d_W_momentum_at, DOT)  # t₁₁ = −k d_W_momentum_at
     t24 = tl.sum(t11 * U.to(tl.float32), 1)  # t₂₄ = Σ_v t₁₁ · U
-    s14 = sum_before(t24 * n_end, r, DOT)  # s₁₄ = Σ_{l<t} t₂₄ · n[C]
-    store_row(s14_ptr, own * H + h, r, C, s14)
+    s12 = sum_before(t24 * n_end, r, DOT)  # s₁₂ = Σ_{l<t} t₂₄ · n[C]
+    store_row(s12_ptr, own * H + h, r, C, s12)
     t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
     t30 = t25 * eta  # t₃₀ = t₂₅ · η
@@ -706,8 +650,8 @@ def post(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    s12 = sum_before(D_end * (t31 * m + tl.sum(t30[None, :] * D_mu, 1)), r, DOT)  # s₁₂ = Σ_{l<t} D[C] · (t₃₁ m + Σ_j Dμ · t₃₀)
-    store_row(s12_ptr, own * H + h, r, C, s12)
+    s10 = sum_before(D_end * (t31 * m + tl.sum(t30[None, :] * D_mu, 1)), r, DOT)  # s₁₀ = Σ_{l<t} D[C] · (t₃₁ m + Σ_j Dμ · t₃₀)
+    store_row(s10_ptr, own * H + h, r, C, s10)
     store_number(t31_ptr, own * H + h, t31)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
     t15 = load_tile(t15_ptr, own * H + h, r, at_v, C, V)
@@ -734,7 +678,7 @@ def post(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
     W_at_ptr, W_momentum_at_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr,
-    s14_ptr, s15_ptr, s5_ptr, s6_ptr, s7_ptr, t15_ptr, t28_ptr, t30_ptr, t31_ptr, t35_ptr, d_k_ptr, d_log_alpha_ptr,
+    s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t15_ptr, t28_ptr, t30_ptr, t31_ptr, t35_ptr, d_k_ptr, d_log_alpha_ptr,
     d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -757,10 +701,10 @@ def post2(
     at_row, row = t * H + h, r * H
     s7 = load_row(s7_ptr, own * H + h, r, C)
     s6 = load_row(s6_ptr, own * H + h, r, C)
-    s14 = load_row(s14_ptr, own * H + h, r, C)
-    s15 = load_number(s15_ptr, own * H + h)
     s12 = load_row(s12_ptr, own * H + h, r, C)
     s13 = load_number(s13_ptr, own * H + h)
+    s10 = load_row(s10_ptr, own * H + h, r, C)
+    s11 = load_number(s11_ptr, own * H + h)
     t30 = load_row(t30_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     t31 = load_number(t31_ptr, own * H + h)
@@ -778,12 +722,12 @@ def post2(
     t20 = dot(k, W, DOT)  # t₂₀ = k W[0]
     x23 = sum_after(tl.sum(t16 * t20, 1) * beta_before, r, DOT)
     t28 = load_tile(t28_ptr, own * H + h, r, r, C, C)
-    s10 = load_tile(s10_ptr, own * H + h, r, at_k, C, K)
-    s11 = load_tile(s11_ptr, own * H + h, r, at_k, C, K)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_k, C, K)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
     s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
     t17 = (beta_before[:, None] * t16).to(DOT)  # t₁₇ = β[t−1] · t₁₆
     t19 = (reach_before[:, None] * t16).to(DOT)  # t₁₉ = f[t−1] · t₁₆
-    x15 = s10.to(tl.float32) + s11.to(tl.float32) + dot_tn(t28, k, DOT)
+    x15 = s8.to(tl.float32) + s9.to(tl.float32) + dot_tn(t28, k, DOT)
     x16 = dot_nt(t19, W_momentum, DOT) + dot_nt(t17, W, DOT) + dot(t28, k, DOT) + x15
     d_k = s5.to(tl.float32) + x16
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
@@ -806,13 +750,13 @@ def post2(
     x37 = tl.sum(x36, 1)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x38 = (
-        s13 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s12 + x23 + x37)
+        s11 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s10 + x23 + x37)
     )  # fmt: skip
     m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     x52 = (
-        s15 * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (s14 + x51 + x50)
+        s13 * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (s12 + x51 + x50)
     )  # fmt: skip
     d_log_alpha = s6 + x38
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -937,7 +881,6 @@ launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 launch_post2 = Launch(post2, "post2", walks=False, widths="KV")
@@ -1066,31 +1009,21 @@ def backward_op(
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    for part in sizes.parts({"CC": 4, "CK": 3, "CV": 2, "KV": 4}):
+    for part in sizes.parts({"CC": 2, "CK": 3, "CV": 2, "KV": 4}):
         s1 = part.per_slot("KV", narrow=True)
-        t14 = part.per_slot("C", narrow=False)
-        t8 = part.per_slot("CC", narrow=False)
-        D_mu = part.per_slot("CC", narrow=True)
-        m = part.per_slot("C", narrow=False)
-        launch_pre(part, (
-            d_o, log_alpha, log_mu, q, s1, t14, t8, D_mu, m,
-        ))  # fmt: skip
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("KV", narrow=True)
         s4 = part.per_slot("C", narrow=False)
+        t14 = part.per_slot("C", narrow=False)
         s5 = part.per_slot("CK", narrow=True)
-        s8 = part.per_slot("C", narrow=False)
-        s9 = part.per_slot("C", narrow=False)
-        launch_pre2(part, (
-            D_mu, U, W_momentum_at, d_o, eta, k, m, q, reach, t8, s2, s3, s4, s5, s8, s9,
+        launch_pre(part, (
+            U, d_o, eta, k, log_alpha, log_mu, q, reach, s1, s2, s3, s4, t14, s5,
         ))  # fmt: skip
-        del D_mu, m, t8
         s6 = part.per_slot("C", narrow=False)
         s7 = part.per_slot("C", narrow=False)
-        launch_pre3(part, (
-            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s8, s9, s6, s7, d_q,
+        launch_pre2(part, (
+            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s6, s7, d_q,
         ))  # fmt: skip
-        del s8, s9
         t15 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
         d_W_momentum_at = part.per_slot("KV", narrow=True)
@@ -1100,25 +1033,25 @@ def backward_op(
         ))  # fmt: skip
         del s1, s2, s3
         t28 = part.per_slot("CC", narrow=True)
-        s10 = part.per_slot("CK", narrow=True)
-        s11 = part.per_slot("CK", narrow=True)
+        s8 = part.per_slot("CK", narrow=True)
+        s9 = part.per_slot("CK", narrow=True)
         t30 = part.per_slot("C", narrow=False)
         t31 = part.per_slot("", narrow=False)
+        s10 = part.per_slot("C", narrow=False)
+        s11 = part.per_slot("", narrow=False)
+        t35 = part.per_slot("CC", narrow=True)
         s12 = part.per_slot("C", narrow=False)
         s13 = part.per_slot("", narrow=False)
-        t35 = part.per_slot("CC", narrow=True)
-        s14 = part.per_slot("C", narrow=False)
-        s15 = part.per_slot("", narrow=False)
         launch_post(part, (
-            U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, s4, t14, t15, d_eta, d_v, t28, s10, s11, t30,
-            t31, s12, s13, t35, s14, s15,
+            U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, s4, t14, t15, d_eta, d_v, t28, s8, s9, t30,
+            t31, s10, s11, t35, s12, s13,
         ))  # fmt: skip
         del d_W_at, d_W_momentum_at, s4, t14
         launch_post2(part, (
-            W_at, W_momentum_at, k, log_alpha, log_mu, reach_before, s10, s11, s12, s13, s14, s15, s5, s6, s7, t15, t28, t30, t31,
-            t35, d_k, d_log_alpha, d_log_mu,
+            W_at, W_momentum_at, k, log_alpha, log_mu, reach_before, s10, s11, s12, s13, s5, s6, s7, s8, s9, t15, t28, t30, t31, t35,
+            d_k, d_log_alpha, d_log_mu,
         ))  # fmt: skip
-        del s10, s11, s12, s13, s14, s15, s5, s6, s7, t15, t28, t30, t31, t35
+        del s10, s11, s12, s13, s5, s6, s7, s8, s9, t15, t28, t30, t31, t35
         d_W = d_W_next
         d_W_momentum = d_W_momentum_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next
