@@ -461,12 +461,12 @@ def read(
 def pre(
     G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d_o_ptr,
     h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, v_ptr, h1_ptr, f_ptr, e_ptr, t2_ptr,
-    t12_ptr, d2_ptr, t13_ptr, du_ptr, read_h1_ptr, read_h2_ptr, t19_ptr, read_f_ptr, t25_ptr, t26_ptr, t30_ptr, s20_ptr,
-    s21_ptr, s22_ptr, position_ptr, cu_ptr, T, members, low, high,
+    t12_ptr, d2_ptr, t13_ptr, du_ptr, read_h2_ptr, t19_ptr, read_f_ptr, t25_ptr, s20_ptr, s21_ptr, s22_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """h1, f, e, t2, t12, d2, t13, du, read_h1, read_h2, t19, read_f, t25, t26, t30, s20, s21, …: every tile on its own."""
+    """h1, f, e, t2, t12, d2, t13, du, read_h2, t19, read_f, t25, s20, s21, s22: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -534,7 +534,7 @@ def pre(
     # du
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
 
-    # read_h1
+    # read_h2
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
@@ -542,13 +542,10 @@ def pre(
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
-    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-    store_tile(read_h1_ptr, own * H + h, r, at_n1, C, N, read_h1)
-
-    # read_h2
+    read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
@@ -582,37 +579,26 @@ def pre(
     t25 = (1 - read_h2 * read_h2) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
     store_tile(t25_ptr, own * H + h, r, at_n2, C, N, t25)
 
-    # t26
-    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
-    store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
-
-    # t30
-    t27 = (t26 * G_before.to(tl.float32)).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
-    t28 = (reach_before[:, None] * t25).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    t29 = (beta_before[:, None] * t25).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    store_tile(t30_ptr, own * H + h, r, at_n1, C, N, t30)
-
     # s20
     s20 = t20 * t18  # s₂₀ = t₂₀ · t₁₈
     store_tile(s20_ptr, own * H + h, r, at_v, C, V, s20)
 
     # s21
-    s21 = t25 * t15  # s₂₁ = t₂₅ · t₁₅
-    store_tile(s21_ptr, own * H + h, r, at_n2, C, N, s21)
+    s21 = tl.sum(t20 * t17, 1)  # s₂₁ = Σ_v t₂₀ · t₁₇
+    store_row(s21_ptr, own * H + h, r, C, s21)
 
     # s22
-    x67 = beta_before * (tl.sum(t20 * t17, 1) + tl.sum(t25 * t14, 1) + tl.sum(t30 * t4, 1))
-    s22 = sum_after(x67, r, DOT)  # s₂₂ = Σ_{l>t} β[t−1] · (Σ_v t₂₀ · t₁₇ + Σ_n2 t₂₅ · t₁₄ + Σ_n1 t₃₀ · t₄)
+    s22 = tl.sum(t25 * t14, 1)  # s₂₂ = Σ_n2 t₂₅ · t₁₄
     store_row(s22_ptr, own * H + h, r, C, s22)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, du_ptr, e_ptr, eta_ptr, f_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h1_ptr, read_h2_ptr, s20_ptr, s21_ptr, s22_ptr, t13_ptr, t19_ptr,
-    t25_ptr, t26_ptr, t30_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr,
-    s12_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, du_ptr, e_ptr, eta_ptr, f_ptr, h1_ptr,
+    k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h2_ptr, s20_ptr, s21_ptr,
+    s22_ptr, t13_ptr, t19_ptr, t25_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr,
+    s11_ptr, s12_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -635,68 +621,48 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s21 = load_row(s21_ptr, own * H + h, r, C)
     s22 = load_row(s22_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n1, C, N)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    s8 = dot_tn(read_h1, t29, DOT)  # s₈ = h₁ᵀ t₂₉
-    store_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N, s8)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
     read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    s9 = dot_tn(read_h1, t28, DOT)  # s₉ = h₁ᵀ t₂₈
-    store_tile(s9_ptr, own * H + h, at_n1, at_n2, N, N, s9)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    x32 = t3 * read_f.to(tl.float32)
-    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
-    x33 = tl.sum(x32, 1)
+    x47 = t3 * read_f.to(tl.float32)
+    x48 = tl.sum(x47, 1)
     read_rstd = tl.rsqrt(tl.sum(square(read_f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
     t20 = (
         read_rstd[:, None] * t3
-        - x33[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
+        - x48[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
     )  # fmt: skip
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
     s10 = dot_tn(read_h2, t24, DOT)  # s₁₀ = h₂ᵀ t₂₄
-    t30 = load_tile(t30_ptr, own * H + h, r, at_n1, C, N)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     store_tile(s10_ptr, own * H + h, at_n2, at_v, N, V, s10)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
     s11 = dot_tn(read_h2, t23, DOT)  # s₁₁ = h₂ᵀ t₂₃
     store_tile(s11_ptr, own * H + h, at_n2, at_v, N, V, s11)
-    t31 = (beta_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    s1 = dot_tn(q, t31, DOT)  # s₁ = qᵀ t₃₁
-    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    s21 = load_tile(s21_ptr, own * H + h, r, at_n2, C, N)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    store_tile(s1_ptr, own * H + h, at_k, at_n1, K, N, s1)
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    t58 = tl.sum(s20.to(tl.float32), 1) + tl.sum(s21.to(tl.float32), 1) + tl.sum(t30.to(tl.float32) * t6, 1)
     rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    t52 = (reach_before[:, None] * t30.to(tl.float32)).to(DOT)  # t₅₂ = f[t−1] · t₃₀
-    s7 = dot_tn(q, t52, DOT)  # s₇ = qᵀ t₅₂
-    store_tile(s7_ptr, own * H + h, at_k, at_n1, K, N, s7)
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    x9 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x9)  # t₅ = exp(Σ_{j<l<t} log α)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x7 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = tl.exp(x7)  # t₅ = exp(Σ_{j<l<t} log α)
+    t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
     valid = tl.where(here, 1.0, 0.0)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    x98 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
     t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
     t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
     G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
@@ -706,79 +672,106 @@ def pre2(
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
     s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
     store_tile(s6_ptr, own * H + h, r, at_v, C, V, s6)
-    x69 = -s6
-    x70 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x69 * f.to(tl.float32) / V
-    x71 = rstd[:, None] * x69 + (-tl.sum(x70, 1))[:, None] * f.to(tl.float32)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    x77 = -s6
+    x78 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x77 * f.to(tl.float32) / V
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
-    x72 = ln_weight[None, :] * x71
-    x75 = (
+    x79 = rstd[:, None] * x77 + (-tl.sum(x78, 1))[:, None] * f.to(tl.float32)
+    x80 = ln_weight[None, :] * x79
+    x83 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x72
+        * x80
         * e.to(tl.float32)
     )  # fmt: skip
-    x76 = tl.sum(x75, 1)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    x80 = (
-        2 * x76[:, None] * e.to(tl.float32)
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x72
+    x84 = tl.sum(x83, 1)
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    x88 = (
+        2 * x84[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x80
         + d_o.to(tl.float32)
     )  # fmt: skip
-    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    s15 = tl.sum(x80, 0)
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x77 = (
-        2 * x76[:, None] * e.to(tl.float32)
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x72
+    s15 = tl.sum(x88, 0)
+    x85 = (
+        2 * x84[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x80
     )  # fmt: skip
-    store_row(s15_ptr, own * H + h, at_v, V, s15)
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
+    x92 = x79 * du.to(tl.float32) + x85 * normal + d_o.to(tl.float32) * read_normal
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
+    s16 = tl.sum(x92, 0)
+    store_row(s15_ptr, own * H + h, at_v, V, s15)
+    store_row(s16_ptr, own * H + h, at_v, V, s16)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
+    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
     h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
     t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
-    t30 = load_tile(t30_ptr, own * H + h, r, at_n1, C, N)
-    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
-    x84 = x71 * du.to(tl.float32) + x77 * normal + d_o.to(tl.float32) * read_normal
-    s16 = tl.sum(x84, 0)
-    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
-    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    x102 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    t54 = t21 * t19.to(tl.float32) + t26.to(tl.float32) * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
-    x96 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
-    x97 = segment_gradient(tl.where(causal, x96, 0.0) * t7, strict, DOT)
-    s12 = tl.sum(t54 * t8, 0)  # s₁₂ = Σ_c t₅₄ · t₈
-    x92 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    t30 = load_tile(t30_ptr, own * H + h, r, at_n1, C, N)
-    t27 = (t26.to(tl.float32) * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
     s2 = dot_tn(t27, read_h1, DOT)  # s₂ = t₂₇ᵀ h₁
     store_tile(s2_ptr, own * H + h, r, at_n1, C, N, s2)
     t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    x93 = tl.where(strict, sums_after(tl.where(strict, x92, 0.0) * t5, r, DOT), 0.0)
+    s8 = dot_tn(read_h1, t29, DOT)  # s₈ = h₁ᵀ t₂₉
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+    store_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N, s8)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
+    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
+    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
+    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    t54 = t21 * t19.to(tl.float32) + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
+    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    t58 = tl.sum(s20.to(tl.float32), 1) + tl.sum(t25.to(tl.float32) * t15, 1) + tl.sum(t30 * t6, 1)
+    x104 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    x105 = segment_gradient(tl.where(causal, x104, 0.0) * t7, strict, DOT)
+    P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
+    s12 = tl.sum(t54 * t8, 0)  # s₁₂ = Σ_c t₅₄ · t₈
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x98 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
+    x99 = tl.where(strict, sums_after(tl.where(strict, x98, 0.0) * t5, r, DOT), 0.0)
+    x102 = sum_after(beta_before * (s21 + s22 + tl.sum(t30 * t4, 1)), r, DOT)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x99, 1) + x102)
+    x106 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
     s3 = dot_tn(P1, t30, DOT)  # s₃ = P₁ᵀ t₃₀
     store_tile(s3_ptr, own * H + h, r, at_n1, C, N, s3)
-    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x93, 1) + s22)
     s5 = dot_tn(P2, t25, DOT)  # s₅ = P₂ᵀ t₂₅
     store_tile(s5_ptr, own * H + h, r, at_n2, C, N, s5)
-    s13 = x77 + dot_tn(t57, q, DOT)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s9 = dot_tn(read_h1, t28, DOT)  # s₉ = h₁ᵀ t₂₈
+    store_tile(s9_ptr, own * H + h, at_n1, at_n2, N, N, s9)
+    t52 = (reach_before[:, None] * t30).to(DOT)  # t₅₂ = f[t−1] · t₃₀
+    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
+    x109 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
+    s13 = x85 + dot_tn(t57, q, DOT)
     store_tile(s13_ptr, own * H + h, r, at_k, C, K, s13)
-    s19 = -x77
+    s19 = -x85
     store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x102)
-    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x97 + x98)
+    s1 = dot_tn(q, t31, DOT)  # s₁ = qᵀ t₃₁
+    store_tile(s1_ptr, own * H + h, at_k, at_n1, K, N, s1)
+    s7 = dot_tn(q, t52, DOT)  # s₇ = qᵀ t₅₂
+    store_tile(s7_ptr, own * H + h, at_k, at_n1, K, N, s7)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x109)
+    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x105 + x106)
     store_row(s18_ptr, own * H + h, r, C, s18)
     store_row(s17_ptr, own * H + h, r, C, s17)
-    store_row(s16_ptr, own * H + h, at_v, V, s16)
     store_row(s12_ptr, own * H + h, r, C, s12)
 
 
@@ -1690,14 +1683,13 @@ def resume_seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr,
-    d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
-    eta_ptr, h1_ptr, h2_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr, f_ptr, s29_ptr, s30_ptr,
-    s31_ptr, t40_ptr, t41_ptr, t55_ptr, s32_ptr, s33_ptr, t60_ptr, s34_ptr, s35_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, eta_ptr,
+    h1_ptr, h2_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s14_ptr, s15_ptr, f_ptr, s29_ptr, s30_ptr, s31_ptr, s32_ptr, t60_ptr,
+    s33_ptr, s34_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """f, s29, s30, s31, t40, t41, t55, s32, s33, t60, s34, s35: every tile on its own."""
+    """f, s29, s30, s31, s32, t60, s33, s34: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1720,105 +1712,84 @@ def resume_post(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
+    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
-    x52 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    x54 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    x56 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t60 = x52 + x54 + x56  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
-    store_number(t60_ptr, own * H + h, t60)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    G_end = t34 * eta  # G[C] = t₃₄ · η
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x64 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    x63 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x62 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    s34 = beta_end * (tl.sum(x62) + tl.sum(x63) + tl.sum(x64))
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x68 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    x67 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    x66 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    s35 = m_end * (tl.sum(x66) + tl.sum(x67) + tl.sum(x68))
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
-    s16 = load_tile(s16_ptr, own * H + h, r, at_n2, C, N)
-    x34 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
-    x36 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
-    s31 = s16.to(tl.float32) + x34 + x36  # s₃₁ = s₁₆ + (n[C] · d₃) (−d_W3_momentum_at)ᵀ + (G[C] · d₃) (−d_W3_at)ᵀ
-    store_tile(s31_ptr, own * H + h, r, at_n2, C, N, s31)
-    store_number(s34_ptr, own * H + h, s34)
-    store_number(s35_ptr, own * H + h, s35)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
-    store_tile(t41_ptr, own * H + h, r, at_v, C, V, t41)
-    s14 = load_tile(s14_ptr, own * H + h, r, at_n1, C, N)
-    x22 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2_at.to(tl.float32), DOT)
+    valid = tl.where(here, 1.0, 0.0)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    x12 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum_at.to(tl.float32), DOT)
-    s29 = s14.to(tl.float32) + x12 + x22  # s₂₉ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(s29_ptr, own * H + h, r, at_n1, C, N, s29)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
     t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
     d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
     t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
-    s15 = load_tile(s15_ptr, own * H + h, r, at_n1, C, N)
-    t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    t55 = tl.sum(t41 * d3.to(tl.float32), 1) + tl.sum(t37 * d2.to(tl.float32), 1) + tl.sum(t35 * d1, 1)
+    s31 = tl.sum(t35 * d1, 1)  # s₃₁ = Σ_n1 t₃₅ · d₁
+    store_row(s31_ptr, own * H + h, r, C, s31)
     t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
-    s17 = load_tile(s17_ptr, own * H + h, r, at_n2, C, N)
-    s33 = tl.sum(t36 * d1, 1)  # s₃₃ = Σ_n1 t₃₆ · d₁
-    s30 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₀ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
-    t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
-    s32 = tl.sum(t38 * d2.to(tl.float32), 1)  # s₃₂ = Σ_n2 t₃₈ · d₂
-    x42 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
-    store_tile(s30_ptr, own * H + h, r, at_n1, C, N, s30)
-    t39 = (s30 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₀ · (1 − h₁²)
-    t40 = x42 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
-    store_tile(t40_ptr, own * H + h, r, at_n2, C, N, t40)
-    store_row(s33_ptr, own * H + h, r, C, s33)
+    s32 = tl.sum(t36 * d1, 1)  # s₃₂ = Σ_n1 t₃₆ · d₁
+    s15 = load_tile(s15_ptr, own * H + h, r, at_n1, C, N)
     store_row(s32_ptr, own * H + h, r, C, s32)
-    store_row(t55_ptr, own * H + h, r, C, t55)
+    G_end = t34 * eta  # G[C] = t₃₄ · η
+    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
+    s30 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₀ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    store_tile(s30_ptr, own * H + h, r, at_n1, C, N, s30)
+    x42 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    x55 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x38 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    x53 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x54 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    s34 = m_end * (tl.sum(x53) + tl.sum(x54) + tl.sum(x55))
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x48 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    x50 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    s14 = load_tile(s14_ptr, own * H + h, r, at_n1, C, N)
+    x49 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
+    s33 = beta_end * (tl.sum(x48) + tl.sum(x49) + tl.sum(x50))
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x12 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum_at.to(tl.float32), DOT)
+    x22 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2_at.to(tl.float32), DOT)
+    s29 = s14.to(tl.float32) + x12 + x22  # s₂₉ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
+    store_tile(s29_ptr, own * H + h, r, at_n1, C, N, s29)
+    x40 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    t60 = x38 + x40 + x42  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    store_number(s34_ptr, own * H + h, s34)
+    store_number(s33_ptr, own * H + h, s33)
+    store_number(t60_ptr, own * H + h, t60)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post2(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr,
-    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr,
-    s23_ptr, s24_ptr, s25_ptr, s29_ptr, s30_ptr, s31_ptr, s32_ptr, s33_ptr, s34_ptr, s35_ptr, t40_ptr, t41_ptr, t55_ptr,
-    t60_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
+    d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, s25_ptr,
+    s29_ptr, s30_ptr, s31_ptr, s32_ptr, s33_ptr, s34_ptr, t60_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr,
+    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1849,139 +1820,149 @@ def resume_post2(
     s22 = load_row(s22_ptr, own * H + h, at_v, V)
     s24 = load_row(s24_ptr, own * H + h, r, C)
     s23 = load_row(s23_ptr, own * H + h, r, C)
-    s34 = load_number(s34_ptr, own * H + h)
+    s33 = load_number(s33_ptr, own * H + h)
     s19 = load_row(s19_ptr, own * H + h, r, C)
-    t55 = load_row(t55_ptr, own * H + h, r, C)
-    s35 = load_number(s35_ptr, own * H + h)
+    s34 = load_number(s34_ptr, own * H + h)
+    s31 = load_row(s31_ptr, own * H + h, r, C)
     t60 = load_number(t60_ptr, own * H + h)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     s32 = load_row(s32_ptr, own * H + h, r, C)
-    s33 = load_row(s33_ptr, own * H + h, r, C)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
-    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
-    t56 = tl.sum(t42 * d3, 1) + s32 + s33  # t₅₆ = Σ_v t₄₂ · d₃ + s₃₂ + s₃₃
-    t59 = t56 * eta  # t₅₉ = t₅₆ · η
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     valid = tl.where(here, 1.0, 0.0)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    x97 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
-    x99 = segment_gradient(x97, strict, DOT)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x91 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
-    x100 = t60 * D_end * m
-    x101 = tl.cumsum(x100, 0, reverse=True)
-    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
-    x98 = sum_before(t55 * n_end, r, DOT)
-    x102 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x98 + s35 + x99 + x101)
-    d_eta = s19 + (t55 * tl.exp(t33) + t56 * t34)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    s30 = load_tile(s30_ptr, own * H + h, r, at_n1, C, N)
     G_end = t34 * eta  # G[C] = t₃₄ · η
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x93 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x91 + s34)
-    d_log_alpha = s23 + x93
-    s18 = load_tile(s18_ptr, own * H + h, r, at_v, C, V)
-    t41 = load_tile(t41_ptr, own * H + h, r, at_v, C, V)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = s24 + x102
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    t40 = load_tile(t40_ptr, own * H + h, r, at_n2, C, N)
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    x38 = n_end[:, None] * t41.to(tl.float32) + G_end[:, None] * t42 - s18.to(tl.float32)
-    x70 = n_end[:, None] * t41.to(tl.float32) + G_end[:, None] * t42
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
+    t39 = (s30.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₀ · (1 − h₁²)
+    s17 = load_tile(s17_ptr, own * H + h, r, at_n2, C, N)
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    t43 = (t40.to(tl.float32) * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
-    x40 = dot(t43, W3_start, DOT)
-    t44 = x38 + x40  # t₄₄ = (n[C] · t₄₁ + G[C] · t₄₂ − s₁₈) + t₄₃ W₃[start]
-    x71 = x70 + x40
-    x72 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x71 * f.to(tl.float32) / V
-    x73 = rstd[:, None] * x71 + (-tl.sum(x72, 1))[:, None] * f.to(tl.float32)
+    t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
+    x42 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
+    t40 = x42 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
+    t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
+    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    t56 = tl.sum(t42 * d3, 1) + tl.sum(t38 * d2, 1) + s32  # t₅₆ = Σ_v t₄₂ · d₃ + Σ_n2 t₃₈ · d₂ + s₃₂
+    t59 = t56 * eta  # t₅₉ = t₅₆ · η
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x100 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
+    t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
+    t55 = tl.sum(t41 * d3, 1) + tl.sum(t37 * d2, 1) + s31  # t₅₅ = Σ_v t₄₁ · d₃ + Σ_n2 t₃₇ · d₂ + s₃₁
+    x106 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
+    x108 = segment_gradient(x106, strict, DOT)
+    x109 = t60 * D_end * m
+    x110 = tl.cumsum(x109, 0, reverse=True)
+    x107 = sum_before(t55 * n_end, r, DOT)
+    x111 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x107 + s34 + x108 + x110)
+    d_eta = s19 + (t55 * tl.exp(t33) + t56 * t34)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    x102 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x100 + s33)
+    s18 = load_tile(s18_ptr, own * H + h, r, at_v, C, V)
+    d_log_alpha = s23 + x102
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_mu = s24 + x111
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    x48 = n_end[:, None] * t41 + G_end[:, None] * t42 - s18.to(tl.float32)
+    t43 = (t40 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    x50 = dot(t43, W3_start, DOT)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    x80 = (n_end[:, None] * t41 + G_end[:, None] * t42) + x50
+    t44 = x48 + x50  # t₄₄ = (n[C] · t₄₁ + G[C] · t₄₂ − s₁₈) + t₄₃ W₃[start]
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    s16 = load_tile(s16_ptr, own * H + h, r, at_n2, C, N)
+    x36 = dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
+    x26 = dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
+    x68 = s16.to(tl.float32) + x26 + x36
+    x81 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x80 * f.to(tl.float32) / V
+    x82 = rstd[:, None] * x80 + (-tl.sum(x81, 1))[:, None] * f.to(tl.float32)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x42 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f.to(tl.float32) / V
+    x52 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t45 = -tl.sum(x42, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
+    t45 = -tl.sum(x52, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t46 = rstd[:, None] * t44 + t45[:, None] * f.to(tl.float32)  # t₄₆ = r · t₄₄ + t₄₅ · f
     t47 = ln_weight[None, :] * t46  # t₄₇ = t₄₆ · w
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
-    x51 = (
+    x61 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
         * t47
         * e
     )  # fmt: skip
-    x52 = tl.sum(x51, 1)
+    x62 = tl.sum(x61, 1)
     t48 = (
-        2 * x52[:, None] * e
+        2 * x62[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t47
     )  # fmt: skip
     t49 = ln_weight[None, :] * t48  # t₄₉ = t₄₈ · w
-    x55 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
-    x56 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x55, 1) + tl.sum(t49 * f.to(tl.float32), 1)) / V
-    t50 = (
-        (2 * x56[:, None] * f.to(tl.float32) + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V).to(DOT)  # noqa: E501
-    )  # fmt: skip
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x74 = ln_weight[None, :] * x73
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    x75 = (
+    x65 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
+    x66 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x65, 1) + tl.sum(t49 * f.to(tl.float32), 1)) / V
+    t50 = (
+        (2 * x66[:, None] * f.to(tl.float32) + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V).to(DOT)  # noqa: E501
+    )  # fmt: skip
+    x69 = dot_nt(t50, W3_start, DOT)
+    t51 = ((1 - square(h2.to(tl.float32))) * (x68 + x69 - 2 * t40 * t12 * h2.to(tl.float32))).to(DOT)
+    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    x83 = ln_weight[None, :] * x82
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    x84 = (
         tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x74
+        * x83
         * e
     )  # fmt: skip
-    x76 = tl.sum(x75, 1)
-    x77 = (
-        2 * x76[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x74
+    x85 = tl.sum(x84, 1)
+    x86 = (
+        2 * x85[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x83
     )  # fmt: skip
-    x86 = s22 + tl.sum(x73 * du.to(tl.float32) + x77 * normal, 0)
-    t40 = load_tile(t40_ptr, own * H + h, r, at_n2, C, N)
-    s31 = load_tile(s31_ptr, own * H + h, r, at_n2, C, N)
-    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
-    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    x95 = s22 + tl.sum(x82 * du.to(tl.float32) + x86 * normal, 0)
     s30 = load_tile(s30_ptr, own * H + h, r, at_n1, C, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    x58 = dot_nt(t50, W3_start, DOT)
-    t51 = (
-        ((1 - square(h2.to(tl.float32))) * (s31.to(tl.float32) + x58 - 2 * t40.to(tl.float32) * t12 * h2.to(tl.float32))).to(DOT)
-    )  # fmt: skip
-    d2 = (t12 * (1 - square(h2.to(tl.float32)))).to(DOT)  # d₂ = t₁₂ · (1 − h₂²)
     s29 = load_tile(s29_ptr, own * H + h, r, at_n1, C, N)
-    t39 = (s30.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₀ · (1 − h₁²)
     store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t39, d2, DOT) + dot_tn(h1, t51, DOT))
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x60 = dot_nt(t51, W2_start, DOT)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
     t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    x71 = dot_nt(t51, W2_start, DOT)
     s20 = load_tile(s20_ptr, own * H + h, r, at_k, C, K)
     t52 = (
-        ((1 - square(h1.to(tl.float32))) * (s29.to(tl.float32) + x60 - 2 * s30.to(tl.float32) * t13 * h1.to(tl.float32))).to(DOT)
+        ((1 - square(h1.to(tl.float32))) * (s29.to(tl.float32) + x71 - 2 * s30.to(tl.float32) * t13 * h1.to(tl.float32))).to(DOT)
     )  # fmt: skip
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    x80 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-    x82 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    x89 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    x91 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
     s25 = load_tile(s25_ptr, own * H + h, r, at_v, C, V)
-    x83 = s20.to(tl.float32) + (x77 + dot_nt(t52, W1_start, DOT) + (x80 + x82))
+    x92 = s20.to(tl.float32) + (x86 + dot_nt(t52, W1_start, DOT) + (x89 + x91))
     store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, t52, DOT))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x83)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x77, 0))
-    d_v = s25.to(tl.float32) + -x77
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x92)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x86, 0))
+    d_v = s25.to(tl.float32) + -x86
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x86)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x95)
 
 
 class Sizes:
@@ -2289,7 +2270,7 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 2, "CK": 1, "CN": 14, "CV": 11, "KN": 4, "NN": 4, "NV": 4}):
+    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 11, "CV": 11, "KN": 4, "NN": 4, "NV": 4}):
         h1 = part.per_slot("CN", narrow=True)
         f = part.per_slot("CV", narrow=True)
         e = part.per_slot("CV", narrow=True)
@@ -2298,19 +2279,16 @@ def backward_op(
         d2 = part.per_slot("CN", narrow=True)
         t13 = part.per_slot("CN", narrow=True)
         du = part.per_slot("CV", narrow=True)
-        read_h1 = part.per_slot("CN", narrow=True)
         read_h2 = part.per_slot("CN", narrow=True)
         t19 = part.per_slot("CC", narrow=False)
         read_f = part.per_slot("CV", narrow=True)
         t25 = part.per_slot("CN", narrow=True)
-        t26 = part.per_slot("CC", narrow=False)
-        t30 = part.per_slot("CN", narrow=True)
         s20 = part.per_slot("CV", narrow=True)
-        s21 = part.per_slot("CN", narrow=True)
+        s21 = part.per_slot("C", narrow=False)
         s22 = part.per_slot("C", narrow=False)
         launch_pre(part, (
             G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, h2, k, ln_bias, ln_weight, log_alpha,
-            q, reach_before, v, h1, f, e, t2, t12, d2, t13, du, read_h1, read_h2, t19, read_f, t25, t26, t30, s20, s21, s22,
+            q, reach_before, v, h1, f, e, t2, t12, d2, t13, du, read_h2, t19, read_f, t25, s20, s21, s22,
         ))  # fmt: skip
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
@@ -2331,11 +2309,11 @@ def backward_op(
         s18 = part.per_slot("C", narrow=False)
         s19 = part.per_slot("CV", narrow=True)
         launch_pre2(part, (
-            W1_at, W1_momentum_at, d_o, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, q, reach_before, read_f, read_h1,
-            read_h2, s20, s21, s22, t13, t19, t25, t26, t30, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s15, s16, s17,
-            s18, s19, d_q,
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, q,
+            reach_before, read_f, read_h2, s20, s21, s22, t13, t19, t25, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s15,
+            s16, s17, s18, s19, d_q,
         ))  # fmt: skip
-        del read_f, read_h1, read_h2, s20, s21, s22, t19, t25, t26, t30
+        del read_f, read_h2, s20, s21, s22, t19, t25
         t40 = part.per_slot("CV", narrow=True)
         t41 = part.per_slot("CV", narrow=True)
         s14 = part.per_slot("CV", narrow=True)
@@ -2515,7 +2493,7 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 22]:
+) -> tuple[(Tensor,) * 21]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -2526,7 +2504,6 @@ def resume_forward_op(
     h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CN", narrow=True)
     h2 = sizes.per_slot("CN", narrow=True)
-    d3 = sizes.per_slot("CV", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NN")
     W3_next = sizes.per_sequence("NV")
@@ -2547,6 +2524,7 @@ def resume_forward_op(
     s5 = sizes.per_slot("NN", narrow=True)
     s6 = sizes.per_slot("NV", narrow=True)
     s7 = sizes.per_slot("CN", narrow=True)
+    d3 = sizes.per_slot("CV", narrow=True)
     launch_resume_prep(sizes, (
         W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, beta_end, reach_end, s1, s2, s3,
         m_end, s4, s5, s6, reach_before, s7, G_before, h1, d2, h2, d3,
@@ -2561,10 +2539,10 @@ def resume_forward_op(
         G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d3, h1, h2, ln_bias, ln_weight,
         log_alpha, q, reach_before, s7, o,
     ))  # fmt: skip
-    del s7
+    del d3, s7
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2591,7 +2569,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 22]:
+) -> tuple[(Tensor,) * 21]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -2608,7 +2586,6 @@ def _(
     h1 = sizes.per_slot("CN", narrow=True)
     d2 = sizes.per_slot("CN", narrow=True)
     h2 = sizes.per_slot("CN", narrow=True)
-    d3 = sizes.per_slot("CV", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W1_momentum_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NN", narrow=True)
@@ -2617,7 +2594,7 @@ def _(
     W3_momentum_at = sizes.per_slot("NV", narrow=True)
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     )  # fmt: skip
 
 
@@ -2642,7 +2619,6 @@ def resume_backward_op(
     h1: Tensor,
     d2: Tensor,
     h2: Tensor,
-    d3: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2679,7 +2655,7 @@ def resume_backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 11, "CV": 7, "KN": 4, "NN": 4, "NV": 4}):
+    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 9, "CV": 6, "KN": 4, "NN": 4, "NV": 4}):
         du = part.per_slot("CV", narrow=True)
         f = part.per_slot("CV", narrow=True)
         d1 = part.per_slot("CN", narrow=True)
@@ -2732,28 +2708,25 @@ def resume_backward_op(
         del s10, s11, s12, s13, s8, s9
         s29 = part.per_slot("CN", narrow=True)
         s30 = part.per_slot("CN", narrow=True)
-        s31 = part.per_slot("CN", narrow=True)
-        t40 = part.per_slot("CN", narrow=True)
-        t41 = part.per_slot("CV", narrow=True)
-        t55 = part.per_slot("C", narrow=False)
+        s31 = part.per_slot("C", narrow=False)
         s32 = part.per_slot("C", narrow=False)
-        s33 = part.per_slot("C", narrow=False)
         t60 = part.per_slot("", narrow=False)
+        s33 = part.per_slot("", narrow=False)
         s34 = part.per_slot("", narrow=False)
-        s35 = part.per_slot("", narrow=False)
         launch_resume_post(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d3, d_W1_at,
-            d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h1, h2, k, log_alpha, log_mu, s14, s15, s16,
-            s17, f, s29, s30, s31, t40, t41, t55, s32, s33, t60, s34, s35,
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d_W1_at, d_W1_momentum_at,
+            d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h1, h2, k, log_alpha, log_mu, s14, s15, f, s29, s30, s31, s32,
+            t60, s33, s34,
         ))  # fmt: skip
-        del d_W2_at, d_W2_momentum_at, d_W3_momentum_at, s14, s15, s16, s17
+        del s14, s15
         launch_resume_post2(part, (
-            W1_start, W2_start, W3_start, d_W1_at, d_W1_momentum_at, d_W3_at, du, eta, f, h1, h2, k, ln_bias, ln_weight, log_alpha,
-            log_mu, s18, s19, s20, s21, s22, s23, s24, s25, s29, s30, s31, s32, s33, s34, s35, t40, t41, t55, t60, v, d_W1_start,
-            d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+            W1_start, W2_start, W3_start, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, eta,
+            f, h1, h2, k, ln_bias, ln_weight, log_alpha, log_mu, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25, s29, s30, s31,
+            s32, s33, s34, t60, v, d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu,
+            d_v,
         ))  # fmt: skip
-        del d_W1_at, d_W1_momentum_at, d_W3_at, du, f, s18, s19, s20, s21, s22, s23, s24, s25, s29, s30, s31, s32, s33, s34, s35
-        del t40, t41, t55, t60
+        del d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, f, s16, s17, s18, s19, s20, s21
+        del s22, s23, s24, s25, s29, s30, s31, s32, s33, s34, t60
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W3 = d_W3_next
@@ -2787,7 +2760,6 @@ def _(
     h1: Tensor,
     d2: Tensor,
     h2: Tensor,
-    d3: Tensor,
     W1_at: Tensor,
     W1_momentum_at: Tensor,
     W2_at: Tensor,
@@ -2836,12 +2808,12 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
     ) = inputs  # fmt: skip
     (
         _o, _W1_next, _W2_next, _W3_next, _W1_momentum_next, _W2_momentum_next, _W3_momentum_next, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
         cu_seqlens,
     )  # fmt: skip
     ctx.set_materialize_grads(True)
@@ -2850,14 +2822,14 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
         cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
     gradients_of = resume_backward_op(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
-        reach_before, G_before, h1, d2, h2, d3, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1,
-        d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
+        reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2,
+        d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     (
         d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W3_next, d_W1_momentum_next,

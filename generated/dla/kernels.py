@@ -45,7 +45,6 @@ OPTIONS = {
     "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
@@ -417,12 +416,12 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, s1_ptr, s2_ptr, s3_ptr,
-    read_h1_ptr, t8_ptr, s9_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, t8_ptr, read_h1_ptr, s9_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, t7, s1, s2, s3, read_h1, t8, s9: every tile on its own."""
+    """z1, t7, t8, read_h1, s9: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -458,39 +457,32 @@ def pre(
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
     t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
-    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
     read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
     t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
-    t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
-    s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
-    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-    s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
-    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
-    s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
-    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-    store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
     s9 = tl.sum(t8 * t5, 1)  # s₉ = Σ_n t₈ · t₅
     store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+    read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
     store_row(s9_ptr, own * H + h, r, C, s9)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, s1_ptr, s2_ptr, s3_ptr,
-    read_h1_ptr, t8_ptr, s9_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, t8_ptr, read_h1_ptr, s9_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, t7, s1, s2, s3, read_h1, t8, s9: every tile on its own."""
+    """z1, t7, t8, read_h1, s9: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -541,27 +533,20 @@ def pre_wide(
         read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
         t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
         s9 += tl.sum(t8 * t5, 1)
-        t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
-        s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
-        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
-        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
         store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
-        s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
-        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
     store_row(s9_ptr, own * H + h, r, C, s9)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t8_ptr, v_ptr, s4_ptr, s5_ptr,
-    s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t8_ptr, v_ptr, s1_ptr, s2_ptr,
+    s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, s5, s6, s7, s8, d_q: every tile on its own."""
+    """s1, s2, s3, s4, s5, s6, s7, s8, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -578,63 +563,71 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     s9 = load_row(s9_ptr, own * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     store_tile(s4_ptr, own * H + h, at_n, at_v, N, V, s4)
-    x31 = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
-    t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t14 = dot_nt(read_h1, h1, DOT)  # t₁₄ = h₁ h₁ᵀ
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    t15 = -dot_nt(t8, d1, DOT)  # t₁₅ = −t₈ d₁ᵀ
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
     t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    x30 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
-    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x30 + tl.cumsum(beta * (x31 + s9), 0, reverse=True))
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
-    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
+    x37 = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+    h1 = gelu(z1)  # h₁ = gelu(z₁)
     t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
-    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
+    t14 = dot_nt(read_h1, h1, DOT)  # t₁₄ = h₁ h₁ᵀ
+    P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
     s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
     store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
+    t15 = -dot_nt(t8, d1, DOT)  # t₁₅ = −t₈ d₁ᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
     t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
     d_q = dot(t19, k, DOT) + dot_nt(t9, W1, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
+    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
+    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
+    x36 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
+    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
+    s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+    s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
+    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
+    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + tl.cumsum(beta * (x37 + s9), 0, reverse=True))
     store_row(s7_ptr, own * H + h, r, C, s7)
     store_row(s5_ptr, own * H + h, r, C, s5)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2_wide(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t8_ptr, v_ptr, s4_ptr, s5_ptr,
-    s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t8_ptr, v_ptr, s1_ptr, s2_ptr,
+    s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, s5, s6, s7, s8, d_q: every tile on its own."""
+    """s1, s2, s3, s4, s5, s6, s7, s8, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -650,63 +643,73 @@ def pre2_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
-    sum4 = tl.zeros([BC, BC], tl.float32)
-    sum4_2 = tl.zeros([BC, BV], tl.float32)
-    sum4_3 = tl.zeros([BC, BK], tl.float32)
+    sum13 = tl.zeros([BC, BC], tl.float32)
+    sum13_2 = tl.zeros([BC, BV], tl.float32)
+    sum13_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         t14 += dot_nt(read_h1, h1, DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
         s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
         t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
         store_tile(s4_ptr, own * H + h, at_n, at_v, N, V, s4)
-        sum4_2 += dot(read_h1, W2, DOT)
+        sum13_2 += dot(read_h1, W2, DOT)
         t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        sum4 += dot_nt(t8, d1, DOT)
+        sum13 += dot_nt(t8, d1, DOT)
         t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-        sum4_3 += dot_nt(t9, W1, DOT)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+        sum13_3 += dot_nt(t9, W1, DOT)
+        s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+        s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
+        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
     s9 = load_row(s9_ptr, own * H + h, r, C)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    t15 = -sum4  # t₁₅ = −t₈ d₁ᵀ
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    x26 = tl.cumsum(beta * (tl.sum(d_o.to(tl.float32) * sum4_2, 1) + s9), 0, reverse=True)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    x24 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
-    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x24 + x26)
-    store_row(s7_ptr, own * H + h, r, C, s7)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
-    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
-    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
     P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
     s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
     store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
-    d_q = dot(t19, k, DOT) + sum4_3
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    x26 = beta * (tl.sum(d_o.to(tl.float32) * sum13_2, 1) + s9)
+    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
+    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
     store_row(s5_ptr, own * H + h, r, C, s5)
+    x23 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
+    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
+    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
+    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x23 + tl.cumsum(x26, 0, reverse=True))
+    store_row(s7_ptr, own * H + h, r, C, s7)
+    d_q = dot(t19, k, DOT) + sum13_3
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1053,12 +1056,12 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, s4_ptr, d1_ptr,
-    read_h1_ptr, t8_ptr, s12_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, d1_ptr, t8_ptr,
+    read_h1_ptr, s12_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, d1, read_h1, t8, s12: every tile on its own."""
+    """d1, t8, read_h1, s12: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1110,9 +1113,6 @@ def resume_pre(
         read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
         t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
         s12 += tl.sum(t8 * t5, 1)
-        t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
-        s4 = dot_tn(q, t9, DOT)  # s₄ = qᵀ t₉
-        store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
         store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
         read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
@@ -1122,11 +1122,11 @@ def resume_pre(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
     W1_at_ptr, W2_at_ptr, d1_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s12_ptr, t8_ptr, v_ptr,
-    s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s5, s6, s7, s8, s9, s10, s11, d_q: every tile on its own."""
+    """s4, s5, s6, s7, s8, s9, s10, s11, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1167,39 +1167,42 @@ def resume_pre2(
         at_n = b * BN + tl.arange(0, BN)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t14 += dot_nt(read_h1, h1, DOT)
-        sum13 += dot_nt(t8, d1, DOT)
-        sum13_2 += dot(read_h1, W2, DOT)
-        t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-        sum13_3 += dot_nt(t9, W1, DOT)
-        s5 = dot_tn(read_h1, t4, DOT)  # s₅ = h₁ᵀ t₄
-        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-        s6 = dot_tn(t3, read_h1, DOT)  # s₆ = t₃ᵀ h₁
-        store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         s7 = dot_tn(P1, t8, DOT)  # s₇ = P₁ᵀ t₈
         store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+        sum13 += dot_nt(t8, d1, DOT)
+        t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
+        s4 = dot_tn(q, t9, DOT)  # s₄ = qᵀ t₉
+        store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        s5 = dot_tn(read_h1, t4, DOT)  # s₅ = h₁ᵀ t₄
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        s6 = dot_tn(t3, read_h1, DOT)  # s₆ = t₃ᵀ h₁
+        store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
+        t14 += dot_nt(read_h1, h1, DOT)
+        sum13_2 += dot(read_h1, W2, DOT)
+        sum13_3 += dot_nt(t9, W1, DOT)
     s12 = load_row(s12_ptr, own * H + h, r, C)
-    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
-    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s8 = tl.sum(t16 * D_alpha, 0)  # s₈ = Σ_c t₁₆ · Dα
-    store_row(s8_ptr, own * H + h, r, C, s8)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x23 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
-    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
-    s9 = dot_tn(t19, q, DOT)  # s₉ = t₁₉ᵀ q
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
-    d_q = dot(t19, k, DOT) + sum13_3
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
     s11 = dot_tn(P2, d_o, DOT)  # s₁₁ = −(−P₂ᵀ d_o)
     store_tile(s11_ptr, own * H + h, r, at_v, C, V, s11)
     x26 = beta * (tl.sum(d_o.to(tl.float32) * sum13_2, 1) + s12)
+    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
+    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s8 = tl.sum(t16 * D_alpha, 0)  # s₈ = Σ_c t₁₆ · Dα
+    store_row(s8_ptr, own * H + h, r, C, s8)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x23 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
+    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
+    d_q = dot(t19, k, DOT) + sum13_3
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    s9 = dot_tn(t19, q, DOT)  # s₉ = t₁₉ᵀ q
+    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
     s10 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x23 + tl.cumsum(x26, 0, reverse=True))
     store_row(s10_ptr, own * H + h, r, C, s10)
 
@@ -1245,12 +1248,13 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s6_ptr,
-    s7_ptr, v_ptr, d1_ptr, t12_ptr, t13_ptr, s13_ptr, s14_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s10_ptr,
+    s11_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d1, t12, t13, s13, s14: every tile on its own."""
+    """d_W1_start, d_W2_start, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1273,111 +1277,62 @@ def resume_post(
     G_end = eta * tl.exp(t10)  # G[C] = η · exp(t₁₀)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     x7 = (G_end[:, None] * du).to(DOT)
-    s13 = tl.zeros([BC], tl.float32)  # s₁₃ = Σ_n t₁₁ · d₁
-    sum7 = tl.zeros([], tl.float32)
-    sum7_2 = tl.zeros([], tl.float32)
+    sum7 = tl.zeros([BC, BV], tl.float32)
+    sum7_2 = tl.zeros([BC], tl.float32)
+    sum7_3 = tl.zeros([BC, BK], tl.float32)
+    sum7_4 = tl.zeros([BC, BK], tl.float32)
+    sum7_5 = tl.zeros([], tl.float32)
+    sum7_6 = tl.zeros([], tl.float32)
+    sum7_7 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        sum7_2 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
         t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
-        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
-        s13 += tl.sum(t11 * d1, 1)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-        x22 = G_end[:, None] * t11 - s7.to(tl.float32)
-        sum7 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        x20 = s6.to(tl.float32) + dot_nt(x7, -d_W2_at.to(tl.float32), DOT)
-        t12 = (
-            x22 * t7 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1)))
-            + x20 * gelu_slope(z1)
-        )  # fmt: skip
-        t13 = x22 * gelu_slope(z1)  # t₁₃ = (G[C] · t₁₁ − s₇) · gelu′(z₁)
-        store_tile(t13_ptr, own * H + h, r, at_n, C, N, t13)
-        store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
-    store_row(s13_ptr, own * H + h, r, C, s13)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    s14 = beta_end * (sum7 + sum7_2)  # s₁₄ = β[C] (Σ_n Σ_v d_W2_at · W₂[0] + Σ_n Σ_k d_W1_at · W₁[0])
-    store_number(s14_ptr, own * H + h, s14)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post2(
-    W1_start_ptr, W2_start_ptr, d1_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, s10_ptr, s11_ptr,
-    s13_ptr, s14_ptr, s8_ptr, s9_ptr, t12_ptr, t13_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr,
-    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_W1_start, d_W2_start, d_eta, d_k, d_log_alpha, d_v: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
-    G_end = eta * tl.exp(t10)  # G[C] = η · exp(t₁₀)
-    sum5 = tl.zeros([BC, BV], tl.float32)
-    sum5_2 = tl.zeros([BC, BK], tl.float32)
-    sum5_3 = tl.zeros([BC, BK], tl.float32)
-    sum5_4 = tl.zeros([BC, BV], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t13 = load_tile(t13_ptr, own * H + h, r, at_n, C, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        sum5 += dot(h1, d_W2_at, DOT)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        sum5_2 += dot_nt(t12, W1_start, DOT)
-        sum5_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-        sum5_4 += dot(t13, W2_start, DOT)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t12, DOT))
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        x21 = G_end[:, None] * t11 - s7.to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        t13 = (x21 * gelu_slope(z1)).to(DOT)  # t₁₃ = (G[C] · t₁₁ − s₇) · gelu′(z₁)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, -dot_tn(t13, v, DOT))
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        sum7_7 += dot(t13, W2_start, DOT)
+        t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
+        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+        sum7_2 += tl.sum(t11 * d1, 1)
+        sum7_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        x19 = s6.to(tl.float32) + dot_nt(x7, -d_W2_at.to(tl.float32), DOT)
+        t12 = (
+            (x21 * t7 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + x19 * gelu_slope(z1)).to(DOT)  # noqa: E501
+        )  # fmt: skip
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        sum7 += dot(h1, d_W2_at, DOT)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum7_3 += dot_nt(t12, W1_start, DOT)
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t12, DOT))
+        sum7_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        sum7_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
     s10 = load_row(s10_ptr, own * H + h, r, C)
-    s14 = load_number(s14_ptr, own * H + h)
     s8 = load_row(s8_ptr, own * H + h, r, C)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
     s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
     s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
-    d_k = s9.to(tl.float32) + (sum5_2 + sum5_3)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_k = s9.to(tl.float32) + (sum7_3 + sum7_4)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    t17 = -sum5  # t₁₇ = −h₁ d_W2_at
-    x23 = s11.to(tl.float32) + (-(G_end[:, None] * t17) - sum5_4)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, x23)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t18 = tl.sum(t17 * du, 1) + s13  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + s₁₃
+    t17 = -sum7  # t₁₇ = −h₁ d_W2_at
+    x25 = s11.to(tl.float32) + (-(G_end[:, None] * t17) - sum7_7)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, x25)
+    t18 = tl.sum(t17 * du, 1) + sum7_2  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
     d_eta = s8 + t18 * tl.exp(t10)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x20 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + s14)
-    d_log_alpha = s10 + x20
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x22 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum7_5 + sum7_6))
+    d_log_alpha = s10 + x22
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
@@ -1511,7 +1466,6 @@ launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", 
 launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
-launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1610,22 +1564,22 @@ def backward_op(
     for part in sizes.parts({"CK": 1, "CN": 8, "CV": 1, "KN": 2, "NV": 2}):
         z1 = part.per_slot("CN", narrow=True)
         t7 = part.per_slot("CN", narrow=True)
+        t8 = part.per_slot("CN", narrow=True)
+        read_h1 = part.per_slot("CN", narrow=True)
+        s9 = part.per_slot("C", narrow=False)
+        launch_pre(part, (
+            W1_at, W2_at, d_o, eta, k, log_alpha, q, v, z1, t7, t8, read_h1, s9,
+        ))  # fmt: skip
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
         s3 = part.per_slot("CN", narrow=True)
-        read_h1 = part.per_slot("CN", narrow=True)
-        t8 = part.per_slot("CN", narrow=True)
-        s9 = part.per_slot("C", narrow=False)
-        launch_pre(part, (
-            W1_at, W2_at, d_o, eta, k, log_alpha, q, v, z1, t7, s1, s2, s3, read_h1, t8, s9,
-        ))  # fmt: skip
         s4 = part.per_slot("NV", narrow=True)
         s5 = part.per_slot("C", narrow=False)
         s6 = part.per_slot("CK", narrow=True)
         s7 = part.per_slot("C", narrow=False)
         s8 = part.per_slot("CV", narrow=True)
         launch_pre2(part, (
-            W1_at, W2_at, d_o, eta, k, log_alpha, q, read_h1, s9, t8, v, s4, s5, s6, s7, s8, d_q,
+            W1_at, W2_at, d_o, eta, k, log_alpha, q, read_h1, s9, t8, v, s1, s2, s3, s4, s5, s6, s7, s8, d_q,
         ))  # fmt: skip
         del read_h1, s9, t8
         t12 = part.per_slot("CN", narrow=True)
@@ -1811,15 +1765,15 @@ def resume_backward_op(
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CK": 1, "CN": 7, "CV": 1, "KN": 2, "NV": 2}):
-        s4 = part.per_slot("KN", narrow=True)
+    for part in sizes.parts({"CK": 1, "CN": 5, "CV": 1, "KN": 2, "NV": 2}):
         d1 = part.per_slot("CN", narrow=True)
-        read_h1 = part.per_slot("CN", narrow=True)
         t8 = part.per_slot("CN", narrow=True)
+        read_h1 = part.per_slot("CN", narrow=True)
         s12 = part.per_slot("C", narrow=False)
         launch_resume_pre(part, (
-            W1_at, W1_start, W2_at, W2_start, d_o, eta, k, log_alpha, q, v, s4, d1, read_h1, t8, s12,
+            W1_at, W1_start, W2_at, W2_start, d_o, eta, k, log_alpha, q, v, d1, t8, read_h1, s12,
         ))  # fmt: skip
+        s4 = part.per_slot("KN", narrow=True)
         s5 = part.per_slot("NV", narrow=True)
         s6 = part.per_slot("CN", narrow=True)
         s7 = part.per_slot("CN", narrow=True)
@@ -1828,28 +1782,20 @@ def resume_backward_op(
         s10 = part.per_slot("C", narrow=False)
         s11 = part.per_slot("CV", narrow=True)
         launch_resume_pre2(part, (
-            W1_at, W2_at, d1, d_o, eta, h1, k, log_alpha, q, read_h1, s12, t8, v, s5, s6, s7, s8, s9, s10, s11, d_q,
+            W1_at, W2_at, d1, d_o, eta, h1, k, log_alpha, q, read_h1, s12, t8, v, s4, s5, s6, s7, s8, s9, s10, s11, d_q,
         ))  # fmt: skip
-        del read_h1, s12, t8
+        del d1, read_h1, s12, t8
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
         launch_resume_seq(part, (
             beta_end, d_W1, d_W2, s4, s5, d_W1_next, d_W2_next, d_W1_at, d_W2_at,
         ))  # fmt: skip
         del s4, s5
-        t12 = part.per_slot("CN", narrow=True)
-        t13 = part.per_slot("CN", narrow=True)
-        s13 = part.per_slot("C", narrow=False)
-        s14 = part.per_slot("", narrow=False)
         launch_resume_post(part, (
-            W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, eta, k, log_alpha, s6, s7, v, d1, t12, t13, s13, s14,
-        ))  # fmt: skip
-        del s6, s7
-        launch_resume_post2(part, (
-            W1_start, W2_start, d1, d_W1_at, d_W2_at, eta, h1, k, log_alpha, s10, s11, s13, s14, s8, s9, t12, t13, v, d_W1_start,
+            W1_at, W1_start, W2_at, W2_start, d_W1_at, d_W2_at, eta, k, log_alpha, s10, s11, s6, s7, s8, s9, v, d_W1_start,
             d_W2_start, d_eta, d_k, d_log_alpha, d_v,
         ))  # fmt: skip
-        del d1, d_W1_at, d_W2_at, s10, s11, s13, s14, s8, s9, t12, t13
+        del d_W1_at, d_W2_at, s10, s11, s6, s7, s8, s9
         d_W1 = d_W1_next
         d_W2 = d_W2_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start

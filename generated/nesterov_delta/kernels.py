@@ -37,7 +37,6 @@ OPTIONS = {
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "post3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
@@ -387,12 +386,11 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, t13_ptr,
-    s5_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, t13_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, t13, s5: every tile on its own."""
+    """s1, t13: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -408,56 +406,36 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    valid = tl.where(here, 1.0, 0.0)
-    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
-    t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
-    store_row(t13_ptr, own * H + h, r, C, t13)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+
+    # s1
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-    t20 = -dot_nt(d_o, U, DOT)  # t₂₀ = −d_o Uᵀ
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    t21 = t20 * t9  # t₂₁ = t₂₀ · t₉
-    s4 = tl.sum(t21 * t8, 0)  # s₄ = Σ_c t₂₁ · t₈
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_row(s4_ptr, own * H + h, r, C, s4)
-    G = eta[None, :] * t8  # G = t₈ · η
-    t27 = (t20 * G).to(DOT)  # t₂₇ = t₂₀ · G
-    P = (G * t9).to(DOT)  # P = G · t₉
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-    t16 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₆ = f · d_o
-    s3 = dot_tn(q, t16, DOT)  # s₃ = qᵀ t₁₆
-    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
-    s5 = dot_tn(t27, q, DOT)  # s₅ = t₂₇ᵀ q
-    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
+
+    # t13
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
+    t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
+    store_row(t13_ptr, own * H + h, r, C, t13)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s6_ptr, s7_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s2_ptr, s3_ptr,
+    s4_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s6, s7, d_q: every tile on its own."""
+    """s2, s3, s4, s5, s6, s7, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -475,47 +453,55 @@ def pre2(
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t20 = -dot_nt(d_o, U, DOT)  # t₂₀ = −d_o Uᵀ
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    t21 = t20 * t9  # t₂₁ = t₂₀ · t₉
-    t30 = (eta[None, :] * t21).to(DOT)  # t₃₀ = t₂₁ · η
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     valid = tl.where(here, 1.0, 0.0)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    t20 = -dot_nt(d_o, U, DOT)  # t₂₀ = −d_o Uᵀ
+    t21 = t20 * t9  # t₂₁ = t₂₀ · t₉
+    t30 = (eta[None, :] * t21).to(DOT)  # t₃₀ = t₂₁ · η
+    x38 = segment_gradient(tl.where(causal, dot_tn(t2, t30, DOT), 0.0) * t5, strict, DOT)
+    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
+    t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
+    s4 = tl.sum(t21 * t8, 0)  # s₄ = Σ_c t₂₁ · t₈
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    x28 = segment_gradient(tl.where(causal, dot_tn(t2, t30, DOT), 0.0) * t5, strict, DOT)
-    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
+    G = eta[None, :] * t8  # G = t₈ · η
+    P = (G * t9).to(DOT)  # P = G · t₉
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     t31 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₁ = Σ_v d_o · (q S[0])
-    x29 = tl.cumsum(tl.sum(t31[:, None] * t2, 0) * m, 0, reverse=True)
-    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x28 + x29)
-    store_row(s7_ptr, own * H + h, r, C, s7)
-    x17 = valid[None, :] * (t31[:, None] * m[None, :] + dot_nt(t30, D_mu, DOT))
-    x21 = segment_gradient(tl.where(causal, x17, 0.0) * t1, strict, DOT)
-    t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    G = eta[None, :] * t8  # G = t₈ · η
+    x32 = valid[None, :] * (t31[:, None] * m[None, :] + dot_nt(t30, D_mu, DOT))
+    x33 = segment_gradient(tl.where(causal, x32, 0.0) * t1, strict, DOT)
     t27 = (t20 * G).to(DOT)  # t₂₇ = t₂₀ · G
+    x39 = tl.cumsum(tl.sum(t31[:, None] * t2, 0) * m, 0, reverse=True)
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+    t16 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₆ = f · d_o
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s3 = dot_tn(q, t16, DOT)  # s₃ = qᵀ t₁₆
+    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    t16 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₆ = f · d_o
-    x37 = dot(t27, k, DOT) + dot_nt(t16, W_momentum, DOT) + dot_nt(t4, W, DOT)
-    x24 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x37)
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x21 + tl.cumsum(x24, 0, reverse=True))
+    x42 = dot(t27, k, DOT) + dot_nt(t16, W_momentum, DOT) + dot_nt(t4, W, DOT)
+    x36 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    s5 = dot_tn(t27, q, DOT)  # s₅ = t₂₇ᵀ q
+    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x42)
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x33 + tl.cumsum(x36, 0, reverse=True))
+    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x38 + x39)
+    store_row(s7_ptr, own * H + h, r, C, s7)
     store_row(s6_ptr, own * H + h, r, C, s6)
+    store_row(s4_ptr, own * H + h, r, C, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -575,13 +561,13 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, n_end_ptr,
-    t14_ptr, d_v_ptr, t29_ptr, s9_ptr, s10_ptr, s11_ptr, t3_ptr, D_mu_ptr, t7_ptr, m_ptr, t22_ptr, t11_ptr, D_end_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s4_ptr,
+    t13_ptr, t14_ptr, d_eta_ptr, d_v_ptr, t26_ptr, t28_ptr, t29_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_v, t29, s9, s10, s11, t3, D_mu, t7, m, t22, t11, D_end: every tile on its own."""
+    """d_eta, d_v, t26, t28, t29, s8, s9, s10, s11, s12: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -597,113 +583,68 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    s4 = load_row(s4_ptr, own * H + h, r, C)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    n_end = load_row(n_end_ptr, index * H + h, r, C)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    d_v = -t14.to(tl.float32)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
-    s9 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₉ = Σ_v Σ_k d_W_at · W[0]
-    t29 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₂₉ = Σ_v Σ_k d_W_at · S[0]
-    store_number(t29_ptr, own * H + h, t29)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_number(s9_ptr, own * H + h, s9)
+    x44 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    x14 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
-    s11 = tl.sum(x14)  # s₁₁ = Σ_v Σ_k d_W_momentum_at · S[0]
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    s11 = tl.sum(x44)  # s₁₁ = Σ_v Σ_k d_W_momentum_at · S[0]
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_number(s11_ptr, own * H + h, s11)
     t10 = -dot(k, d_W_momentum_at, DOT)  # t₁₀ = −k d_W_momentum_at
     t22 = tl.sum(t10 * U.to(tl.float32), 1)  # t₂₂ = Σ_v t₁₀ · U
-    s10 = sum_before(t22 * n_end, r, DOT)  # s₁₀ = Σ_{l<t} t₂₂ · n[C]
-    store_row(s10_ptr, own * H + h, r, C, s10)
-    store_row(t22_ptr, own * H + h, r, C, t22)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    store_row(D_end_ptr, own * H + h, r, C, D_end)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    t3 = valid[None, :] * D_alpha_decayed  # t₃ = Dα[decayed] · valid
-    store_tile(t3_ptr, own * H + h, r, r, C, C, t3)
+    t29 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₂₉ = Σ_v Σ_k d_W_at · S[0]
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    s9 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₉ = Σ_v Σ_k d_W_at · W[0]
+    store_number(s9_ptr, own * H + h, s9)
+    t12 = -dot(k, d_W_at, DOT)  # t₁₂ = −k d_W_at
+    t23 = tl.sum(t12 * U.to(tl.float32), 1)  # t₂₃ = Σ_v t₁₂ · U
+    d_v = -t14.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    t24 = -tl.where(strict, dot_nt(t14, U, DOT), 0.0)  # t₂₄ = −strictly_causal(t₁₄ Uᵀ)
+    store_number(t29_ptr, own * H + h, t29)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
-    store_tile(D_mu_ptr, own * H + h, r, r, C, C, D_mu)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    store_tile(t7_ptr, own * H + h, r, r, C, C, t7)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    store_row(m_ptr, own * H + h, r, C, m)
-    t11 = sum_after(decay_mu, r, DOT)  # t₁₁ = Σ_{l>t} log μ
-    store_row(t11_ptr, own * H + h, r, C, t11)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def post2(
-    D_end_ptr, D_mu_ptr, U_ptr, d_W_at_ptr, eta_ptr, k_ptr, m_ptr, s4_ptr, t11_ptr, t13_ptr, t14_ptr, t22_ptr, t29_ptr,
-    t3_ptr, t7_ptr, d_eta_ptr, t26_ptr, t28_ptr, s8_ptr, s12_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, t26, t28, s8, s12: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    s4 = load_row(s4_ptr, own * H + h, r, C)
-    t22 = load_row(t22_ptr, own * H + h, r, C)
-    t11 = load_row(t11_ptr, own * H + h, r, C)
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    m = load_row(m_ptr, own * H + h, r, C)
-    D_end = load_row(D_end_ptr, own * H + h, r, C)
-    t29 = load_number(t29_ptr, own * H + h)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t12 = -dot(k, d_W_at, DOT)  # t₁₂ = −k d_W_at
-    t23 = tl.sum(t12 * U.to(tl.float32), 1)  # t₂₃ = Σ_v t₁₂ · U
-    t7 = load_tile(t7_ptr, own * H + h, r, r, C, C)
-    t24 = -tl.where(strict, dot_nt(t14, U, DOT), 0.0)  # t₂₄ = −strictly_causal(t₁₄ Uᵀ)
-    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    t25 = t24 * kk  # t₂₅ = t₂₄ · K Kᵀ
-    D_mu = load_tile(D_mu_ptr, own * H + h, r, r, C, C)
-    t33 = eta[None, :] * t25  # t₃₃ = t₂₅ · η
-    s12 = segment_gradient(tl.where(strict, t33, 0.0) * t7.to(tl.float32), strict, DOT)
     t28 = t23 * eta  # t₂₈ = t₂₃ · η
     store_row(t28_ptr, own * H + h, r, C, t28)
-    t3 = load_tile(t3_ptr, own * H + h, r, r, C, C)
-    x27 = D_end * (t29 * m + tl.sum(t28[None, :] * D_mu.to(tl.float32), 1))
-    t7 = load_tile(t7_ptr, own * H + h, r, r, C, C)
-    s8 = sum_before(x27, r, DOT)  # s₈ = Σ_{l<t} D[C] · (t₂₉ m + Σ_j Dμ · t₂₈)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    s8 = sum_before(D_end * (t29 * m + tl.sum(t28[None, :] * D_mu, 1)), r, DOT)  # s₈ = Σ_{l<t} D[C] · (t₂₉ m + Σ_j Dμ · t₂₈)
     store_row(s8_ptr, own * H + h, r, C, s8)
-    store_row(s12_ptr, own * H + h, r, C, s12)
-    t6 = dot(t3, D_mu, DOT)  # t₆ = t₃ Dμ
-    D_mu_decayed = tl.where(strict, t7.to(tl.float32), 0.0)  # Dμ[decayed] = strictly_causal(t₇)
-    x18 = (t22 * tl.exp(t11) + t23 * t13) + tl.sum(t25 * (t6 + D_mu_decayed), 0)
+    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
+    t3 = valid[None, :] * D_alpha_decayed  # t₃ = Dα[decayed] · valid
+    t6 = exact_dot(t3, D_mu, DOT)  # t₆ = t₃ Dμ
+    kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    t25 = t24 * kk  # t₂₅ = t₂₄ · K Kᵀ
+    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    t33 = eta[None, :] * t25  # t₃₃ = t₂₅ · η
+    s12 = segment_gradient(tl.where(strict, t33, 0.0) * t7, strict, DOT)  # s₁₂ = Σ_j strictly_causal(Σ_{l≥t} strictly_causal(t₃₃) · t₇)
+    D_mu_decayed = tl.where(strict, t7, 0.0)  # Dμ[decayed] = strictly_causal(t₇)
+    t11 = sum_after(decay_mu, r, DOT)  # t₁₁ = Σ_{l>t} log μ
+    x28 = (t22 * tl.exp(t11) + t23 * t13) + tl.sum(t25 * (t6 + D_mu_decayed), 0)
     G_decayed_ahead = eta[None, :] * (t6 + D_mu_decayed)  # G[decayed, ahead] = (t₆ + Dμ[decayed]) · η
     t26 = t24 * G_decayed_ahead  # t₂₆ = t₂₄ · G[decayed, ahead]
     store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
-    d_eta = s4 + x18
+    store_row(s12_ptr, own * H + h, r, C, s12)
+    n_end = eta * tl.exp(t11)  # n[C] = η · exp(t₁₁)
+    s10 = sum_before(t22 * n_end, r, DOT)  # s₁₀ = Σ_{l<t} t₂₂ · n[C]
+    store_row(s10_ptr, own * H + h, r, C, s10)
+    d_eta = s4 + x28
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def post3(
+def post2(
     G_end_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr,
     log_mu_ptr, reach_decayed_ahead_ptr, s10_ptr, s11_ptr, s12_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t14_ptr, t26_ptr,
     t28_ptr, t29_ptr, d_k_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
@@ -922,7 +863,6 @@ launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 launch_post2 = Launch(post2, "post2", walks=False, widths="KV")
-launch_post3 = Launch(post3, "post3", walks=False, widths="KV")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -1043,25 +983,25 @@ def backward_op(
     d_q = sizes.rows("K")
     d_W_next = sizes.per_sequence("KV")
     d_W_momentum_next = sizes.per_sequence("KV")
-    d_v = sizes.rows("V")
     d_eta = sizes.rows("", eta.dtype)
+    d_v = sizes.rows("V")
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    for part in sizes.parts({"CC": 4, "CK": 1, "CV": 2, "KV": 4}):
+    for part in sizes.parts({"CC": 1, "CK": 1, "CV": 2, "KV": 4}):
         s1 = part.per_slot("KV", narrow=True)
+        t13 = part.per_slot("C", narrow=False)
+        launch_pre(part, (
+            d_o, log_alpha, log_mu, q, s1, t13,
+        ))  # fmt: skip
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("KV", narrow=True)
         s4 = part.per_slot("C", narrow=False)
-        t13 = part.per_slot("C", narrow=False)
         s5 = part.per_slot("CK", narrow=True)
-        launch_pre(part, (
-            U, d_o, eta, k, log_alpha, log_mu, q, reach, s1, s2, s3, s4, t13, s5,
-        ))  # fmt: skip
         s6 = part.per_slot("C", narrow=False)
         s7 = part.per_slot("C", narrow=False)
         launch_pre2(part, (
-            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s6, s7, d_q,
+            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s2, s3, s4, s5, s6, s7, d_q,
         ))  # fmt: skip
         t14 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
@@ -1071,30 +1011,20 @@ def backward_op(
             d_W_momentum_next, t14, d_W_at, d_W_momentum_at,
         ))  # fmt: skip
         del s1, s2, s3
+        t26 = part.per_slot("CC", narrow=True)
+        t28 = part.per_slot("C", narrow=False)
         t29 = part.per_slot("", narrow=False)
+        s8 = part.per_slot("C", narrow=False)
         s9 = part.per_slot("", narrow=False)
         s10 = part.per_slot("C", narrow=False)
         s11 = part.per_slot("", narrow=False)
-        t3 = part.per_slot("CC", narrow=True)
-        D_mu = part.per_slot("CC", narrow=True)
-        t7 = part.per_slot("CC", narrow=False)
-        m = part.per_slot("C", narrow=False)
-        t22 = part.per_slot("C", narrow=False)
-        t11 = part.per_slot("C", narrow=False)
-        D_end = part.per_slot("C", narrow=False)
-        launch_post(part, (
-            U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, k, log_alpha, log_mu, n_end, t14, d_v, t29, s9, s10, s11, t3, D_mu, t7,
-            m, t22, t11, D_end,
-        ))  # fmt: skip
-        t26 = part.per_slot("CC", narrow=True)
-        t28 = part.per_slot("C", narrow=False)
-        s8 = part.per_slot("C", narrow=False)
         s12 = part.per_slot("C", narrow=False)
-        launch_post2(part, (
-            D_end, D_mu, U, d_W_at, eta, k, m, s4, t11, t13, t14, t22, t29, t3, t7, d_eta, t26, t28, s8, s12,
+        launch_post(part, (
+            U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, s4, t13, t14, d_eta, d_v, t26, t28, t29, s8,
+            s9, s10, s11, s12,
         ))  # fmt: skip
-        del D_end, D_mu, m, s4, t11, t13, t22, t3, t7
-        launch_post3(part, (
+        del s4, t13
+        launch_post2(part, (
             G_end, U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, reach_decayed_ahead, s10, s11, s12,
             s5, s6, s7, s8, s9, t14, t26, t28, t29, d_k, d_log_alpha, d_log_mu,
         ))  # fmt: skip

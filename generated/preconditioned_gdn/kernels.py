@@ -587,12 +587,12 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     U_ptr, W_at_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_ptr, eta_d_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, s7_ptr,
-    t7_ptr, written_key_ptr, d_eta_ptr, d_v_ptr, t15_ptr, t3_ptr, t17_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    t7_ptr, written_key_ptr, d_eta_ptr, d_v_ptr, t17_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_v, t15, t3, t17, s10, s11, s12, s13: every tile on its own."""
+    """d_eta, d_v, t17, s10, s11, s12, s13: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -611,17 +611,14 @@ def post(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
-    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    t15 = tl.exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
-    store_row(t15_ptr, own * H + h, r, C, t15)
-    x32 = d_preconditioner_at[None, :] * (eta_d[:, None] * square(k.to(tl.float32)))
     t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
-    s13 = sum_before(tl.sum(x32, 1) * t15, r, DOT)  # s₁₃ = Σ_{l<t} (Σ_k (η_d · k²) · d_preconditioner_at) · t₁₅
-    t3 = tl.exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
-    store_tile(t3_ptr, own * H + h, r, r, C, C, t3)
+    t15 = tl.exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
+    x28 = d_preconditioner_at[None, :] * (eta_d[:, None] * square(k.to(tl.float32)))
+    s13 = sum_before(tl.sum(x28, 1) * t15, r, DOT)  # s₁₃ = Σ_{l<t} (Σ_k (η_d · k²) · d_preconditioner_at) · t₁₅
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_row(s13_ptr, own * H + h, r, C, s13)
@@ -656,10 +653,9 @@ def post(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
-    G_end_ptr, U_ptr, W_at_ptr, beta_ptr, beta_d_ptr, beta_end_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_d_ptr, gain_ptr,
-    k_ptr, log_alpha_ptr, log_alpha_d_ptr, preconditioner_at_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s2_ptr, s6_ptr, s8_ptr,
-    s9_ptr, t15_ptr, t17_ptr, t18_ptr, t3_ptr, t7_ptr, d_eta_d_ptr, d_k_ptr, d_log_alpha_ptr, d_log_alpha_d_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, U_ptr, W_at_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_d_ptr, gain_ptr, k_ptr, log_alpha_ptr,
+    log_alpha_d_ptr, preconditioner_at_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s6_ptr, s8_ptr, s9_ptr, t17_ptr, t18_ptr,
+    t7_ptr, d_eta_d_ptr, d_k_ptr, d_log_alpha_ptr, d_log_alpha_d_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -682,76 +678,77 @@ def post2(
     s9 = load_row(s9_ptr, own * H + h, r, C)
     s8 = load_row(s8_ptr, own * H + h, r, C)
     s10 = load_row(s10_ptr, own * H + h, r, C)
+    s11 = load_number(s11_ptr, own * H + h)
     s12 = load_row(s12_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    beta_end = load_number(beta_end_ptr, index * H + h)
-    s11 = load_number(s11_ptr, own * H + h)
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    t15 = load_row(t15_ptr, own * H + h, r, C)
     s13 = load_row(s13_ptr, own * H + h, r, C)
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
-    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
-    s2 = load_number(s2_ptr, index * H + h)
     preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta_d = load_numbers(eta_d_ptr, at_row, row, here)
+    t18 = load_tile(t18_ptr, own * H + h, r, at_k, C, K)
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
+    t3 = tl.exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
+    x41 = eta_d[:, None] * square(k.to(tl.float32))
+    x42 = segment_gradient(tl.where(causal, dot_nt(t18, x41, DOT), 0.0) * t3, strict, DOT)
+    D_alpha_d = tl.where(causal, t3, 0.0)  # Dα_d = causal(t₃)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    t3 = load_tile(t3_ptr, own * H + h, r, r, C, C)
-    t18 = load_tile(t18_ptr, own * H + h, r, at_k, C, K)
-    x19 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x38 = eta_d[:, None] * square(k.to(tl.float32))
-    x39 = tl.where(causal, dot_nt(t18, x38, DOT), 0.0) * t3.to(tl.float32)
-    x48 = segment_gradient(x39, strict, DOT)
+    s1 = dot(D_alpha_d, x41, DOT)  # s₁ = Dα_d (η_d · k²)
+    t15 = tl.exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
+    x7 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t17 = load_tile(t17_ptr, own * H + h, r, r, C, C)
     gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
-    D_alpha_d = (tl.where(causal, t3.to(tl.float32), 0.0)).to(DOT)  # Dα_d = causal(t₃)
-    s1 = dot(D_alpha_d, x38, DOT)  # s₁ = Dα_d (η_d · k²)
+    x23 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
     D = beta_d[:, None] * preconditioner[None, :] + s1  # D = β_dᵀ ⊗ D[0] + s₁
-    x20 = x19 + dot_tn(t17, k, DOT)
-    x43 = (
-        x20
+    x24 = x23 + dot_tn(t17, k, DOT)
+    x46 = (
+        x24
         * k.to(tl.float32)
         * gain.to(tl.float32)
         * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
     )  # fmt: skip
-    x44 = tl.cumsum(tl.sum(preconditioner[None, :] * x43, 1) * beta_d, 0, reverse=True)
-    x46 = d_preconditioner_at * preconditioner
-    x47 = tl.sum(x46, 0)
+    x47 = tl.cumsum(tl.sum(preconditioner[None, :] * x46, 1) * beta_d, 0, reverse=True)
+    x48 = d_preconditioner_at * preconditioner
+    x49 = tl.sum(x48, 0)
+    s2 = tl.exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
+    x50 = (
+        x49 * s2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (s13 + x42 + x47)
+    )  # fmt: skip
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x49 = (
-        x47 * s2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (s13 + x48 + x44)
-    )  # fmt: skip
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
-    x5 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t9 = dot(k, W, DOT)  # t₉ = k W[0]
-    x30 = tl.cumsum(tl.sum(t7.to(tl.float32) * t9, 1) * beta, 0, reverse=True)
-    t8 = (beta[:, None] * t7.to(tl.float32)).to(DOT)  # t₈ = β · t₇
-    x32 = (
+    x34 = tl.cumsum(tl.sum(t7.to(tl.float32) * t9, 1) * beta, 0, reverse=True)
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x35 = (
         s11 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s10 + s12 + x30)
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s10 + s12 + x34)
     )  # fmt: skip
-    d_log_alpha = s8 + x32
+    t8 = (beta[:, None] * t7.to(tl.float32)).to(DOT)  # t₈ = β · t₇
+    d_log_alpha = s8 + x35
     gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_alpha_d = s9 + x49
+    d_log_alpha_d = s9 + x50
     s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
     store_numbers(d_log_alpha_d_ptr, at_row, row, here, d_log_alpha_d)
     written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
-    x22 = (
-        2 * eta_d[:, None] * x5 * k.to(tl.float32)
-        + x20 * gain.to(tl.float32)
+    x26 = (
+        2 * eta_d[:, None] * x7 * k.to(tl.float32)
+        + x24 * gain.to(tl.float32)
         + dot_nt(t8, W, DOT)
         + dot(t17, written_key, DOT)
     )  # fmt: skip
-    d_eta_d = tl.sum(x5 * square(k.to(tl.float32)), 1)
-    d_k = s6.to(tl.float32) * gain.to(tl.float32) + x22
+    d_eta_d = tl.sum(x7 * square(k.to(tl.float32)), 1)
+    d_k = s6.to(tl.float32) * gain.to(tl.float32) + x26
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
 
@@ -996,7 +993,7 @@ def backward_op(
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_alpha_d = sizes.rows("", log_alpha_d.dtype)
-    for part in sizes.parts({"CC": 3, "CK": 4, "CV": 2, "KV": 2}):
+    for part in sizes.parts({"CC": 2, "CK": 4, "CV": 2, "KV": 2}):
         s4 = part.per_slot("KV", narrow=True)
         D = part.per_slot("CK", narrow=True)
         gain = part.per_slot("CK", narrow=True)
@@ -1021,23 +1018,21 @@ def backward_op(
             d_preconditioner_next, t7, t18, d_W_at, d_preconditioner_at,
         ))  # fmt: skip
         del D, Inv, s4, s5
-        t15 = part.per_slot("C", narrow=False)
-        t3 = part.per_slot("CC", narrow=False)
         t17 = part.per_slot("CC", narrow=True)
         s10 = part.per_slot("C", narrow=False)
         s11 = part.per_slot("", narrow=False)
         s12 = part.per_slot("C", narrow=False)
         s13 = part.per_slot("C", narrow=False)
         launch_post(part, (
-            U, W_at, d_W_at, d_preconditioner_at, eta, eta_d, k, log_alpha, log_alpha_d, s7, t7, written_key, d_eta, d_v, t15, t3,
-            t17, s10, s11, s12, s13,
+            U, W_at, d_W_at, d_preconditioner_at, eta, eta_d, k, log_alpha, log_alpha_d, s7, t7, written_key, d_eta, d_v, t17, s10,
+            s11, s12, s13,
         ))  # fmt: skip
         del s7
         launch_post2(part, (
-            G_end, U, W_at, beta, beta_d, beta_end, d_W_at, d_preconditioner_at, eta_d, gain, k, log_alpha, log_alpha_d,
-            preconditioner_at, s10, s11, s12, s13, s2, s6, s8, s9, t15, t17, t18, t3, t7, d_eta_d, d_k, d_log_alpha, d_log_alpha_d,
+            G_end, U, W_at, d_W_at, d_preconditioner_at, eta_d, gain, k, log_alpha, log_alpha_d, preconditioner_at, s10, s11, s12,
+            s13, s6, s8, s9, t17, t18, t7, d_eta_d, d_k, d_log_alpha, d_log_alpha_d,
         ))  # fmt: skip
-        del d_W_at, d_preconditioner_at, gain, s10, s11, s12, s13, s6, s8, s9, t15, t17, t18, t3, t7
+        del d_W_at, d_preconditioner_at, gain, s10, s11, s12, s13, s6, s8, s9, t17, t18, t7
         d_W = d_W_next
         d_preconditioner = d_preconditioner_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_alpha_d, d_eta_d, d_W_next, d_preconditioner_next

@@ -35,7 +35,6 @@ OPTIONS = {
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre3": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -332,49 +331,12 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    d_o_ptr, log_alpha_ptr, q_ptr, s3_ptr, t5_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_o_ptr, du_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s3_ptr, s4_ptr, t9_ptr, s8_ptr, P_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3, t5: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s3
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
-    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
-    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
-
-    # t5
-    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
-    store_tile(t5_ptr, own * H + h, r, r, C, C, t5)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    G_ptr, d_o_ptr, du_ptr, eta_ptr, k_ptr, q_ptr, t5_ptr, s4_ptr, t9_ptr, s8_ptr, P_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s4, t9, s8, P: every tile on its own."""
+    """s3, s4, t9, s8, P: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -391,29 +353,34 @@ def pre2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
+    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
+    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
     t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
-    t9 = t2 * G.to(tl.float32)  # t₉ = t₂ · G
-    store_tile(t9_ptr, own * H + h, r, r, C, C, t9)
-    t5 = load_tile(t5_ptr, own * H + h, r, r, C, C)
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
+    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     t4 = t2 * t3  # t₄ = t₂ · t₃
-    P = G.to(tl.float32) * t3  # P = G · t₃
-    store_tile(P_ptr, own * H + h, r, r, C, C, P)
-    D_alpha = tl.where(causal, t5.to(tl.float32), 0.0)  # Dα = causal(t₅)
-    s4 = tl.sum(t4 * D_alpha, 0)  # s₄ = Σ_c t₄ · Dα
-    x13 = tl.where(causal, eta[None, :] * t4, 0.0) * t5.to(tl.float32)
-    s8 = segment_gradient(x13, strict, DOT)  # s₈ = Σ_j strictly_causal(Σ_{l≥t} causal(t₄ · η) · t₅)
+    s8 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
     store_row(s8_ptr, own * H + h, r, C, s8)
+    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
+    s4 = tl.sum(t4 * D_alpha, 0)  # s₄ = Σ_c t₄ · Dα
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    t9 = t2 * G  # t₉ = t₂ · G
+    store_tile(t9_ptr, own * H + h, r, r, C, C, t9)
+    P = G * t3  # P = G · t₃
+    store_tile(P_ptr, own * H + h, r, r, C, C, P)
     store_row(s4_ptr, own * H + h, r, C, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre3(
+def pre2(
     P_ptr, W_at_ptr, d_o_ptr, k_ptr, log_alpha_ptr, q_ptr, s8_ptr, t9_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr,
     cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
@@ -686,7 +653,6 @@ launch_main = Launch(main, "main", walks=True, widths="KV", split="V")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
-launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV", split="V")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 launch_post2 = Launch(post2, "post2", walks=False, widths="KV")
@@ -704,16 +670,16 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
-    G = sizes.per_slot("CC", narrow=True)
     du = sizes.per_slot("CV", narrow=True)
     W_next = sizes.per_sequence("KV")
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
     s1 = sizes.per_slot("KV", narrow=True)
+    G = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
         eta, k, log_alpha, v, beta_end, s1, G, du,
     ))  # fmt: skip
@@ -721,6 +687,7 @@ def forward_op(
     launch_prep2(sizes, (
         G, du, k, q, s2,
     ))  # fmt: skip
+    del G
     launch_main(sizes, (
         W, beta_end, s1, W_next, W_at,
     ))  # fmt: skip
@@ -729,7 +696,7 @@ def forward_op(
         W_at, log_alpha, q, s2, o,
     ))  # fmt: skip
     del s2
-    return o, W_next, beta_end, G, du, W_at
+    return o, W_next, beta_end, du, W_at
 
 
 @forward_op.register_fake
@@ -744,15 +711,14 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
     beta_end = sizes.per_slot("", narrow=False)
-    G = sizes.per_slot("CC", narrow=True)
     du = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
-    return o, W_next, beta_end, G, du, W_at
+    return o, W_next, beta_end, du, W_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -762,7 +728,6 @@ def backward_op(
     log_alpha: Tensor,
     eta: Tensor,
     beta_end: Tensor,
-    G: Tensor,
     du: Tensor,
     W_at: Tensor,
     d_o: Tensor,
@@ -779,24 +744,19 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
     d_k = sizes.rows("K")
-    for part in sizes.parts({"CC": 3, "CK": 1, "CV": 2, "KV": 3}):
+    for part in sizes.parts({"CC": 2, "CK": 1, "CV": 2, "KV": 3}):
         s3 = part.per_slot("KV", narrow=True)
-        t5 = part.per_slot("CC", narrow=False)
-        launch_pre(part, (
-            d_o, log_alpha, q, s3, t5,
-        ))  # fmt: skip
         s4 = part.per_slot("C", narrow=False)
         t9 = part.per_slot("CC", narrow=True)
         s8 = part.per_slot("C", narrow=False)
         P = part.per_slot("CC", narrow=True)
-        launch_pre2(part, (
-            G, d_o, du, eta, k, q, t5, s4, t9, s8, P,
+        launch_pre(part, (
+            d_o, du, eta, k, log_alpha, q, s3, s4, t9, s8, P,
         ))  # fmt: skip
-        del t5
         s5 = part.per_slot("CK", narrow=True)
         s6 = part.per_slot("C", narrow=False)
         s7 = part.per_slot("CV", narrow=True)
-        launch_pre3(part, (
+        launch_pre2(part, (
             P, W_at, d_o, k, log_alpha, q, s8, t9, s5, s6, s7, d_q,
         ))  # fmt: skip
         del P, s8, t9
@@ -826,7 +786,6 @@ def _(
     log_alpha: Tensor,
     eta: Tensor,
     beta_end: Tensor,
-    G: Tensor,
     du: Tensor,
     W_at: Tensor,
     d_o: Tensor,
@@ -847,16 +806,16 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, log_alpha, eta, _W, position, cu_seqlens, grid, _save = inputs
-    _o, _W_next, beta_end, G, du, W_at = output
+    _o, _W_next, beta_end, du, W_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, G, du, W_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, log_alpha, eta, beta_end, du, W_at, position, cu_seqlens)
     ctx.set_materialize_grads(True)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, log_alpha, eta, beta_end, G, du, W_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, log_alpha, eta, beta_end, du, W_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W = (x.contiguous() for x in gradients[:2])
-    gradients_of = backward_op(q, k, log_alpha, eta, beta_end, G, du, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
+    gradients_of = backward_op(q, k, log_alpha, eta, beta_end, du, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = gradients_of
     return (
         d_q,

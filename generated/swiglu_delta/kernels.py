@@ -35,7 +35,6 @@ OPTIONS = {
     "main": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -603,12 +602,12 @@ def read_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
-    s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, t1_ptr, d2_ptr, t13_ptr, s4_ptr, t6_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, t1_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr, t13_ptr, s4_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, z1, z3, h, centred, t1, d2, t13, s4, t6: every tile on its own."""
+    """s1, z1, z3, h, centred, t1, d2, t3, s2, s3, d3, d1, t13, s4, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -629,14 +628,12 @@ def pre(
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
-    store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
     store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
     f = dot(h_2, W2, DOT)  # f = h W₂[0]
@@ -652,36 +649,50 @@ def pre(
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
+    t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
+    store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+    d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+    store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
+    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
     read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
     read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
     read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x14 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
-    store_row(s4_ptr, own * H + h, at_v, V, s4)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     x16 = t4 * read_centred
     x17 = tl.sum(x16, 1)
+    x14 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t5 = (
         read_rstd[:, None] * t4
         - x17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
-    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
+    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
     t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
     t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+    t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
     s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-    store_tile(t6_ptr, own * H + h, r, at_v, C, V, t6)
+    s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+    store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
+    x57 = d_o.to(tl.float32) + dot_nt(t30, W3, DOT) + dot_nt(t8, W1, DOT)
+    s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
+    store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
@@ -689,18 +700,19 @@ def pre(
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
+    store_row(s4_ptr, own * H + h, at_v, V, s4)
     store_row(t13_ptr, own * H + h, r, C, t13)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
-    s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, t1_ptr, d2_ptr, t13_ptr, s4_ptr, t6_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, t1_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr, t13_ptr, s4_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, z1, z3, h, centred, t1, d2, t13, s4, t6: every tile on its own."""
+    """s1, z1, z3, h, centred, t1, d2, t3, s2, s3, d3, d1, t13, s4, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -748,22 +760,6 @@ def pre_wide(
         store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
         store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
@@ -771,6 +767,7 @@ def pre_wide(
     read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
+    store_row(s4_ptr, own * H + h, at_v, V, s4)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     x19 = t4 * read_centred
     x20 = tl.sum(x19, 1)
@@ -778,127 +775,56 @@ def pre_wide(
         read_rstd[:, None] * t4
         - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
-    store_row(s4_ptr, own * H + h, at_v, V, s4)
-    t6 = t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V  # t₆ = t₅ − Σ_v t₅ / V
-    store_tile(t6_ptr, own * H + h, r, at_v, C, V, t6)
+    t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
+    sum35 = tl.zeros([BC, BK], tl.float32)
+    sum35_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
-        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-        read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
-        s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
-        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d2_ptr, d_o_ptr, q_ptr, t6_ptr, z1_ptr, z3_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """t3, s2, s3, d3, d1, d_q: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
-    read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-    read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-    s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
-    store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
-    t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
-    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-    t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
-    z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-    t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
-    s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
-    store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
-    z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
-    t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
-    d3 = t3 * silu(z1.to(tl.float32))  # d₃ = t₃ · silu(z₁)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
-    store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
-    d1 = t3 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32))  # d₁ = t₃ · z₃ · silu′(z₁)
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-    x20 = d_o.to(tl.float32) + dot_nt(t30, W3, DOT) + dot_nt(t8, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x20)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2_wide(
-    W1_at_ptr, W2_at_ptr, W3_at_ptr, d2_ptr, d_o_ptr, q_ptr, t6_ptr, z1_ptr, z3_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """t3, s2, s3, d3, d1, d_q: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    sum0 = tl.zeros([BC, BK], tl.float32)
-    sum0_2 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-        z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
-        t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
-        d3 = t3 * silu(z1.to(tl.float32))  # d₃ = t₃ · silu(z₁)
-        t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
-        store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
-        store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d1 = t3 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32))  # d₁ = t₃ · z₃ · silu′(z₁)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-        t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-        t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
-        s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
-        store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
-        sum0 += dot_nt(t30, W3, DOT)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        sum0_2 += dot_nt(t8, W1, DOT)
         s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
         store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
+        t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
+        t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
+        t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
+        s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
+        store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
+        sum35 += dot_nt(t30, W3, DOT)
+        sum35_2 += dot_nt(t8, W1, DOT)
+        z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
+        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
+        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
+        store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + sum0 + sum0_2
+    d_q = d_o.to(tl.float32) + sum35 + sum35_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -1843,12 +1769,12 @@ def resume_post(
     W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
     W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
     eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, t13_ptr, v_ptr, n_end_ptr, G_end_ptr, s11_ptr,
-    d2_ptr, t9_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, e_ptr, t10_ptr, t11_ptr, D_end_ptr, t12_ptr, t35_ptr, m_ptr, s14_ptr,
-    s15_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d2_ptr, s12_ptr, t19_ptr, h_ptr, e_ptr, s14_ptr, s15_ptr, D_end_ptr, t35_ptr, s16_ptr, s17_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """n_end, G_end, s11, d2, t9, z1, z3, h, centred, e, t10, t11, D_end, t12, t35, m, s14, s15: every tile on its own."""
+    """n_end, G_end, s11, d2, s12, t19, h, e, s14, s15, D_end, t35, s16, s17: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1859,7 +1785,6 @@ def resume_post(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -1876,23 +1801,18 @@ def resume_post(
     G_end = t13 * eta  # G[C] = t₁₃ · η
     store_row(n_end_ptr, own * H + h, r, C, n_end)
     store_row(G_end_ptr, own * H + h, r, C, G_end)
-    store_row(t10_ptr, own * H + h, r, C, t10)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     store_row(D_end_ptr, own * H + h, r, C, D_end)
-    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
-    store_tile(t12_ptr, own * H + h, r, r, C, C, t12)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    store_row(m_ptr, own * H + h, r, C, m)
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum15 = tl.zeros([], tl.float32)
-    sum15_2 = tl.zeros([], tl.float32)
-    sum15_3 = tl.zeros([], tl.float32)
-    sum15_4 = tl.zeros([], tl.float32)
-    sum15_5 = tl.zeros([], tl.float32)
-    sum15_6 = tl.zeros([], tl.float32)
+    sum13 = tl.zeros([], tl.float32)
+    sum13_2 = tl.zeros([], tl.float32)
+    sum13_3 = tl.zeros([], tl.float32)
+    sum13_4 = tl.zeros([], tl.float32)
+    sum13_5 = tl.zeros([], tl.float32)
+    sum13_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
@@ -1900,50 +1820,50 @@ def resume_post(
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        x32 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-        sum15_4 += tl.sum(x32)
+        x30 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+        sum13_4 += tl.sum(x30)
         t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-        sum15 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
-        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        store_tile(t9_ptr, own * H + h, r, at_n, C, N, t9)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        sum13 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
         t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-        store_tile(t11_ptr, own * H + h, r, at_n, C, N, t11)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         s11 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₁ = n[C] · t₉ + G[C] · t₁₁
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         store_tile(s11_ptr, own * H + h, r, at_n, C, N, s11)
+        x34 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum13_6 += tl.sum(x34)
+        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        sum13_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+        s12 = n_end[:, None] * t15 + G_end[:, None] * t16  # s₁₂ = n[C] · t₁₅ + G[C] · t₁₆
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        t19 = s12 * z3 * silu_slope(z1) + s11 * silu(z1)  # t₁₉ = s₁₂ · z₃ · silu′(z₁) + s₁₁ · silu(z₁)
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        x34 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum15_5 += tl.sum(x34)
-        x36 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        x32 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        sum13_5 += tl.sum(x32)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum15_6 += tl.sum(x36)
+        store_tile(t19_ptr, own * H + h, r, at_n, C, N, t19)
         f += dot(h_2, W2_start, DOT)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
         t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        sum15_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        sum15_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        sum13_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x24 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
@@ -1951,29 +1871,52 @@ def resume_post(
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
     t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    s16 = beta_end * (sum13 + sum13_2 + sum13_3)
+    store_number(s16_ptr, own * H + h, s16)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    s17 = m_end * (sum13_4 + sum13_5 + sum13_6)
+    store_number(s17_ptr, own * H + h, s17)
+    store_number(t35_ptr, own * H + h, t35)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    s14 = beta_end * (sum15 + sum15_2 + sum15_3)
-    store_number(s14_ptr, own * H + h, s14)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    s15 = m_end * (sum15_4 + sum15_5 + sum15_6)
-    store_number(s15_ptr, own * H + h, s15)
-    store_number(t35_ptr, own * H + h, t35)
+    s14 = tl.zeros([BC], tl.float32)  # s₁₄ = Σ_n (t₉ · d₃ + t₁₅ · d₁)
+    s15 = tl.zeros([BC], tl.float32)  # s₁₅ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
+        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+        s14 += tl.sum(t9 * d3 + t15 * d1, 1)
+        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+        s15 += tl.sum(t11 * d3 + t16 * d1, 1)
+    store_row(s14_ptr, own * H + h, r, C, s14)
+    store_row(s15_ptr, own * H + h, r, C, s15)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post2(
-    D_end_ptr, W2_start_ptr, centred_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
-    d_o_ptr, e_ptr, eta_ptr, h_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, m_ptr, n_end_ptr, s10_ptr, s11_ptr,
-    s14_ptr, s15_ptr, t10_ptr, t11_ptr, t12_ptr, t13_ptr, t35_ptr, t9_ptr, z1_ptr, z3_ptr, d_eta_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, s12_ptr, s13_ptr, t19_ptr, t24_ptr, t27_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+    D_end_ptr, W2_start_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_o_ptr, e_ptr, eta_ptr, h_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, s10_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr, t13_ptr, t19_ptr, t35_ptr, d_eta_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, s13_ptr, t24_ptr, t27_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
+    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
+    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s12, s13, t19, t24, t27: every tile on its own."""
+    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s13, t24, t27: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1982,7 +1925,6 @@ def resume_post2(
         return
     own = index - low
     r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
@@ -1990,111 +1932,100 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    n_end = load_row(n_end_ptr, own * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    x7 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
-    x8 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
-    sum7 = tl.zeros([BC], tl.float32)
-    sum7_2 = tl.zeros([BC, BV], tl.float32)
-    sum7_3 = tl.zeros([BC], tl.float32)
-    sum7_4 = tl.zeros([BC, BV], tl.float32)
-    sum7_5 = tl.zeros([BC, BV], tl.float32)
+    sum1 = tl.zeros([BC, BV], tl.float32)
+    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
+    sum1_2 = tl.zeros([BC, BV], tl.float32)
+    sum1_3 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-        z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
-        s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        s12 = n_end[:, None] * t15 + G_end[:, None] * t16  # s₁₂ = n[C] · t₁₅ + G[C] · t₁₆
-        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-        store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
-        t19 = s12 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + s11.to(tl.float32) * silu(z1.to(tl.float32))
-        store_tile(t19_ptr, own * H + h, r, at_n, C, N, t19)
-        t9 = load_tile(t9_ptr, own * H + h, r, at_n, C, N)
-        sum7_5 += dot(t19, W2_start, DOT)
-        t11 = load_tile(t11_ptr, own * H + h, r, at_n, C, N)
-        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        d1 = t3 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32))  # d₁ = t₃ · z₃ · silu′(z₁)
-        h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        d3 = t3 * silu(z1.to(tl.float32))  # d₃ = t₃ · silu(z₁)
-        sum7 += tl.sum(t9.to(tl.float32) * d3 + t15 * d1, 1)
-        sum7_3 += tl.sum(t11.to(tl.float32) * d3 + t16 * d1, 1)
-        sum7_2 += dot(h_2, d_W2_momentum_at, DOT)
-        sum7_4 += dot(h_2, d_W2_at, DOT)
-        s13 = dot_nt(x7, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x8, -d_W2_at.to(tl.float32), DOT)
-        store_tile(s13_ptr, own * H + h, r, at_n, C, N, s13)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+        t19 = load_tile(t19_ptr, own * H + h, r, at_n, C, N)
+        h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
+        sum1 += dot(h_2, d_W2_momentum_at, DOT)
+        f += dot(h_2, W2_start, DOT)
+        sum1_2 += dot(h_2, d_W2_at, DOT)
+        sum1_3 += dot(t19, W2_start, DOT)
     s10 = load_row(s10_ptr, own * H + h, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s14 = load_number(s14_ptr, own * H + h)
-    t10 = load_row(t10_ptr, own * H + h, r, C)
-    s15 = load_number(s15_ptr, own * H + h)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    m = load_row(m_ptr, own * H + h, r, C)
+    s16 = load_number(s16_ptr, own * H + h)
+    s17 = load_number(s17_ptr, own * H + h)
     t35 = load_number(t35_ptr, own * H + h)
     D_end = load_row(D_end_ptr, own * H + h, r, C)
-    t12 = load_tile(t12_ptr, own * H + h, r, r, C, C)
-    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-    t18 = -sum7_4  # t₁₈ = −h d_W2_at
-    t33 = sum7_3 + tl.sum(t18 * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
-    t34 = t33 * eta  # t₃₄ = t₃₃ · η
-    x44 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12.to(tl.float32)
-    x47 = segment_gradient(x44, strict, DOT)
-    D_mu = tl.where(causal, t12.to(tl.float32), 0.0)  # Dμ = causal(t₁₂)
-    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-    x39 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    x48 = t35 * D_end * m
-    x49 = tl.cumsum(x48, 0, reverse=True)
-    t17 = -sum7_2  # t₁₇ = −h d_W2_momentum_at
-    t32 = sum7 + tl.sum(t17 * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
-    x46 = sum_before(t32 * n_end, r, DOT)
-    x50 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x46 + s15 + x47 + x49)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
+    s15 = load_row(s15_ptr, own * H + h, r, C)
+    s14 = load_row(s14_ptr, own * H + h, r, C)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    t1 = ln_weight[None, :] * e.to(tl.float32)  # t₁ = e · w
+    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    t17 = -sum1  # t₁₇ = −h d_W2_momentum_at
+    t32 = s14 + tl.sum(t17 * d2, 1)  # t₃₂ = s₁₄ + Σ_v t₁₇ · d₂
+    t18 = -sum1_2  # t₁₈ = −h d_W2_at
+    t33 = s15 + tl.sum(t18 * d2, 1)  # t₃₃ = s₁₅ + Σ_v t₁₈ · d₂
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
     d_eta = t32 * tl.exp(t10) + t33 * t13
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x42 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x39 + s14)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x42)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x50)
-    t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum7_5  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[start]
+    t34 = t33 * eta  # t₃₄ = t₃₃ · η
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
+    t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum1_3  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[start]
+    x22 = (G_end[:, None] * d2).to(DOT)
+    x19 = (n_end[:, None] * d2).to(DOT)
+    x53 = sum_before(t32 * n_end, r, DOT)
+    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    x52 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
+    x54 = segment_gradient(x52, strict, DOT)
+    D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x47 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
     t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x24 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
-    t22 = -tl.sum(x24, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
-    t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    x33 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred / V
+    t22 = -tl.sum(tl.where((at_v < V)[None, :], x33, 0.0), 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
+    x55 = t35 * D_end * m
+    x56 = tl.cumsum(x55, 0, reverse=True)
+    x57 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x53 + s17 + x54 + x56)
+    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + s16)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x50)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x57)
+    t23 = rstd[:, None] * t21 + t22[:, None] * centred  # t₂₃ = r · t₂₁ + t₂₂ · f̃
     t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
     d_v = -t24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    x32 = s10 + tl.sum(t23 * e.to(tl.float32) + t24 * normal, 0)
-    x27 = tl.sum(ln_weight[None, :] * t23 + d_o.to(tl.float32), 0)
     store_tile(t24_ptr, own * H + h, r, at_v, C, V, t24)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    x40 = s10 + tl.sum(t23 * e.to(tl.float32) + t24 * normal, 0)
     t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-    t1 = ln_weight[None, :] * e.to(tl.float32)  # t₁ = e · w
-    t14 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₁₄ = Σ_v t₁ · f̃
-    x55 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-    x56 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x55, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
+    x60 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x61 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x60, 0.0), 1) + tl.sum(t25 * centred, 1)) / V
     t26 = (
-        2 * x56[:, None] * centred.to(tl.float32)
+        2 * x61[:, None] * centred
         + rstd[:, None] * t25
         + t22[:, None] * t1
         - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
     )  # fmt: skip
     t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
     store_tile(t27_ptr, own * H + h, r, at_v, C, V, t27)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, x27)
+    x36 = tl.sum(ln_weight[None, :] * t23 + d_o.to(tl.float32), 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x40)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, x36)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+        s13 = dot_nt(x19, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x22, -d_W2_at.to(tl.float32), DOT)
+        store_tile(s13_ptr, own * H + h, r, at_n, C, N, s13)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -2289,7 +2220,6 @@ launch_prep = Launch(prep, "prep", walks=False, widths="")
 launch_main = Launch(main, "main", walks=True, widths="KNV", blocked="N", wide=main_wide)
 launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=read_wide)
 launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide)
 launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
@@ -2297,7 +2227,7 @@ launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV"
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
-launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
+launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="NV", blocked="N")
 launch_resume_post3 = Launch(resume_post3, "resume_post3", walks=False, widths="KNV", blocked="N")
 
 
@@ -2462,7 +2392,7 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CN": 8, "CV": 7, "KN": 6, "NV": 3}):
+    for part in sizes.parts({"CN": 8, "CV": 6, "KN": 6, "NV": 3}):
         s1 = part.per_slot("KN", narrow=True)
         z1 = part.per_slot("CN", narrow=True)
         z3 = part.per_slot("CN", narrow=True)
@@ -2470,21 +2400,17 @@ def backward_op(
         centred = part.per_slot("CV", narrow=True)
         t1 = part.per_slot("CV", narrow=True)
         d2 = part.per_slot("CV", narrow=True)
-        t13 = part.per_slot("C", narrow=False)
-        s4 = part.per_slot("V", narrow=False)
-        t6 = part.per_slot("CV", narrow=True)
-        launch_pre(part, (
-            W1_at, W2_at, W3_at, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, s1, z1, z3, h, centred, t1, d2, t13, s4, t6,
-        ))  # fmt: skip
         t3 = part.per_slot("CN", narrow=True)
         s2 = part.per_slot("NV", narrow=True)
         s3 = part.per_slot("KN", narrow=True)
         d3 = part.per_slot("CN", narrow=True)
         d1 = part.per_slot("CN", narrow=True)
-        launch_pre2(part, (
-            W1_at, W2_at, W3_at, d2, d_o, q, t6, z1, z3, t3, s2, s3, d3, d1, d_q,
+        t13 = part.per_slot("C", narrow=False)
+        s4 = part.per_slot("V", narrow=False)
+        launch_pre(part, (
+            W1_at, W2_at, W3_at, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, s1, z1, z3, h, centred, t1, d2, t3, s2, s3, d3,
+            d1, t13, s4, d_q,
         ))  # fmt: skip
-        del t6
         t17 = part.per_slot("CV", narrow=True)
         t18 = part.per_slot("CV", narrow=True)
         t23 = part.per_slot("CV", narrow=True)
@@ -2801,7 +2727,7 @@ def resume_backward_op(
     d_W2_start = sizes.shares("NV")
     d_W3_start = sizes.shares("KN")
     d_k = sizes.rows("K")
-    for part in sizes.parts({"CC": 1, "CN": 9, "CV": 5, "KN": 6, "NV": 3}):
+    for part in sizes.parts({"CN": 5, "CV": 4, "KN": 6, "NV": 3}):
         s7 = part.per_slot("KN", narrow=True)
         t13 = part.per_slot("C", narrow=False)
         s8 = part.per_slot("NV", narrow=True)
@@ -2825,36 +2751,29 @@ def resume_backward_op(
         G_end = part.per_slot("C", narrow=False)
         s11 = part.per_slot("CN", narrow=True)
         d2 = part.per_slot("CV", narrow=True)
-        t9 = part.per_slot("CN", narrow=True)
-        z1 = part.per_slot("CN", narrow=True)
-        z3 = part.per_slot("CN", narrow=True)
+        s12 = part.per_slot("CN", narrow=True)
+        t19 = part.per_slot("CN", narrow=True)
         h = part.per_slot("CN", narrow=True)
-        centred = part.per_slot("CV", narrow=True)
         e = part.per_slot("CV", narrow=True)
-        t10 = part.per_slot("C", narrow=False)
-        t11 = part.per_slot("CN", narrow=True)
+        s14 = part.per_slot("C", narrow=False)
+        s15 = part.per_slot("C", narrow=False)
         D_end = part.per_slot("C", narrow=False)
-        t12 = part.per_slot("CC", narrow=False)
         t35 = part.per_slot("", narrow=False)
-        m = part.per_slot("C", narrow=False)
-        s14 = part.per_slot("", narrow=False)
-        s15 = part.per_slot("", narrow=False)
+        s16 = part.per_slot("", narrow=False)
+        s17 = part.per_slot("", narrow=False)
         launch_resume_post(part, (
             W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1_at,
             d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, k, ln_bias, ln_weight, log_alpha, log_mu,
-            t13, v, n_end, G_end, s11, d2, t9, z1, z3, h, centred, e, t10, t11, D_end, t12, t35, m, s14, s15,
+            t13, v, n_end, G_end, s11, d2, s12, t19, h, e, s14, s15, D_end, t35, s16, s17,
         ))  # fmt: skip
-        s12 = part.per_slot("CN", narrow=True)
         s13 = part.per_slot("CN", narrow=True)
-        t19 = part.per_slot("CN", narrow=True)
         t24 = part.per_slot("CV", narrow=True)
         t27 = part.per_slot("CV", narrow=True)
         launch_resume_post2(part, (
-            D_end, W2_start, centred, d2, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_o, e, eta, h, k, ln_weight,
-            log_alpha, log_mu, m, n_end, s10, s11, s14, s15, t10, t11, t12, t13, t35, t9, z1, z3, d_eta, d_ln_bias, d_ln_weight,
-            d_log_alpha, d_log_mu, d_v, s12, s13, t19, t24, t27,
+            D_end, W2_start, d_W2_at, d_W2_momentum_at, d_o, e, eta, h, ln_weight, log_alpha, log_mu, s10, s14, s15, s16, s17, t13,
+            t19, t35, d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s13, t24, t27,
         ))  # fmt: skip
-        del D_end, centred, d_W2_at, d_W2_momentum_at, e, h, m, s10, s14, s15, t10, t11, t12, t13, t35, t9, z1, z3
+        del D_end, d_W2_at, d_W2_momentum_at, e, h, s10, s14, s15, s16, s17, t13, t35
         launch_resume_post3(part, (
             G_end, W1_start, W2_start, W3_start, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, k, n_end, s11, s12, s13,
             s7, s8, s9, t19, t24, t27, d_W1_start, d_W2_start, d_W3_start, d_k,

@@ -399,12 +399,11 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, t14_ptr,
-    s5_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, t14, s5: every tile on its own."""
+    """s1, t14: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -420,56 +419,36 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t8 = tl.exp(segment_sums(decay_alpha, strict))  # t₈ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t8, 0.0)  # Dα = causal(t₈)
-    valid = tl.where(here, 1.0, 0.0)
-    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
-    t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t14 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₄ = Σ_i D[C] · Dμ
-    store_row(t14_ptr, own * H + h, r, C, t14)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+
+    # s1
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-    t22 = -dot_nt(d_o, U, DOT)  # t₂₂ = −d_o Uᵀ
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    t23 = t22 * t10  # t₂₃ = t₂₂ · t₁₀
-    s4 = tl.sum(t23 * t9, 0)  # s₄ = Σ_c t₂₃ · t₉
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_row(s4_ptr, own * H + h, r, C, s4)
-    G = eta[None, :] * t9  # G = t₉ · η
-    t29 = (t22 * G).to(DOT)  # t₂₉ = t₂₂ · G
-    P = (G * t10).to(DOT)  # P = G · t₁₀
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
-    s3 = dot_tn(q, t18, DOT)  # s₃ = qᵀ t₁₈
-    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
-    s5 = dot_tn(t29, q, DOT)  # s₅ = t₂₉ᵀ q
-    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
+
+    # t14
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
+    t14 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₄ = Σ_i D[C] · Dμ
+    store_row(t14_ptr, own * H + h, r, C, t14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s6_ptr, s7_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s2_ptr, s3_ptr,
+    s4_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s6, s7, d_q: every tile on its own."""
+    """s2, s3, s4, s5, s6, s7, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -487,47 +466,55 @@ def pre2(
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t22 = -dot_nt(d_o, U, DOT)  # t₂₂ = −d_o Uᵀ
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    t23 = t22 * t10  # t₂₃ = t₂₂ · t₁₀
-    t32 = (eta[None, :] * t23).to(DOT)  # t₃₂ = t₂₃ · η
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     valid = tl.where(here, 1.0, 0.0)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t8 = tl.exp(segment_sums(decay_alpha, strict))  # t₈ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t8, 0.0)  # Dα = causal(t₈)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t6 = tl.exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t22 = -dot_nt(d_o, U, DOT)  # t₂₂ = −d_o Uᵀ
+    t23 = t22 * t10  # t₂₃ = t₂₂ · t₁₀
+    t32 = (eta[None, :] * t23).to(DOT)  # t₃₂ = t₂₃ · η
+    x38 = segment_gradient(tl.where(causal, dot_tn(t2, t32, DOT), 0.0) * t6, strict, DOT)
+    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
+    t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
+    s4 = tl.sum(t23 * t9, 0)  # s₄ = Σ_c t₂₃ · t₉
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    x28 = segment_gradient(tl.where(causal, dot_tn(t2, t32, DOT), 0.0) * t6, strict, DOT)
-    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
+    G = eta[None, :] * t9  # G = t₉ · η
+    P = (G * t10).to(DOT)  # P = G · t₁₀
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     t33 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₃ = Σ_v d_o · (q S[0])
-    x29 = tl.cumsum(tl.sum(t33[:, None] * t2, 0) * m, 0, reverse=True)
-    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x28 + x29)
-    store_row(s7_ptr, own * H + h, r, C, s7)
-    x17 = valid[None, :] * (t33[:, None] * m[None, :] + dot_nt(t32, D_mu, DOT))
-    x21 = segment_gradient(tl.where(causal, x17, 0.0) * t8, strict, DOT)
-    t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    G = eta[None, :] * t9  # G = t₉ · η
+    x32 = valid[None, :] * (t33[:, None] * m[None, :] + dot_nt(t32, D_mu, DOT))
+    x33 = segment_gradient(tl.where(causal, x32, 0.0) * t8, strict, DOT)
     t29 = (t22 * G).to(DOT)  # t₂₉ = t₂₂ · G
+    x39 = tl.cumsum(tl.sum(t33[:, None] * t2, 0) * m, 0, reverse=True)
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s3 = dot_tn(q, t18, DOT)  # s₃ = qᵀ t₁₈
+    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
-    x37 = dot(t29, k, DOT) + dot_nt(t18, W_momentum, DOT) + dot_nt(t4, W, DOT)
-    x24 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x37)
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x21 + tl.cumsum(x24, 0, reverse=True))
+    x42 = dot(t29, k, DOT) + dot_nt(t18, W_momentum, DOT) + dot_nt(t4, W, DOT)
+    x36 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    s5 = dot_tn(t29, q, DOT)  # s₅ = t₂₉ᵀ q
+    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x42)
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x33 + tl.cumsum(x36, 0, reverse=True))
+    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x38 + x39)
+    store_row(s7_ptr, own * H + h, r, C, s7)
     store_row(s6_ptr, own * H + h, r, C, s6)
+    store_row(s4_ptr, own * H + h, r, C, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1011,18 +998,18 @@ def backward_op(
     d_log_mu = sizes.rows("", log_mu.dtype)
     for part in sizes.parts({"CC": 2, "CK": 3, "CV": 2, "KV": 4}):
         s1 = part.per_slot("KV", narrow=True)
+        t14 = part.per_slot("C", narrow=False)
+        launch_pre(part, (
+            d_o, log_alpha, log_mu, q, s1, t14,
+        ))  # fmt: skip
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("KV", narrow=True)
         s4 = part.per_slot("C", narrow=False)
-        t14 = part.per_slot("C", narrow=False)
         s5 = part.per_slot("CK", narrow=True)
-        launch_pre(part, (
-            U, d_o, eta, k, log_alpha, log_mu, q, reach, s1, s2, s3, s4, t14, s5,
-        ))  # fmt: skip
         s6 = part.per_slot("C", narrow=False)
         s7 = part.per_slot("C", narrow=False)
         launch_pre2(part, (
-            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s6, s7, d_q,
+            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s2, s3, s4, s5, s6, s7, d_q,
         ))  # fmt: skip
         t15 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)

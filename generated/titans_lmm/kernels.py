@@ -37,7 +37,6 @@ OPTIONS = {
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre4": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -46,7 +45,6 @@ OPTIONS = {
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_pre4": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -616,13 +614,13 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr,
-    q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t27_ptr, read_h1_ptr, read_z1_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t27_ptr,
+    read_h1_ptr, read_z1_ptr, t13_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, t2, t12, d1, t27, read_h1, read_z1: every tile on its own."""
+    """z1, h1, centred, t2, t12, d1, t27, read_h1, read_z1, t13, t14: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -646,13 +644,8 @@ def pre(
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-    t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
-    store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
-    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
@@ -666,9 +659,14 @@ def pre(
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
+    store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
+    d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
@@ -689,19 +687,24 @@ def pre(
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
     store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+    t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
+    store_tile(t13_ptr, own * H + h, r, at_v, C, V, t13)
     store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
+    t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
+    store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr,
-    q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t27_ptr, read_h1_ptr, read_z1_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t27_ptr,
+    read_h1_ptr, read_z1_ptr, t13_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, t2, t12, d1, t27, read_h1, read_z1: every tile on its own."""
+    """z1, h1, centred, t2, t12, d1, t27, read_h1, read_z1, t13, t14: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -737,53 +740,61 @@ def pre_wide(
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
+    t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
+    t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        f += dot(h1, W2, DOT)
         store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
         store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
+        f += dot(h1, W2, DOT)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
         store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
+        t13 += dot(read_h1, W2, DOT)
         store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
+        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
+        t14 += dot(read_h1, W2_momentum, DOT)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x18 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x18 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
+    store_tile(t13_ptr, own * H + h, r, at_v, C, V, t13)
+    store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, h1_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, t22_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr, read_centred_ptr,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, t13_ptr, t14_ptr, v_ptr, s1_ptr,
+    s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, t15_ptr, t17_ptr, t22_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t22, s17, s18, s19, t15, read_centred: every tile on its own."""
+    """s1, s2, s3, s4, s11, s12, s15, t15, t17, t22, s16, s17, s18, s19: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -797,6 +808,7 @@ def pre2(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -810,16 +822,14 @@ def pre2(
     read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
     t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
     store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
-    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
@@ -834,22 +844,61 @@ def pre2(
     )  # fmt: skip
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
     t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    store_tile(read_centred_ptr, own * H + h, r, at_v, C, V, read_centred)
+    s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
+    x42 = -s4
+    x43 = tl.sum(tl.where((at_v < V)[None, :], x42 / V, 0.0), 1)
+    x44 = x42 - x43[:, None]
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
+    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
     t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
     t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    s18 = tl.cumsum(beta * (tl.sum(t17 * t13, 1) + tl.sum(t22 * t5, 1)), 0, reverse=True)
-    s17 = t17 * t14  # s₁₇ = t₁₇ · t₁₄
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x64 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t22 * t5, 1))
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
+    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
+    s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    s17 = t17 * t14.to(tl.float32)  # s₁₇ = t₁₇ · t₁₄
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
     t47 = tl.sum(s17, 1) + tl.sum(t22 * t7, 1)  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
     store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
     store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x47 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x44 * centred.to(tl.float32) / V
+    x48 = rstd[:, None] * x44 + (-tl.sum(x47, 1))[:, None] * centred.to(tl.float32)
+    x49 = ln_weight[None, :] * x48
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s11 = tl.sum(2 * x49 + d_o.to(tl.float32), 0)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    s16 = 2 * x49  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    x58 = x48 * du + s16 * normal + d_o.to(tl.float32) * read_normal
+    s15 = -s16  # s₁₅ = −s₁₆
+    store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
+    store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
@@ -857,19 +906,24 @@ def pre2(
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     s19 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₁₉ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
+    s12 = tl.sum(x58, 0)
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
     store_row(s19_ptr, own * H + h, r, C, s19)
+    s18 = tl.cumsum(x64, 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₂ · t₅)
     store_row(s18_ptr, own * H + h, r, C, s18)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2_wide(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, h1_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, t22_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr, read_centred_ptr,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, t13_ptr, t14_ptr, v_ptr, s1_ptr,
+    s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, t15_ptr, t17_ptr, t22_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t22, s17, s18, s19, t15, read_centred: every tile on its own."""
+    """s1, s2, s3, s4, s11, s12, s15, t15, t17, t22, s16, s17, s18, s19: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -882,74 +936,112 @@ def pre2_wide(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
-    t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
     t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
         read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
         read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
-        t13 += dot(read_h1, W2, DOT)
-        t14 += dot(read_h1, W2_momentum, DOT)
         t15 += dot_nt(read_h1, h1, DOT)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
-    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
+    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x18 = t4 * read_centred
-    x19 = tl.sum(x18, 1)
-    x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x19 = t4 * read_centred
+    x20 = tl.sum(x19, 1)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t16 = (
         read_rstd[:, None] * t4
-        - x19[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    s17 = t17 * t14.to(tl.float32)  # s₁₇ = t₁₇ · t₁₄
+    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
     t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    s17 = t17 * t14  # s₁₇ = t₁₇ · t₁₄
-    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
-    store_tile(read_centred_ptr, own * H + h, r, at_v, C, V, read_centred)
+    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
     t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
     t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
+    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x32 = -s4
+    x33 = tl.sum(tl.where((at_v < V)[None, :], x32 / V, 0.0), 1)
+    x34 = x32 - x33[:, None]
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x37 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x34 * centred.to(tl.float32) / V
+    x38 = rstd[:, None] * x34 + (-tl.sum(x37, 1))[:, None] * centred.to(tl.float32)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    x39 = ln_weight[None, :] * x38
+    s11 = tl.sum(2 * x39 + d_o.to(tl.float32), 0)
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    s16 = 2 * x39  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w)
+    x48 = x38 * du + s16 * normal + d_o.to(tl.float32) * read_normal
+    s15 = -s16  # s₁₅ = −s₁₆
+    store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
+    store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
+    s12 = tl.sum(x48, 0)
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
     store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
-    sum24 = tl.zeros([BC], tl.float32)
-    sum24_2 = tl.zeros([BC], tl.float32)
+    sum43 = tl.zeros([BC], tl.float32)
+    sum43_2 = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
         h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
         t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        sum24 += tl.sum(t22 * t5, 1)
+        sum43 += tl.sum(t22 * t5, 1)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        sum24_2 += tl.sum(t22 * t7, 1)
+        sum43_2 += tl.sum(t22 * t7, 1)
+        t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
+        s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
         store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
+        s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    s18 = tl.cumsum(beta * (tl.sum(t17 * t13, 1) + sum24), 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₂ · t₅)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    s18 = tl.cumsum(beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum43), 0, reverse=True)
     store_row(s18_ptr, own * H + h, r, C, s18)
-    t47 = tl.sum(s17, 1) + sum24_2  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
+    t47 = tl.sum(s17, 1) + sum43_2  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
     t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
@@ -962,13 +1054,13 @@ def pre2_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3(
-    centred_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    reach_ptr, read_centred_ptr, read_h1_ptr, t15_ptr, t22_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
-    s7_ptr, s8_ptr, s11_ptr, s12_ptr, s15_ptr, s16_ptr, t46_ptr, t43_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
+    read_h1_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr, t17_ptr, t22_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
+    s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s5, s6, s7, s8, s11, s12, s15, s16, t46, t43: every tile on its own."""
+    """s5, s6, s7, s8, s9, s13, s14, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -982,112 +1074,83 @@ def pre3(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    s18 = load_row(s18_ptr, own * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
-    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-    read_centred = load_tile(read_centred_ptr, own * H + h, r, at_v, C, V)
-    s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
-    store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x28 = t4 * read_centred.to(tl.float32)
-    x29 = tl.sum(x28, 1)
     read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-    read_rstd = tl.rsqrt(tl.sum(square(read_centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    t16 = (
-        read_rstd[:, None] * t4
-        - x29[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
-    )  # fmt: skip
-    t17 = t16 - tl.sum(t16, 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
     s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
-    store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
+    store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
+    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
     store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
-    G = eta[None, :] * t9  # G = t₉ · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
-    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-    s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
-    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
-    s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
     t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
-    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
     t42 = -dot_nt(t22, d1, DOT)  # t₄₂ = −t₂₂ d₁ᵀ
-    t46 = t42 * G  # t₄₆ = t₄₂ · G
-    store_tile(t46_ptr, own * H + h, r, r, C, C, t46)
-    P2 = (G * t15.to(tl.float32)).to(DOT)  # P₂ = G · t₁₅
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    x51 = -s4
-    x52 = tl.sum(tl.where((at_v < V)[None, :], x51 / V, 0.0), 1)
-    x53 = x51 - x52[:, None]
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x56 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x53 * centred.to(tl.float32) / V
-    x57 = rstd[:, None] * x53 + (-tl.sum(x56, 1))[:, None] * centred.to(tl.float32)
+    valid = tl.where(here, 1.0, 0.0)
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    x46 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    x47 = segment_gradient(tl.where(causal, x46, 0.0) * t8, strict, DOT)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
     s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
-    x58 = ln_weight[None, :] * x57
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s11 = tl.sum(2 * x58 + d_o.to(tl.float32), 0)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    s16 = 2 * x58  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w)
-    read_centred = load_tile(read_centred_ptr, own * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    x67 = x57 * du + s16 * normal + d_o.to(tl.float32) * read_normal
-    s15 = -s16  # s₁₅ = −s₁₆
-    store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
-    store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
-    store_tile(t43_ptr, own * H + h, r, r, C, C, t43)
-    s12 = tl.sum(x67, 0)
-    store_row(s12_ptr, own * H + h, at_v, V, s12)
-    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     store_row(s8_ptr, own * H + h, r, C, s8)
+    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+    G = eta[None, :] * t9  # G = t₉ · η
+    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
+    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    t47 = tl.sum(s17.to(tl.float32), 1) + tl.sum(t22.to(tl.float32) * t7, 1)  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x42 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
+    x43 = segment_gradient(tl.where(causal, x42, 0.0) * t6, strict, DOT)
+    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
+    s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
+    store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
+    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+    x53 = d_o.to(tl.float32) + dot(t46, k, DOT) + dot_nt(t41, W1_momentum, DOT) + dot_nt(t23, W1, DOT)
+    s9 = s16.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₆ + t₄₆ᵀ q
+    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x53)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x43 + s18)
+    store_row(s13_ptr, own * H + h, r, C, s13)
+    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x47 + s19)
+    store_row(s14_ptr, own * H + h, r, C, s14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3_wide(
-    centred_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    reach_ptr, read_centred_ptr, read_h1_ptr, t15_ptr, t22_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
-    s7_ptr, s8_ptr, s11_ptr, s12_ptr, s15_ptr, s16_ptr, t46_ptr, t43_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
+    read_h1_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr, t17_ptr, t22_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
+    s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s5, s6, s7, s8, s11, s12, s15, s16, t46, t43: every tile on its own."""
+    """s5, s6, s7, s8, s9, s13, s14, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1100,252 +1163,83 @@ def pre3_wide(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    read_centred = load_tile(read_centred_ptr, own * H + h, r, at_v, C, V)
-    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    G = eta[None, :] * t9  # G = t₉ · η
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x24 = t4 * read_centred.to(tl.float32)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    x25 = tl.sum(x24, 1)
-    read_rstd = tl.rsqrt(tl.sum(square(read_centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    t16 = (
-        read_rstd[:, None] * t4
-        - x25[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
-    )  # fmt: skip
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t17 = t16 - tl.sum(t16, 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
-    P2 = (G * t15.to(tl.float32)).to(DOT)  # P₂ = G · t₁₅
-    s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    x37 = -s4
-    x38 = tl.sum(tl.where((at_v < V)[None, :], x37 / V, 0.0), 1)
-    x39 = x37 - x38[:, None]
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x42 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x39 * centred.to(tl.float32) / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x43 = rstd[:, None] * x39 + (-tl.sum(x42, 1))[:, None] * centred.to(tl.float32)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    x44 = ln_weight[None, :] * x43
-    s11 = tl.sum(2 * x44 + d_o.to(tl.float32), 0)
-    store_row(s11_ptr, own * H + h, at_v, V, s11)
-    s16 = 2 * x44  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w)
-    read_centred = load_tile(read_centred_ptr, own * H + h, r, at_v, C, V)
-    s15 = -s16  # s₁₅ = −s₁₆
-    store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    x53 = x43 * du + s16 * normal + d_o.to(tl.float32) * read_normal
-    s12 = tl.sum(x53, 0)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
-    store_row(s12_ptr, own * H + h, at_v, V, s12)
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    sum48 = tl.zeros([BC, BC], tl.float32)
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
+    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    sum6 = tl.zeros([BC, BC], tl.float32)
+    sum6_2 = tl.zeros([BC], tl.float32)
+    sum6_3 = tl.zeros([BC, BK], tl.float32)
+    sum6_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-        sum48 += dot_nt(t22, d1, DOT)
-        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-        s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
-        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-        s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
-        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
-        s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
-        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+        sum6 += dot_nt(t22, d1, DOT)
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum6_2 += tl.sum(t22.to(tl.float32) * t7, 1)
         t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
+        sum6_3 += dot_nt(t41, W1_momentum, DOT)
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+        sum6_4 += dot_nt(t23, W1, DOT)
         s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
         store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
         s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
         store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
         s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
         store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    s18 = load_row(s18_ptr, own * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
-    t42 = -sum48  # t₄₂ = −t₂₂ d₁ᵀ
-    t46 = t42 * G  # t₄₆ = t₄₂ · G
-    store_tile(t46_ptr, own * H + h, r, r, C, C, t46)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t42 = -sum6  # t₄₂ = −t₂₂ d₁ᵀ
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    store_tile(t43_ptr, own * H + h, r, r, C, C, t43)
+    t47 = tl.sum(s17.to(tl.float32), 1) + sum6_2  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    valid = tl.where(here, 1.0, 0.0)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    x37 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    x38 = segment_gradient(tl.where(causal, x37, 0.0) * t6, strict, DOT)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x38 + s18)
+    store_row(s13_ptr, own * H + h, r, C, s13)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    x41 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    x42 = segment_gradient(tl.where(causal, x41, 0.0) * t8, strict, DOT)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
     s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    G = eta[None, :] * t9  # G = t₉ · η
+    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
+    s9 = s16.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₆ + t₄₆ᵀ q
+    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
+    x46 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum6_3 + sum6_4
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x46)
     store_row(s8_ptr, own * H + h, r, C, s8)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre4(
-    W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s16_ptr, s17_ptr,
-    s18_ptr, s19_ptr, t22_ptr, t43_ptr, t46_ptr, s9_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s9, s13, s14, d_q: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_n = tl.arange(0, BN)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    s19 = load_row(s19_ptr, own * H + h, r, C)
-    s18 = load_row(s18_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
-    t46 = load_tile(t46_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    s9 = s16.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₆ + t₄₆ᵀ q
-    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
-    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
-    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-    t47 = tl.sum(s17.to(tl.float32), 1) + tl.sum(t22.to(tl.float32) * t7, 1)  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
-    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-    x36 = d_o.to(tl.float32) + dot(t46, k, DOT) + dot_nt(t41, W1_momentum, DOT) + dot_nt(t23, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x36)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t43 = load_tile(t43_ptr, own * H + h, r, r, C, C)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    valid = tl.where(here, 1.0, 0.0)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x17 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    x21 = segment_gradient(tl.where(causal, x17, 0.0) * t6, strict, DOT)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x25 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    x26 = segment_gradient(tl.where(causal, x25, 0.0) * t8, strict, DOT)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x21 + s18)
-    store_row(s13_ptr, own * H + h, r, C, s13)
-    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x26 + s19)
+    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x42 + s19)
     store_row(s14_ptr, own * H + h, r, C, s14)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre4_wide(
-    W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s16_ptr, s17_ptr,
-    s18_ptr, s19_ptr, t22_ptr, t43_ptr, t46_ptr, s9_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """s9, s13, s14, d_q: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    s19 = load_row(s19_ptr, own * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t43 = load_tile(t43_ptr, own * H + h, r, r, C, C)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    valid = tl.where(here, 1.0, 0.0)
-    x13 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
-    t46 = load_tile(t46_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    x17 = segment_gradient(tl.where(causal, x13, 0.0) * t8, strict, DOT)
-    s9 = s16.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₆ + t₄₆ᵀ q
-    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
-    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x17 + s19)
-    store_row(s14_ptr, own * H + h, r, C, s14)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    sum16 = tl.zeros([BC], tl.float32)
-    sum16_2 = tl.zeros([BC, BK], tl.float32)
-    sum16_3 = tl.zeros([BC, BK], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum16 += tl.sum(t22.to(tl.float32) * t7, 1)
-        t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-        sum16_2 += dot_nt(t41, W1_momentum, DOT)
-        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        sum16_3 += dot_nt(t23, W1, DOT)
-    s18 = load_row(s18_ptr, own * H + h, r, C)
-    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
-    t43 = load_tile(t43_ptr, own * H + h, r, r, C, C)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    t47 = tl.sum(s17.to(tl.float32), 1) + sum16  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x24 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
-    x25 = segment_gradient(tl.where(causal, x24, 0.0) * t6, strict, DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t46 = load_tile(t46_ptr, own * H + h, r, r, C, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x25 + s18)
-    store_row(s13_ptr, own * H + h, r, C, s13)
-    x31 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum16_2 + sum16_3
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x31)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -2092,78 +1986,13 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, k_ptr, log_alpha_ptr,
-    log_mu_ptr, q_ptr, reach_ptr, s5_ptr, t28_ptr, d1_ptr, read_h1_ptr, t13_ptr, t14_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, k_ptr,
+    ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, t28_ptr, d1_ptr, t15_ptr, t17_ptr, s20_ptr, P2_ptr,
+    read_normal_ptr, s23_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t28, d1, read_h1, t13, t14: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    t28 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₈ = Σ_i D[C] · Dμ
-    store_row(t28_ptr, own * H + h, r, C, t28)
-    t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
-    t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        s5 = load_tile(s5_ptr, index * H + h, r, at_n, C, N)
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5.to(tl.float32)  # z₁ = β · t₅ + f · t₇ − s₅
-        read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-        t13 += dot(read_h1, W2, DOT)
-        t14 += dot(read_h1, W2_momentum, DOT)
-        store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
-    store_tile(t13_ptr, own * H + h, r, at_v, C, V, t13)
-    store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre2(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, h1_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s5_ptr, t13_ptr, t14_ptr, t22_ptr, s20_ptr, s21_ptr, s22_ptr,
-    read_centred_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """t22, s20, s21, s22, read_centred: every tile on its own."""
+    """t28, d1, t15, t17, s20, P2, read_normal, s23: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2182,91 +2011,86 @@ def resume_pre2(
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t28 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₈ = Σ_i D[C] · Dμ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_row(t28_ptr, own * H + h, r, C, t28)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
+    t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
+    t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        s5 = load_tile(s5_ptr, index * H + h, r, at_n, C, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        s5 = dot(P1, d1, DOT)  # s₅ = P₁ d₁
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5.to(tl.float32)  # z₁ = β · t₅ + f · t₇ − s₅
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5  # z₁ = β · t₅ + f · t₇ − s₅
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
         t15 += dot_nt(read_h1, h1, DOT)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+        t13 += dot(read_h1, W2, DOT)
+        t14 += dot(read_h1, W2_momentum, DOT)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
-    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
+    store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
+    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x18 = t4 * read_centred
-    x19 = tl.sum(x18, 1)
-    x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    x27 = t4 * read_centred
+    x28 = tl.sum(x27, 1)
+    x25 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t16 = (
         read_rstd[:, None] * t4
-        - x19[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x28[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
     )  # fmt: skip
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    s20 = t17 * t14.to(tl.float32)  # s₂₀ = t₁₇ · t₁₄
+    s20 = t17 * t14  # s₂₀ = t₁₇ · t₁₄
     store_tile(s20_ptr, own * H + h, r, at_v, C, V, s20)
-    store_tile(read_centred_ptr, own * H + h, r, at_v, C, V, read_centred)
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
-    sum22 = tl.zeros([BC], tl.float32)
-    sum22_2 = tl.zeros([BC], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        s5 = load_tile(s5_ptr, index * H + h, r, at_n, C, N)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5.to(tl.float32)  # z₁ = β · t₅ + f · t₇ − s₅
-        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
-        sum22 += tl.sum(t22 * t5, 1)
-        sum22_2 += tl.sum(t22 * t7, 1)
-        store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
-    s21 = tl.cumsum(beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum22), 0, reverse=True)
-    store_row(s21_ptr, own * H + h, r, C, s21)
-    t47 = tl.sum(s20, 1) + sum22_2  # t₄₇ = Σ_v s₂₀ + Σ_n t₂₂ · t₇
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    s22 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₂₂ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
-    store_row(s22_ptr, own * H + h, r, C, s22)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
+    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
+    s23 = tl.sum(t17 * t13, 1)  # s₂₃ = Σ_v t₁₇ · t₁₃
+    store_row(s23_ptr, own * H + h, r, C, s23)
+    store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre3(
-    W2_start_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr,
-    q_ptr, reach_ptr, read_centred_ptr, read_h1_ptr, t22_ptr, v_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, centred_ptr,
-    s11_ptr, s12_ptr, s13_ptr, s15_ptr, s16_ptr, s19_ptr, t46_ptr, t43_ptr, position_ptr, cu_ptr, T, members, low, high,
+def resume_pre2(
+    G_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, h1_ptr,
+    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, s20_ptr, s23_ptr,
+    s5_ptr, t17_ptr, v_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, centred_ptr, s11_ptr, s12_ptr, s15_ptr, s16_ptr,
+    t22_ptr, s19_ptr, s21_ptr, s22_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s6, s7, s8, s9, s10, centred, s11, s12, s13, s15, s16, s19, t46, t43: every tile on its own."""
+    """s6, s7, s8, s9, s10, centred, s11, s12, s15, s16, t22, s19, s21, s22: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2284,118 +2108,110 @@ def resume_pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    valid = tl.where(here, 1.0, 0.0)
-    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    read_centred = load_tile(read_centred_ptr, own * H + h, r, at_v, C, V)
-    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    G = eta[None, :] * t9  # G = t₉ · η
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x10 = t4 * read_centred.to(tl.float32)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x11 = tl.sum(x10, 1)
-    read_rstd = tl.rsqrt(tl.sum(square(read_centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t16 = (
-        read_rstd[:, None] * t4
-        - x11[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred.to(tl.float32) / V
-    )  # fmt: skip
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G * t10).to(DOT)  # P₁ = G · t₁₀
-    t17 = t16 - tl.sum(t16, 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G).to(DOT)  # t₁₉ = t₁₈ · G
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
+    s12 = dot_tn(P2, t17, DOT)  # s₁₂ = P₂ᵀ t₁₇
+    store_tile(s12_ptr, own * H + h, r, at_v, C, V, s12)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
+    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
-    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
-    sum29 = tl.zeros([BC, BC], tl.float32)
+    sum13 = tl.zeros([BC], tl.float32)
+    sum13_2 = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        f += dot(h1, W2_start, DOT)
+        s5 = load_tile(s5_ptr, index * H + h, r, at_n, C, N)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5.to(tl.float32)  # z₁ = β · t₅ + f · t₇ − s₅
+        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
+        sum13 += tl.sum(t22 * t5, 1)
+        sum13_2 += tl.sum(t22 * t7, 1)
+        t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
         s6 = dot_tn(q, t23, DOT)  # s₆ = qᵀ t₂₃
-        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
         store_tile(s6_ptr, own * H + h, at_k, at_n, K, N, s6)
-        t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
+        t24 = (reach[:, None] * t22).to(DOT)  # t₂₄ = f · t₂₂
         s7 = dot_tn(q, t24, DOT)  # s₇ = qᵀ t₂₄
         store_tile(s7_ptr, own * H + h, at_k, at_n, K, N, s7)
+        read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         s8 = dot_tn(read_h1, t21, DOT)  # s₈ = h₁ᵀ t₂₁
         store_tile(s8_ptr, own * H + h, at_n, at_v, N, V, s8)
         s9 = dot_tn(read_h1, t20, DOT)  # s₉ = h₁ᵀ t₂₀
         store_tile(s9_ptr, own * H + h, at_n, at_v, N, V, s9)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         s10 = dot_tn(P1, t22, DOT)  # s₁₀ = P₁ᵀ t₂₂
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(s10_ptr, own * H + h, r, at_n, C, N, s10)
         s11 = dot_tn(t19, read_h1, DOT)  # s₁₁ = t₁₉ᵀ h₁
-        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         store_tile(s11_ptr, own * H + h, r, at_n, C, N, s11)
-        t15 += dot_nt(read_h1, h1, DOT)
-        f += dot(h1, W2_start, DOT)
-        sum29 += dot_nt(t22, d1, DOT)
-    P2 = (G * t15).to(DOT)  # P₂ = G · t₁₅
-    s12 = dot_tn(P2, t17, DOT)  # s₁₂ = P₂ᵀ t₁₇
-    store_tile(s12_ptr, own * H + h, r, at_v, C, V, s12)
-    x39 = -s12
-    x40 = tl.sum(tl.where((at_v < V)[None, :], x39 / V, 0.0), 1)
-    x41 = x39 - x40[:, None]
+        store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
+    s23 = load_row(s23_ptr, own * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    x18 = -s12
+    x19 = x18 - tl.sum(x18 / V, 1)[:, None]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    x42 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x42 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x44 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x41 * centred / V
+    x22 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x19 * centred / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x45 = rstd[:, None] * x41 + (-tl.sum(tl.where((at_v < V)[None, :], x44, 0.0), 1))[:, None] * centred
+    x23 = rstd[:, None] * x19 + (-tl.sum(tl.where((at_v < V)[None, :], x22, 0.0), 1))[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    x46 = ln_weight[None, :] * x45
-    read_centred = load_tile(read_centred_ptr, own * H + h, r, at_v, C, V)
-    s15 = tl.sum(2 * x46 + d_o.to(tl.float32), 0)
+    x24 = ln_weight[None, :] * x23
+    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
+    s15 = tl.sum(2 * x24 + d_o.to(tl.float32), 0)
     store_row(s15_ptr, own * H + h, at_v, V, s15)
-    s19 = 2 * x46  # s₁₉ = 2 ((r · ((−s₁₂) − Σ_v (−s₁₂) / V) + (−Σ_v r³ · ((−s₁₂) − Σ_v (−s₁₂) / V) · f̃ / V) · f̃) · w)
+    s19 = 2 * x24  # s₁₉ = 2 ((r · ((−s₁₂) − Σ_v (−s₁₂) / V) + (−Σ_v r³ · ((−s₁₂) − Σ_v (−s₁₂) / V) · f̃ / V) · f̃) · w)
     store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
-    read_normal = read_rstd[:, None] * read_centred.to(tl.float32)  # f̂ = r · f̃
-    x58 = x45 * du + s19 * normal + d_o.to(tl.float32) * read_normal
-    t42 = -sum29  # t₄₂ = −t₂₂ d₁ᵀ
-    t46 = t42 * G  # t₄₆ = t₄₂ · G
-    store_tile(t46_ptr, own * H + h, r, r, C, C, t46)
-    t43 = t18 * t15 + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    store_tile(t43_ptr, own * H + h, r, r, C, C, t43)
-    s13 = tl.sum(t43 * t9, 0)  # s₁₃ = Σ_c t₄₃ · t₉
-    s16 = tl.sum(x58, 0)
+    x35 = x23 * du + s19 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
+    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    t47 = tl.sum(s20.to(tl.float32), 1) + sum13_2  # t₄₇ = Σ_v s₂₀ + Σ_n t₂₂ · t₇
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    s22 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₂₂ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
+    s16 = tl.sum(x35, 0)
     store_row(s16_ptr, own * H + h, at_v, V, s16)
-    store_row(s13_ptr, own * H + h, r, C, s13)
+    store_row(s22_ptr, own * H + h, r, C, s22)
+    s21 = tl.cumsum(beta * (s23 + sum13), 0, reverse=True)  # s₂₁ = Σ_{l≥t} β · (s₂₃ + Σ_n t₂₂ · t₅)
+    store_row(s21_ptr, own * H + h, r, C, s21)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_pre4(
-    W1_at_ptr, W1_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s19_ptr, s20_ptr,
-    s21_ptr, s22_ptr, t22_ptr, t43_ptr, t46_ptr, s14_ptr, s17_ptr, s18_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+def resume_pre3(
+    W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
+    s19_ptr, s20_ptr, s21_ptr, s22_ptr, t15_ptr, t17_ptr, t22_ptr, s13_ptr, s14_ptr, s17_ptr, s18_ptr, d_q_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s14, s17, s18, d_q: every tile on its own."""
+    """s13, s14, s17, s18, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2411,58 +2227,70 @@ def resume_pre4(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    s22 = load_row(s22_ptr, own * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t43 = load_tile(t43_ptr, own * H + h, r, r, C, C)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    valid = tl.where(here, 1.0, 0.0)
-    x13 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
-    t46 = load_tile(t46_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    x17 = segment_gradient(tl.where(causal, x13, 0.0) * t8, strict, DOT)
-    s14 = s19.to(tl.float32) + dot_tn(t46, q, DOT)  # s₁₄ = s₁₉ + t₄₆ᵀ q
-    store_tile(s14_ptr, own * H + h, r, at_k, C, K, s14)
-    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x17 + s22)
-    store_row(s18_ptr, own * H + h, r, C, s18)
     beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    sum16 = tl.zeros([BC], tl.float32)
-    sum16_2 = tl.zeros([BC, BK], tl.float32)
-    sum16_3 = tl.zeros([BC, BK], tl.float32)
+    sum4 = tl.zeros([BC, BC], tl.float32)
+    sum4_2 = tl.zeros([BC], tl.float32)
+    sum4_3 = tl.zeros([BC, BK], tl.float32)
+    sum4_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
+        sum4 += dot_nt(t22, d1, DOT)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum16 += tl.sum(t22.to(tl.float32) * t7, 1)
+        sum4_2 += tl.sum(t22.to(tl.float32) * t7, 1)
         t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
-        sum16_2 += dot_nt(t24, W1_momentum, DOT)
+        sum4_3 += dot_nt(t24, W1_momentum, DOT)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        sum16_3 += dot_nt(t23, W1, DOT)
+        sum4_4 += dot_nt(t23, W1, DOT)
+    s22 = load_row(s22_ptr, own * H + h, r, C)
     s21 = load_row(s21_ptr, own * H + h, r, C)
-    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
-    t43 = load_tile(t43_ptr, own * H + h, r, r, C, C)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    t47 = tl.sum(s20.to(tl.float32), 1) + sum16  # t₄₇ = Σ_v s₂₀ + Σ_n t₂₂ · t₇
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x24 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43.to(tl.float32), D_mu, DOT))
-    x25 = segment_gradient(tl.where(causal, x24, 0.0) * t6, strict, DOT)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t46 = load_tile(t46_ptr, own * H + h, r, r, C, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x25 + s21)
+    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t42 = -sum4  # t₄₂ = −t₂₂ d₁ᵀ
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
+    t47 = tl.sum(s20.to(tl.float32), 1) + sum4_2  # t₄₇ = Σ_v s₂₀ + Σ_n t₂₂ · t₇
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    valid = tl.where(here, 1.0, 0.0)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    x35 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
+    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    x36 = segment_gradient(tl.where(causal, x35, 0.0) * t6, strict, DOT)
+    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + s21)
     store_row(s17_ptr, own * H + h, r, C, s17)
-    x31 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum16_2 + sum16_3
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x31)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    x39 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    x40 = segment_gradient(tl.where(causal, x39, 0.0) * t8, strict, DOT)
+    t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
+    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
+    t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
+    s13 = tl.sum(t43 * t9, 0)  # s₁₃ = Σ_c t₄₃ · t₉
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    G = eta[None, :] * t9  # G = t₉ · η
+    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
+    s14 = s19.to(tl.float32) + dot_tn(t46, q, DOT)  # s₁₄ = s₁₉ + t₄₆ᵀ q
+    store_tile(s14_ptr, own * H + h, r, at_k, C, K, s14)
+    x44 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum4_3 + sum4_4
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x44)
+    store_row(s13_ptr, own * H + h, r, C, s13)
+    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x40 + s22)
+    store_row(s18_ptr, own * H + h, r, C, s18)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -2518,13 +2346,13 @@ def resume_seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
     W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
-    d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s12_ptr,
-    t28_ptr, v_ptr, n_end_ptr, G_end_ptr, m_ptr, t8_ptr, du_ptr, t25_ptr, t26_ptr, D_end_ptr, s19_ptr, t49_ptr, s26_ptr,
-    s27_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s10_ptr, s12_ptr, t28_ptr,
+    n_end_ptr, G_end_ptr, s24_ptr, D_end_ptr, s19_ptr, t49_ptr, s27_ptr, s28_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """n_end, G_end, m, t8, du, t25, t26, D_end, s19, t49, s26, s27: every tile on its own."""
+    """n_end, G_end, s24, D_end, s19, t49, s27, s28: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2535,8 +2363,6 @@ def resume_post(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -2545,42 +2371,31 @@ def resume_post(
     t28 = load_row(t28_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s12 = load_tile(s12_ptr, own * H + h, r, at_v, C, V)
+    x14 = -s12.to(tl.float32)
+    x15 = x14 - tl.sum(x14 / V, 1)[:, None]
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x18 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x15 * centred.to(tl.float32) / V
+    x19 = rstd[:, None] * x15 + (-tl.sum(x18, 1))[:, None] * centred.to(tl.float32)
+    s19 = 2 * (ln_weight[None, :] * x19)
+    store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
     n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
-    store_row(n_end_ptr, own * H + h, r, C, n_end)
     G_end = t28 * eta  # G[C] = t₂₈ · η
-    store_row(G_end_ptr, own * H + h, r, C, G_end)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    store_row(m_ptr, own * H + h, r, C, m)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    store_tile(t8_ptr, own * H + h, r, r, C, C, t8)
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    store_row(t26_ptr, own * H + h, r, C, t26)
-    s12 = load_tile(s12_ptr, own * H + h, r, at_v, C, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     store_row(D_end_ptr, own * H + h, r, C, D_end)
-    x24 = -s12.to(tl.float32)
-    x25 = x24 - tl.sum(x24 / V, 1)[:, None]
-    x26 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x25 * centred.to(tl.float32) / V
-    x27 = rstd[:, None] * x25 + (-tl.sum(x26, 1))[:, None] * centred.to(tl.float32)
-    s19 = 2 * (ln_weight[None, :] * x27)
-    store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
+    store_row(G_end_ptr, own * H + h, r, C, G_end)
+    store_row(n_end_ptr, own * H + h, r, C, n_end)
     t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum25 = tl.zeros([], tl.float32)
-    sum25_2 = tl.zeros([], tl.float32)
-    sum25_3 = tl.zeros([], tl.float32)
-    sum25_4 = tl.zeros([], tl.float32)
+    sum18 = tl.zeros([], tl.float32)
+    sum18_2 = tl.zeros([], tl.float32)
+    sum18_3 = tl.zeros([], tl.float32)
+    sum18_4 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
@@ -2593,35 +2408,37 @@ def resume_post(
         t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
         t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum25 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        sum25_2 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        sum18 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        sum18_2 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        x25 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        x32 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum25_3 += tl.sum(x32)
-        x34 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum25_4 += tl.sum(x34)
+        sum18_3 += tl.sum(x25)
+        x27 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        s10 = load_tile(s10_ptr, own * H + h, r, at_n, C, N)
+        sum18_4 += tl.sum(x27)
         t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
-        store_tile(t25_ptr, own * H + h, r, at_n, C, N, t25)
+        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
+        s24 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)  # s₂₄ = n[C] · t₂₅ + G[C] · t₂₇ − s₁₀
+        store_tile(s24_ptr, own * H + h, r, at_n, C, N, s24)
     store_number(t49_ptr, own * H + h, t49)
     beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    s26 = beta_end * (sum25 + sum25_2)  # s₂₆ = β[C] (Σ_n Σ_v d_W2_at · W₂[0] + Σ_n Σ_k d_W1_at · W₁[0])
-    store_number(s26_ptr, own * H + h, s26)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    s27 = m_end * (sum25_3 + sum25_4)  # s₂₇ = m[C] (Σ_n Σ_v d_W2_momentum_at · S₂[0] + Σ_n Σ_k d_W1_momentum_at · S₁[0])
+    s27 = beta_end * (sum18 + sum18_2)  # s₂₇ = β[C] (Σ_n Σ_v d_W2_at · W₂[0] + Σ_n Σ_k d_W1_at · W₁[0])
     store_number(s27_ptr, own * H + h, s27)
+    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    s28 = m_end * (sum18_3 + sum18_4)  # s₂₈ = m[C] (Σ_n Σ_v d_W2_momentum_at · S₂[0] + Σ_n Σ_k d_W1_momentum_at · S₁[0])
+    store_number(s28_ptr, own * H + h, s28)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post2(
-    D_end_ptr, W1_start_ptr, W2_start_ptr, centred_ptr, d2_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, du_ptr,
-    eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, m_ptr, n_end_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s15_ptr,
-    s16_ptr, s17_ptr, s18_ptr, s19_ptr, s26_ptr, s27_ptr, t25_ptr, t26_ptr, t28_ptr, t49_ptr, t8_ptr, d_eta_ptr,
-    d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, s23_ptr, s24_ptr, t40_ptr, s25_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    D_end_ptr, W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
+    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s11_ptr, s12_ptr, s13_ptr, s15_ptr, s16_ptr,
+    s17_ptr, s18_ptr, s19_ptr, s24_ptr, s27_ptr, s28_ptr, t28_ptr, t49_ptr, v_ptr, d_eta_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
+    d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, s25_ptr, t40_ptr, s26_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s23, s24, t40, s25: every tile on its own."""
+    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s25, t40, s26: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2634,133 +2451,134 @@ def resume_post2(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t28 = load_row(t28_ptr, own * H + h, r, C)
-    n_end = load_row(n_end_ptr, own * H + h, r, C)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
+    t11 = tl.sum(t2 * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
+    d2 = t3 - tl.sum(t3, 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
+    n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
+    x19 = (n_end[:, None] * d2).to(DOT)
     G_end = t28 * eta  # G[C] = t₂₈ · η
-    x7 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
-    x8 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
-    sum7 = tl.zeros([BC, BV], tl.float32)
-    sum7_2 = tl.zeros([BC], tl.float32)
-    sum7_3 = tl.zeros([BC, BV], tl.float32)
-    sum7_4 = tl.zeros([BC], tl.float32)
-    sum7_5 = tl.zeros([BC, BV], tl.float32)
+    x22 = (G_end[:, None] * d2).to(DOT)
+    sum20 = tl.zeros([BC, BV], tl.float32)
+    sum20_2 = tl.zeros([BC], tl.float32)
+    sum20_3 = tl.zeros([BC, BV], tl.float32)
+    sum20_4 = tl.zeros([BC], tl.float32)
+    sum20_5 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        t25 = load_tile(t25_ptr, own * H + h, r, at_n, C, N)
-        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        s10 = load_tile(s10_ptr, own * H + h, r, at_n, C, N)
-        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
-        sum7_4 += tl.sum(t27 * d1, 1)
-        sum7_2 += tl.sum(t25.to(tl.float32) * d1, 1)
-        s23 = n_end[:, None] * t25.to(tl.float32) + G_end[:, None] * t27 - s10.to(tl.float32)  # s₂₃ = n[C] · t₂₅ + G[C] · t₂₇ − s₁₀
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        t31 = (s23 * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₃ · gelu′(z₁)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        sum7_5 += dot(t31, W2_start, DOT)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
-        store_tile(s23_ptr, own * H + h, r, at_n, C, N, s23)
+        s25 = s11.to(tl.float32) + dot_nt(x19, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x22, -d_W2_at.to(tl.float32), DOT)
+        store_tile(s25_ptr, own * H + h, r, at_n, C, N, s25)
+        s24 = load_tile(s24_ptr, own * H + h, r, at_n, C, N)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        sum7 += dot(h1, d_W2_momentum_at, DOT)
-        sum7_3 += dot(h1, d_W2_at, DOT)
-        s24 = s11.to(tl.float32) + dot_nt(x7, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x8, -d_W2_at.to(tl.float32), DOT)
-        store_tile(s24_ptr, own * H + h, r, at_n, C, N, s24)
+        sum20 += dot(h1, d_W2_momentum_at, DOT)
+        sum20_3 += dot(h1, d_W2_at, DOT)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        t31 = (s24.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₄ · gelu′(z₁)
+        sum20_5 += dot(t31, W2_start, DOT)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
+        sum20_2 += tl.sum(t25 * d1, 1)
+        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
+        sum20_4 += tl.sum(t27 * d1, 1)
     s16 = load_row(s16_ptr, own * H + h, at_v, V)
     s15 = load_row(s15_ptr, own * H + h, at_v, V)
     s18 = load_row(s18_ptr, own * H + h, r, C)
     s17 = load_row(s17_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s26 = load_number(s26_ptr, own * H + h)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
-    t26 = load_row(t26_ptr, own * H + h, r, C)
     s27 = load_number(s27_ptr, own * H + h)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    m = load_row(m_ptr, own * H + h, r, C)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    s28 = load_number(s28_ptr, own * H + h)
     t49 = load_number(t49_ptr, own * H + h)
     D_end = load_row(D_end_ptr, own * H + h, r, C)
-    t8 = load_tile(t8_ptr, own * H + h, r, r, C, C)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t30 = -sum7_3  # t₃₀ = −h₁ d_W2_at
-    t45 = tl.sum(t30 * d2.to(tl.float32), 1) + sum7_4  # t₄₅ = Σ_v t₃₀ · d₂ + Σ_n t₂₇ · d₁
+    t30 = -sum20_3  # t₃₀ = −h₁ d_W2_at
+    t45 = tl.sum(t30 * d2, 1) + sum20_4  # t₄₅ = Σ_v t₃₀ · d₂ + Σ_n t₂₇ · d₁
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
-    x47 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8.to(tl.float32)
-    x50 = segment_gradient(x47, strict, DOT)
-    D_mu = tl.where(causal, t8.to(tl.float32), 0.0)  # Dμ = causal(t₈)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    x40 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    x51 = t49 * D_end * m
-    x52 = tl.cumsum(x51, 0, reverse=True)
-    t29 = -sum7  # t₂₉ = −h₁ d_W2_momentum_at
-    t44 = tl.sum(t29 * d2.to(tl.float32), 1) + sum7_2  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
-    x49 = sum_before(t44 * n_end, r, DOT)
-    x53 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x49 + s27 + x50 + x52)
+    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    x54 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
+    x56 = segment_gradient(x54, strict, DOT)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x47 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
+    x57 = t49 * D_end * m
+    x58 = tl.cumsum(x57, 0, reverse=True)
+    t29 = -sum20  # t₂₉ = −h₁ d_W2_momentum_at
+    t44 = tl.sum(t29 * d2, 1) + sum20_2  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
+    x55 = sum_before(t44 * n_end, r, DOT)
+    x59 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x55 + s28 + x56 + x58)
     d_eta = s13 + (t44 * tl.exp(t26) + t45 * t28)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x43 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x40 + s26)
+    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + s27)
     s12 = load_tile(s12_ptr, own * H + h, r, at_v, C, V)
-    d_log_alpha = s17 + x43
+    d_log_alpha = s17 + x50
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = s18 + x53
+    d_log_mu = s18 + x59
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    x58 = n_end[:, None] * t29 + G_end[:, None] * t30 - s12.to(tl.float32)
-    x21 = (n_end[:, None] * t29 + G_end[:, None] * t30) + sum7_5
-    x22 = x21 - tl.sum(x21 / V, 1)[:, None]
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x25 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x22 * centred.to(tl.float32) / V
+    x64 = n_end[:, None] * t29 + G_end[:, None] * t30 - s12.to(tl.float32)
+    x32 = (n_end[:, None] * t29 + G_end[:, None] * t30) + sum20_5
+    x33 = x32 - tl.sum(x32 / V, 1)[:, None]
+    x35 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x33 * centred.to(tl.float32) / V
+    x36 = rstd[:, None] * x33 + (-tl.sum(x35, 1))[:, None] * centred.to(tl.float32)
     s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
-    x26 = rstd[:, None] * x22 + (-tl.sum(x25, 1))[:, None] * centred.to(tl.float32)
-    x27 = ln_weight[None, :] * x26
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + 2 * tl.sum(x27, 0))
-    s25 = 2 * x27
+    x37 = ln_weight[None, :] * x36
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + 2 * tl.sum(x37, 0))
+    s26 = 2 * x37
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s16 + tl.sum(x36 * du + s26 * normal, 0))
+    d_v = -s19.to(tl.float32) + -s26
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    d_v = -s19.to(tl.float32) + -s25
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_tile(s25_ptr, own * H + h, r, at_v, C, V, s25)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    x32 = s16 + tl.sum(x26 * du.to(tl.float32) + s25 * normal, 0)
-    t32 = x58 + sum7_5  # t₃₂ = (n[C] · t₂₉ + G[C] · t₃₀ − s₁₂) + t₃₁ W₂[start]
+    store_tile(s26_ptr, own * H + h, r, at_v, C, V, s26)
+    t32 = x64 + sum20_5  # t₃₂ = (n[C] · t₂₉ + G[C] · t₃₀ − s₁₂) + t₃₁ W₂[start]
     t33 = t32 - tl.sum(t32 / V, 1)[:, None]  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
-    x63 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t33 * centred.to(tl.float32) / V
-    t34 = -tl.sum(x63, 1)  # t₃₄ = −Σ_v r³ · t₃₃ · f̃ / V
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    x67 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t33 * centred.to(tl.float32) / V
+    t34 = -tl.sum(x67, 1)  # t₃₄ = −Σ_v r³ · t₃₃ · f̃ / V
     t35 = rstd[:, None] * t33 + t34[:, None] * centred.to(tl.float32)  # t₃₅ = r · t₃₃ + t₃₄ · f̃
     t36 = ln_weight[None, :] * t35  # t₃₆ = t₃₅ · w
     t37 = 2 * t36  # t₃₇ = 2 t₃₆
     t38 = ln_weight[None, :] * t37  # t₃₈ = t₃₇ · w
-    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
-    t11 = tl.sum(t2 * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
-    x69 = t33 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-    x70 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x69, 1) + tl.sum(t38 * centred.to(tl.float32), 1)) / V
+    x73 = t33 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
+    x74 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x73, 1) + tl.sum(t38 * centred.to(tl.float32), 1)) / V
     t39 = (
-        2 * x70[:, None] * centred.to(tl.float32)
+        2 * x74[:, None] * centred.to(tl.float32)
         + rstd[:, None] * t38
         + t34[:, None] * t2
         - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t33 / V
     )  # fmt: skip
     t40 = t39 - tl.sum(tl.where((at_v < V)[None, :], t39, 0.0), 1)[:, None] / V  # t₄₀ = t₃₉ − Σ_v t₃₉ / V
     store_tile(t40_ptr, own * H + h, r, at_v, C, V, t40)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x32)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post3(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, k_ptr, n_end_ptr, s14_ptr, s23_ptr,
-    s24_ptr, s25_ptr, t40_ptr, d_W1_start_ptr, d_W2_start_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, W1_start_ptr, W2_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, k_ptr, n_end_ptr, s14_ptr, s24_ptr,
+    s25_ptr, s26_ptr, t40_ptr, d_W1_start_ptr, d_W2_start_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -2786,13 +2604,13 @@ def resume_post3(
         at_n = b * BN + tl.arange(0, BN)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s23 = load_tile(s23_ptr, own * H + h, r, at_n, C, N)
+        s24 = load_tile(s24_ptr, own * H + h, r, at_n, C, N)
         t40 = load_tile(t40_ptr, own * H + h, r, at_v, C, V)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        t31 = (s23.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₃ · gelu′(z₁)
-        s24 = load_tile(s24_ptr, own * H + h, r, at_n, C, N)
+        t31 = (s24.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₄ · gelu′(z₁)
+        s25 = load_tile(s25_ptr, own * H + h, r, at_n, C, N)
         h1 = (gelu(z1)).to(DOT)  # h₁ = gelu(z₁)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t31, d2, DOT) + dot_tn(h1, t40, DOT))
         t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
@@ -2800,16 +2618,16 @@ def resume_post3(
         x11 = dot_nt(t40, W2_start, DOT)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         t41 = (
-            (s23.to(tl.float32) * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (s24.to(tl.float32) + x11) * gelu_slope(z1)).to(DOT)  # noqa: E501
+            (s24.to(tl.float32) * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (s25.to(tl.float32) + x11) * gelu_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
         sum2 += dot_nt(t41, W1_start, DOT)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
         sum2_2 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
         sum2_2 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t41, DOT))
-    s25 = load_tile(s25_ptr, own * H + h, r, at_v, C, V)
+    s26 = load_tile(s26_ptr, own * H + h, r, at_v, C, V)
     s14 = load_tile(s14_ptr, own * H + h, r, at_k, C, K)
-    x6 = s14.to(tl.float32) + (s25.to(tl.float32) + sum2 + sum2_2)
+    x6 = s14.to(tl.float32) + (s26.to(tl.float32) + sum2 + sum2_2)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x6)
 
 
@@ -2935,7 +2753,6 @@ launch_read = Launch(read, "read", walks=False, widths="KNV", blocked="N", wide=
 launch_pre = Launch(pre, "pre", walks=False, widths="KNV", blocked="N", wide=pre_wide)
 launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KNV", blocked="N", wide=pre2_wide)
 launch_pre3 = Launch(pre3, "pre3", walks=False, widths="KNV", blocked="N", wide=pre3_wide)
-launch_pre4 = Launch(pre4, "pre4", walks=False, widths="KNV", blocked="N", wide=pre4_wide)
 launch_seq = Launch(seq, "seq", walks=True, widths="KNV", blocked="N", wide=seq_wide)
 launch_post = Launch(post, "post", walks=False, widths="KNV", blocked="N", wide=post_wide)
 launch_resume_prep = Launch(resume_prep, "resume_prep", walks=False, widths="KNV", blocked="N")
@@ -2944,7 +2761,6 @@ launch_resume_read = Launch(resume_read, "resume_read", walks=False, widths="KNV
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
 launch_resume_pre2 = Launch(resume_pre2, "resume_pre2", walks=False, widths="KNV", blocked="N")
 launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV", blocked="N")
-launch_resume_pre4 = Launch(resume_pre4, "resume_pre4", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
 launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
@@ -3099,7 +2915,7 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 3, "CK": 1, "CN": 10, "CV": 10, "KN": 4, "NV": 4}):
+    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 10, "CV": 12, "KN": 4, "NV": 4}):
         z1 = part.per_slot("CN", narrow=True)
         h1 = part.per_slot("CN", narrow=True)
         centred = part.per_slot("CV", narrow=True)
@@ -3109,47 +2925,43 @@ def backward_op(
         t27 = part.per_slot("C", narrow=False)
         read_h1 = part.per_slot("CN", narrow=True)
         read_z1 = part.per_slot("CN", narrow=True)
+        t13 = part.per_slot("CV", narrow=True)
+        t14 = part.per_slot("CV", narrow=True)
         launch_pre(part, (
-            G, W1_at, W1_momentum_at, W2_at, d2, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, v, z1, h1, centred, t2, t12, d1,
-            t27, read_h1, read_z1,
+            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, v, z1, h1,
+            centred, t2, t12, d1, t27, read_h1, read_z1, t13, t14,
         ))  # fmt: skip
-        t22 = part.per_slot("CN", narrow=True)
-        s17 = part.per_slot("CV", narrow=True)
-        s18 = part.per_slot("C", narrow=False)
-        s19 = part.per_slot("C", narrow=False)
-        t15 = part.per_slot("CC", narrow=False)
-        read_centred = part.per_slot("CV", narrow=True)
-        launch_pre2(part, (
-            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, h1, ln_weight, log_alpha, log_mu, q, reach, read_z1, t22, s17,
-            s18, s19, t15, read_centred,
-        ))  # fmt: skip
-        del read_z1
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
         s3 = part.per_slot("CN", narrow=True)
         s4 = part.per_slot("CV", narrow=True)
+        s11 = part.per_slot("V", narrow=False)
+        s12 = part.per_slot("V", narrow=False)
+        s15 = part.per_slot("CV", narrow=True)
+        t15 = part.per_slot("CC", narrow=False)
+        t17 = part.per_slot("CV", narrow=True)
+        t22 = part.per_slot("CN", narrow=True)
+        s16 = part.per_slot("CV", narrow=True)
+        s17 = part.per_slot("CV", narrow=True)
+        s18 = part.per_slot("C", narrow=False)
+        s19 = part.per_slot("C", narrow=False)
+        launch_pre2(part, (
+            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d2, d_o, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
+            reach, read_z1, t13, t14, v, s1, s2, s3, s4, s11, s12, s15, t15, t17, t22, s16, s17, s18, s19,
+        ))  # fmt: skip
+        del read_z1, t13, t14
         s5 = part.per_slot("KN", narrow=True)
         s6 = part.per_slot("NV", narrow=True)
         s7 = part.per_slot("NV", narrow=True)
         s8 = part.per_slot("C", narrow=False)
-        s11 = part.per_slot("V", narrow=False)
-        s12 = part.per_slot("V", narrow=False)
-        s15 = part.per_slot("CV", narrow=True)
-        s16 = part.per_slot("CV", narrow=True)
-        t46 = part.per_slot("CC", narrow=True)
-        t43 = part.per_slot("CC", narrow=True)
-        launch_pre3(part, (
-            centred, d1, d2, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, read_centred, read_h1, t15, t22, v, s1,
-            s2, s3, s4, s5, s6, s7, s8, s11, s12, s15, s16, t46, t43,
-        ))  # fmt: skip
-        del read_centred, read_h1, t15
         s9 = part.per_slot("CK", narrow=True)
         s13 = part.per_slot("C", narrow=False)
         s14 = part.per_slot("C", narrow=False)
-        launch_pre4(part, (
-            W1_at, W1_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s16, s17, s18, s19, t22, t43, t46, s9, s13, s14, d_q,
+        launch_pre3(part, (
+            W1_at, W1_momentum_at, d1, d2, d_o, eta, k, log_alpha, log_mu, q, reach, read_h1, s16, s17, s18, s19, t15, t17, t22, s5,
+            s6, s7, s8, s9, s13, s14, d_q,
         ))  # fmt: skip
-        del s16, s17, s18, s19, t22, t43, t46
+        del read_h1, s16, s17, s18, s19, t15, t17, t22
         t28 = part.per_slot("CV", narrow=True)
         t29 = part.per_slot("CV", narrow=True)
         s10 = part.per_slot("CV", narrow=True)
@@ -3435,26 +3247,19 @@ def resume_backward_op(
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NV")
     d_k = sizes.rows("K")
-    for part in sizes.parts({"CC": 3, "CK": 1, "CN": 8, "CV": 10, "KN": 4, "NV": 4}):
+    for part in sizes.parts({"CC": 2, "CK": 1, "CN": 6, "CV": 8, "KN": 4, "NV": 4}):
         t28 = part.per_slot("C", narrow=False)
         d1 = part.per_slot("CN", narrow=True)
-        read_h1 = part.per_slot("CN", narrow=True)
-        t13 = part.per_slot("CV", narrow=True)
-        t14 = part.per_slot("CV", narrow=True)
-        launch_resume_pre(part, (
-            W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d2, k, log_alpha, log_mu, q, reach, s5, t28, d1,
-            read_h1, t13, t14,
-        ))  # fmt: skip
-        t22 = part.per_slot("CN", narrow=True)
+        t15 = part.per_slot("CC", narrow=False)
+        t17 = part.per_slot("CV", narrow=True)
         s20 = part.per_slot("CV", narrow=True)
-        s21 = part.per_slot("C", narrow=False)
-        s22 = part.per_slot("C", narrow=False)
-        read_centred = part.per_slot("CV", narrow=True)
-        launch_resume_pre2(part, (
-            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, h1, ln_weight, log_alpha, log_mu, q, reach, s5, t13, t14, t22,
-            s20, s21, s22, read_centred,
+        P2 = part.per_slot("CC", narrow=True)
+        read_normal = part.per_slot("CV", narrow=True)
+        s23 = part.per_slot("C", narrow=False)
+        launch_resume_pre(part, (
+            G, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d2, d_o, k, ln_weight, log_alpha, log_mu, q, reach,
+            t28, d1, t15, t17, s20, P2, read_normal, s23,
         ))  # fmt: skip
-        del t13, t14
         s6 = part.per_slot("KN", narrow=True)
         s7 = part.per_slot("KN", narrow=True)
         s8 = part.per_slot("NV", narrow=True)
@@ -3463,24 +3268,26 @@ def resume_backward_op(
         centred = part.per_slot("CV", narrow=True)
         s11 = part.per_slot("CN", narrow=True)
         s12 = part.per_slot("CV", narrow=True)
-        s13 = part.per_slot("C", narrow=False)
         s15 = part.per_slot("V", narrow=False)
         s16 = part.per_slot("V", narrow=False)
+        t22 = part.per_slot("CN", narrow=True)
         s19 = part.per_slot("CV", narrow=True)
-        t46 = part.per_slot("CC", narrow=True)
-        t43 = part.per_slot("CC", narrow=True)
-        launch_resume_pre3(part, (
-            W2_start, d1, d2, d_o, eta, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, read_centred, read_h1, t22, v, s6,
-            s7, s8, s9, s10, centred, s11, s12, s13, s15, s16, s19, t46, t43,
+        s21 = part.per_slot("C", narrow=False)
+        s22 = part.per_slot("C", narrow=False)
+        launch_resume_pre2(part, (
+            G, P2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, d2, d_o, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
+            reach, read_normal, s20, s23, s5, t17, v, s6, s7, s8, s9, s10, centred, s11, s12, s15, s16, t22, s19, s21, s22,
         ))  # fmt: skip
-        del d1, read_centred, read_h1
+        del P2, read_normal, s23
+        s13 = part.per_slot("C", narrow=False)
         s14 = part.per_slot("CK", narrow=True)
         s17 = part.per_slot("C", narrow=False)
         s18 = part.per_slot("C", narrow=False)
-        launch_resume_pre4(part, (
-            W1_at, W1_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s19, s20, s21, s22, t22, t43, t46, s14, s17, s18, d_q,
+        launch_resume_pre3(part, (
+            W1_at, W1_momentum_at, d1, d2, d_o, eta, k, log_alpha, log_mu, q, reach, s19, s20, s21, s22, t15, t17, t22, s13, s14,
+            s17, s18, d_q,
         ))  # fmt: skip
-        del s20, s21, s22, t22, t43, t46
+        del d1, s20, s21, s22, t15, t17, t22
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W1_momentum_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
@@ -3492,34 +3299,29 @@ def resume_backward_op(
         del s6, s7, s8, s9
         n_end = part.per_slot("C", narrow=False)
         G_end = part.per_slot("C", narrow=False)
-        m = part.per_slot("C", narrow=False)
-        t8 = part.per_slot("CC", narrow=False)
-        du = part.per_slot("CV", narrow=True)
-        t25 = part.per_slot("CN", narrow=True)
-        t26 = part.per_slot("C", narrow=False)
+        s24 = part.per_slot("CN", narrow=True)
         D_end = part.per_slot("C", narrow=False)
         t49 = part.per_slot("", narrow=False)
-        s26 = part.per_slot("", narrow=False)
         s27 = part.per_slot("", narrow=False)
+        s28 = part.per_slot("", narrow=False)
         launch_resume_post(part, (
             W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k,
-            ln_bias, ln_weight, log_alpha, log_mu, s12, t28, v, n_end, G_end, m, t8, du, t25, t26, D_end, s19, t49, s26, s27,
+            ln_weight, log_alpha, log_mu, s10, s12, t28, n_end, G_end, s24, D_end, s19, t49, s27, s28,
         ))  # fmt: skip
-        s23 = part.per_slot("CN", narrow=True)
-        s24 = part.per_slot("CN", narrow=True)
+        del s10
+        s25 = part.per_slot("CN", narrow=True)
         t40 = part.per_slot("CV", narrow=True)
-        s25 = part.per_slot("CV", narrow=True)
+        s26 = part.per_slot("CV", narrow=True)
         launch_resume_post2(part, (
-            D_end, W1_start, W2_start, centred, d2, d_W1_at, d_W2_at, d_W2_momentum_at, du, eta, k, ln_weight, log_alpha, log_mu, m,
-            n_end, s10, s11, s12, s13, s15, s16, s17, s18, s19, s26, s27, t25, t26, t28, t49, t8, d_eta, d_ln_bias, d_ln_weight,
-            d_log_alpha, d_log_mu, d_v, s23, s24, t40, s25,
+            D_end, W1_start, W2_start, centred, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k, ln_bias, ln_weight,
+            log_alpha, log_mu, s11, s12, s13, s15, s16, s17, s18, s19, s24, s27, s28, t28, t49, v, d_eta, d_ln_bias, d_ln_weight,
+            d_log_alpha, d_log_mu, d_v, s25, t40, s26,
         ))  # fmt: skip
-        del D_end, centred, d_W2_at, d_W2_momentum_at, du, m, s10, s11, s12, s13, s15, s16, s17, s18, s19, s26, s27, t25, t26, t28
-        del t49, t8
+        del D_end, centred, d_W2_at, d_W2_momentum_at, s11, s12, s13, s15, s16, s17, s18, s19, s27, s28, t28, t49
         launch_resume_post3(part, (
-            G_end, W1_start, W2_start, d2, d_W1_at, d_W1_momentum_at, k, n_end, s14, s23, s24, s25, t40, d_W1_start, d_W2_start, d_k,
+            G_end, W1_start, W2_start, d2, d_W1_at, d_W1_momentum_at, k, n_end, s14, s24, s25, s26, t40, d_W1_start, d_W2_start, d_k,
         ))  # fmt: skip
-        del G_end, d_W1_at, d_W1_momentum_at, n_end, s14, s23, s24, s25, t40
+        del G_end, d_W1_at, d_W1_momentum_at, n_end, s14, s24, s25, s26, t40
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W1_momentum = d_W1_momentum_next

@@ -19,7 +19,7 @@ from miras_compiler.schedule.pressure import estimate_pressure
 from miras_compiler.schedule.price import Prices
 from miras_compiler.schedule.tile import BLOCK
 
-ROOM = 128 * 1024  # bytes of tiles that may live at once in one program: with more, kernels spilled and took longer than two of them
+ROOM = 160 * 1024  # bytes of tiles that may live at once in one program: with more, kernels spilled and took longer than two of them
 LEAST = 4  # products of a kernel, for fewer of which it rather loads what it could compute again
 DEAR = (1.0, 4.0, 16.0)  # how many times as dear to compute again, step by step
 
