@@ -1813,6 +1813,16 @@ def resume_post(
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x61)
 
 
+def power_of_two(n: int) -> int:
+    """The least that is no less; Triton's own, which kernels may call too, takes ten times as long."""
+    return 1 << (n - 1).bit_length()
+
+
+def quotient(a: int, b: int) -> int:
+    """Rounded up, likewise."""
+    return -(-a // b)
+
+
 class Sizes:
     """What the launches of one call share: lengths, the grid of tiles, and where sequences begin."""
 
@@ -1824,7 +1834,7 @@ class Sizes:
         self.lengths = {**lengths, "C": TILE, "H": self.heads}
         self.slots = self.members if grid == "resumed" else self.batch * self.tokens // TILE + self.members
         if cu_seqlens is None and grid != "resumed":
-            self.slots = self.members * triton.cdiv(self.tokens, TILE)
+            self.slots = self.members * quotient(self.tokens, TILE)
         self.low, self.high = 0, self.slots  # the slots of a part
         self.position, self.cu_seqlens, self.grid, self.save = position, cu_seqlens, grid, save
         self.like = q
@@ -1832,10 +1842,10 @@ class Sizes:
     def parts(self, tiles: dict[str, int]) -> Iterator[Sizes]:
         """The slots in as few parts as keep `tiles`, by their widths, of each within AT_ONCE bytes, the last part first."""
         numbers = sum(count * math.prod(self.lengths[width] for width in widths) for widths, count in tiles.items())
-        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), triton.cdiv(ENOUGH, self.heads))
-        slots = triton.cdiv(self.slots, triton.cdiv(self.slots, slots))
+        slots = max(AT_ONCE // (numbers * self.heads * self.like.element_size()), quotient(ENOUGH, self.heads))
+        slots = quotient(self.slots, quotient(self.slots, slots))
         if self.cu_seqlens is None:
-            slots = triton.cdiv(slots, self.members) * self.members  # whole tiles of every sequence
+            slots = quotient(slots, self.members) * self.members  # whole tiles of every sequence
         for low in reversed(range(0, self.slots, slots)):
             part = copy.copy(self)
             part.low, part.high = low, min(low + slots, self.slots)
@@ -1890,7 +1900,7 @@ class Launch:
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         """Starts the kernel by the first launch that works here, those for its widths first; raises CannotLaunch where none does."""
         failure: Exception | None = None
-        largest = max((triton.next_power_of_2(max(LEAST, sizes.lengths[width])) for width in self.widths), default=0)
+        largest = max((power_of_two(max(LEAST, sizes.lengths[width])) for width in self.widths), default=0)
         for limit, *row in sorted(OPTIONS[self.name], key=lambda row: largest > row[0]):
             launch = (self.name, largest, limit)
             if launch in FAILED:
@@ -1908,10 +1918,10 @@ class Launch:
     def start(self, sizes: Sizes, tensors: Sequence[Tensor], warps: int, stages: int, part: int, registers: int) -> None:
         kernel = self.kernel
         lengths = {width: sizes.lengths[width] for width in self.widths}
-        blocks = {f"B{width}": triton.next_power_of_2(max(LEAST, length)) for width, length in lengths.items()}
+        blocks = {f"B{width}": power_of_two(max(LEAST, length)) for width, length in lengths.items()}
         if self.blocked and lengths[self.blocked] > BLOCK:
             kernel, blocks[f"B{self.blocked}"] = self.wide or kernel, BLOCK
-        blocks["BC"] = triton.next_power_of_2(max(16, TILE))
+        blocks["BC"] = power_of_two(max(16, TILE))
         if 32 in blocks.values():
             warps = min(warps, 4)  # 8 warps on results of 32 columns: Triton 3.6 compiles an illegal access
         if sizes.like.dtype == torch.float32:
@@ -1921,7 +1931,7 @@ class Launch:
         parts = 1
         if self.split:
             blocks[f"B{self.split}"] = min(blocks[f"B{self.split}"], part)
-            parts = triton.cdiv(lengths[self.split], part)
+            parts = quotient(lengths[self.split], part)
         kernel[(numbers * sizes.heads, parts)](
             *tensors, sizes.position, sizes.cu_seqlens, sizes.tokens, sizes.members, sizes.low, sizes.high,
             H=sizes.heads, C=TILE, **lengths, **blocks, DOT=dtype, GRID=sizes.grid, PACKED=sizes.cu_seqlens is not None, SAVE=sizes.save,
