@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import pytest
@@ -32,7 +33,7 @@ def scores() -> Node:
 def test_a_product_of_rows_has_its_sum_in_registers_and_its_operands_in_shared_memory() -> None:
     found = estimate_pressure(kernel("prep", {"P": scores()}, {"q": "token", "k": "token"}, {"P": "saved"}), LENGTHS)
     assert found.live == SQUARE
-    assert found.registers == (2 * SQUARE, 5 * SQUARE // 2)
+    assert found.registers == (math.ceil(1.2 * SQUARE), math.ceil(2.3 * SQUARE))
     assert found.shared == 2 * (64 * 32 * 2)
 
 
