@@ -14,6 +14,14 @@ from miras_compiler.ir.traverse import nodes_of
 
 def projecting_rows(*programs: Program) -> set[Node]:
     """The rows of sums that stand beside a tile that they sum up, and the sums behind them."""
+
+    @cache
+    def entries_of(row: Node) -> frozenset[Node]:
+        """What sums are made of, down to products and leaves."""
+        if not isinstance(row, Map | Reduce):
+            return frozenset()
+        return frozenset(row.args).union(*(entries_of(arg) for arg in row.args))
+
     found: set[Node] = set()
     for node in {node: None for program in programs for node in nodes_of(program)}:
         if isinstance(node, Map):
@@ -28,11 +36,3 @@ def rows_behind(row: Node) -> set[Node]:
     if len(row.axes) != 1 or not isinstance(row, Map | Reduce):
         return set()
     return {row}.union(*(rows_behind(arg) for arg in row.args))
-
-
-@cache
-def entries_of(row: Node) -> frozenset[Node]:
-    """What sums are made of, down to products and leaves."""
-    if not isinstance(row, Map | Reduce):
-        return frozenset()
-    return frozenset(row.args).union(*(entries_of(arg) for arg in row.args))
