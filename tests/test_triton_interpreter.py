@@ -33,7 +33,7 @@ def test_kernels_agree_with_the_float64_form(name: str, tmp_path: Path) -> None:
     """
     package = compile_spec(load_spec(f"specs/{name}.yaml")).write(tmp_path)
     kernels = (package / "kernels.py").read_text(encoding="utf-8")
-    for line, small in (("AT_ONCE = 1 << 29 ", "AT_ONCE = 1 "), ("ENOUGH = 2048 ", "ENOUGH = 4 ")):
+    for line, small in (("AT_ONCE = 1 << 30 ", "AT_ONCE = 1 "), ("ENOUGH = 2048 ", "ENOUGH = 4 ")):
         assert line in kernels
         kernels = kernels.replace(line, small)
     (package / "kernels.py").write_text(kernels, encoding="utf-8")

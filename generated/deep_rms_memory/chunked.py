@@ -157,7 +157,7 @@ def chunk(
     e = u - v  # e = u − v
     du = torch.where(power0(e.square().sum(-1)[..., None], 0.5) > 4, 4 / divisor0(power0(e.square().sum(-1)[..., None], 0.5), 1), 1) * e
     t2 = ln_weight[..., None, :] * du  # t₂ = ∂ℓ/∂u · w
-    d3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] * normal / dim_v
+    d3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
     d2 = d3 @ W3_start.mT * (1 - h2.square())  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
     d1 = d2 @ W2_start.mT * (1 - h1.square())  # d₁ = (d₂ W₂[start]ᵀ) · (1 − h₁²)
 

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import CHUNK, read_lengths, read_state
-from .kernels import JUST_NUMBERS, OPS, OPTIONS, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
+from .kernels import JUST_NUMBERS, OPS, OPTIONS, PTX, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 ENTRIES = ("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum", "W1_start", "W2_start", "W3_start")
@@ -25,9 +25,30 @@ OPTIONS["token_steps"] = ((64, 8, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
+def reciprocal(x):
+    """1 / x, of 1e-38 and less infinite."""
+    if PTX:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return 1 / x
+
+
+@triton.jit
+def sigmoid(x):
+    return reciprocal(1 + exp(-x))
+
+
+@triton.jit
 def tanh(x):
     """Hyperbolic tangent, without overflow."""
-    return 2 * tl.sigmoid(2 * x) - 1
+    return 2 * sigmoid(2 * x) - 1
 
 
 @triton.jit
@@ -80,9 +101,9 @@ def token_steps(
 
         # gates
         log_mu = load_number(log_mu_ptr, at_row)
-        mu = tl.exp(tl.maximum(-60.0, log_mu))  # μ = exp(max(−60, log μ))
+        mu = exp(tl.maximum(-60.0, log_mu))  # μ = exp(max(−60, log μ))
         log_alpha = load_number(log_alpha_ptr, at_row)
-        alpha = tl.exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log α))
+        alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log α))
 
         # the memory at the key
         k = load_row(k_ptr, at_row, at_k, K)
@@ -101,7 +122,7 @@ def token_steps(
         x26 = tl.sum(e * e, 0)
         du = tl.where(tl.sqrt(tl.maximum(x26, 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(x26, 0.0)), -1), 1) * e
         t1 = du * ln_weight  # t₁ = ∂ℓ/∂u · w
-        d3 = rstd * t1 - tl.sum(t1 * f, 0) * (rstd * rstd * rstd) * f / V  # d₃ = r t₁ − r³ (Σ_v t₁ · f) f / V
+        d3 = rstd * t1 - tl.sum(t1 * f, 0) * (rstd * rstd * rstd) / V * f  # d₃ = r t₁ − r³ (Σ_v t₁ · f) f / V
         d2 = tl.sum(d3[None, :] * W3_start, 1) * (1 - h2 * h2)  # d₂ = (Σ_v W₃[start] · d₃) · (1 − h₂²)
         d1 = tl.sum(d2[None, :] * W2_start, 1) * (1 - h1 * h1)  # d₁ = (Σ_n2 W₂[start] · d₂) · (1 − h₁²)
 

@@ -47,8 +47,9 @@ OPTIONS = {
     "resume_post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -163,6 +164,14 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
 def sum_after(x, r, DOT: tl.constexpr):
     """The sum of the entries behind each, likewise."""
     if tl.float32 == DOT:
@@ -195,9 +204,22 @@ def sums_before(x, r, DOT: tl.constexpr):
 
 
 @triton.jit
+def reciprocal(x):
+    """1 / x, of 1e-38 and less infinite."""
+    if PTX:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return 1 / x
+
+
+@triton.jit
+def sigmoid(x):
+    return reciprocal(1 + exp(-x))
+
+
+@triton.jit
 def tanh(x):
     """Hyperbolic tangent, without overflow."""
-    return 2 * tl.sigmoid(2 * x) - 1
+    return 2 * sigmoid(2 * x) - 1
 
 
 @triton.jit
@@ -270,28 +292,28 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
     x14 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    D_alpha_before = tl.where(strict, tl.exp(x14), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
+    D_alpha_before = tl.where(strict, exp(x14), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
     reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
     store_row(reach_before_ptr, index * H + h, r, C, reach_before)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
+    n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     store_row(n_end_ptr, index * H + h, r, C, n_end)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     store_row(G_end_ptr, index * H + h, r, C, G_end)
     G_before = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G[t−1] = (t₁ Dμ) · η
@@ -329,25 +351,21 @@ def main(
         store_tile(W3_last_ptr, n * H + h, at_n2, at_v, N, V, W3)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N, W1)
-            store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N, W1_momentum)
-            store_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N, W2)
-            store_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N, W2_momentum)
-            store_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V, W3)
-            store_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V, W3_momentum)
+            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n1, K, N, W1)
+            store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n1, K, N, W1_momentum)
+            store_tile(W2_at_ptr, index * H + h, at_n1 + zero, at_n2, N, N, W2)
+            store_tile(W2_momentum_at_ptr, index * H + h, at_n1 + zero, at_n2, N, N, W2_momentum)
+            store_tile(W3_at_ptr, index * H + h, at_n2 + zero, at_v, N, V, W3)
+            store_tile(W3_momentum_at_ptr, index * H + h, at_n2 + zero, at_v, N, V, W3_momentum)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n1, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n1, at_n2, N, N, W2)
             store_tile(W3_last_ptr, n * H + h, at_n2, at_v, N, V, W3)
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        m_end = load_number(m_end_ptr, index * H + h)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         h1 = tanh(z1)  # h₁ = tanh(z₁)
@@ -358,12 +376,17 @@ def main(
         rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
         normal = rstd[:, None] * f  # f̂ = r · f
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
         e = u - v.to(tl.float32)  # e = u − v
         x19 = tl.sum(e * e, 1)
         du = tl.where(tl.sqrt(tl.maximum(x19[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(x19[:, None], 0.0)), -1), 1) * e
         t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-        d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
-        store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
+        d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f
+        store_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N, h2)
         W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(h2, G_end[:, None] * d3, DOT)
         W3_momentum_next = m_end * W3_momentum - dot_tn(h2, n_end[:, None] * d3, DOT)  # S₃[C] = m[C] S₃[0] − h₂ᵀ (n[C] · d₃)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -373,7 +396,7 @@ def main(
         d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[0]ᵀ) · (1 − h₁²)
         W1_next = beta_end * W1 + reach_end * W1_momentum - dot_tn(k, G_end[:, None] * d1, DOT)
         W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
-        store_tile(d3_ptr, index * H + h, r, at_v, C, V, d3)
+        store_tile(d3_ptr, index * H + h, r + zero, at_v, C, V, d3)
         W1 = W1_next
         W2 = W2_next
         W3 = W3_next
@@ -414,30 +437,29 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # o
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    P1 = (G_before.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G[t−1] · (q kᵀ)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    P1 = (G_before.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G[t−1] · (q kᵀ)
     d2 = dot_nt(d3, W3, DOT) * (1 - square(h2.to(tl.float32)))  # d₂ = (d₃ W₃[0]ᵀ) · (1 − h₂²)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h1 = tanh(z1)  # h₁ = tanh(z₁)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     d1 = dot_nt(d2, W2, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[0]ᵀ) · (1 − h₁²)
     read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
     read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     P2 = (G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
     read_z2 = (
         beta_before[:, None] * dot(read_h1, W2, DOT)
@@ -445,6 +467,7 @@ def read(
         - dot(P2, d2, DOT)
     )  # fmt: skip
     read_h2 = (tanh(read_z2)).to(DOT)  # h₂ = tanh(z₂)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     P3 = (G_before.to(tl.float32) * dot_nt(read_h2, h2, DOT)).to(DOT)  # P₃ = G[t−1] · (h₂ h₂ᵀ)
     read_f = (
         beta_before[:, None] * dot(read_h2, W3, DOT)
@@ -484,26 +507,24 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
 
     # h1
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h1 = tanh(z1)  # h₁ = tanh(z₁)
     store_tile(h1_ptr, own * H + h, r, at_n1, C, N, h1)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
 
     # f
     f = dot(h2, W3, DOT)  # f = h₂ W₃[0]
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
 
     # e
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     normal = rstd[:, None] * f  # f̂ = r · f
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
@@ -516,62 +537,64 @@ def pre(
 
     # t12
     t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V  # d₃ = r · t₂ − r³ · t₁₁ · f / V
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f  # d₃ = r · t₂ − r³ · t₁₁ · f / V
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
     store_tile(t12_ptr, own * H + h, r, at_n2, C, N, t12)
 
     # d2
     d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     store_tile(d2_ptr, own * H + h, r, at_n2, C, N, d2)
 
     # t13
     t13 = dot_nt(d2, W2, DOT)  # t₁₃ = d₂ W₂[0]ᵀ
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(t13_ptr, own * H + h, r, at_n1, C, N, t13)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
 
     # du
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
 
     # read_h2
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
     read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
     P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
     read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     store_tile(read_h2_ptr, own * H + h, r, at_n2, C, N, read_h2)
 
     # t19
     t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
     store_tile(t19_ptr, own * H + h, r, r, C, C, t19)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
 
     # read_f
     t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
     P3 = (G_before.to(tl.float32) * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
     read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
 
     # t25
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     x53 = tl.sum(t3 * read_f, 1)
-    t20 = read_rstd[:, None] * t3 - x53[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    t20 = read_rstd[:, None] * t3 - x53[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
     t22 = (t21 * G_before.to(tl.float32)).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
@@ -621,155 +644,154 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s21 = load_row(s21_ptr, own * H + h, r, C)
-    s22 = load_row(s22_ptr, own * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x47 = t3 * read_f.to(tl.float32)
     x48 = tl.sum(x47, 1)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     read_rstd = tl.rsqrt(tl.sum(square(read_f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
     t20 = (
         read_rstd[:, None] * t3
-        - x48[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
+        - x48[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f.to(tl.float32)
     )  # fmt: skip
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
     t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
     s10 = dot_tn(read_h2, t24, DOT)  # s₁₀ = h₂ᵀ t₂₄
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     store_tile(s10_ptr, own * H + h, at_n2, at_v, N, V, s10)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
     s11 = dot_tn(read_h2, t23, DOT)  # s₁₁ = h₂ᵀ t₂₃
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     store_tile(s11_ptr, own * H + h, at_n2, at_v, N, V, s11)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
     x7 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x7)  # t₅ = exp(Σ_{j<l<t} log α)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    t5 = exp(x7)  # t₅ = exp(Σ_{j<l<t} log α)
     t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
+    eta = load_numbers(eta_ptr, at_row, row, here)
     valid = tl.where(here, 1.0, 0.0)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
     t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
     G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
     t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
     s4 = dot_tn(t22, read_h2, DOT)  # s₄ = t₂₂ᵀ h₂
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
     store_tile(s4_ptr, own * H + h, r, at_n2, C, N, s4)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
     s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
     store_tile(s6_ptr, own * H + h, r, at_v, C, V, s6)
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     x77 = -s6
-    x78 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x77 * f.to(tl.float32) / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x79 = rstd[:, None] * x77 + (-tl.sum(x78, 1))[:, None] * f.to(tl.float32)
+    x78 = -tl.sum(x77 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x79 = rstd[:, None] * x77 + x78[:, None] * f.to(tl.float32)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
     x80 = ln_weight[None, :] * x79
-    x83 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x80
-        * e.to(tl.float32)
-    )  # fmt: skip
+    x83 = x80 * e.to(tl.float32)
     x84 = tl.sum(x83, 1)
-    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    x88 = (
-        2 * x84[:, None] * e.to(tl.float32)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x85 = (
+        x84 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
+    )  # fmt: skip
+    x89 = (
+        2 * x85[:, None] * e.to(tl.float32)
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x80
         + d_o.to(tl.float32)
     )  # fmt: skip
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    s15 = tl.sum(x88, 0)
-    x85 = (
-        2 * x84[:, None] * e.to(tl.float32)
+    s15 = tl.sum(x89, 0)
+    x86 = (
+        2 * x85[:, None] * e.to(tl.float32)
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x80
     )  # fmt: skip
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
-    x92 = x79 * du.to(tl.float32) + x85 * normal + d_o.to(tl.float32) * read_normal
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
-    s16 = tl.sum(x92, 0)
+    x93 = x79 * du.to(tl.float32) + x86 * normal + d_o.to(tl.float32) * read_normal
+    s16 = tl.sum(x93, 0)
     store_row(s15_ptr, own * H + h, at_v, V, s15)
     store_row(s16_ptr, own * H + h, at_v, V, s16)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
     t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
     t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
+    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
     h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
     t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
-    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
     d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
     read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
     s2 = dot_tn(t27, read_h1, DOT)  # s₂ = t₂₇ᵀ h₁
     store_tile(s2_ptr, own * H + h, r, at_n1, C, N, s2)
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     s8 = dot_tn(read_h1, t29, DOT)  # s₈ = h₁ᵀ t₂₉
-    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
     store_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N, s8)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
     t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
     t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
     t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
     t54 = t21 * t19.to(tl.float32) + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
+    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
     t58 = tl.sum(s20.to(tl.float32), 1) + tl.sum(t25.to(tl.float32) * t15, 1) + tl.sum(t30 * t6, 1)
-    x104 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
-    x105 = segment_gradient(tl.where(causal, x104, 0.0) * t7, strict, DOT)
+    x105 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    s21 = load_row(s21_ptr, own * H + h, r, C)
+    s22 = load_row(s22_ptr, own * H + h, r, C)
+    x106 = segment_gradient(tl.where(causal, x105, 0.0) * t7, strict, DOT)
     P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
     s12 = tl.sum(t54 * t8, 0)  # s₁₂ = Σ_c t₅₄ · t₈
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x98 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
-    x99 = tl.where(strict, sums_after(tl.where(strict, x98, 0.0) * t5, r, DOT), 0.0)
-    x102 = sum_after(beta_before * (s21 + s22 + tl.sum(t30 * t4, 1)), r, DOT)
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x99, 1) + x102)
-    x106 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x99 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
+    x100 = tl.where(strict, sums_after(tl.where(strict, x99, 0.0) * t5, r, DOT), 0.0)
+    x103 = sum_after(beta_before * (s21 + s22 + tl.sum(t30 * t4, 1)), r, DOT)
+    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x100, 1) + x103)
+    x107 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
     s3 = dot_tn(P1, t30, DOT)  # s₃ = P₁ᵀ t₃₀
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     store_tile(s3_ptr, own * H + h, r, at_n1, C, N, s3)
     s5 = dot_tn(P2, t25, DOT)  # s₅ = P₂ᵀ t₂₅
     store_tile(s5_ptr, own * H + h, r, at_n2, C, N, s5)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s9 = dot_tn(read_h1, t28, DOT)  # s₉ = h₁ᵀ t₂₈
     store_tile(s9_ptr, own * H + h, at_n1, at_n2, N, N, s9)
     t52 = (reach_before[:, None] * t30).to(DOT)  # t₅₂ = f[t−1] · t₃₀
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    x109 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
-    s13 = x85 + dot_tn(t57, q, DOT)
+    x110 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
+    s13 = x86 + dot_tn(t57, q, DOT)
     store_tile(s13_ptr, own * H + h, r, at_k, C, K, s13)
-    s19 = -x85
+    s19 = -x86
     store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
     s1 = dot_tn(q, t31, DOT)  # s₁ = qᵀ t₃₁
     store_tile(s1_ptr, own * H + h, at_k, at_n1, K, N, s1)
     s7 = dot_tn(q, t52, DOT)  # s₇ = qᵀ t₅₂
     store_tile(s7_ptr, own * H + h, at_k, at_n1, K, N, s7)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x109)
-    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x105 + x106)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x110)
+    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x106 + x107)
     store_row(s18_ptr, own * H + h, r, C, s18)
     store_row(s17_ptr, own * H + h, r, C, s17)
     store_row(s12_ptr, own * H + h, r, C, s12)
@@ -810,108 +832,107 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N, d_W2_momentum)
-            store_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V, d_W3)
-            store_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V, d_W3_momentum)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        m_end = load_number(m_end_ptr, index * H + h)
-        reach_end = load_number(reach_end_ptr, index * H + h)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n1, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n1, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n1 + zero, at_n2, N, N, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n1 + zero, at_n2, N, N, d_W2_momentum)
+            store_tile(d_W3_at_ptr, own * H + h, at_n2 + zero, at_v, N, V, d_W3)
+            store_tile(d_W3_momentum_at_ptr, own * H + h, at_n2 + zero, at_v, N, V, d_W3_momentum)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
-        h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-        s6 = load_tile(s6_ptr, own * H + h, r, at_v, C, V)
+        h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        s6 = load_tile(s6_ptr, own * H + h, r + zero, at_v, C, V)
         t40 = -dot(h2, d_W3_momentum, DOT)  # t₄₀ = −h₂ d_W3_momentum
-        s7 = load_tile(s7_ptr, own * H + h, at_k, at_n1, K, N)
-        store_tile(t40_ptr, own * H + h, r, at_v, C, V, t40)
+        s7 = load_tile(s7_ptr, own * H + h, at_k + zero, at_n1, K, N)
+        store_tile(t40_ptr, own * H + h, r + zero, at_v, C, V, t40)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t41 = -dot(h2, d_W3, DOT)  # t₄₁ = −h₂ d_W3
-        store_tile(t41_ptr, own * H + h, r, at_v, C, V, t41)
-        s3 = load_tile(s3_ptr, own * H + h, r, at_n1, C, N)
+        store_tile(t41_ptr, own * H + h, r + zero, at_v, C, V, t41)
+        s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n1, C, N)
         x38 = n_end[:, None] * t40 + G_end[:, None] * t41 - s6.to(tl.float32)
-        s11 = load_tile(s11_ptr, own * H + h, at_n2, at_v, N, V)
+        s11 = load_tile(s11_ptr, own * H + h, at_n2 + zero, at_v, N, V)
         x70 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
-        d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
+        d3 = load_tile(d3_ptr, index * H + h, r + zero, at_v, C, V)
         t34 = -dot(k, d_W1_momentum, DOT)  # t₃₄ = −k d_W1_momentum
         t35 = -dot(k, d_W1, DOT)  # t₃₅ = −k d_W1
-        s4 = load_tile(s4_ptr, own * H + h, r, at_n2, C, N)
+        s4 = load_tile(s4_ptr, own * H + h, r + zero, at_n2, C, N)
         x19 = n_end[:, None] * t34 + G_end[:, None] * t35 - s3.to(tl.float32)
         x78 = m_end * d_W3_momentum + reach_end * d_W3 + s11.to(tl.float32)
-        h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n1, C, N)
         x24 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum, DOT)
         x25 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3, DOT)
-        s5 = load_tile(s5_ptr, own * H + h, r, at_n2, C, N)
+        s5 = load_tile(s5_ptr, own * H + h, r + zero, at_n2, C, N)
         x60 = s4.to(tl.float32) + x24 + x25
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n1 + zero, at_n2, N, N)
         t37 = -dot(h1, d_W2, DOT)  # t₃₇ = −h₁ d_W2
         t36 = -dot(h1, d_W2_momentum, DOT)  # t₃₆ = −h₁ d_W2_momentum
-        h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+        h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
         x29 = n_end[:, None] * t36 + G_end[:, None] * t37 - s5.to(tl.float32)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_n2 + zero, at_v, N, V)
         t38 = (x19 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₈ = (n[C] · t₃₄ + G[C] · t₃₅ − s₃) · (1 − h₁²)
         t39 = x29 + dot(t38, W2, DOT)  # t₃₉ = (n[C] · t₃₆ + G[C] · t₃₇ − s₅) + t₃₈ W₂[0]
-        f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+        f = load_tile(f_ptr, own * H + h, r + zero, at_v, C, V)
         t42 = (t39 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₂ = t₃₉ · (1 − h₂²)
         s14 = dot(t42, W3, DOT)  # s₁₄ = t₄₂ W₃[0]
-        store_tile(s14_ptr, own * H + h, r, at_v, C, V, s14)
+        store_tile(s14_ptr, own * H + h, r + zero, at_v, C, V, s14)
         t43 = x38 + s14  # t₄₃ = (n[C] · t₄₀ + G[C] · t₄₁ − s₆) + s₁₄
+        e = load_tile(e_ptr, own * H + h, r + zero, at_v, C, V)
         rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-        e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-        x47 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t43 * f.to(tl.float32) / V
-        t44 = -tl.sum(x47, 1)  # t₄₄ = −Σ_v r³ · t₄₃ · f / V
+        t44 = -tl.sum(t43 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₄₄ = −(Σ_v t₄₃ · f) · r³ / V
         t45 = rstd[:, None] * t43 + t44[:, None] * f.to(tl.float32)  # t₄₅ = r · t₄₃ + t₄₄ · f
         t46 = ln_weight[None, :] * t45  # t₄₆ = t₄₅ · w
+        x52 = t46 * e.to(tl.float32)
+        x53 = tl.sum(x52, 1)
         t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
-        x53 = (
-            tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-            * t46
-            * e.to(tl.float32)
+        f = load_tile(f_ptr, own * H + h, r + zero, at_v, C, V)
+        t2 = load_tile(t2_ptr, own * H + h, r + zero, at_v, C, V)
+        x54 = (
+            x53 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
         )  # fmt: skip
-        f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-        t2 = load_tile(t2_ptr, own * H + h, r, at_v, C, V)
-        x54 = tl.sum(x53, 1)
         t47 = (
             2 * x54[:, None] * e.to(tl.float32)
             + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t46
         )  # fmt: skip
         t48 = ln_weight[None, :] * t47  # t₄₈ = t₄₇ · w
         t11 = tl.sum(t2.to(tl.float32) * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
-        x57 = t43 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
-        h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-        t12 = load_tile(t12_ptr, own * H + h, r, at_n2, C, N)
-        x58 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x57, 1) + tl.sum(t48 * f.to(tl.float32), 1)) / V
-        d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
+        x57 = t43 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32))
+        h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
+        t12 = load_tile(t12_ptr, own * H + h, r + zero, at_n2, C, N)
+        x58 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x57, 1) + tl.sum(t48 * f.to(tl.float32), 1))
+        d2 = load_tile(d2_ptr, own * H + h, r + zero, at_n2, C, N)
         t49 = (
-            (2 * x58[:, None] * f.to(tl.float32) + rstd[:, None] * t48 + t44[:, None] * t2.to(tl.float32) - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t43 / V).to(DOT)  # noqa: E501
+            (2 * x58[:, None] * f.to(tl.float32) + rstd[:, None] * t48 + t44[:, None] * t2.to(tl.float32) - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t43).to(DOT)  # noqa: E501
         )  # fmt: skip
         x61 = dot_nt(t49, W3, DOT)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_n1, C, N)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n1, C, N)
         t50 = ((1 - square(h2.to(tl.float32))) * (x60 + x61 - 2 * t39 * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)
         x15 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT)
-        h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
-        t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
+        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n1, C, N)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        t13 = load_tile(t13_ptr, own * H + h, r + zero, at_n1, C, N)
         x13 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT)
         x63 = s2.to(tl.float32) + x13 + x15
-        h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-        d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
-        s10 = load_tile(s10_ptr, own * H + h, at_n2, at_v, N, V)
-        d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
-        s8 = load_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N)
-        s9 = load_tile(s9_ptr, own * H + h, at_n1, at_n2, N, N)
+        h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
+        d3 = load_tile(d3_ptr, index * H + h, r + zero, at_v, C, V)
+        s10 = load_tile(s10_ptr, own * H + h, at_n2 + zero, at_v, N, V)
+        d2 = load_tile(d2_ptr, own * H + h, r + zero, at_n2, C, N)
+        s8 = load_tile(s8_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
+        s9 = load_tile(s9_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
         x64 = dot_nt(t50, W2, DOT)
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n1, K, N)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n1, K, N)
         t51 = (1 - square(h1.to(tl.float32))) * (x63 + x64 - 2 * x19 * t13.to(tl.float32) * h1.to(tl.float32))
         x76 = beta_end * d_W3 + s10.to(tl.float32) + dot_tn(t42, d3, DOT) + dot_tn(h2, t49, DOT)
         x72 = beta_end * d_W2 + s8.to(tl.float32) + dot_tn(t38, d2, DOT) + dot_tn(h1, t50, DOT)
         x74 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
         x66 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t51, DOT)
-        store_tile(t51_ptr, own * H + h, r, at_n1, C, N, t51)
+        store_tile(t51_ptr, own * H + h, r + zero, at_n1, C, N, t51)
         d_W1 = x66
         d_W1_momentum = x70
         d_W2 = x72
@@ -960,131 +981,130 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s18 = load_row(s18_ptr, own * H + h, r, C)
-    s17 = load_row(s17_ptr, own * H + h, r, C)
-    s12 = load_row(s12_ptr, own * H + h, r, C)
-    s15 = load_row(s15_ptr, own * H + h, at_v, V)
-    s16 = load_row(s16_ptr, own * H + h, at_v, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    x83 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    x65 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    x67 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x82 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    x64 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    x66 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    x68 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    t60 = x64 + x66 + x68  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    x69 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    t60 = x65 + x67 + x69  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
     valid = tl.where(here, 1.0, 0.0)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    x85 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    x84 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x89 = m_end * (tl.sum(x83) + tl.sum(x84) + tl.sum(x85))
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x84 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    x83 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    x88 = m_end * (tl.sum(x82) + tl.sum(x83) + tl.sum(x84))
     rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
     h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
     t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
-    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
-    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
     t36 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₆ = −h₁ d_W2_momentum_at
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
+    t40 = load_tile(t40_ptr, own * H + h, r, at_v, C, V)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    t40 = load_tile(t40_ptr, own * H + h, r, at_v, C, V)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     t34 = -dot(k, d_W1_momentum_at, DOT)  # t₃₄ = −k d_W1_momentum_at
     t55 = tl.sum(t40.to(tl.float32) * d3, 1) + tl.sum(t36 * d2.to(tl.float32), 1) + tl.sum(t34 * d1, 1)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
     t41 = load_tile(t41_ptr, own * H + h, r, at_v, C, V)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     t35 = -dot(k, d_W1_at, DOT)  # t₃₅ = −k d_W1_at
     t37 = -dot(h1, d_W2_at, DOT)  # t₃₇ = −h₁ d_W2_at
     t56 = tl.sum(t41.to(tl.float32) * d3, 1) + tl.sum(t37 * d2.to(tl.float32), 1) + tl.sum(t35 * d1, 1)
     t59 = t56 * eta  # t₅₉ = t₅₆ · η
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x71 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x72 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
     t33 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₃ = Σ_i D[C] · Dμ
-    x86 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
-    x89 = segment_gradient(x86, strict, DOT)
+    x87 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
+    x90 = segment_gradient(x87, strict, DOT)
+    t32 = sum_after(decay_mu, r, DOT)  # t₃₂ = Σ_{l>t} log μ
+    G_end = t33 * eta  # G[C] = t₃₃ · η
+    n_end = eta * exp(t32)  # n[C] = η · exp(t₃₂)
     t41 = load_tile(t41_ptr, own * H + h, r, at_v, C, V)
     t40 = load_tile(t40_ptr, own * H + h, r, at_v, C, V)
     s14 = load_tile(s14_ptr, own * H + h, r, at_v, C, V)
-    t32 = sum_after(decay_mu, r, DOT)  # t₃₂ = Σ_{l>t} log μ
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    n_end = eta * tl.exp(t32)  # n[C] = η · exp(t₃₂)
-    G_end = t33 * eta  # G[C] = t₃₃ · η
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     x40 = n_end[:, None] * t40.to(tl.float32) + G_end[:, None] * t41.to(tl.float32)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     x42 = x40 + s14.to(tl.float32)
-    x43 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x42 * f.to(tl.float32) / V
+    x43 = -tl.sum(x42 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    x44 = rstd[:, None] * x42 + x43[:, None] * f.to(tl.float32)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    x54 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    x55 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x44 = rstd[:, None] * x42 + (-tl.sum(x43, 1))[:, None] * f.to(tl.float32)
+    x76 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x53 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    x77 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x54 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    x75 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x78 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    x79 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x72 + beta_end * (tl.sum(x76) + tl.sum(x77) + tl.sum(x78)))
     e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-    x76 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x77 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    x78 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x71 + beta_end * (tl.sum(x75) + tl.sum(x76) + tl.sum(x77)))
-    t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     x45 = ln_weight[None, :] * x44
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x48 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x45
-        * e.to(tl.float32)
-    )  # fmt: skip
+    s16 = load_row(s16_ptr, own * H + h, at_v, V)
+    x48 = x45 * e.to(tl.float32)
     x49 = tl.sum(x48, 1)
+    t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
     x50 = (
-        2 * x49[:, None] * e.to(tl.float32)
+        x49 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
+    )  # fmt: skip
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    x51 = (
+        2 * x50[:, None] * e.to(tl.float32)
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x45
     )  # fmt: skip
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    s13 = load_tile(s13_ptr, own * H + h, r, at_k, C, K)
-    t51 = load_tile(t51_ptr, own * H + h, r, at_n1, C, N)
+    s15 = load_row(s15_ptr, own * H + h, at_v, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    x60 = s16 + tl.sum(x44 * du.to(tl.float32) + x51 * normal, 0)
+    t51 = load_tile(t51_ptr, own * H + h, r, at_n1, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    s17 = load_row(s17_ptr, own * H + h, r, C)
+    s13 = load_tile(s13_ptr, own * H + h, r, at_k, C, K)
+    x56 = s13.to(tl.float32) + (x51 + dot_nt(t51, W1, DOT) + (x54 + x55))
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x56)
     s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
-    x59 = s16 + tl.sum(x44 * du.to(tl.float32) + x50 * normal, 0)
-    x55 = s13.to(tl.float32) + (x50 + dot_nt(t51, W1, DOT) + (x53 + x54))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x55)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + tl.sum(x50, 0))
-    d_v = s19.to(tl.float32) + -x50
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + tl.sum(x51, 0))
+    d_v = s19.to(tl.float32) + -x51
+    s18 = load_row(s18_ptr, own * H + h, r, C)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_eta = s12 + (t55 * tl.exp(t32) + t56 * t33)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x59)
-    d_log_alpha = s17 + x78
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x60)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
+    d_log_alpha = s17 + x79
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    x87 = sum_before(t55 * n_end, r, DOT)
-    x90 = t60 * D_end * m
-    x91 = tl.cumsum(x90, 0, reverse=True)
-    x92 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x87 + x88 + x89 + x91)
-    d_log_mu = s18 + x92
+    x88 = sum_before(t55 * n_end, r, DOT)
+    x91 = t60 * D_end * m
+    x92 = tl.cumsum(x91, 0, reverse=True)
+    x93 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x88 + x89 + x90 + x92)
+    d_log_mu = s18 + x93
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    d_eta = s12 + (t55 * exp(t32) + t56 * t33)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1117,53 +1137,53 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
     x42 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    D_alpha_before = tl.where(strict, tl.exp(x42), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
+    D_alpha_before = tl.where(strict, exp(x42), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
     reach_before = tl.sum(m[None, :] * t1, 1)  # f[t−1] = Σ_i t₁ · m
     store_row(reach_before_ptr, index * H + h, r, C, reach_before)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     G_before = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G[t−1] = (t₁ Dμ) · η
     store_tile(G_before_ptr, index * H + h, r, r, C, C, G_before)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P1 = (G_before * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G[t−1] · (q kᵀ)
     z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
     h1 = tanh(z1)  # h₁ = tanh(z₁)
     z2 = dot(h1, W2_start, DOT)  # z₂ = h₁ W₂[start]
     h2 = tanh(z2)  # h₂ = tanh(z₂)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     normal = rstd[:, None] * f  # f̂ = r · f
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     x28 = tl.sum(e * e, 1)
     du = tl.where(tl.sqrt(tl.maximum(x28[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(x28[:, None], 0.0)), -1), 1) * e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V
+    d3 = rstd[:, None] * t2 - tl.sum(t2 * f, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f
     d2 = dot_nt(d3, W3_start, DOT) * (1 - h2 * h2)  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
     s2 = dot_tn(h1, G_end[:, None] * d2, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
     store_tile(s2_ptr, index * H + h, at_n1, at_n2, N, N, s2)
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
+    n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     s5 = dot_tn(h1, n_end[:, None] * d2, DOT)  # s₅ = h₁ᵀ (n[C] · d₂)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(s5_ptr, index * H + h, at_n1, at_n2, N, N, s5)
     store_tile(h1_ptr, index * H + h, r, at_n1, C, N, h1)
     store_tile(d2_ptr, index * H + h, r, at_n2, C, N, d2)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d1 = dot_nt(d2, W2_start, DOT) * (1 - h1 * h1)  # d₁ = (d₂ W₂[start]ᵀ) · (1 − h₁²)
     s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
     store_tile(s1_ptr, index * H + h, at_k, at_n1, K, N, s1)
@@ -1177,7 +1197,7 @@ def resume_prep(
     store_tile(s7_ptr, index * H + h, r, at_n1, C, N, s7)
     store_tile(h2_ptr, index * H + h, r, at_n2, C, N, h2)
     store_tile(d3_ptr, index * H + h, r, at_v, C, V, d3)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
 
 
@@ -1205,25 +1225,26 @@ def resume_main(
     W3_momentum = load_tile(W3_momentum_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N, W1)
-            store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N, W1_momentum)
-            store_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N, W2)
-            store_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N, W2_momentum)
-            store_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V, W3)
-            store_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V, W3_momentum)
+            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n1, K, N, W1)
+            store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n1, K, N, W1_momentum)
+            store_tile(W2_at_ptr, index * H + h, at_n1 + zero, at_n2, N, N, W2)
+            store_tile(W2_momentum_at_ptr, index * H + h, at_n1 + zero, at_n2, N, N, W2_momentum)
+            store_tile(W3_at_ptr, index * H + h, at_n2 + zero, at_v, N, V, W3)
+            store_tile(W3_momentum_at_ptr, index * H + h, at_n2 + zero, at_v, N, V, W3_momentum)
+        s2 = load_tile(s2_ptr, index * H + h, at_n1 + zero, at_n2, N, N)
         m_end = load_number(m_end_ptr, index * H + h)
-        s2 = load_tile(s2_ptr, index * H + h, at_n1, at_n2, N, N)
-        s1 = load_tile(s1_ptr, index * H + h, at_k, at_n1, K, N)
-        s3 = load_tile(s3_ptr, index * H + h, at_n2, at_v, N, V)
+        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_n1, K, N)
+        s3 = load_tile(s3_ptr, index * H + h, at_n2 + zero, at_v, N, V)
         reach_end = load_number(reach_end_ptr, index * H + h)
-        s4 = load_tile(s4_ptr, index * H + h, at_k, at_n1, K, N)
+        s4 = load_tile(s4_ptr, index * H + h, at_k + zero, at_n1, K, N)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        s5 = load_tile(s5_ptr, index * H + h, at_n1, at_n2, N, N)
+        s5 = load_tile(s5_ptr, index * H + h, at_n1 + zero, at_n2, N, N)
 
         # the state behind the tile
         W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
-        s6 = load_tile(s6_ptr, index * H + h, at_n2, at_v, N, V)
+        s6 = load_tile(s6_ptr, index * H + h, at_n2 + zero, at_v, N, V)
         W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
         W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
         W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
@@ -1274,29 +1295,29 @@ def resume_read(
 
     # o
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     s7 = load_tile(s7_ptr, index * H + h, r, at_n1, C, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - s7.to(tl.float32)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     P2 = (G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     read_z2 = (
         beta_before[:, None] * dot(read_h1, W2, DOT)
         + reach_before[:, None] * dot(read_h1, W2_momentum, DOT)
         - dot(P2, d2, DOT)
     )  # fmt: skip
-    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     read_h2 = (tanh(read_z2)).to(DOT)  # h₂ = tanh(z₂)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     P3 = (G_before.to(tl.float32) * dot_nt(read_h2, h2, DOT)).to(DOT)  # P₃ = G[t−1] · (h₂ h₂ᵀ)
     read_f = (
         beta_before[:, None] * dot(read_h2, W3, DOT)
@@ -1338,78 +1359,78 @@ def resume_pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
 
     # du
     f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * f  # f̂ = r · f
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
 
     # f
     store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
 
     # d1
     t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
     d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     store_tile(d1_ptr, own * H + h, r, at_n1, C, N, d1)
 
     # read_h2
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
     P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     store_tile(read_h2_ptr, own * H + h, r, at_n2, C, N, read_h2)
 
     # t19
     t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     store_tile(t19_ptr, own * H + h, r, r, C, C, t19)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
 
     # read_f
     t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
     t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
     P3 = (G_before.to(tl.float32) * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f / V  # d₃ = r · t₂ − r³ · t₁₁ · f / V
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f  # d₃ = r · t₂ − r³ · t₁₁ · f / V
     read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
 
     # t25
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     x54 = tl.sum(t3 * read_f, 1)
-    t20 = read_rstd[:, None] * t3 - x54[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f / V
+    t20 = read_rstd[:, None] * t3 - x54[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
     t22 = (t21 * G_before.to(tl.float32)).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
@@ -1460,146 +1481,144 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s27 = load_row(s27_ptr, own * H + h, r, C)
-    s28 = load_row(s28_ptr, own * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x51 = t3 * read_f.to(tl.float32)
     x52 = tl.sum(x51, 1)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     read_rstd = tl.rsqrt(tl.sum(square(read_f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
     t20 = (
         read_rstd[:, None] * t3
-        - x52[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_f.to(tl.float32) / V
+        - x52[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f.to(tl.float32)
     )  # fmt: skip
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
     t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
     s12 = dot_tn(read_h2, t24, DOT)  # s₁₂ = h₂ᵀ t₂₄
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     store_tile(s12_ptr, own * H + h, at_n2, at_v, N, V, s12)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
     s13 = dot_tn(read_h2, t23, DOT)  # s₁₃ = h₂ᵀ t₂₃
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     store_tile(s13_ptr, own * H + h, at_n2, at_v, N, V, s13)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     x8 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = tl.exp(x8)  # t₅ = exp(Σ_{j<l<t} log α)
+    t5 = exp(x8)  # t₅ = exp(Σ_{j<l<t} log α)
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    eta = load_numbers(eta_ptr, at_row, row, here)
     valid = tl.where(here, 1.0, 0.0)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
     t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
     G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
     t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
     s16 = dot_tn(t22, read_h2, DOT)  # s₁₆ = t₂₂ᵀ h₂
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
     store_tile(s16_ptr, own * H + h, r, at_n2, C, N, s16)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
     s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
     store_tile(s18_ptr, own * H + h, r, at_v, C, V, s18)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     x78 = -s18
-    x79 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x78 * f.to(tl.float32) / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x80 = rstd[:, None] * x78 + (-tl.sum(x79, 1))[:, None] * f.to(tl.float32)
+    x79 = -tl.sum(x78 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x80 = rstd[:, None] * x78 + x79[:, None] * f.to(tl.float32)
     x81 = ln_weight[None, :] * x80
-    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    x87 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x81
-        * e
+    x87 = tl.sum(x81 * e, 1)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x88 = (
+        x87 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
     )  # fmt: skip
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x88 = tl.sum(x87, 1)
     x92 = (
         2 * x88[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x81
         + d_o.to(tl.float32)
     )  # fmt: skip
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
     x89 = (
         2 * x88[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x81
     )  # fmt: skip
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
     x95 = x80 * du.to(tl.float32) + x89 * normal + d_o.to(tl.float32) * read_normal
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     s22 = tl.sum(x95, 0)
     s21 = tl.sum(x92, 0)
     store_row(s21_ptr, own * H + h, at_v, V, s21)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     store_row(s22_ptr, own * H + h, at_v, V, s22)
     t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     d1 = load_tile(d1_ptr, own * H + h, r, at_n1, C, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
     s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
     read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
     s10 = dot_tn(read_h1, t29, DOT)  # s₁₀ = h₁ᵀ t₂₉
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     store_tile(s10_ptr, own * H + h, at_n1, at_n2, N, N, s10)
     t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
     s11 = dot_tn(read_h1, t28, DOT)  # s₁₁ = h₁ᵀ t₂₈
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     store_tile(s11_ptr, own * H + h, at_n1, at_n2, N, N, s11)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    s26 = load_tile(s26_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
     t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
     t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    s26 = load_tile(s26_ptr, own * H + h, r, at_v, C, V)
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
     t58 = tl.sum(s26.to(tl.float32), 1) + tl.sum(t25.to(tl.float32) * t15, 1) + tl.sum(t30 * t6, 1)
     t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
+    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
     t54 = t21 * t19.to(tl.float32) + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
     x107 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
+    s27 = load_row(s27_ptr, own * H + h, r, C)
+    s28 = load_row(s28_ptr, own * H + h, r, C)
     x108 = segment_gradient(tl.where(causal, x107, 0.0) * t7, strict, DOT)
     P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
     t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
     s19 = tl.sum(t54 * t8, 0)  # s₁₉ = Σ_c t₅₄ · t₈
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     x101 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
     x102 = tl.where(strict, sums_after(tl.where(strict, x101, 0.0) * t5, r, DOT), 0.0)
     x105 = sum_after(beta_before * (s27 + s28 + tl.sum(t30 * t4, 1)), r, DOT)
     s23 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x102, 1) + x105)
     x109 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     s14 = dot_tn(t27, read_h1, DOT)  # s₁₄ = t₂₇ᵀ h₁
     store_tile(s14_ptr, own * H + h, r, at_n1, C, N, s14)
     s15 = dot_tn(P1, t30, DOT)  # s₁₅ = P₁ᵀ t₃₀
+    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
     store_tile(s15_ptr, own * H + h, r, at_n1, C, N, s15)
     s17 = dot_tn(P2, t25, DOT)  # s₁₇ = P₂ᵀ t₂₅
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(s17_ptr, own * H + h, r, at_n2, C, N, s17)
     t32 = (reach_before[:, None] * t30).to(DOT)  # t₃₂ = f[t−1] · t₃₀
     t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x112 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t32, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
     s20 = x89 + dot_tn(t57, q, DOT)
     store_tile(s20_ptr, own * H + h, r, at_k, C, K, s20)
@@ -1643,23 +1662,24 @@ def resume_seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N, d_W2_momentum)
-            store_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V, d_W3)
-            store_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V, d_W3_momentum)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n1, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n1, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n1 + zero, at_n2, N, N, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n1 + zero, at_n2, N, N, d_W2_momentum)
+            store_tile(d_W3_at_ptr, own * H + h, at_n2 + zero, at_v, N, V, d_W3)
+            store_tile(d_W3_momentum_at_ptr, own * H + h, at_n2 + zero, at_v, N, V, d_W3_momentum)
+        s11 = load_tile(s11_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        s11 = load_tile(s11_ptr, own * H + h, at_n1, at_n2, N, N)
-        s9 = load_tile(s9_ptr, own * H + h, at_k, at_n1, K, N)
-        s13 = load_tile(s13_ptr, own * H + h, at_n2, at_v, N, V)
+        s9 = load_tile(s9_ptr, own * H + h, at_k + zero, at_n1, K, N)
+        s13 = load_tile(s13_ptr, own * H + h, at_n2 + zero, at_v, N, V)
         m_end = load_number(m_end_ptr, index * H + h)
-        s8 = load_tile(s8_ptr, own * H + h, at_k, at_n1, K, N)
+        s8 = load_tile(s8_ptr, own * H + h, at_k + zero, at_n1, K, N)
         reach_end = load_number(reach_end_ptr, index * H + h)
-        s10 = load_tile(s10_ptr, own * H + h, at_n1, at_n2, N, N)
+        s10 = load_tile(s10_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
         x12 = m_end * d_W1_momentum + reach_end * d_W1 + s9.to(tl.float32)
-        s12 = load_tile(s12_ptr, own * H + h, at_n2, at_v, N, V)
+        s12 = load_tile(s12_ptr, own * H + h, at_n2 + zero, at_v, N, V)
         x16 = m_end * d_W2_momentum + reach_end * d_W2 + s11.to(tl.float32)
         x20 = m_end * d_W3_momentum + reach_end * d_W3 + s13.to(tl.float32)
         d_W1_next = beta_end * d_W1 + s8.to(tl.float32)
@@ -1709,71 +1729,71 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
     store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     valid = tl.where(here, 1.0, 0.0)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
     d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
     s31 = tl.sum(t35 * d1, 1)  # s₃₁ = Σ_n1 t₃₅ · d₁
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
     store_row(s31_ptr, own * H + h, r, C, s31)
     t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
     s32 = tl.sum(t36 * d1, 1)  # s₃₂ = Σ_n1 t₃₆ · d₁
-    s15 = load_tile(s15_ptr, own * H + h, r, at_n1, C, N)
     store_row(s32_ptr, own * H + h, r, C, s32)
     G_end = t34 * eta  # G[C] = t₃₄ · η
     t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
+    s15 = load_tile(s15_ptr, own * H + h, r, at_n1, C, N)
+    n_end = eta * exp(t33)  # n[C] = η · exp(t₃₃)
+    s30 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₀ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
+    store_tile(s30_ptr, own * H + h, r, at_n1, C, N, s30)
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
-    s30 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₀ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
+    x42 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    x55 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    store_tile(s30_ptr, own * H + h, r, at_n1, C, N, s30)
-    x42 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    x55 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     x38 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
     x53 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     x54 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
     s34 = m_end * (tl.sum(x53) + tl.sum(x54) + tl.sum(x55))
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    x48 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x50 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x48 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    x50 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    s14 = load_tile(s14_ptr, own * H + h, r, at_n1, C, N)
     x49 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
     s33 = beta_end * (tl.sum(x48) + tl.sum(x49) + tl.sum(x50))
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     x12 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum_at.to(tl.float32), DOT)
+    s14 = load_tile(s14_ptr, own * H + h, r, at_n1, C, N)
     x22 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2_at.to(tl.float32), DOT)
     s29 = s14.to(tl.float32) + x12 + x22  # s₂₉ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     store_tile(s29_ptr, own * H + h, r, at_n1, C, N, s29)
     x40 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
     t60 = x38 + x40 + x42  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
@@ -1816,153 +1836,149 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s21 = load_row(s21_ptr, own * H + h, at_v, V)
-    s22 = load_row(s22_ptr, own * H + h, at_v, V)
-    s24 = load_row(s24_ptr, own * H + h, r, C)
-    s23 = load_row(s23_ptr, own * H + h, r, C)
-    s33 = load_number(s33_ptr, own * H + h)
-    s19 = load_row(s19_ptr, own * H + h, r, C)
-    s34 = load_number(s34_ptr, own * H + h)
-    s31 = load_row(s31_ptr, own * H + h, r, C)
-    t60 = load_number(t60_ptr, own * H + h)
-    s32 = load_row(s32_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     valid = tl.where(here, 1.0, 0.0)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
+    G_end = t34 * eta  # G[C] = t₃₄ · η
+    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
+    n_end = eta * exp(t33)  # n[C] = η · exp(t₃₃)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
     s30 = load_tile(s30_ptr, own * H + h, r, at_n1, C, N)
-    G_end = t34 * eta  # G[C] = t₃₄ · η
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    n_end = eta * tl.exp(t33)  # n[C] = η · exp(t₃₃)
     t39 = (s30.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₀ · (1 − h₁²)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     s17 = load_tile(s17_ptr, own * H + h, r, at_n2, C, N)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
     t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
     x42 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     t40 = x42 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    s32 = load_row(s32_ptr, own * H + h, r, C)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    t60 = load_number(t60_ptr, own * H + h)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
     t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
+    s31 = load_row(s31_ptr, own * H + h, r, C)
     t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
     d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
     t56 = tl.sum(t42 * d3, 1) + tl.sum(t38 * d2, 1) + s32  # t₅₆ = Σ_v t₄₂ · d₃ + Σ_n2 t₃₈ · d₂ + s₃₂
     t59 = t56 * eta  # t₅₉ = t₅₆ · η
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x100 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    s34 = load_number(s34_ptr, own * H + h)
+    x99 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
+    s19 = load_row(s19_ptr, own * H + h, r, C)
     t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
     t55 = tl.sum(t41 * d3, 1) + tl.sum(t37 * d2, 1) + s31  # t₅₅ = Σ_v t₄₁ · d₃ + Σ_n2 t₃₇ · d₂ + s₃₁
-    x106 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
-    x108 = segment_gradient(x106, strict, DOT)
-    x109 = t60 * D_end * m
-    x110 = tl.cumsum(x109, 0, reverse=True)
-    x107 = sum_before(t55 * n_end, r, DOT)
-    x111 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x107 + s34 + x108 + x110)
-    d_eta = s19 + (t55 * tl.exp(t33) + t56 * t34)
+    s33 = load_number(s33_ptr, own * H + h)
+    x105 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
+    s23 = load_row(s23_ptr, own * H + h, r, C)
+    x107 = segment_gradient(x105, strict, DOT)
+    x108 = t60 * D_end * m
+    s24 = load_row(s24_ptr, own * H + h, r, C)
+    x109 = tl.cumsum(x108, 0, reverse=True)
+    x106 = sum_before(t55 * n_end, r, DOT)
+    x110 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x106 + s34 + x107 + x109)
+    d_eta = s19 + (t55 * exp(t33) + t56 * t34)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x102 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x100 + s33)
-    s18 = load_tile(s18_ptr, own * H + h, r, at_v, C, V)
-    d_log_alpha = s23 + x102
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    x101 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x99 + s33)
+    d_log_alpha = s23 + x101
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = s24 + x111
+    d_log_mu = s24 + x110
+    s18 = load_tile(s18_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     x48 = n_end[:, None] * t41 + G_end[:, None] * t42 - s18.to(tl.float32)
     t43 = (t40 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
     x50 = dot(t43, W3_start, DOT)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    x80 = (n_end[:, None] * t41 + G_end[:, None] * t42) + x50
+    x79 = (n_end[:, None] * t41 + G_end[:, None] * t42) + x50
     t44 = x48 + x50  # t₄₄ = (n[C] · t₄₁ + G[C] · t₄₂ − s₁₈) + t₄₃ W₃[start]
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
     s16 = load_tile(s16_ptr, own * H + h, r, at_n2, C, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
     x36 = dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
     x26 = dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-    x68 = s16.to(tl.float32) + x26 + x36
-    x81 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x80 * f.to(tl.float32) / V
-    x82 = rstd[:, None] * x80 + (-tl.sum(x81, 1))[:, None] * f.to(tl.float32)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x52 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t44 * f.to(tl.float32) / V
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    x67 = s16.to(tl.float32) + x26 + x36
+    x80 = -tl.sum(x79 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x81 = rstd[:, None] * x79 + x80[:, None] * f.to(tl.float32)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t45 = -tl.sum(x52, 1)  # t₄₅ = −Σ_v r³ · t₄₄ · f / V
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    s22 = load_row(s22_ptr, own * H + h, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
+    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    x82 = ln_weight[None, :] * x81
+    x83 = tl.sum(x82 * e, 1)
+    x84 = (
+        x83 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
+    )  # fmt: skip
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    x85 = (
+        2 * x84[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x82
+    )  # fmt: skip
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    x94 = s22 + tl.sum(x81 * du.to(tl.float32) + x85 * normal, 0)
+    t45 = -tl.sum(t44 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₄₅ = −(Σ_v t₄₄ · f) · r³ / V
     t46 = rstd[:, None] * t44 + t45[:, None] * f.to(tl.float32)  # t₄₆ = r · t₄₄ + t₄₅ · f
     t47 = ln_weight[None, :] * t46  # t₄₇ = t₄₆ · w
-    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    x60 = tl.sum(t47 * e, 1)
     x61 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * t47
-        * e
+        x60 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
     )  # fmt: skip
-    x62 = tl.sum(x61, 1)
     t48 = (
-        2 * x62[:, None] * e
+        2 * x61[:, None] * e
         + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t47
     )  # fmt: skip
     t49 = ln_weight[None, :] * t48  # t₄₉ = t₄₈ · w
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    x65 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * f.to(tl.float32) / V)
-    x66 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x65, 1) + tl.sum(t49 * f.to(tl.float32), 1)) / V
+    x64 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32))
+    x65 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x64, 1) + tl.sum(t49 * f.to(tl.float32), 1))
     t50 = (
-        (2 * x66[:, None] * f.to(tl.float32) + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t44 / V).to(DOT)  # noqa: E501
+        (2 * x65[:, None] * f.to(tl.float32) + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t44).to(DOT)  # noqa: E501
     )  # fmt: skip
-    x69 = dot_nt(t50, W3_start, DOT)
-    t51 = ((1 - square(h2.to(tl.float32))) * (x68 + x69 - 2 * t40 * t12 * h2.to(tl.float32))).to(DOT)
-    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x83 = ln_weight[None, :] * x82
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    x68 = dot_nt(t50, W3_start, DOT)
+    t51 = ((1 - square(h2.to(tl.float32))) * (x67 + x68 - 2 * t40 * t12 * h2.to(tl.float32))).to(DOT)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    x84 = (
-        tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, -2 * power0(t10[:, None], -0.5) * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -2), 0)  # noqa: E501
-        * x83
-        * e
-    )  # fmt: skip
-    x85 = tl.sum(x84, 1)
-    x86 = (
-        2 * x85[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x83
-    )  # fmt: skip
-    x95 = s22 + tl.sum(x82 * du.to(tl.float32) + x86 * normal, 0)
-    s30 = load_tile(s30_ptr, own * H + h, r, at_n1, C, N)
-    s29 = load_tile(s29_ptr, own * H + h, r, at_n1, C, N)
+    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
     store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t39, d2, DOT) + dot_tn(h1, t51, DOT))
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x71 = dot_nt(t51, W2_start, DOT)
-    s20 = load_tile(s20_ptr, own * H + h, r, at_k, C, K)
+    s29 = load_tile(s29_ptr, own * H + h, r, at_n1, C, N)
+    s30 = load_tile(s30_ptr, own * H + h, r, at_n1, C, N)
+    x70 = dot_nt(t51, W2_start, DOT)
     t52 = (
-        ((1 - square(h1.to(tl.float32))) * (s29.to(tl.float32) + x71 - 2 * s30.to(tl.float32) * t13 * h1.to(tl.float32))).to(DOT)
+        ((1 - square(h1.to(tl.float32))) * (s29.to(tl.float32) + x70 - 2 * s30.to(tl.float32) * t13 * h1.to(tl.float32))).to(DOT)
     )  # fmt: skip
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    x89 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-    x91 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    s25 = load_tile(s25_ptr, own * H + h, r, at_v, C, V)
-    x92 = s20.to(tl.float32) + (x86 + dot_nt(t52, W1_start, DOT) + (x89 + x91))
+    s21 = load_row(s21_ptr, own * H + h, at_v, V)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    x88 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+    s20 = load_tile(s20_ptr, own * H + h, r, at_k, C, K)
+    x90 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x91 = s20.to(tl.float32) + (x85 + dot_nt(t52, W1_start, DOT) + (x88 + x90))
     store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, t52, DOT))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x92)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x86, 0))
-    d_v = s25.to(tl.float32) + -x86
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x91)
+    s25 = load_tile(s25_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x85, 0))
+    d_v = s25.to(tl.float32) + -x85
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x95)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x94)
 
 
 def power_of_two(n: int) -> int:
@@ -2028,6 +2044,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -2435,7 +2457,8 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
         d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:10]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -2443,9 +2466,7 @@ def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None,
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
         d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
-    (
-        d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last,
-    ) = (x.contiguous() for x in gradients[:10])  # fmt: skip
+    d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last = cotangents(ctx, gradients)
     gradients_of = backward_op(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
         d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum,
@@ -2826,7 +2847,8 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
         reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
         cu_seqlens,
     )  # fmt: skip
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:7]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -2835,7 +2857,7 @@ def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor 
         reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position,
         cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
-    d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
+    d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = cotangents(ctx, gradients)
     gradients_of = resume_backward_op(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end,
         reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2,

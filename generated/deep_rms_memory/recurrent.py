@@ -220,7 +220,7 @@ def step(
     t1 = e.square().sum(-1)  # t₁ = ‖e‖²
     du = torch.where(power0(t1[..., None], 0.5) > 4, 4 / divisor0(power0(t1[..., None], 0.5), 1), 1) * e
     t2 = du * ln_weight  # t₂ = ∂ℓ/∂u · w
-    d3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] * normal / dim_v  # d₃ = r t₂ − (Σ_v f̂ · t₂) r f̂ / V
+    d3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # d₃ = r t₂ − (Σ_v f̂ · t₂) r f̂ / V
     d2 = torch.einsum("...v,...dv->...d", d3, W3_start) * (1 - h2.square())  # d₂ = (d₃ W₃[start]ᵀ) · (1 − h₂²)
     d1 = torch.einsum("...d,...bd->...b", d2, W2_start) * (1 - h1.square())  # d₁ = (d₂ W₂[start]ᵀ) · (1 − h₁²)
 

@@ -37,8 +37,9 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -241,13 +242,14 @@ def main(
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
         eta = load_numbers(eta_ptr, at_row, row, here)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
@@ -255,7 +257,7 @@ def main(
         seen = dot(k, W, DOT)  # u[0] = k W[0]
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, index * H + h, r, at_v, C, V, U)
+        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
 
         # the state behind the tile
         W_next = W - dot_tn(k, eta[:, None] * U, DOT)  # W[C] = W[0] − kᵀ (η · U)
@@ -285,10 +287,10 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
 
     # o
     P = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η)
@@ -319,30 +321,30 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # s1
     s1 = dot_tn(q, d_o, DOT)  # s₁ = qᵀ d_o
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
 
     # s2
     t1 = dot_nt(q, k, DOT)  # t₁ = q kᵀ
     P = (tl.where(causal, eta[None, :] * t1, 0.0)).to(DOT)  # P = causal(t₁ · η)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
 
     # s3
     t4 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₄ = causal(−d_o Uᵀ)
     s3 = tl.sum(t4 * t1, 0)  # s₃ = Σ_c t₄ · t₁
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_row(s3_ptr, own * H + h, r, C, s3)
 
     # s4
     t7 = (eta[None, :] * t4).to(DOT)  # t₇ = t₄ · η
     s4 = dot_tn(t7, q, DOT)  # s₄ = t₇ᵀ q
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
 
     # the gradient of q
@@ -369,20 +371,21 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
         eta = load_numbers(eta_ptr, at_row, row, here)
         t2 = -dot(k, d_W, DOT)  # t₂ = −k d_W
         t3 = exact_dot(tl.trans(Inv), eta[:, None] * t2 - s2.to(tl.float32), DOT)  # t₃ = (I + L)⁻¹ᵀ (η · t₂ − s₂)
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k, t3, DOT)
-        store_tile(t3_ptr, own * H + h, r, at_v, C, V, t3)
+        store_tile(t3_ptr, own * H + h, r + zero, at_v, C, V, t3)
         d_W = d_W_next
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -410,20 +413,20 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s3 = load_row(s3_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t3 = load_tile(t3_ptr, own * H + h, r, at_v, C, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t5 = tl.where(strict, -tl.where(strict, dot_nt(t3, U, DOT), 0.0), 0.0)  # t₅ = strictly_causal(−strictly_causal(t₃ Uᵀ))
     t2 = -dot(k, d_W_at, DOT)  # t₂ = −k d_W_at
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x8 = tl.sum(t5 * kk, 0) + tl.sum(t2 * U.to(tl.float32), 1)
     t6 = (eta[None, :] * t5).to(DOT)  # t₆ = t₅ · η
+    s3 = load_row(s3_ptr, own * H + h, r, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x14 = dot_nt(eta[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x15 = dot_nt(t3, W, DOT) + dot(t6, k, DOT) + (x14 + dot_tn(t6, k, DOT))
     d_k = s4.to(tl.float32) + x15
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
@@ -496,6 +499,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -686,12 +695,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W_next, Inv, U, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, eta, Inv, U, W_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:2]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, eta, Inv, U, W_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W = (x.contiguous() for x in gradients[:2])
+    d_o, d_W = cotangents(ctx, gradients)
     gradients_of = backward_op(q, k, eta, Inv, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_W_next = gradients_of
     return (

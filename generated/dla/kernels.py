@@ -47,8 +47,9 @@ OPTIONS = {
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -163,6 +164,14 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
 def sum_after(x, r, DOT: tl.constexpr):
     """The sum of the entries behind each, likewise."""
     if tl.float32 == DOT:
@@ -177,18 +186,26 @@ def dot_nt(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def reciprocal(x):
+    """1 / x, of 1e-38 and less infinite."""
+    if PTX:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return 1 / x
+
+
+@triton.jit
 def normal_cdf(x):
     """(1 + erf(x / sqrt 2)) / 2 to 8e-8: Abramowitz and Stegun, 7.1.26, half the instructions of erf."""
-    t = 1 / (1 + 0.23164189 * tl.abs(x))
+    t = reciprocal(1 + 0.23164189 * tl.abs(x))
     series = 0.127414796 + t * (-0.142248368 + t * (0.710706871 + t * (-0.726576014 + t * 0.530702715)))
-    tail = tl.exp(-0.5 * (x * x)) * t * series
+    tail = exp(-0.5 * (x * x)) * t * series
     return tl.where(x < 0, tail, 1 - tail)
 
 
 @triton.jit
 def gelu_slope(x):
     """Derivative of gelu."""
-    return 0.3989422804014327 * x * tl.exp(-0.5 * (x * x)) + normal_cdf(x)
+    return 0.3989422804014327 * x * exp(-0.5 * (x * x)) + normal_cdf(x)
 
 
 @triton.jit
@@ -259,11 +276,11 @@ def prep(
 
     # beta_end
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
 
     # G_end
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
 
 
@@ -288,12 +305,13 @@ def main(
         store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
@@ -341,15 +359,15 @@ def read(
 
     # o
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G = eta[None, :] * D_alpha  # G = Dα · η
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = -dot_nt(v, W2, DOT) * gelu_slope(z1)  # d₁ = −(v W₂[0]ᵀ) · gelu′(z₁)
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
@@ -385,21 +403,21 @@ def read_wide(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    G = eta[None, :] * D_alpha  # G = Dα · η
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     sum7 = tl.zeros([BC, BV], tl.float32)
     sum7_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = -dot_nt(v, W2, DOT) * gelu_slope(z1)  # d₁ = −(v W₂[0]ᵀ) · gelu′(z₁)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
@@ -441,28 +459,28 @@ def pre(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
@@ -505,29 +523,29 @@ def pre_wide(
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     s9 = tl.zeros([BC], tl.float32)  # s₉ = Σ_n t₈ · t₅
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
         store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
@@ -563,53 +581,53 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s9 = load_row(s9_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_tile(s4_ptr, own * H + h, at_n, at_v, N, V, s4)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
+    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
-    s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
     t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
     x37 = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
     t14 = dot_nt(read_h1, h1, DOT)  # t₁₄ = h₁ h₁ᵀ
     P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
     s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
+    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
     store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
     t15 = -dot_nt(t8, d1, DOT)  # t₁₅ = −t₈ d₁ᵀ
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
     t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
     d_q = dot(t19, k, DOT) + dot_nt(t9, W1, DOT)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
     x36 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
+    s9 = load_row(s9_ptr, own * H + h, r, C)
     s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
     s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
+    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
     store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
     s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
     store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
@@ -643,20 +661,20 @@ def pre2_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     G = eta[None, :] * D_alpha  # G = Dα · η
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
@@ -666,25 +684,25 @@ def pre2_wide(
     sum13_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         t14 += dot_nt(read_h1, h1, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
         s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
-        t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         store_tile(s4_ptr, own * H + h, at_n, at_v, N, V, s4)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         sum13_2 += dot(read_h1, W2, DOT)
         t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
         sum13 += dot_nt(t8, d1, DOT)
         t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         sum13_3 += dot_nt(t9, W1, DOT)
         s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
         store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
@@ -698,15 +716,15 @@ def pre2_wide(
     x26 = beta * (tl.sum(d_o.to(tl.float32) * sum13_2, 1) + s9)
     t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
     t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
     store_row(s5_ptr, own * H + h, r, C, s5)
     x23 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
     store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
     s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x23 + tl.cumsum(x26, 0, reverse=True))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_row(s7_ptr, own * H + h, r, C, s7)
     d_q = dot(t19, k, DOT) + sum13_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
@@ -737,37 +755,38 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
-        beta_end = load_number(beta_end_ptr, index * H + h)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
+        s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
         t11 = -dot(k, d_W1, DOT)  # t₁₁ = −k d_W1
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-        t7 = load_tile(t7_ptr, own * H + h, r, at_n, C, N)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+        t7 = load_tile(t7_ptr, own * H + h, r + zero, at_n, C, N)
         x13 = G_end[:, None] * t11 - s3.to(tl.float32)
-        s4 = load_tile(s4_ptr, own * H + h, at_n, at_v, N, V)
+        s4 = load_tile(s4_ptr, own * H + h, at_n + zero, at_v, N, V)
         du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
         x9 = s2.to(tl.float32) + dot_nt(G_end[:, None] * du, -d_W2, DOT)
         t12 = (
             x13
             * t7.to(tl.float32)
-            * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
+            * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + x9 * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         t13 = x13 * gelu_slope(z1.to(tl.float32))  # t₁₃ = (G[C] · t₁₁ − s₃) · gelu′(z₁)
         x19 = beta_end * d_W2 + s4.to(tl.float32) + dot_tn(t13, du, DOT)
         x16 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t12, DOT)
-        store_tile(t13_ptr, own * H + h, r, at_n, C, N, t13)
-        store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
+        store_tile(t13_ptr, own * H + h, r + zero, at_n, C, N, t13)
+        store_tile(t12_ptr, own * H + h, r + zero, at_n, C, N, t12)
         d_W1 = x16
         d_W2 = x19
         if i == tiles - 1:
@@ -800,43 +819,43 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s7 = load_row(s7_ptr, own * H + h, r, C)
-    s5 = load_row(s5_ptr, own * H + h, r, C)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     t17 = -dot(h1, d_W2_at, DOT)  # t₁₇ = −h₁ d_W2_at
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x26 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
-    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
-    t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t18 = tl.sum(t17 * du, 1) + tl.sum(t11 * d1, 1)  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
     x22 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
+    t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
+    d_k = s6.to(tl.float32) + (dot_nt(t12, W1, DOT) + x22)
+    s5 = load_row(s5_ptr, own * H + h, r, C)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_n, C, N)
+    s7 = load_row(s7_ptr, own * H + h, r, C)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
-    t13 = load_tile(t13_ptr, own * H + h, r, at_n, C, N)
-    d_k = s6.to(tl.float32) + (dot_nt(t12, W1, DOT) + x22)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     x31 = s8.to(tl.float32) + (-(G_end[:, None] * t17) - dot(t13, W2, DOT))
     store_rows(d_v_ptr, at_row, row, here, at_v, V, x31)
     x27 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + x26)
     t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
-    d_eta = s5 + t18 * tl.exp(t10)
+    d_eta = s5 + t18 * exp(t10)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     d_log_alpha = s7 + x27
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -874,45 +893,45 @@ def post_wide(
     sum1_7 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        t13 = load_tile(t13_ptr, own * H + h, r, at_n, C, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum1 += dot(h1, d_W2_at, DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        t13 = load_tile(t13_ptr, own * H + h, r, at_n, C, N)
         sum1_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         sum1_7 += dot(t13, W2, DOT)
         t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
         t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
         sum1_2 += tl.sum(t11 * d1, 1)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum1_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
         sum1_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
         sum1_3 += dot_nt(t12, W1, DOT)
-    s7 = load_row(s7_ptr, own * H + h, r, C)
-    s5 = load_row(s5_ptr, own * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
     d_k = s6.to(tl.float32) + (sum1_3 + sum1_4)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     t17 = -sum1  # t₁₇ = −h₁ d_W2_at
     x24 = s8.to(tl.float32) + (-(G_end[:, None] * t17) - sum1_7)
+    s5 = load_row(s5_ptr, own * H + h, r, C)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, x24)
+    s7 = load_row(s7_ptr, own * H + h, r, C)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t18 = tl.sum(t17 * du, 1) + sum1_2  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x21 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum1_5 + sum1_6))
     t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
-    d_eta = s5 + t18 * tl.exp(t10)
+    d_eta = s5 + t18 * exp(t10)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     d_log_alpha = s7 + x21
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -943,23 +962,23 @@ def resume_prep(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_number(beta_end_ptr, index * H + h, beta_end)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    G = eta[None, :] * D_alpha  # G = Dα · η
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     x7 = (G_end[:, None] * du).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d1 = -dot_nt(v, W2_start, DOT) * gelu_slope(z1)  # d₁ = −(v W₂[start]ᵀ) · gelu′(z₁)
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
@@ -989,11 +1008,12 @@ def resume_main(
     W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
-        s2 = load_tile(s2_ptr, index * H + h, at_n, at_v, N, V)
-        s1 = load_tile(s1_ptr, index * H + h, at_k, at_n, K, N)
+            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
+        s2 = load_tile(s2_ptr, index * H + h, at_n + zero, at_v, N, V)
+        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_n, K, N)
         beta_end = load_number(beta_end_ptr, index * H + h)
 
         # the state behind the tile
@@ -1030,24 +1050,24 @@ def resume_read(
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     sum3 = tl.zeros([BC, BV], tl.float32)
     sum3_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - s3.to(tl.float32)  # z₁ = β · (q W₁[0]) − s₃
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         sum3 += dot(read_h1, W2, DOT)
         sum3_2 += dot_nt(read_h1, h1, DOT)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     P2 = (G * sum3_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     o = beta[:, None] * sum3 - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
@@ -1084,32 +1104,32 @@ def resume_pre(
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
+    t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     s12 = tl.zeros([BC], tl.float32)  # s₁₂ = Σ_n t₈ · t₅
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
         t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
         s12 += tl.sum(t8 * t5, 1)
@@ -1142,21 +1162,21 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    t2 = tl.exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     G = eta[None, :] * D_alpha  # G = Dα · η
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
@@ -1165,24 +1185,24 @@ def resume_pre2(
     sum13_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         s7 = dot_tn(P1, t8, DOT)  # s₇ = P₁ᵀ t₈
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
-        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
         sum13 += dot_nt(t8, d1, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
         s4 = dot_tn(q, t9, DOT)  # s₄ = qᵀ t₉
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
         store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         s5 = dot_tn(read_h1, t4, DOT)  # s₅ = h₁ᵀ t₄
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         s6 = dot_tn(t3, read_h1, DOT)  # s₆ = t₃ᵀ h₁
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t14 += dot_nt(read_h1, h1, DOT)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum13_2 += dot(read_h1, W2, DOT)
         sum13_3 += dot_nt(t9, W1, DOT)
     s12 = load_row(s12_ptr, own * H + h, r, C)
@@ -1193,13 +1213,13 @@ def resume_pre2(
     x26 = beta * (tl.sum(d_o.to(tl.float32) * sum13_2, 1) + s12)
     t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
     t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s8 = tl.sum(t16 * D_alpha, 0)  # s₈ = Σ_c t₁₆ · Dα
     store_row(s8_ptr, own * H + h, r, C, s8)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x23 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
     d_q = dot(t19, k, DOT) + sum13_3
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     s9 = dot_tn(t19, q, DOT)  # s₉ = t₁₉ᵀ q
     store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
@@ -1227,12 +1247,13 @@ def resume_seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
-        s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
+        s5 = load_tile(s5_ptr, own * H + h, at_n + zero, at_v, N, V)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        s4 = load_tile(s4_ptr, own * H + h, at_k, at_n, K, N)
+        s4 = load_tile(s4_ptr, own * H + h, at_k + zero, at_n, K, N)
 
         # the gradient of W1
         d_W1_next = beta_end * d_W1 + s4.to(tl.float32)
@@ -1269,13 +1290,13 @@ def resume_post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
-    G_end = eta * tl.exp(t10)  # G[C] = η · exp(t₁₀)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    G_end = eta * exp(t10)  # G[C] = η · exp(t₁₀)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x7 = (G_end[:, None] * du).to(DOT)
     sum7 = tl.zeros([BC, BV], tl.float32)
     sum7_2 = tl.zeros([BC], tl.float32)
@@ -1286,51 +1307,51 @@ def resume_post(
     sum7_7 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
         t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         x21 = G_end[:, None] * t11 - s7.to(tl.float32)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t13 = (x21 * gelu_slope(z1)).to(DOT)  # t₁₃ = (G[C] · t₁₁ − s₇) · gelu′(z₁)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, -dot_tn(t13, v, DOT))
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         sum7_7 += dot(t13, W2_start, DOT)
         t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         sum7_2 += tl.sum(t11 * d1, 1)
         sum7_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         x19 = s6.to(tl.float32) + dot_nt(x7, -d_W2_at.to(tl.float32), DOT)
         t12 = (
-            (x21 * t7 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + x19 * gelu_slope(z1)).to(DOT)  # noqa: E501
+            (x21 * t7 * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + x19 * gelu_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         sum7 += dot(h1, d_W2_at, DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum7_3 += dot_nt(t12, W1_start, DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t12, DOT))
         sum7_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum7_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    s10 = load_row(s10_ptr, own * H + h, r, C)
     s8 = load_row(s8_ptr, own * H + h, r, C)
-    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
     s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
     d_k = s9.to(tl.float32) + (sum7_3 + sum7_4)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
+    s10 = load_row(s10_ptr, own * H + h, r, C)
     t17 = -sum7  # t₁₇ = −h₁ d_W2_at
     x25 = s11.to(tl.float32) + (-(G_end[:, None] * t17) - sum7_7)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, x25)
     t18 = tl.sum(t17 * du, 1) + sum7_2  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
-    d_eta = s8 + t18 * tl.exp(t10)
+    d_eta = s8 + t18 * exp(t10)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x22 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum7_5 + sum7_6))
     d_log_alpha = s10 + x22
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -1399,6 +1420,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -1646,12 +1673,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W1_next, _W2_next, _W1_last, _W2_last, beta_end, G_end, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, log_alpha, eta, beta_end, G_end, W1_at, W2_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:5]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, log_alpha, eta, beta_end, G_end, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W1, d_W2, d_W1_last, d_W2_last = (x.contiguous() for x in gradients[:5])
+    d_o, d_W1, d_W2, d_W1_last, d_W2_last = cotangents(ctx, gradients)
     gradients_of = backward_op(
         q, k, v, log_alpha, eta, beta_end, G_end, W1_at, W2_at, d_o, d_W1, d_W2, d_W1_last, d_W2_last, position, cu_seqlens,
         ctx.grid,
@@ -1849,12 +1877,13 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
     _o, _W1_next, _W2_next, beta_end, h1, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, h1, W1_at, W2_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:3]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, h1, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
+    d_o, d_W1, d_W2 = cotangents(ctx, gradients)
     gradients_of = resume_backward_op(
         q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, h1, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
     )  # fmt: skip

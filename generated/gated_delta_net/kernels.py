@@ -37,8 +37,9 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -153,6 +154,14 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
 def sum_after(x, r, DOT: tl.constexpr):
     """The sum of the entries behind each, likewise."""
     if tl.float32 == DOT:
@@ -258,19 +267,19 @@ def prep(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     store_row(beta_ptr, index * H + h, r, C, beta)
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P = G * dot_nt(q, k, DOT)  # P = G · (q kᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
@@ -295,15 +304,16 @@ def main(
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         beta = load_row(beta_ptr, index * H + h, r, C)
 
@@ -311,7 +321,7 @@ def main(
         seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, index * H + h, r, at_v, C, V, U)
+        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
 
         # the state behind the tile
         W_next = beta_end * W - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − kᵀ (G[C] · U)
@@ -339,11 +349,11 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta = load_row(beta_ptr, index * H + h, r, C)
 
     # o
     o = beta[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β · (q W[0]) − P U
@@ -374,31 +384,31 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
     t9 = -dot_nt(d_o, U, DOT)  # t₉ = −d_o Uᵀ
     t10 = t9 * t3  # t₁₀ = t₉ · t₃
     x21 = segment_gradient(tl.where(causal, eta[None, :] * t10, 0.0) * t1, strict, DOT)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     s3 = tl.sum(t10 * D_alpha, 0)  # s₃ = Σ_c t₁₀ · Dα
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     G = eta[None, :] * D_alpha  # G = Dα · η
     P = (G * t3).to(DOT)  # P = G · t₃
     t15 = (t9 * G).to(DOT)  # t₁₅ = t₉ · G
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
     s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
     s4 = dot_tn(t15, q, DOT)  # s₄ = t₁₅ᵀ q
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
     x23 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     d_q = dot(t15, k, DOT) + dot_nt(t2, W, DOT)
@@ -427,23 +437,24 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
-        beta_end = load_number(beta_end_ptr, index * H + h)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
         beta = load_row(beta_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         t4 = -dot(k, d_W, DOT)  # t₄ = −k d_W
         t6 = exact_dot(tl.trans(Inv), G_end[:, None] * t4 - s2.to(tl.float32), DOT)  # t₆ = (I + L)⁻¹ᵀ (G[C] · t₄ − s₂)
         t7 = (beta[:, None] * t6).to(DOT)  # t₇ = β · t₆
         x11 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t7, DOT)
-        store_tile(t6_ptr, own * H + h, r, at_v, C, V, t6)
+        store_tile(t6_ptr, own * H + h, r + zero, at_v, C, V, t6)
         d_W = x11
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -471,42 +482,42 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s5 = load_row(s5_ptr, own * H + h, r, C)
-    s3 = load_row(s3_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t12 = -tl.where(strict, dot_nt(t6, U, DOT), 0.0)  # t₁₂ = −strictly_causal(t₆ Uᵀ)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t13 = t12 * kk  # t₁₃ = t₁₂ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     x29 = segment_gradient(tl.where(strict, eta[None, :] * t13, 0.0) * t1, strict, DOT)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    s3 = load_row(s3_ptr, own * H + h, r, C)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t14 = (t12 * G_decayed).to(DOT)  # t₁₄ = t₁₂ · G[decayed]
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t4 = -dot(k, d_W_at, DOT)  # t₄ = −k d_W_at
     t11 = tl.sum(t4 * U.to(tl.float32), 1)  # t₁₁ = Σ_v t₄ · U
     t5 = sum_after(decay_alpha, r, DOT)  # t₅ = Σ_{l>t} log α
+    x15 = s3 + (t11 * exp(t5) + tl.sum(t13 * D_alpha_decayed, 0))
+    G_end = eta * exp(t5)  # G[C] = η · exp(t₅)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
-    x15 = s3 + (t11 * tl.exp(t5) + tl.sum(t13 * D_alpha_decayed, 0))
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    G_end = eta * tl.exp(t5)  # G[C] = η · exp(t₅)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t7 = (beta[:, None] * t6.to(tl.float32)).to(DOT)  # t₇ = β · t₆
     x24 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
     x25 = dot_nt(t7, W, DOT) + dot(t14, k, DOT) + (x24 + dot_tn(t14, k, DOT))
     t8 = dot(k, W, DOT)  # t₈ = k W[0]
     x31 = tl.cumsum(tl.sum(t6.to(tl.float32) * t8, 1) * beta, 0, reverse=True)
-    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x32 = sum_before(t11 * G_end, r, DOT)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    s5 = load_row(s5_ptr, own * H + h, r, C)
     x33 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x34 = (
         tl.sum(x33) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x32 + x29 + x31)
@@ -583,6 +594,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -794,12 +811,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W_next, beta_end, G_end, Inv, beta, U, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:2]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W = (x.contiguous() for x in gradients[:2])
+    d_o, d_W = cotangents(ctx, gradients)
     gradients_of = backward_op(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = gradients_of
     return (

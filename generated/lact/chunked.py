@@ -195,7 +195,7 @@ def finish_chunk(
     t10 = torch.einsum("...pn,...kn->...pk", t9, t9)  # t₁₀ = Σ_n t₉ · t₉
     O1 = 2.8366 * t9 + torch.einsum("...pk,...kn->...pn", 1.2012 * torch.einsum("...pa,...ak->...pk", t10, t10) - 3.0525 * t10, t9)
     moved1 = W1_prev + O1  # X₁ = W₁[C] + NS₅(S₁)
-    W1 = power0(W1_start.square().sum(-2)[..., None, :], 0.5) * moved1 / power0(moved1.square().sum(-2)[..., None, :], 0.5).clamp(min=1e-05)
+    W1 = power0(W1_start.square().sum(-2)[..., None, :], 0.5) / power0(moved1.square().sum(-2)[..., None, :], 0.5).clamp(min=1e-05) * moved1
     t11 = S2_pending / (power0(S2_pending.square().sum(-1).sum(-1)[..., None, None], 0.5) + 1e-07)
     t12 = torch.einsum("...pv,...nv->...pn", t11, t11)  # t₁₂ = Σ_v t₁₁ · t₁₁
     t13 = 4.0848 * t11 + torch.einsum("...pn,...nv->...pv", 2.927 * torch.einsum("...pa,...an->...pn", t12, t12) - 6.8946 * t12, t11)
@@ -208,7 +208,7 @@ def finish_chunk(
     t20 = torch.einsum("...pv,...nv->...pn", t19, t19)  # t₂₀ = Σ_v t₁₉ · t₁₉
     O2 = 2.8366 * t19 + torch.einsum("...pn,...nv->...pv", 1.2012 * torch.einsum("...pa,...an->...pn", t20, t20) - 3.0525 * t20, t19)
     moved2 = W2_prev + O2  # X₂ = W₂[C] + NS₅(S₂)
-    W2 = power0(W2_start.square().sum(-2)[..., None, :], 0.5) * moved2 / power0(moved2.square().sum(-2)[..., None, :], 0.5).clamp(min=1e-05)
+    W2 = power0(W2_start.square().sum(-2)[..., None, :], 0.5) / power0(moved2.square().sum(-2)[..., None, :], 0.5).clamp(min=1e-05) * moved2
     t21 = S3_pending / (power0(S3_pending.square().sum(-1).sum(-1)[..., None, None], 0.5) + 1e-07)
     t22 = torch.einsum("...pn,...kn->...pk", t21, t21)  # t₂₂ = Σ_n t₂₁ · t₂₁
     t23 = 4.0848 * t21 + torch.einsum("...pk,...kn->...pn", 2.927 * torch.einsum("...pa,...ak->...pk", t22, t22) - 6.8946 * t22, t21)
@@ -221,7 +221,7 @@ def finish_chunk(
     t30 = torch.einsum("...pn,...kn->...pk", t29, t29)  # t₃₀ = Σ_n t₂₉ · t₂₉
     O3 = 2.8366 * t29 + torch.einsum("...pk,...kn->...pn", 1.2012 * torch.einsum("...pa,...ak->...pk", t30, t30) - 3.0525 * t30, t29)
     moved3 = W3_prev + O3  # X₃ = W₃[C] + NS₅(S₃)
-    W3 = power0(W3_start.square().sum(-2)[..., None, :], 0.5) * moved3 / power0(moved3.square().sum(-2)[..., None, :], 0.5).clamp(min=1e-05)
+    W3 = power0(W3_start.square().sum(-2)[..., None, :], 0.5) / power0(moved3.square().sum(-2)[..., None, :], 0.5).clamp(min=1e-05) * moved3
     return W1, S1_pending, W2, S2_pending, W3, S3_pending
 
 

@@ -37,8 +37,9 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -250,13 +251,14 @@ def main(
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
         step_size = load_row(step_size_ptr, index * H + h, r, C)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
@@ -264,7 +266,7 @@ def main(
         seen = dot(k, W, DOT)  # u[0] = k W[0]
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, index * H + h, r, at_v, C, V, U)
+        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
 
         # the state behind the tile
         W_next = W - dot_tn(k, step_size[:, None] * U, DOT)  # W[C] = W[0] − kᵀ (η̃ · U)
@@ -294,10 +296,10 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     step_size = load_row(step_size_ptr, index * H + h, r, C)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
 
     # o
     P = (tl.where(causal, step_size[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η̃)
@@ -328,33 +330,33 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # s1
     s1 = dot_tn(q, d_o, DOT)  # s₁ = qᵀ d_o
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
 
     # s2
     t2 = dot_nt(q, k, DOT)  # t₂ = q kᵀ
     t1 = tl.sum(square(k.to(tl.float32)), 1)  # t₁ = ‖k‖²
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     step_size = eta / (eta * t1 + 1)  # η̃ = η / (η · t₁ + 1)
     P = (tl.where(causal, step_size[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η̃)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
 
     # s3
     t5 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₅ = causal(−d_o Uᵀ)
     x12 = tl.sum(t5 * t2, 0)
     s3 = x12 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_row(s3_ptr, own * H + h, r, C, s3)
 
     # s4
     t8 = (step_size[None, :] * t5).to(DOT)  # t₈ = t₅ · η̃
     s4 = 2 * (-x12 * (eta * eta) / square(eta * t1 + 1))[:, None] * k.to(tl.float32) + dot_tn(t8, q, DOT)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
 
     # the gradient of q
@@ -381,20 +383,21 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
         step_size = load_row(step_size_ptr, index * H + h, r, C)
         t3 = -dot(k, d_W, DOT)  # t₃ = −k d_W
         t4 = exact_dot(tl.trans(Inv), step_size[:, None] * t3 - s2.to(tl.float32), DOT)  # t₄ = (I + L)⁻¹ᵀ (η̃ · t₃ − s₂)
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k, t4, DOT)
-        store_tile(t4_ptr, own * H + h, r, at_v, C, V, t4)
+        store_tile(t4_ptr, own * H + h, r + zero, at_v, C, V, t4)
         d_W = d_W_next
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -422,15 +425,15 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s3 = load_row(s3_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     t4 = load_tile(t4_ptr, own * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     d_v = -t4.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t3 = -dot(k, d_W_at, DOT)  # t₃ = −k d_W_at
+    s3 = load_row(s3_ptr, own * H + h, r, C)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t6 = tl.where(strict, -tl.where(strict, dot_nt(t4, U, DOT), 0.0), 0.0)  # t₆ = strictly_causal(−strictly_causal(t₄ Uᵀ))
     x8 = tl.sum(t6 * kk, 0) + tl.sum(t3 * U.to(tl.float32), 1)
@@ -438,19 +441,19 @@ def post(
     step_size = eta / (eta * t1 + 1)  # η̃ = η / (η · t₁ + 1)
     t7 = (step_size[None, :] * t6).to(DOT)  # t₇ = t₆ · η̃
     x11 = x8 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
+    x20 = -x8 * (eta * eta) / square(eta * t1 + 1)
+    d_eta = s3 + x11
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    x20 = -x8 * (eta * eta) / square(eta * t1 + 1)
+    x17 = dot_nt(step_size[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
     t4 = load_tile(t4_ptr, own * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_eta = s3 + x11
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x17 = dot_nt(step_size[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x18 = dot_nt(t4, W, DOT)
     x21 = dot_tn(t7, k, DOT)
     x19 = dot(t7, k, DOT)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x22 = 2 * x20[:, None] * k.to(tl.float32) + x18 + x19 + (x17 + x21)
     d_k = s4.to(tl.float32) + x22
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
@@ -519,6 +522,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -713,12 +722,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W_next, step_size, Inv, U, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, eta, step_size, Inv, U, W_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:2]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, eta, step_size, Inv, U, W_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W = (x.contiguous() for x in gradients[:2])
+    d_o, d_W = cotangents(ctx, gradients)
     gradients_of = backward_op(q, k, eta, step_size, Inv, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_W_next = gradients_of
     return (

@@ -112,11 +112,11 @@ def chunk(
 
     # the surprises of all tokens
     t1 = torch.exp(W1_start - W1_start.amax(-2)[..., None, :])  # t₁ = exp(A₁[start] − max(A₁[start]))
-    W1_measured = 16 * t1 / t1.sum(-2)[..., None, :]  # W₁[start] = 16 t₁ / (Σ_k t₁)
+    W1_measured = 16 / t1.sum(-2)[..., None, :] * t1  # W₁[start] = 16 t₁ / (Σ_k t₁)
     z1 = k @ W1_measured  # z₁ = k W₁[start]
     h1 = functional.gelu(z1)  # h₁ = gelu(z₁)
     t2 = torch.exp(W2_start - W2_start.amax(-2)[..., None, :])  # t₂ = exp(A₂[start] − max(A₂[start]))
-    W2_measured = 16 * t2 / t2.sum(-2)[..., None, :]  # W₂[start] = 16 t₂ / (Σ_n t₂)
+    W2_measured = 16 / t2.sum(-2)[..., None, :] * t2  # W₂[start] = 16 t₂ / (Σ_n t₂)
     f = h1 @ W2_measured  # f = h₁ W₂[start]
     mean = f.sum(-1) / dim_v  # mean(f) = Σ_v f / V
     centred = f - mean[..., None]  # f̃ = f − mean(f)
@@ -126,19 +126,19 @@ def chunk(
     e = u - v  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t3 = ln_weight[..., None, :] * du  # t₃ = ∂ℓ/∂u · w
-    t4 = rstd[..., None] * t3 - (normal * t3).sum(-1)[..., None] * rstd[..., None] * normal / dim_v
+    t4 = rstd[..., None] * t3 - (normal * t3).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
     d2 = t4 - t4.sum(-1)[..., None] / dim_v  # d₂ = t₄ − Σ_v t₄ / V
     d1 = d2 @ W2_measured.mT * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 
     # the memory at the queries
     A1_t = beta[..., None, None] * W1[..., None, :, :] - torch.einsum("...cj,...jkn->...ckn", G, k[..., None] * d1[..., None, :])
     t5 = torch.exp(A1_t - A1_t.amax(-2)[..., None, :])  # t₅ = exp(A₁[t] − max(A₁[t]))
-    W1_t = 16 * t5 / t5.sum(-2)[..., None, :]  # W₁[t] = 16 t₅ / (Σ_k t₅)
+    W1_t = 16 / t5.sum(-2)[..., None, :] * t5  # W₁[t] = 16 t₅ / (Σ_k t₅)
     read_z1 = torch.einsum("...ck,...ckn->...cn", q, W1_t)  # z₁ = Σ_k q · W₁[t]
     read_h1 = functional.gelu(read_z1)  # h₁ = gelu(z₁)
     A2_t = beta[..., None, None] * W2[..., None, :, :] - torch.einsum("...cj,...jnv->...cnv", G, h1[..., None] * d2[..., None, :])
     t6 = torch.exp(A2_t - A2_t.amax(-2)[..., None, :])  # t₆ = exp(A₂[t] − max(A₂[t]))
-    W2_t = 16 * t6 / t6.sum(-2)[..., None, :]  # W₂[t] = 16 t₆ / (Σ_n t₆)
+    W2_t = 16 / t6.sum(-2)[..., None, :] * t6  # W₂[t] = 16 t₆ / (Σ_n t₆)
     read_f = torch.einsum("...cn,...cnv->...cv", read_h1, W2_t)  # f = Σ_n h₁ · W₂[t]
     read_mean = read_f.sum(-1) / dim_v  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[..., None]  # f̃ = f − mean(f)

@@ -185,7 +185,7 @@ def step(
 
     # momentum, retention and mirror map
     t1 = torch.exp(A1_start - A1_start.amax(-2)[..., None, :])  # t₁ = exp(A₁[start] − max(A₁[start]))
-    W1_start = 16 * t1 / t1.sum(-2)[..., None, :]  # W₁[start] = 16 t₁ / (Σ_k t₁)
+    W1_start = 16 / t1.sum(-2)[..., None, :] * t1  # W₁[start] = 16 t₁ / (Σ_k t₁)
 
     # the memory at the key
     z1 = torch.einsum("...k,...kn->...n", k, W1_start)  # z₁ = k W₁[start]
@@ -193,7 +193,7 @@ def step(
 
     # momentum, retention and mirror map
     t2 = torch.exp(A2_start - A2_start.amax(-2)[..., None, :])  # t₂ = exp(A₂[start] − max(A₂[start]))
-    W2_start = 16 * t2 / t2.sum(-2)[..., None, :]  # W₂[start] = 16 t₂ / (Σ_n t₂)
+    W2_start = 16 / t2.sum(-2)[..., None, :] * t2  # W₂[start] = 16 t₂ / (Σ_n t₂)
 
     # the memory at the key
     f = torch.einsum("...n,...nv->...v", h1, W2_start)  # f = h₁ W₂[start]
@@ -207,17 +207,17 @@ def step(
     e = u - v  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t3 = du * ln_weight  # t₃ = ∂ℓ/∂u · w
-    t4 = rstd[..., None] * t3 - (normal * t3).sum(-1)[..., None] * rstd[..., None] * normal / dim_v  # t₄ = r t₃ − (Σ_v f̂ · t₃) r f̂ / V
+    t4 = rstd[..., None] * t3 - (normal * t3).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # t₄ = r t₃ − (Σ_v f̂ · t₃) r f̂ / V
     d2 = t4 - t4.sum(-1)[..., None] / dim_v  # d₂ = t₄ − Σ_v t₄ / V
     d1 = torch.einsum("...v,...nv->...n", d2, W2_start) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 
     # momentum, retention and mirror map
     A1 = alpha[..., None, None] * A1_prev - eta[..., None, None] * d1[..., None, :] * k[..., None]  # A₁ = α A₁[t−1] − η kᵀ ⊗ d₁
     t5 = torch.exp(A1 - A1.amax(-2)[..., None, :])  # t₅ = exp(A₁ − max(A₁))
-    W1 = 16 * t5 / t5.sum(-2)[..., None, :]  # W₁ = 16 t₅ / (Σ_k t₅)
+    W1 = 16 / t5.sum(-2)[..., None, :] * t5  # W₁ = 16 t₅ / (Σ_k t₅)
     A2 = alpha[..., None, None] * A2_prev - eta[..., None, None] * d2[..., None, :] * h1[..., None]  # A₂ = α A₂[t−1] − η h₁ᵀ ⊗ d₂
     t6 = torch.exp(A2 - A2.amax(-2)[..., None, :])  # t₆ = exp(A₂ − max(A₂))
-    W2 = 16 * t6 / t6.sum(-2)[..., None, :]  # W₂ = 16 t₆ / (Σ_n t₆)
+    W2 = 16 / t6.sum(-2)[..., None, :] * t6  # W₂ = 16 t₆ / (Σ_n t₆)
 
     # the memory at the query
     read_z1 = torch.einsum("...k,...kn->...n", q, W1)  # z₁ = q W₁

@@ -130,7 +130,7 @@ def chunk(
     e = u - v  # e = u − v
     du = 3 * (e.square() + 1e-06) * torch.tanh(10 * e)  # ∂ℓ/∂u = 3 (e² + 1e-06) · tanh(10 e)
     t2 = ln_weight[..., None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] * normal / dim_v
+    t3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
     d2 = t3 - t3.sum(-1)[..., None] / dim_v  # d₂ = t₃ − Σ_v t₃ / V
     d1 = d2 @ W2_measured.mT * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 

@@ -126,7 +126,7 @@ def chunk(
     e = u - v  # e = u − v
     du = 3 * (e.square() + 1e-06) * torch.tanh(10 * e)  # ∂ℓ/∂u = 3 (e² + 1e-06) · tanh(10 e)
     t1 = ln_weight[..., None, :] * du  # t₁ = ∂ℓ/∂u · w
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] * normal / dim_v
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
     d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = t₂ − Σ_v t₂ / V
     d1 = d2 @ W2_measured.mT * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 

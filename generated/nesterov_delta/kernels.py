@@ -39,8 +39,9 @@ OPTIONS = {
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -155,6 +156,14 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
 def sum_after(x, r, DOT: tl.constexpr):
     """The sum of the entries behind each, likewise."""
     if tl.float32 == DOT:
@@ -257,44 +266,44 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     store_row(beta_ptr, index * H + h, r, C, beta)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     valid = tl.where(here, 1.0, 0.0)
     t3 = valid[None, :] * D_alpha_decayed  # t₃ = Dα[decayed] · valid
     t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
     reach_decayed_ahead = tl.sum(m[None, :] * t3, 1) + m  # f[decayed, ahead] = Σ_i t₃ · m + m
     store_row(reach_decayed_ahead_ptr, index * H + h, r, C, reach_decayed_ahead)
     reach = tl.sum(m[None, :] * t2, 1)  # f = Σ_i t₂ · m
     store_row(reach_ptr, index * H + h, r, C, reach)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     store_row(G_end_ptr, index * H + h, r, C, G_end)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     store_row(n_end_ptr, index * H + h, r, C, n_end)
     G = eta[None, :] * exact_dot(t2, D_mu, DOT)  # G = (t₂ Dμ) · η
-    D_mu_decayed = tl.where(strict, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ[decayed] = strictly_causal(exp(Σ_{j<l≤t} log μ))
+    D_mu_decayed = tl.where(strict, exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ[decayed] = strictly_causal(exp(Σ_{j<l≤t} log μ))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G_decayed_ahead = eta[None, :] * (exact_dot(t3, D_mu, DOT) + D_mu_decayed)  # G[decayed, ahead] = (t₃ Dμ + Dμ[decayed]) · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     L = G_decayed_ahead * kk  # L = G[decayed, ahead] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
     P = G * dot_nt(q, k, DOT)  # P = G · (q kᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
@@ -318,20 +327,21 @@ def main(
     W_momentum = load_tile(W_momentum_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
-            store_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V, W_momentum)
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        m_end = load_number(m_end_ptr, index * H + h)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
+            store_tile(W_momentum_at_ptr, index * H + h, at_k + zero, at_v, K, V, W_momentum)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         reach_end = load_number(reach_end_ptr, index * H + h)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         beta = load_row(beta_ptr, index * H + h, r, C)
 
@@ -339,7 +349,7 @@ def main(
         seen = beta[:, None] * dot(k, W, DOT) + reach_decayed_ahead[:, None] * dot(k, W_momentum, DOT)
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, index * H + h, r, at_v, C, V, U)
+        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
 
         # the state behind the tile
         W_next = beta_end * W + reach_end * W_momentum - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] + f[C] S[0] − kᵀ (G[C] · U)
@@ -373,11 +383,11 @@ def read(
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
     beta = load_row(beta_ptr, index * H + h, r, C)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    P = load_tile(P_ptr, index * H + h, r, r, C, C)
 
     # o
     o = beta[:, None] * dot(q, W, DOT) + reach[:, None] * dot(q, W_momentum, DOT) - dot(P, U, DOT)
@@ -406,23 +416,23 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
 
     # s1
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
 
     # t13
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(t13_ptr, own * H + h, r, C, t13)
@@ -451,22 +461,21 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     valid = tl.where(here, 1.0, 0.0)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     t20 = -dot_nt(d_o, U, DOT)  # t₂₀ = −d_o Uᵀ
     t21 = t20 * t9  # t₂₁ = t₂₀ · t₉
     t30 = (eta[None, :] * t21).to(DOT)  # t₃₀ = t₂₁ · η
@@ -474,11 +483,12 @@ def pre2(
     D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
     t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
     s4 = tl.sum(t21 * t8, 0)  # s₄ = Σ_c t₂₁ · t₈
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     G = eta[None, :] * t8  # G = t₈ · η
     P = (G * t9).to(DOT)  # P = G · t₉
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     t31 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₁ = Σ_v d_o · (q S[0])
     x32 = valid[None, :] * (t31[:, None] * m[None, :] + dot_nt(t30, D_mu, DOT))
     x33 = segment_gradient(tl.where(causal, x32, 0.0) * t1, strict, DOT)
@@ -487,10 +497,10 @@ def pre2(
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
     t16 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₆ = f · d_o
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s3 = dot_tn(q, t16, DOT)  # s₃ = qᵀ t₁₆
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
     x42 = dot(t27, k, DOT) + dot_nt(t16, W_momentum, DOT) + dot_nt(t4, W, DOT)
     x36 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
@@ -525,33 +535,34 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
-            store_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V, d_W_momentum)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        beta = load_row(beta_ptr, index * H + h, r, C)
-        m_end = load_number(m_end_ptr, index * H + h)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
+            store_tile(d_W_momentum_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W_momentum)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
+        reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         t12 = -dot(k, d_W, DOT)  # t₁₂ = −k d_W
-        s3 = load_tile(s3_ptr, own * H + h, at_k, at_v, K, V)
+        beta = load_row(beta_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_v, K, V)
         t10 = -dot(k, d_W_momentum, DOT)  # t₁₀ = −k d_W_momentum
         x11 = n_end[:, None] * t10 + G_end[:, None] * t12 - s2.to(tl.float32)
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
         t14 = exact_dot(tl.trans(Inv), x11, DOT)  # t₁₄ = (I + L)⁻¹ᵀ (n[C] · t₁₀ + G[C] · t₁₂ − s₂)
         t17 = (reach_decayed_ahead[:, None] * t14).to(DOT)  # t₁₇ = f[decayed, ahead] · t₁₄
         x21 = m_end * d_W_momentum + reach_end * d_W + s3.to(tl.float32) + dot_tn(k, t17, DOT)
         t15 = (beta[:, None] * t14).to(DOT)  # t₁₅ = β · t₁₄
         x15 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t15, DOT)
-        store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
+        store_tile(t14_ptr, own * H + h, r + zero, at_v, C, V, t14)
         d_W = x15
         d_W_momentum = x21
 
@@ -583,60 +594,60 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s4 = load_row(s4_ptr, own * H + h, r, C)
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x44 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     s11 = tl.sum(x44)  # s₁₁ = Σ_v Σ_k d_W_momentum_at · S[0]
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_number(s11_ptr, own * H + h, s11)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t10 = -dot(k, d_W_momentum_at, DOT)  # t₁₀ = −k d_W_momentum_at
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t22 = tl.sum(t10 * U.to(tl.float32), 1)  # t₂₂ = Σ_v t₁₀ · U
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t29 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₂₉ = Σ_v Σ_k d_W_at · S[0]
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     s9 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₉ = Σ_v Σ_k d_W_at · W[0]
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     store_number(s9_ptr, own * H + h, s9)
     t12 = -dot(k, d_W_at, DOT)  # t₁₂ = −k d_W_at
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     t23 = tl.sum(t12 * U.to(tl.float32), 1)  # t₂₃ = Σ_v t₁₂ · U
     d_v = -t14.to(tl.float32)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     t24 = -tl.where(strict, dot_nt(t14, U, DOT), 0.0)  # t₂₄ = −strictly_causal(t₁₄ Uᵀ)
     store_number(t29_ptr, own * H + h, t29)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
     t28 = t23 * eta  # t₂₈ = t₂₃ · η
     store_row(t28_ptr, own * H + h, r, C, t28)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     s8 = sum_before(D_end * (t29 * m + tl.sum(t28[None, :] * D_mu, 1)), r, DOT)  # s₈ = Σ_{l<t} D[C] · (t₂₉ m + Σ_j Dμ · t₂₈)
     store_row(s8_ptr, own * H + h, r, C, s8)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     t3 = valid[None, :] * D_alpha_decayed  # t₃ = Dα[decayed] · valid
+    t13 = load_row(t13_ptr, own * H + h, r, C)
     t6 = exact_dot(t3, D_mu, DOT)  # t₆ = t₃ Dμ
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t25 = t24 * kk  # t₂₅ = t₂₄ · K Kᵀ
-    t7 = tl.exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     t33 = eta[None, :] * t25  # t₃₃ = t₂₅ · η
     s12 = segment_gradient(tl.where(strict, t33, 0.0) * t7, strict, DOT)  # s₁₂ = Σ_j strictly_causal(Σ_{l≥t} strictly_causal(t₃₃) · t₇)
     D_mu_decayed = tl.where(strict, t7, 0.0)  # Dμ[decayed] = strictly_causal(t₇)
     t11 = sum_after(decay_mu, r, DOT)  # t₁₁ = Σ_{l>t} log μ
-    x28 = (t22 * tl.exp(t11) + t23 * t13) + tl.sum(t25 * (t6 + D_mu_decayed), 0)
+    s4 = load_row(s4_ptr, own * H + h, r, C)
+    x28 = (t22 * exp(t11) + t23 * t13) + tl.sum(t25 * (t6 + D_mu_decayed), 0)
     G_decayed_ahead = eta[None, :] * (t6 + D_mu_decayed)  # G[decayed, ahead] = (t₆ + Dμ[decayed]) · η
     t26 = t24 * G_decayed_ahead  # t₂₆ = t₂₄ · G[decayed, ahead]
     store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
     store_row(s12_ptr, own * H + h, r, C, s12)
-    n_end = eta * tl.exp(t11)  # n[C] = η · exp(t₁₁)
+    n_end = eta * exp(t11)  # n[C] = η · exp(t₁₁)
     s10 = sum_before(t22 * n_end, r, DOT)  # s₁₀ = Σ_{l<t} t₂₂ · n[C]
     store_row(s10_ptr, own * H + h, r, C, s10)
     d_eta = s4 + x28
@@ -667,77 +678,77 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
-    s7 = load_row(s7_ptr, own * H + h, r, C)
-    s6 = load_row(s6_ptr, own * H + h, r, C)
-    s10 = load_row(s10_ptr, own * H + h, r, C)
-    s12 = load_row(s12_ptr, own * H + h, r, C)
-    s11 = load_number(s11_ptr, own * H + h)
-    s8 = load_row(s8_ptr, own * H + h, r, C)
-    s9 = load_number(s9_ptr, own * H + h)
-    t28 = load_row(t28_ptr, own * H + h, r, C)
-    t29 = load_number(t29_ptr, own * H + h)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     t24 = -tl.where(strict, dot_nt(t14, U, DOT), 0.0)  # t₂₄ = −strictly_causal(t₁₄ Uᵀ)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     t25 = t24 * kk  # t₂₅ = t₂₄ · K Kᵀ
     t19 = dot(k, W_momentum, DOT)  # t₁₉ = k S[0]
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     t32 = tl.sum(t14.to(tl.float32) * t19, 1)  # t₃₂ = Σ_v t₁₄ · t₁₉
     t33 = (eta[None, :] * t25).to(DOT)  # t₃₃ = t₂₅ · η
     valid = tl.where(here, 1.0, 0.0)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    t5 = tl.exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    t29 = load_number(t29_ptr, own * H + h)
     D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
+    t28 = load_row(t28_ptr, own * H + h, r, C)
     x39 = valid[None, :] * (t32[:, None] * m[None, :] + dot_nt(t33, D_mu, DOT))
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     x41 = segment_gradient(tl.where(strict, x39, 0.0) * t1, strict, DOT)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     t3 = valid[None, :] * D_alpha_decayed  # t₃ = Dα[decayed] · valid
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     x57 = m * (t32 + (t29 * D_end + tl.sum(t32[:, None] * t3, 0)))
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     x55 = tl.where(causal, t28[None, :] * D_end[:, None] + dot_tn(t3, t33, DOT), 0.0)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    s9 = load_number(s9_ptr, own * H + h)
     x58 = segment_gradient(x55 * t5, strict, DOT)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    s10 = load_row(s10_ptr, own * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
+    s6 = load_row(s6_ptr, own * H + h, r, C)
+    s11 = load_number(s11_ptr, own * H + h)
     t18 = dot(k, W, DOT)  # t₁₈ = k W[0]
+    s7 = load_row(s7_ptr, own * H + h, r, C)
     x43 = tl.cumsum(tl.sum(t14.to(tl.float32) * t18, 1) * beta, 0, reverse=True)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x44 = (
         s9 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + x41 + x43)
     )  # fmt: skip
     x59 = tl.cumsum(x57, 0, reverse=True)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     x60 = (
         s11 * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (s10 + s12 + x58 + x59)
     )  # fmt: skip
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     d_log_alpha = s6 + x44
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     d_log_mu = s7 + x60
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
     t15 = (beta[:, None] * t14.to(tl.float32)).to(DOT)  # t₁₅ = β · t₁₄
+    t17 = (reach_decayed_ahead[:, None] * t14.to(tl.float32)).to(DOT)  # t₁₇ = f[decayed, ahead] · t₁₄
+    t11 = sum_after(decay_mu, r, DOT)  # t₁₁ = Σ_{l>t} log μ
+    n_end = eta * exp(t11)  # n[C] = η · exp(t₁₁)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    t17 = (reach_decayed_ahead[:, None] * t14.to(tl.float32)).to(DOT)  # t₁₇ = f[decayed, ahead] · t₁₄
-    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    t11 = sum_after(decay_mu, r, DOT)  # t₁₁ = Σ_{l>t} log μ
-    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
-    n_end = eta * tl.exp(t11)  # n[C] = η · exp(t₁₁)
     x19 = dot_nt(n_end[:, None] * U.to(tl.float32), -d_W_momentum_at.to(tl.float32), DOT)
+    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
     x22 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
     x23 = dot_nt(t17, W_momentum, DOT) + dot_nt(t15, W, DOT) + dot(t26, k, DOT) + (x19 + x22 + dot_tn(t26, k, DOT))
     d_k = s5.to(tl.float32) + x23
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
@@ -806,6 +817,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -1093,7 +1110,8 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
         q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
         W_momentum_at, position, cu_seqlens,
     )  # fmt: skip
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:3]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -1101,7 +1119,7 @@ def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None,
         q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
         W_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
-    d_o, d_W, d_W_momentum = (x.contiguous() for x in gradients[:3])
+    d_o, d_W, d_W_momentum = cotangents(ctx, gradients)
     gradients_of = backward_op(
         q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
         W_momentum_at, d_o, d_W, d_W_momentum, position, cu_seqlens, ctx.grid,

@@ -39,8 +39,9 @@ OPTIONS = {
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -152,6 +153,14 @@ def store_number(x_ptr, index, x):
 def dot(a, b, DOT: tl.constexpr):
     """a b, with operands of the type DOT and a sum in float32."""
     return tl.dot(a.to(DOT), b.to(DOT), input_precision="tf32x3")
+
+
+@triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
 
 
 @triton.jit
@@ -267,32 +276,31 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     eta_d = load_numbers(eta_d_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
     x9 = eta_d[:, None] * square(k.to(tl.float32))
-    x18 = tl.exp(sum_after(decay_alpha_d, r, DOT))[:, None] * x9
-    s3 = tl.sum(x18, 0)  # s₃ = Σ_j exp(Σ_{l>t} log α_d) · (η_d · k²)
+    s3 = tl.sum(exp(sum_after(decay_alpha_d, r, DOT))[:, None] * x9, 0)  # s₃ = Σ_j exp(Σ_{l>t} log α_d) · (η_d · k²)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     store_row(s3_ptr, index * H + h, at_k, K, s3)
-    beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
+    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
     store_row(beta_d_ptr, index * H + h, r, C, beta_d)
-    s2 = tl.exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    s2 = exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
     store_number(s2_ptr, index * H + h, s2)
-    D_alpha_d = tl.where(causal, tl.exp(segment_sums(decay_alpha_d, strict)), 0.0)  # Dα_d = causal(exp(Σ_{j<l≤t} log α_d))
+    D_alpha_d = tl.where(causal, exp(segment_sums(decay_alpha_d, strict)), 0.0)  # Dα_d = causal(exp(Σ_{j<l≤t} log α_d))
     s1 = dot(D_alpha_d, x9, DOT)  # s₁ = Dα_d (η_d · k²)
     store_tile(s1_ptr, index * H + h, r, at_k, C, K, s1)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     store_tile(G_decayed_ptr, index * H + h, r, r, C, C, G_decayed)
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     store_row(beta_ptr, index * H + h, r, C, beta)
     store_number(beta_end_ptr, index * H + h, beta_end)
 
@@ -316,35 +324,36 @@ def main(
     preconditioner = load_row(preconditioner_ptr, n * H + h, at_k, K)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
             store_row(preconditioner_at_ptr, index * H + h, at_k, K, preconditioner)
-        s3 = load_row(s3_ptr, index * H + h, at_k, K)
-        s2 = load_number(s2_ptr, index * H + h)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        beta = load_row(beta_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
+        s1 = load_tile(s1_ptr, index * H + h, r + zero, at_k, C, K)
         beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+        beta = load_row(beta_ptr, index * H + h, r, C)
 
         # the surprises of all tokens
         D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
-        G_decayed = load_tile(G_decayed_ptr, index * H + h, r, r, C, C)
-        gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
+        G_decayed = load_tile(G_decayed_ptr, index * H + h, r + zero, r, C, C)
+        gain = exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
         written_key = gain * k.to(tl.float32)  # m(D) · k = m(D) · k
-        store_tile(written_key_ptr, index * H + h, r, at_k, C, K, written_key)
+        store_tile(written_key_ptr, index * H + h, r + zero, at_k, C, K, written_key)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
+        s3 = load_row(s3_ptr, index * H + h, at_k, K)
+        s2 = load_number(s2_ptr, index * H + h)
         L = G_decayed.to(tl.float32) * kk  # L = G[decayed] · K Kᵀ
         Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
         seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, index * H + h, r, at_v, C, V, U)
+        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
 
         # the state behind the tile
         W_next = beta_end * W - dot_tn(written_key, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − m(D) · kᵀ (G[C] · U)
@@ -380,15 +389,15 @@ def read(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    G = eta[None, :] * D_alpha  # G = Dα · η
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    P = (G * dot_nt(q, written_key, DOT)).to(DOT)  # P = G · (q m(D) · kᵀ)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    P = (G * dot_nt(q, written_key, DOT)).to(DOT)  # P = G · (q m(D) · kᵀ)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     o = beta[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β · (q W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -417,13 +426,13 @@ def pre(
     preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
     beta_d = load_row(beta_d_ptr, index * H + h, r, C)
     beta = load_row(beta_ptr, index * H + h, r, C)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
 
     # s4
     t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
     s4 = dot_tn(q, t2, DOT)  # s₄ = qᵀ t₂
+    s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
     store_tile(s4_ptr, own * H + h, at_k, at_v, K, V, s4)
 
     # D
@@ -431,7 +440,7 @@ def pre(
     store_tile(D_ptr, own * H + h, r, at_k, C, K, D)
 
     # gain
-    gain = tl.exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
+    gain = exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
     store_tile(gain_ptr, own * H + h, r, at_k, C, K, gain)
 
 
@@ -459,46 +468,46 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
     written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
     kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     L = G_decayed * kk  # L = G[decayed] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, own * H + h, r, r, C, C, Inv)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t10 = -dot_nt(d_o, U, DOT)  # t₁₀ = −d_o Uᵀ
     t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
     t11 = t10 * t4  # t₁₁ = t₁₀ · t₄
     x25 = segment_gradient(tl.where(causal, eta[None, :] * t11, 0.0) * t1, strict, DOT)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     s7 = tl.sum(t11 * D_alpha, 0)  # s₇ = Σ_c t₁₁ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
     t16 = (t10 * G).to(DOT)  # t₁₆ = t₁₀ · G
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P = (G * t4).to(DOT)  # P = G · t₄
     s5 = dot_tn(P, d_o, DOT)  # s₅ = Pᵀ d_o
     store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     x28 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     d_q = dot(t16, written_key, DOT) + dot_nt(t2, W, DOT)
+    s6 = dot_tn(t16, q, DOT)  # s₆ = t₁₆ᵀ q
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
+    D = load_tile(D_ptr, own * H + h, r, at_k, C, K)
     gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    D = load_tile(D_ptr, own * H + h, r, at_k, C, K)
-    s6 = dot_tn(t16, q, DOT)  # s₆ = t₁₆ᵀ q
-    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
     x31 = (
         s6
         * k.to(tl.float32)
@@ -507,7 +516,7 @@ def pre2(
     )  # fmt: skip
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
+    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
     x36 = tl.cumsum(tl.sum(preconditioner[None, :] * x31, 1) * beta_d, 0, reverse=True)
     s8 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x25 + tl.cumsum(x28, 0, reverse=True))
     s9 = x36 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
@@ -538,34 +547,35 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
             store_row(d_preconditioner_at_ptr, own * H + h, at_k, K, d_preconditioner)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        beta = load_row(beta_ptr, index * H + h, r, C)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        Inv = load_tile(Inv_ptr, own * H + h, r + zero, r, C, C)
+        s5 = load_tile(s5_ptr, own * H + h, r + zero, at_v, C, V)
+        gain = load_tile(gain_ptr, own * H + h, r + zero, at_k, C, K)
+        written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
+        U = load_tile(U_ptr, index * H + h, r + zero, at_v, C, V)
+        t5 = -dot(written_key, d_W, DOT)  # t₅ = −m(D) · k d_W
+        G_decayed = load_tile(G_decayed_ptr, index * H + h, r + zero, r, C, C)
+        t7 = exact_dot(tl.trans(Inv), G_end[:, None] * t5 - s5.to(tl.float32), DOT)  # t₇ = (I + L)⁻¹ᵀ (G[C] · t₅ − s₅)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        store_tile(t7_ptr, own * H + h, r + zero, at_v, C, V, t7)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s6 = load_tile(s6_ptr, own * H + h, r + zero, at_k, C, K)
+        s4 = load_tile(s4_ptr, own * H + h, at_k + zero, at_v, K, V)
+        t8 = (beta[:, None] * t7).to(DOT)  # t₈ = β · t₇
         beta_d = load_row(beta_d_ptr, index * H + h, r, C)
         s2 = load_number(s2_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        beta = load_row(beta_ptr, index * H + h, r, C)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        Inv = load_tile(Inv_ptr, own * H + h, r, r, C, C)
-        s5 = load_tile(s5_ptr, own * H + h, r, at_v, C, V)
-        gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
-        written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
-        U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-        t5 = -dot(written_key, d_W, DOT)  # t₅ = −m(D) · k d_W
-        G_decayed = load_tile(G_decayed_ptr, index * H + h, r, r, C, C)
-        t7 = exact_dot(tl.trans(Inv), G_end[:, None] * t5 - s5.to(tl.float32), DOT)  # t₇ = (I + L)⁻¹ᵀ (G[C] · t₅ − s₅)
-        store_tile(t7_ptr, own * H + h, r, at_v, C, V, t7)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
-        s4 = load_tile(s4_ptr, own * H + h, at_k, at_v, K, V)
-        t8 = (beta[:, None] * t7).to(DOT)  # t₈ = β · t₇
         t13 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₃ = −strictly_causal(t₇ Uᵀ)
-        gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
-        D = load_tile(D_ptr, own * H + h, r, at_k, C, K)
+        gain = load_tile(gain_ptr, own * H + h, r + zero, at_k, C, K)
+        D = load_tile(D_ptr, own * H + h, r + zero, at_k, C, K)
         t17 = (t13 * G_decayed.to(tl.float32)).to(DOT)  # t₁₇ = t₁₃ · G[decayed]
         x21 = s6.to(tl.float32) + dot_nt(G_end[:, None] * U.to(tl.float32), -d_W, DOT) + dot_tn(t17, k, DOT)
         x14 = beta_end * d_W + s4.to(tl.float32) + dot_tn(k, t8, DOT)
@@ -576,7 +586,7 @@ def seq(
             * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
         )  # fmt: skip
         x25 = s2 * d_preconditioner + tl.sum(beta_d[:, None] * t18, 0)
-        store_tile(t18_ptr, own * H + h, r, at_k, C, K, t18)
+        store_tile(t18_ptr, own * H + h, r + zero, at_k, C, K, t18)
         d_W = x14
         d_preconditioner = x25
 
@@ -607,45 +617,45 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s7 = load_row(s7_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta_d = load_numbers(eta_d_ptr, at_row, row, here)
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
-    t15 = tl.exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t15 = exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
     x28 = d_preconditioner_at[None, :] * (eta_d[:, None] * square(k.to(tl.float32)))
     s13 = sum_before(tl.sum(x28, 1) * t15, r, DOT)  # s₁₃ = Σ_{l<t} (Σ_k (η_d · k²) · d_preconditioner_at) · t₁₅
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
     store_row(s13_ptr, own * H + h, r, C, s13)
     d_v = -t7.to(tl.float32)
-    written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s11 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₁₁ = Σ_v Σ_k d_W_at · W[0]
-    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
     store_number(s11_ptr, own * H + h, s11)
+    written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t5 = -dot(written_key, d_W_at, DOT)  # t₅ = −m(D) · k d_W_at
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t12 = tl.sum(t5 * U.to(tl.float32), 1)  # t₁₂ = Σ_v t₅ · U
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
     kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
+    s7 = load_row(s7_ptr, own * H + h, r, C)
     t13 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₃ = −strictly_causal(t₇ Uᵀ)
     t14 = t13 * kk  # t₁₄ = t₁₃ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     s12 = segment_gradient(tl.where(strict, eta[None, :] * t14, 0.0) * t1, strict, DOT)
     store_row(s12_ptr, own * H + h, r, C, s12)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     t6 = sum_after(decay_alpha, r, DOT)  # t₆ = Σ_{l>t} log α
-    x16 = s7 + (t12 * tl.exp(t6) + tl.sum(t14 * D_alpha_decayed, 0))
+    x16 = s7 + (t12 * exp(t6) + tl.sum(t14 * D_alpha_decayed, 0))
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     t17 = t13 * G_decayed  # t₁₇ = t₁₃ · G[decayed]
     store_tile(t17_ptr, own * H + h, r, r, C, C, t17)
-    G_end = eta * tl.exp(t6)  # G[C] = η · exp(t₆)
+    G_end = eta * exp(t6)  # G[C] = η · exp(t₆)
     s10 = sum_before(t12 * G_end, r, DOT)  # s₁₀ = Σ_{l<t} t₁₂ · G[C]
     store_row(s10_ptr, own * H + h, r, C, s10)
     store_numbers(d_eta_ptr, at_row, row, here, x16)
@@ -675,36 +685,31 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s9 = load_row(s9_ptr, own * H + h, r, C)
-    s8 = load_row(s8_ptr, own * H + h, r, C)
-    s10 = load_row(s10_ptr, own * H + h, r, C)
-    s11 = load_number(s11_ptr, own * H + h)
-    s12 = load_row(s12_ptr, own * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta_d = load_numbers(eta_d_ptr, at_row, row, here)
-    t18 = load_tile(t18_ptr, own * H + h, r, at_k, C, K)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    t3 = tl.exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
+    t18 = load_tile(t18_ptr, own * H + h, r, at_k, C, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t3 = exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
     x41 = eta_d[:, None] * square(k.to(tl.float32))
     x42 = segment_gradient(tl.where(causal, dot_nt(t18, x41, DOT), 0.0) * t3, strict, DOT)
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
     D_alpha_d = tl.where(causal, t3, 0.0)  # Dα_d = causal(t₃)
+    s1 = dot(D_alpha_d, x41, DOT)  # s₁ = Dα_d (η_d · k²)
+    t15 = exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
+    x7 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    s1 = dot(D_alpha_d, x41, DOT)  # s₁ = Dα_d (η_d · k²)
-    t15 = tl.exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
-    x7 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t17 = load_tile(t17_ptr, own * H + h, r, r, C, C)
-    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
     x23 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    beta_d = tl.exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
+    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
     D = beta_d[:, None] * preconditioner[None, :] + s1  # D = β_dᵀ ⊗ D[0] + s₁
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    t17 = load_tile(t17_ptr, own * H + h, r, r, C, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
     x24 = x23 + dot_tn(t17, k, DOT)
     x46 = (
         x24
@@ -715,31 +720,35 @@ def post2(
     x47 = tl.cumsum(tl.sum(preconditioner[None, :] * x46, 1) * beta_d, 0, reverse=True)
     x48 = d_preconditioner_at * preconditioner
     x49 = tl.sum(x48, 0)
-    s2 = tl.exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
+    s2 = exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
     x50 = (
         x49 * s2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (s13 + x42 + x47)
     )  # fmt: skip
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    s10 = load_row(s10_ptr, own * H + h, r, C)
+    s11 = load_number(s11_ptr, own * H + h)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
     t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s9 = load_row(s9_ptr, own * H + h, r, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t9 = dot(k, W, DOT)  # t₉ = k W[0]
     x34 = tl.cumsum(tl.sum(t7.to(tl.float32) * t9, 1) * beta, 0, reverse=True)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x35 = (
         s11 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s10 + s12 + x34)
     )  # fmt: skip
     t8 = (beta[:, None] * t7.to(tl.float32)).to(DOT)  # t₈ = β · t₇
     d_log_alpha = s8 + x35
-    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     d_log_alpha_d = s9 + x50
-    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
     store_numbers(d_log_alpha_d_ptr, at_row, row, here, d_log_alpha_d)
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
     x26 = (
         2 * eta_d[:, None] * x7 * k.to(tl.float32)
@@ -747,6 +756,7 @@ def post2(
         + dot_nt(t8, W, DOT)
         + dot(t17, written_key, DOT)
     )  # fmt: skip
+    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
     d_eta_d = tl.sum(x7 * square(k.to(tl.float32)), 1)
     d_k = s6.to(tl.float32) * gain.to(tl.float32) + x26
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
@@ -816,6 +826,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -1095,7 +1111,8 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
         q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, written_key, U, W_at,
         preconditioner_at, position, cu_seqlens,
     )  # fmt: skip
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:3]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -1103,7 +1120,7 @@ def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None,
         q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, written_key, U, W_at,
         preconditioner_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
-    d_o, d_W, d_preconditioner = (x.contiguous() for x in gradients[:3])
+    d_o, d_W, d_preconditioner = cotangents(ctx, gradients)
     gradients_of = backward_op(
         q, k, log_alpha, eta, log_alpha_d, eta_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, written_key, U, W_at,
         preconditioner_at, d_o, d_W, d_preconditioner, position, cu_seqlens, ctx.grid,

@@ -37,8 +37,9 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -150,6 +151,14 @@ def store_number(x_ptr, index, x):
 def dot(a, b, DOT: tl.constexpr):
     """a b, with operands of the type DOT and a sum in float32."""
     return tl.dot(a.to(DOT), b.to(DOT), input_precision="tf32x3")
+
+
+@triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
 
 
 @triton.jit
@@ -269,23 +278,23 @@ def prep(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
+    D_alpha_before = tl.where(strict, exp(sums_before(t1, r, DOT)), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
+    G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
-    D_alpha_before = tl.where(strict, tl.exp(sums_before(t1, r, DOT)), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
-    G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
     P = G_before * dot_nt(q, k, DOT)  # P = G[t−1] · (q kᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
-    D_alpha_decayed = tl.where(strict, tl.exp(segment_sums(decay_alpha, strict)), 0.0)
+    D_alpha_decayed = tl.where(strict, exp(segment_sums(decay_alpha, strict)), 0.0)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     L = G_decayed * kk  # L = G[decayed] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     store_row(beta_ptr, index * H + h, r, C, beta)
     store_number(beta_end_ptr, index * H + h, beta_end)
 
@@ -306,15 +315,16 @@ def main(
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         beta = load_row(beta_ptr, index * H + h, r, C)
 
@@ -322,7 +332,7 @@ def main(
         seen = beta[:, None] * dot(k, W, DOT)  # u[0] = β · (k W[0])
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, index * H + h, r, at_v, C, V, U)
+        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
 
         # the state behind the tile
         W_next = beta_end * W - dot_tn(k, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − kᵀ (G[C] · U)
@@ -354,11 +364,11 @@ def read(
 
     # o
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     o = beta_before[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β[t−1] · (q W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -385,28 +395,28 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
+    t4 = exp(sums_before(t1, r, DOT))  # t₄ = exp(Σ_{j<l<t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
-    t4 = tl.exp(sums_before(t1, r, DOT))  # t₄ = exp(Σ_{j<l<t} log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
     D_alpha_before = tl.where(strict, t4, 0.0)  # Dα[t−1] = strictly_causal(t₄)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
     P = (G_before * t5).to(DOT)  # P = G[t−1] · t₅
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
     t11 = -dot_nt(d_o, U, DOT)  # t₁₁ = −d_o Uᵀ
     t17 = (t11 * G_before).to(DOT)  # t₁₇ = t₁₁ · G[t−1]
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t12 = t11 * t5  # t₁₂ = t₁₁ · t₅
     s3 = tl.sum(t12 * D_alpha_before, 0)  # s₃ = Σ_c t₁₂ · Dα[t−1]
     x22 = sums_after(tl.where(strict, eta[None, :] * t12, 0.0) * t4, r, DOT)
-    beta_before = tl.exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     x24 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta_before
     s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(tl.where(strict, x22, 0.0), 1) + sum_after(x24, r, DOT))
     t2 = (beta_before[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β[t−1] · d_o
@@ -439,23 +449,24 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
-        beta_end = load_number(beta_end_ptr, index * H + h)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
         beta = load_row(beta_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         t6 = -dot(k, d_W, DOT)  # t₆ = −k d_W
         t8 = exact_dot(tl.trans(Inv), G_end[:, None] * t6 - s2.to(tl.float32), DOT)  # t₈ = (I + L)⁻¹ᵀ (G[C] · t₆ − s₂)
         t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
         x11 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t9, DOT)
-        store_tile(t8_ptr, own * H + h, r, at_v, C, V, t8)
+        store_tile(t8_ptr, own * H + h, r + zero, at_v, C, V, t8)
         d_W = x11
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -483,42 +494,42 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s5 = load_row(s5_ptr, own * H + h, r, C)
-    s3 = load_row(s3_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t3 = tl.exp(segment_sums(decay_alpha, strict))  # t₃ = exp(Σ_{j<l≤t} log α)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    t3 = exp(segment_sums(decay_alpha, strict))  # t₃ = exp(Σ_{j<l≤t} log α)
     x31 = segment_gradient(tl.where(strict, eta[None, :] * t15, 0.0) * t3, strict, DOT)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    s3 = load_row(s3_ptr, own * H + h, r, C)
     D_alpha_decayed = tl.where(strict, t3, 0.0)  # Dα[decayed] = strictly_causal(t₃)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t16 = (t14 * G_decayed).to(DOT)  # t₁₆ = t₁₄ · G[decayed]
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
     t13 = tl.sum(t6 * U.to(tl.float32), 1)  # t₁₃ = Σ_v t₆ · U
     t7 = sum_after(decay_alpha, r, DOT)  # t₇ = Σ_{l>t} log α
+    x15 = s3 + (t13 * exp(t7) + tl.sum(t15 * D_alpha_decayed, 0))
+    G_end = eta * exp(t7)  # G[C] = η · exp(t₇)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
-    x15 = s3 + (t13 * tl.exp(t7) + tl.sum(t15 * D_alpha_decayed, 0))
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    G_end = eta * tl.exp(t7)  # G[C] = η · exp(t₇)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
     x24 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
     x25 = dot_nt(t9, W, DOT) + dot(t16, k, DOT) + (x24 + dot_tn(t16, k, DOT))
     t10 = dot(k, W, DOT)  # t₁₀ = k W[0]
     x30 = tl.cumsum(tl.sum(t8.to(tl.float32) * t10, 1) * beta, 0, reverse=True)
-    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x32 = sum_before(t13 * G_end, r, DOT)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    s5 = load_row(s5_ptr, own * H + h, r, C)
     x33 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x34 = (
         tl.sum(x33) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x32 + x30 + x31)
@@ -595,6 +606,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -806,12 +823,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W_next, beta_end, G_end, Inv, beta, U, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:2]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W = (x.contiguous() for x in gradients[:2])
+    d_o, d_W = cotangents(ctx, gradients)
     gradients_of = backward_op(q, k, log_alpha, eta, beta_end, G_end, Inv, beta, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = gradients_of
     return (

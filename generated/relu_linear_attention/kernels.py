@@ -37,8 +37,9 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -184,15 +185,15 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
 
     # s1
     k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     s1 = dot_tn(k_phi, eta[:, None] * du, DOT)  # s₁ = φ(k)ᵀ (η · ∂ℓ/∂u)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
 
     # s2
@@ -217,9 +218,10 @@ def main(
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
-        s1 = load_tile(s1_ptr, index * H + h, at_k, at_v, K, V)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
+        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_v, K, V)
 
         # the state behind the tile
         W_next = W - s1.to(tl.float32)  # W[C] = W[0] − s₁
@@ -247,12 +249,12 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
     q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q) = relu(q)
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     o = dot(q_phi, W, DOT) - s2.to(tl.float32)  # y = φ(q) W[0] − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -279,25 +281,25 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q) = relu(q)
     s3 = dot_tn(q_phi, d_o, DOT)  # s₃ = φ(q)ᵀ d_o
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # t₁ = causal(−d_o ∂ℓ/∂uᵀ)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t4 = (eta[None, :] * t1).to(DOT)  # t₄ = t₁ · η
     s5 = dot_tn(t4, q_phi, DOT) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)  # s₅ = (t₄ᵀ φ(q)) · 1[k > 0]
     store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
     k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t2 = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)  # t₂ = φ(q) φ(k)ᵀ
     s4 = tl.sum(t1 * t2, 0)  # s₄ = Σ_c t₁ · t₂
     P = (tl.where(causal, eta[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x17 = (dot(t4, k_phi, DOT) + dot_nt(d_o, W, DOT)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
     s6 = dot_tn(P, d_o, DOT)  # s₆ = −(−Pᵀ d_o)
     store_tile(s6_ptr, own * H + h, r, at_v, C, V, s6)
@@ -322,9 +324,10 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
-        s3 = load_tile(s3_ptr, own * H + h, at_k, at_v, K, V)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
+        s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_v, K, V)
 
         # the gradient of W
         d_W_next = s3.to(tl.float32) + d_W
@@ -354,22 +357,22 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s4 = load_row(s4_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    s6 = load_tile(s6_ptr, own * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s4 = load_row(s4_ptr, own * H + h, r, C)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
+    s6 = load_tile(s6_ptr, own * H + h, r, at_v, C, V)
     t3 = -dot(k_phi, d_W_at, DOT)  # t₃ = −φ(k) d_W_at
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     d_v = s6.to(tl.float32) + -(eta[:, None] * t3)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     d_eta = s4 + tl.sum(t3 * du, 1)
     x10 = dot_nt(eta[:, None] * du, -d_W_at.to(tl.float32), DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
     x11 = s5.to(tl.float32) + x10 * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x11)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
@@ -438,6 +441,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -625,12 +634,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W_next, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, eta, W_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:2]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, eta, W_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W = (x.contiguous() for x in gradients[:2])
+    d_o, d_W = cotangents(ctx, gradients)
     gradients_of = backward_op(q, k, v, eta, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_W_next = gradients_of
     return (

@@ -40,8 +40,9 @@ OPTIONS = {
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -156,6 +157,14 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
 def sum_after(x, r, DOT: tl.constexpr):
     """The sum of the entries behind each, likewise."""
     if tl.float32 == DOT:
@@ -228,15 +237,15 @@ def prep(
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_tile(G_ptr, index * H + h, r, r, C, C, G)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
     s1 = dot_tn(k, G_end[:, None] * du, DOT)  # s₁ = kᵀ (G[C] · ∂ℓ/∂u)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
@@ -261,10 +270,10 @@ def prep2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
 
     # s2
     P = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P = G · (q kᵀ)
@@ -286,9 +295,10 @@ def main(
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
-        s1 = load_tile(s1_ptr, index * H + h, at_k, at_v, K, V)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
+        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_v, K, V)
         beta_end = load_number(beta_end_ptr, index * H + h)
 
         # the state behind the tile
@@ -318,13 +328,13 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     o = beta[:, None] * dot(q, W, DOT) - s2.to(tl.float32)  # y = β · (q W[0]) − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -352,20 +362,20 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
+    eta = load_numbers(eta_ptr, at_row, row, here)
     s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
     t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
-    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
+    t5 = exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     t4 = t2 * t3  # t₄ = t₂ · t₃
     s8 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
     store_row(s8_ptr, own * H + h, r, C, s8)
@@ -400,24 +410,24 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s8 = load_row(s8_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t9 = load_tile(t9_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P = load_tile(P_ptr, own * H + h, r, r, C, C)
     s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
     store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
+    t9 = load_tile(t9_ptr, own * H + h, r, r, C, C)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x9 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + tl.cumsum(x9, 0, reverse=True))
     store_row(s6_ptr, own * H + h, r, C, s6)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
     d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
@@ -440,10 +450,11 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        s3 = load_tile(s3_ptr, own * H + h, at_k, at_v, K, V)
+        s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_v, K, V)
 
         # the gradient of W
         d_W_next = beta_end * d_W + s3.to(tl.float32)
@@ -473,34 +484,34 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s6 = load_row(s6_ptr, own * H + h, r, C)
-    s4 = load_row(s4_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     s10 = -d_W_at.to(tl.float32)  # s₁₀ = −d_W_at
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(s10_ptr, own * H + h, at_k, at_v, K, V, s10)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
     x16 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    G_end = eta * tl.exp(t8)  # G[C] = η · exp(t₈)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    G_end = eta * exp(t8)  # G[C] = η · exp(t₈)
+    s4 = load_row(s4_ptr, own * H + h, r, C)
     t7 = tl.sum(t6 * du.to(tl.float32), 1)  # t₇ = Σ_v t₆ · ∂ℓ/∂u
-    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
     x15 = sum_before(t7 * G_end, r, DOT)
+    s6 = load_row(s6_ptr, own * H + h, r, C)
     x17 = (
         tl.sum(x16) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + x15 * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
     )  # fmt: skip
     s9 = G_end[:, None] * du.to(tl.float32)  # s₉ = G[C] · ∂ℓ/∂u
+    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
     store_tile(s9_ptr, own * H + h, r, at_v, C, V, s9)
     d_v = s7.to(tl.float32) + -(G_end[:, None] * t6)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_eta = s4 + t7 * tl.exp(t8)
+    d_eta = s4 + t7 * exp(t8)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     d_log_alpha = s6 + x17
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -526,9 +537,9 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
     s10 = load_tile(s10_ptr, own * H + h, at_k, at_v, K, V)
     s9 = load_tile(s9_ptr, own * H + h, r, at_v, C, V)
-    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
 
     # the gradient of k
     d_k = s5.to(tl.float32) + dot_nt(s9, s10, DOT)
@@ -598,6 +609,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -819,12 +836,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W_next, beta_end, du, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, log_alpha, eta, beta_end, du, W_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:2]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, log_alpha, eta, beta_end, du, W_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W = (x.contiguous() for x in gradients[:2])
+    d_o, d_W = cotangents(ctx, gradients)
     gradients_of = backward_op(q, k, log_alpha, eta, beta_end, du, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next = gradients_of
     return (

@@ -37,8 +37,9 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -153,6 +154,14 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
     """a b to more digits than narrow tokens have: in one pass of the tensor cores, and in three where the tokens are float32."""
     return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
@@ -217,12 +226,12 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
 
     # t2
     x1 = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)
-    t2 = tl.exp(k.to(tl.float32) - x1[:, None])  # t₂ = exp(k − max(k))
+    t2 = exp(k.to(tl.float32) - x1[:, None])  # t₂ = exp(k − max(k))
     store_tile(t2_ptr, index * H + h, r, at_k, C, K, t2)
 
     # Inv
@@ -230,22 +239,22 @@ def prep(
     k_phi = t2 / t4[:, None]  # φ(k) = t₂ / t₄
     x5 = dot_nt(t2, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     t5 = 1 / t4  # t₅ = 1 / t₄
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     kk = t5[:, None] * x5  # K Kᵀ = t₅ · (t₂ φ(k)ᵀ)
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L = strictly_causal(K Kᵀ · η)
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
 
     # q_phi
     x12 = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)
-    t1 = tl.exp(q.to(tl.float32) - x12[:, None])  # t₁ = exp(q − max(q))
+    t1 = exp(q.to(tl.float32) - x12[:, None])  # t₁ = exp(q − max(q))
     t3 = tl.sum(tl.where((at_k < K)[None, :], t1, 0.0), 1)  # t₃ = Σ_k t₁
     q_phi = t1 / t3[:, None]  # φ(q) = t₁ / t₃
     store_tile(q_phi_ptr, index * H + h, r, at_k, C, K, q_phi)
 
     # P
     x16 = dot_nt(t1, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
-    P = tl.where(causal, eta[None, :] * x16 / t3[:, None], 0.0)  # P = causal((t₁ φ(k)ᵀ) · η / t₃)
+    P = tl.where(causal, eta[None, :] / t3[:, None] * x16, 0.0)  # P = causal((t₁ φ(k)ᵀ) · η / t₃)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
 
 
@@ -264,15 +273,16 @@ def main(
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
-        eta = load_numbers(eta_ptr, at_row, row, here)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
+        eta = load_numbers(eta_ptr, at_row, row, here)
+        t2 = load_tile(t2_ptr, index * H + h, r + zero, at_k, C, K)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
         t4 = tl.sum(t2.to(tl.float32), 1)  # t₄ = Σ_k t₂
         t5 = 1 / t4  # t₅ = 1 / t₄
         seen = t5[:, None] * dot(t2, W, DOT)  # u[0] = t₅ · (t₂ W[0])
@@ -280,7 +290,7 @@ def main(
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
         k_phi = t2.to(tl.float32) / t4[:, None]  # φ(k) = t₂ / t₄
         W_next = W - dot_tn(k_phi, eta[:, None] * U, DOT)  # W[C] = W[0] − φ(k)ᵀ (η · U)
-        store_tile(U_ptr, index * H + h, r, at_v, C, V, U)
+        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
         W = W_next
 
     store_tile(W_next_ptr, n * H + h, at_k, at_v, K, V, W)
@@ -305,10 +315,10 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
 
     # o
     o = dot(q_phi, W, DOT) - dot(P, U, DOT)  # y = φ(q) W[0] − P U
@@ -337,46 +347,46 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t5 = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # t₅ = max(k)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t2 = tl.exp(k.to(tl.float32) - t5[:, None])  # t₂ = exp(k − t₅)
+    t2 = exp(k.to(tl.float32) - t5[:, None])  # t₂ = exp(k − t₅)
     t6 = tl.sum(tl.where((at_k < K)[None, :], t2, 0.0), 1)  # t₆ = Σ_k t₂
     k_phi = t2 / t6[:, None]  # φ(k) = t₂ / t₆
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(k_phi_ptr, own * H + h, r, at_k, C, K, k_phi)
     t3 = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)  # t₃ = max(q)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t1 = tl.exp(q.to(tl.float32) - t3[:, None])  # t₁ = exp(q − t₃)
+    t1 = exp(q.to(tl.float32) - t3[:, None])  # t₁ = exp(q − t₃)
     t4 = tl.sum(tl.where((at_k < K)[None, :], t1, 0.0), 1)  # t₄ = Σ_k t₁
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     x12 = dot_nt(t1, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t8 = x12 / t4[:, None]  # t₈ = t₁ φ(k)ᵀ / t₄
     s2 = dot_tn(tl.where(causal, eta[None, :] * t8, 0.0), d_o, DOT)  # s₂ = causal(t₈ · η)ᵀ d_o
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
     t11 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₁₁ = causal(−d_o Uᵀ)
     s3 = tl.sum(t11 * t8, 0)  # s₃ = Σ_c t₁₁ · t₈
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     t14 = (eta[None, :] * t11).to(DOT)  # t₁₄ = t₁₁ · η
     t18 = dot(t14, k_phi, DOT) + dot_nt(d_o, W, DOT)  # t₁₈ = t₁₄ φ(k) + d_o W[0]ᵀ
-    x29 = tl.sum(tl.where((at_k < K)[None, :], t18 * t1 / (t4[:, None] * t4[:, None]), 0.0), 1)
-    t19 = t1 * (t18 / t4[:, None] - x29[:, None])  # t₁₉ = t₁ · (t₁₈ / t₄ − Σ_k t₁₈ · t₁ / t₄²)
+    x29 = tl.sum(tl.where((at_k < K)[None, :], t18 * t1, 0.0), 1)
+    t19 = t1 * (t18 / t4[:, None] - x29[:, None] / (t4[:, None] * t4[:, None]))  # t₁₉ = t₁ · (t₁₈ / t₄ − Σ_k t₁₈ · t₁ / t₄²)
     q_phi = (t1 / t4[:, None]).to(DOT)  # φ(q) = t₁ / t₄
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x20 = dot_tn(t14, q_phi, DOT)
-    x21 = tl.sum(tl.where((at_k < K)[None, :], x20 * t2 / (t6[:, None] * t6[:, None]), 0.0), 1)
-    x22 = t2 * (x20 / t6[:, None] - x21[:, None])
+    x21 = tl.sum(tl.where((at_k < K)[None, :], x20 * t2, 0.0), 1)
+    x22 = t2 * (x20 / t6[:, None] - x21[:, None] / (t6[:, None] * t6[:, None]))
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x32 = tl.sum(tl.where((at_k < K)[None, :], t19, 0.0), 1)
     t20 = 1 - tl.where(t3[:, None] > q.to(tl.float32), 1.0, 0.0)  # t₂₀ = 1 − 1[t₃ > q]
     x33 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_q = t19 - x32[:, None] * t20 / x33[:, None]
+    d_q = t19 - x32[:, None] / x33[:, None] * t20
     s1 = dot_tn(q_phi, d_o, DOT)  # s₁ = φ(q)ᵀ d_o
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x24 = tl.sum(tl.where((at_k < K)[None, :], x22, 0.0), 1)
     t17 = 1 - tl.where(t5[:, None] > k.to(tl.float32), 1.0, 0.0)  # t₁₇ = 1 − 1[t₅ > k]
     x25 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)
-    s4 = x22 - x24[:, None] * t17 / x25[:, None]
+    s4 = x22 - x24[:, None] / x25[:, None] * t17
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
     store_tile(t17_ptr, own * H + h, r, at_k, C, K, t17)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
@@ -402,20 +412,21 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
-        k_phi = load_tile(k_phi_ptr, own * H + h, r, at_k, C, K)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
+        k_phi = load_tile(k_phi_ptr, own * H + h, r + zero, at_k, C, K)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
         eta = load_numbers(eta_ptr, at_row, row, here)
         t9 = -dot(k_phi, d_W, DOT)  # t₉ = −φ(k) d_W
         t10 = exact_dot(tl.trans(Inv), eta[:, None] * t9 - s2.to(tl.float32), DOT)  # t₁₀ = (I + L)⁻¹ᵀ (η · t₉ − s₂)
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k_phi, t10, DOT)
-        store_tile(t10_ptr, own * H + h, r, at_v, C, V, t10)
+        store_tile(t10_ptr, own * H + h, r + zero, at_v, C, V, t10)
         d_W = d_W_next
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -443,30 +454,32 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s3 = load_row(s3_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
-    t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t6 = tl.sum(t2.to(tl.float32), 1)  # t₆ = Σ_k t₂
     t7 = 1 / t6  # t₇ = 1 / t₆
+    eta = load_numbers(eta_ptr, at_row, row, here)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t12 = tl.where(strict, -tl.where(strict, dot_nt(t10, U, DOT), 0.0), 0.0)  # t₁₂ = strictly_causal(−strictly_causal(t₁₀ Uᵀ))
     k_phi = t2.to(tl.float32) / t6[:, None]  # φ(k) = t₂ / t₆
     t9 = -dot(k_phi, d_W_at, DOT)  # t₉ = −φ(k) d_W_at
     kk = t7[:, None] * dot_nt(t2, k_phi, DOT)  # K Kᵀ = t₇ · (t₂ φ(k)ᵀ)
-    t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x11 = tl.sum(t12 * kk, 0) + tl.sum(t9 * U.to(tl.float32), 1)
     t13 = (eta[None, :] * t12).to(DOT)  # t₁₃ = t₁₂ · η
-    t17 = load_tile(t17_ptr, own * H + h, r, at_k, C, K)
     x17 = dot_nt(eta[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
+    t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     x18 = dot_nt(t10, W, DOT) + dot(t13, k_phi, DOT) + (x17 + dot_tn(t13, k_phi, DOT))
-    x19 = x18 * t2.to(tl.float32) / (t6[:, None] * t6[:, None])
-    x20 = x18 * t2.to(tl.float32) / t6[:, None] - tl.sum(x19, 1)[:, None] * t2.to(tl.float32)
-    x22 = x20 - tl.sum(x20, 1)[:, None] * t17.to(tl.float32) / tl.sum(t17.to(tl.float32), 1)[:, None]
-    d_k = s4.to(tl.float32) + x22
+    x19 = x18 * t2.to(tl.float32)
+    x20 = tl.sum(x19, 1)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_k, C, K)
+    s3 = load_row(s3_ptr, own * H + h, r, C)
+    x21 = x18 * t2.to(tl.float32) / t6[:, None] - x20[:, None] / (t6[:, None] * t6[:, None]) * t2.to(tl.float32)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
+    x23 = x21 - tl.sum(x21, 1)[:, None] / tl.sum(t17.to(tl.float32), 1)[:, None] * t17.to(tl.float32)
+    d_k = s4.to(tl.float32) + x23
+    t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     d_v = -t10.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
@@ -537,6 +550,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -736,12 +755,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W_next, t2, Inv, U, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, eta, t2, Inv, U, W_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:2]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, eta, t2, Inv, U, W_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W = (x.contiguous() for x in gradients[:2])
+    d_o, d_W = cotangents(ctx, gradients)
     gradients_of = backward_op(q, k, eta, t2, Inv, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_W_next = gradients_of
     return (

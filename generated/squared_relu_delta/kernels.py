@@ -37,8 +37,9 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -150,6 +151,14 @@ def store_number(x_ptr, index, x):
 def dot(a, b, DOT: tl.constexpr):
     """a b, with operands of the type DOT and a sum in float32."""
     return tl.dot(a.to(DOT), b.to(DOT), input_precision="tf32x3")
+
+
+@triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
 
 
 @triton.jit
@@ -283,25 +292,25 @@ def prep(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     store_row(beta_ptr, index * H + h, r, C, beta)
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G = eta[None, :] * D_alpha  # G = Dα · η
     x4 = fourth(tl.maximum(k.to(tl.float32), 0.0))
     x5 = tl.sum(x4, 1)
     k_phi = power0(tl.sqrt(tl.maximum(x5[:, None], 0.0)) + 0.1, -1) * square(tl.maximum(k.to(tl.float32), 0.0))
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     kk = dot_nt(k_phi, k_phi, DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
     L = G_decayed * kk  # L = G[decayed] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
     x17 = fourth(tl.maximum(q.to(tl.float32), 0.0))
     x18 = tl.sum(x17, 1)
@@ -328,23 +337,24 @@ def main(
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-        k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
+        k_phi = load_tile(k_phi_ptr, index * H + h, r + zero, at_k, C, K)
         beta = load_row(beta_ptr, index * H + h, r, C)
 
         # the surprises of all tokens
         seen = beta[:, None] * dot(k_phi, W, DOT)  # u[0] = β · (φ(k) W[0])
         R = seen - v.to(tl.float32)  # R = u[0] − v
         U = exact_dot(Inv, R, DOT)  # U = (I + L)⁻¹ R
-        store_tile(U_ptr, index * H + h, r, at_v, C, V, U)
+        store_tile(U_ptr, index * H + h, r + zero, at_v, C, V, U)
 
         # the state behind the tile
         W_next = beta_end * W - dot_tn(k_phi, G_end[:, None] * U, DOT)  # W[C] = β[C] W[0] − φ(k)ᵀ (G[C] · U)
@@ -372,11 +382,11 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
-    beta = load_row(beta_ptr, index * H + h, r, C)
 
     # o
     o = beta[:, None] * dot(q_phi, W, DOT) - dot(P, U, DOT)  # y = β · (φ(q) W[0]) − P U
@@ -407,67 +417,57 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
     k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    t5 = dot_nt(q_phi, k_phi, DOT)  # t₅ = φ(q) φ(k)ᵀ
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    t5 = dot_nt(q_phi, k_phi, DOT)  # t₅ = φ(q) φ(k)ᵀ
     t11 = -dot_nt(d_o, U, DOT)  # t₁₁ = −d_o Uᵀ
     t12 = t11 * t5  # t₁₂ = t₁₁ · t₅
     x26 = segment_gradient(tl.where(causal, eta[None, :] * t12, 0.0) * t1, strict, DOT)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s3 = tl.sum(t12 * D_alpha, 0)  # s₃ = Σ_c t₁₂ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
     P = (G * t5).to(DOT)  # P = G · t₅
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t17 = (t11 * G).to(DOT)  # t₁₇ = t₁₁ · G
     t4 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₄ = Σ_k max(k, 0)^4
     x20 = dot_tn(t17, q_phi, DOT)
-    x23 = (
-        power0(t4[:, None], -0.5)
-        * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -2)
-        * x20
-        * square(tl.maximum(k.to(tl.float32), 0.0))
-    )  # fmt: skip
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x24 = tl.sum(x23, 1)
+    x22 = tl.sum(x20 * square(tl.maximum(k.to(tl.float32), 0.0)), 1)
+    x24 = -0.5 * x22 * power0(t4, -0.5) * power0(tl.sqrt(tl.maximum(t4, 0.0)) + 0.1, -2)
     s4 = (
         2
         * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -1)
         * x20
         * tl.maximum(k.to(tl.float32), 0.0)
         * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
-        - 2 * x24[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
+        + 4 * x24[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t3 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₃ = β · d_o
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s1 = dot_tn(q_phi, t3, DOT)  # s₁ = φ(q)ᵀ t₃
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
     x28 = tl.sum(d_o.to(tl.float32) * dot(q_phi, W, DOT), 1) * beta
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t19 = dot(t17, k_phi, DOT) + dot_nt(t3, W, DOT)  # t₁₉ = t₁₇ φ(k) + t₃ W[0]ᵀ
+    x33 = tl.sum(t19 * square(tl.maximum(q.to(tl.float32), 0.0)), 1)
     t2 = tl.sum(fourth(tl.maximum(q.to(tl.float32), 0.0)), 1)  # t₂ = Σ_k max(q, 0)^4
-    x33 = (
-        power0(t2[:, None], -0.5)
-        * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -2)
-        * t19
-        * square(tl.maximum(q.to(tl.float32), 0.0))
-    )  # fmt: skip
-    x34 = tl.sum(x33, 1)
+    x34 = -0.5 * x33 * power0(t2, -0.5) * power0(tl.sqrt(tl.maximum(t2, 0.0)) + 0.1, -2)
     x35 = (
         2
         * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -1)
         * t19
         * tl.maximum(q.to(tl.float32), 0.0)
         * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
-        - 2 * x34[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
+        + 4 * x34[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x35)
     s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x26 + tl.cumsum(x28, 0, reverse=True))
@@ -494,20 +494,21 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
-        beta_end = load_number(beta_end_ptr, index * H + h)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
         beta = load_row(beta_ptr, index * H + h, r, C)
-        k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
-        Inv = load_tile(Inv_ptr, index * H + h, r, r, C, C)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        k_phi = load_tile(k_phi_ptr, index * H + h, r + zero, at_k, C, K)
+        Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         t6 = -dot(k_phi, d_W, DOT)  # t₆ = −φ(k) d_W
         t8 = exact_dot(tl.trans(Inv), G_end[:, None] * t6 - s2.to(tl.float32), DOT)  # t₈ = (I + L)⁻¹ᵀ (G[C] · t₆ − s₂)
         t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
         x11 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k_phi, t9, DOT)
-        store_tile(t8_ptr, own * H + h, r, at_v, C, V, t8)
+        store_tile(t8_ptr, own * H + h, r + zero, at_v, C, V, t8)
         d_W = x11
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
@@ -535,64 +536,59 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s5 = load_row(s5_ptr, own * H + h, r, C)
-    s3 = load_row(s3_ptr, own * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
     t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_v = -t8.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     kk = dot_nt(k_phi, k_phi, DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
     t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
     t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = tl.exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     x34 = segment_gradient(tl.where(strict, eta[None, :] * t15, 0.0) * t1, strict, DOT)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    s3 = load_row(s3_ptr, own * H + h, r, C)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t16 = (t14 * G_decayed).to(DOT)  # t₁₆ = t₁₄ · G[decayed]
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t6 = -dot(k_phi, d_W_at, DOT)  # t₆ = −φ(k) d_W_at
     t13 = tl.sum(t6 * U.to(tl.float32), 1)  # t₁₃ = Σ_v t₆ · U
     t7 = sum_after(decay_alpha, r, DOT)  # t₇ = Σ_{l>t} log α
+    x15 = s3 + (t13 * exp(t7) + tl.sum(t15 * D_alpha_decayed, 0))
+    G_end = eta * exp(t7)  # G[C] = η · exp(t₇)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
-    x15 = s3 + (t13 * tl.exp(t7) + tl.sum(t15 * D_alpha_decayed, 0))
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    G_end = eta * tl.exp(t7)  # G[C] = η · exp(t₇)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
     x24 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
     x25 = dot_nt(t9, W, DOT) + dot(t16, k_phi, DOT) + (x24 + dot_tn(t16, k_phi, DOT))
     t10 = dot(k_phi, W, DOT)  # t₁₀ = φ(k) W[0]
     x36 = tl.cumsum(tl.sum(t8.to(tl.float32) * t10, 1) * beta, 0, reverse=True)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x37 = sum_before(t13 * G_end, r, DOT)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x38 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x39 = (
         tl.sum(x38) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x37 + x34 + x36)
     )  # fmt: skip
-    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
+    s5 = load_row(s5_ptr, own * H + h, r, C)
+    x28 = tl.sum(x25 * square(tl.maximum(k.to(tl.float32), 0.0)), 1)
     t4 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₄ = Σ_k max(k, 0)^4
-    x28 = (
-        power0(t4[:, None], -0.5)
-        * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -2)
-        * x25
-        * square(tl.maximum(k.to(tl.float32), 0.0))
-    )  # fmt: skip
-    x29 = tl.sum(x28, 1)
+    x29 = -0.5 * x28 * power0(t4, -0.5) * power0(tl.sqrt(tl.maximum(t4, 0.0)) + 0.1, -2)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
     x30 = (
         2
         * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -1)
         * x25
         * tl.maximum(k.to(tl.float32), 0.0)
         * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
-        - 2 * x29[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
+        + 4 * x29[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
     d_k = s4.to(tl.float32) + x30
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
@@ -664,6 +660,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -883,12 +885,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W_next, beta_end, k_phi, G_end, Inv, beta, q_phi, U, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, log_alpha, eta, beta_end, k_phi, G_end, Inv, beta, q_phi, U, W_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:2]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, log_alpha, eta, beta_end, k_phi, G_end, Inv, beta, q_phi, U, W_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W = (x.contiguous() for x in gradients[:2])
+    d_o, d_W = cotangents(ctx, gradients)
     gradients_of = backward_op(
         q, k, log_alpha, eta, beta_end, k_phi, G_end, Inv, beta, q_phi, U, W_at, d_o, d_W, position, cu_seqlens, ctx.grid,
     )  # fmt: skip

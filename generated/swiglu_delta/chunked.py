@@ -153,7 +153,7 @@ def chunk(
     u = ln_weight[..., None, :] * normal + ln_bias[..., None, :] + k  # u = f̂ · w + b + k
     e = u - v  # e = u − v
     t1 = ln_weight[..., None, :] * e  # t₁ = e · w
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] * normal / dim_v
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
     d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = t₂ − Σ_v t₂ / V
     t3 = d2 @ W2_start.mT  # t₃ = d₂ W₂[start]ᵀ
     d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import CHUNK, read_lengths, read_state
-from .kernels import JUST_NUMBERS, OPS, OPTIONS, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
+from .kernels import JUST_NUMBERS, OPS, OPTIONS, PTX, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 ENTRIES = ("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum", "W1_start", "W2_start", "W3_start")
@@ -25,15 +25,36 @@ OPTIONS["token_steps"] = ((64, 8, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
+def reciprocal(x):
+    """1 / x, of 1e-38 and less infinite."""
+    if PTX:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return 1 / x
+
+
+@triton.jit
+def sigmoid(x):
+    return reciprocal(1 + exp(-x))
+
+
+@triton.jit
 def silu(x):
     """The activation silu."""
-    return x * tl.sigmoid(x)
+    return x * sigmoid(x)
 
 
 @triton.jit
 def silu_slope(x):
     """Derivative of silu."""
-    return x * (1 - tl.sigmoid(x)) * tl.sigmoid(x) + tl.sigmoid(x)
+    return x * (1 - sigmoid(x)) * sigmoid(x) + sigmoid(x)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -75,9 +96,9 @@ def token_steps(
 
         # gates
         log_mu = load_number(log_mu_ptr, at_row)
-        mu = tl.exp(tl.maximum(-60.0, log_mu))  # μ = exp(max(−60, log μ))
+        mu = exp(tl.maximum(-60.0, log_mu))  # μ = exp(max(−60, log μ))
         log_alpha = load_number(log_alpha_ptr, at_row)
-        alpha = tl.exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log α))
+        alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log α))
 
         # the memory at the key
         k = load_row(k_ptr, at_row, at_k, K)
@@ -96,7 +117,7 @@ def token_steps(
         v = load_row(v_ptr, at_row, at_v, V)
         e = u - v  # e = u − v
         t1 = e * ln_weight  # t₁ = e · w
-        t2 = rstd * t1 - tl.sum(t1 * centred, 0) * (rstd * rstd * rstd) * centred / V  # t₂ = r t₁ − r³ (Σ_v t₁ · f̃) f̃ / V
+        t2 = rstd * t1 - tl.sum(t1 * centred, 0) * (rstd * rstd * rstd) / V * centred  # t₂ = r t₁ − r³ (Σ_v t₁ · f̃) f̃ / V
         d2 = t2 - tl.sum(tl.where(at_v < V, t2, 0.0), 0) / V  # d₂ = t₂ − Σ_v t₂ / V
         t3 = tl.sum(d2[None, :] * W2_start, 1)  # t₃ = Σ_v W₂[start] · d₂
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)

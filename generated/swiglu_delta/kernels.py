@@ -46,8 +46,9 @@ OPTIONS = {
     "resume_post3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -162,6 +163,14 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
 def sum_after(x, r, DOT: tl.constexpr):
     """The sum of the entries behind each, likewise."""
     if tl.float32 == DOT:
@@ -194,9 +203,22 @@ def dot_apart(a, b, DOT: tl.constexpr, T):
 
 
 @triton.jit
+def reciprocal(x):
+    """1 / x, of 1e-38 and less infinite."""
+    if PTX:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return 1 / x
+
+
+@triton.jit
+def sigmoid(x):
+    return reciprocal(1 + exp(-x))
+
+
+@triton.jit
 def silu(x):
     """The activation silu."""
-    return x * tl.sigmoid(x)
+    return x * sigmoid(x)
 
 
 @triton.jit
@@ -208,7 +230,7 @@ def dot_apart_nt(a, b, DOT: tl.constexpr, T):
 @triton.jit
 def silu_slope(x):
     """Derivative of silu."""
-    return x * (1 - tl.sigmoid(x)) * tl.sigmoid(x) + tl.sigmoid(x)
+    return x * (1 - sigmoid(x)) * sigmoid(x) + sigmoid(x)
 
 
 @triton.jit
@@ -265,34 +287,34 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # beta_end
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     store_number(beta_end_ptr, index * H + h, beta_end)
 
     # reach_end
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
 
     # G_end
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     store_row(G_end_ptr, index * H + h, r, C, G_end)
 
     # m_end
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
 
     # n_end
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
+    n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     store_row(n_end_ptr, index * H + h, r, C, n_end)
 
 
@@ -326,25 +348,21 @@ def main(
         store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
-            store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
-            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
-            store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
-            store_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N, W3)
-            store_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W3_momentum)
+            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
+            store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
+            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
+            store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
+            store_tile(W3_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3)
+            store_tile(W3_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3_momentum)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        m_end = load_number(m_end_ptr, index * H + h)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
@@ -360,8 +378,13 @@ def main(
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         e = u - v.to(tl.float32)  # e = u − v
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
         t3 = dot_apart_nt(d2, W2, DOT, T)  # t₃ = d₂ W₂[0]ᵀ
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
@@ -429,9 +452,10 @@ def main_wide(
     tl.debug_barrier()
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
@@ -443,22 +467,22 @@ def main_wide(
             z3 = dot_apart(k, W3, DOT, T)  # z₃ = k W₃[0]
             h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
             f += dot_apart(h_2, W2, DOT, T)
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        m_end = load_number(m_end_ptr, index * H + h)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
         x9 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
         rstd = tl.rsqrt(x9 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
         x21 = (n_end[:, None] * d2).to(DOT)
         x18 = (G_end[:, None] * d2).to(DOT)
@@ -467,13 +491,13 @@ def main_wide(
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
-                store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+                store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             if SAVE:
-                store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+                store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             z3 = dot_apart(k, W3, DOT, T)  # z₃ = k W₃[0]
@@ -491,20 +515,20 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if SAVE:
-                store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
+                store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
             W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
             tl.debug_barrier()
             store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
             if SAVE:
-                store_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N, W3)
+                store_tile(W3_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3)
             if i == tiles - 1:
                 store_tile(W3_last_ptr, n * H + h, at_k, at_n, K, N, W3)
             W3_next = beta_end * W3 + reach_end * W3_momentum - dot_tn(k, G_end[:, None] * d3, DOT)
             tl.debug_barrier()
             store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
             if SAVE:
-                store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
+                store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
             W2_momentum_next = m_end * W2_momentum - dot_tn(h_2, x21, DOT)  # S₂[C] = m[C] S₂[0] − hᵀ (n[C] · d₂)
             tl.debug_barrier()
             store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
@@ -512,7 +536,7 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum_next)
             if SAVE:
-                store_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W3_momentum)
+                store_tile(W3_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3_momentum)
         tl.debug_barrier()
 
 
@@ -538,14 +562,14 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
 
     # o
     read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
     read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
     read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
@@ -581,19 +605,19 @@ def read_wide(
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
         read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
         read_f += dot(read_h, W2, DOT)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x5 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x5 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -626,30 +650,28 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
     f = dot(h_2, W2, DOT)  # f = h W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x30 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x30 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
     store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
@@ -657,17 +679,17 @@ def pre(
     store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
     t3 = dot_nt(d2, W2, DOT)  # t₃ = d₂ W₂[0]ᵀ
     store_tile(t3_ptr, own * H + h, r, at_n, C, N, t3)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
     d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
     store_tile(d3_ptr, own * H + h, r, at_n, C, N, d3)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
     read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
     read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
     read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     x16 = t4 * read_centred
@@ -676,29 +698,31 @@ def pre(
     read_rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t5 = (
         read_rstd[:, None] * t4
-        - x17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x17[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
     t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
     t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
     t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
     s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
     s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
     x57 = d_o.to(tl.float32) + dot_nt(t30, W3, DOT) + dot_nt(t8, W1, DOT)
     s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
     store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x57)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    t12 = exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(s4_ptr, own * H + h, at_v, V, s4)
     store_row(t13_ptr, own * H + h, r, C, t13)
@@ -734,9 +758,9 @@ def pre_wide(
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    t12 = exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(t13_ptr, own * H + h, r, C, t13)
@@ -744,14 +768,14 @@ def pre_wide(
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
         read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         read_f += dot(read_h, W2, DOT)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
@@ -761,10 +785,10 @@ def pre_wide(
         store_tile(z3_ptr, own * H + h, r, at_n, C, N, z3)
         store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s4 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₄ = Σ_c d_o · f̂
     store_row(s4_ptr, own * H + h, at_v, V, s4)
@@ -773,22 +797,22 @@ def pre_wide(
     x20 = tl.sum(x19, 1)
     t5 = (
         read_rstd[:, None] * t4
-        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
@@ -796,24 +820,24 @@ def pre_wide(
     sum35_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
         s2 = dot_tn(read_h, t6, DOT)  # s₂ = hᵀ t₆
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         store_tile(s2_ptr, own * H + h, at_n, at_v, N, V, s2)
         t7 = dot_nt(t6, W2, DOT)  # t₇ = t₆ W₂[0]ᵀ
         t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
         t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
         s1 = dot_tn(q, t8, DOT)  # s₁ = qᵀ t₈
         store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         s3 = dot_tn(q, t30, DOT)  # s₃ = qᵀ t₃₀
         store_tile(s3_ptr, own * H + h, at_k, at_n, K, N, s3)
         sum35 += dot_nt(t30, W3, DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum35_2 += dot_nt(t8, W1, DOT)
         z3 = dot(k, W3, DOT)  # z₃ = k W₃[0]
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
@@ -862,17 +886,17 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
-            store_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N, d_W3)
-            store_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W3_momentum)
-        beta_end = load_number(beta_end_ptr, index * H + h)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
+            store_tile(d_W3_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3)
+            store_tile(d_W3_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3_momentum)
         m_end = load_number(m_end_ptr, index * H + h)
         reach_end = load_number(reach_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -881,71 +905,71 @@ def seq(
         t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
         t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
         x14 = n_end[:, None] * t9 + G_end[:, None] * t11
-        h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
+        h_2 = load_tile(h_ptr, own * H + h, r + zero, at_n, C, N)
         d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
         t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
         t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
         x19 = n_end[:, None] * t15 + G_end[:, None] * t16
         t17 = -dot_apart(h_2, d_W2_momentum, DOT, T)  # t₁₇ = −h d_W2_momentum
-        store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-        z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
+        store_tile(t17_ptr, own * H + h, r + zero, at_v, C, V, t17)
+        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+        z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
         t18 = -dot_apart(h_2, d_W2, DOT, T)  # t₁₈ = −h d_W2
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-        store_tile(t18_ptr, own * H + h, r, at_v, C, V, t18)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
+        store_tile(t18_ptr, own * H + h, r + zero, at_v, C, V, t18)
         t19 = (x19 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x14 * silu(z1.to(tl.float32))).to(DOT)
         t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + dot_apart(t19, W2, DOT, T)  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[0]
-        t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
+        t21 = t20 - tl.sum(t20, 1)[:, None] / V  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x35 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
-        t22 = -tl.sum(x35, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
-        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
+        t22 = -tl.sum(t21 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₂ = −(Σ_v t₂₁ · f̃) · r³ / V
+        t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
         t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
-        store_tile(t23_ptr, own * H + h, r, at_v, C, V, t23)
+        store_tile(t23_ptr, own * H + h, r + zero, at_v, C, V, t23)
         t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
         t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
         t14 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₄ = Σ_v t₁ · f̃
-        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-        x40 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        x41 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x40, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
+        d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
+        x39 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x40 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x39, 1) + tl.sum(t25 * centred.to(tl.float32), 1))
         t26 = (
-            2 * x41[:, None] * centred.to(tl.float32)
+            2 * x40[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t25
             + t22[:, None] * t1.to(tl.float32)
-            - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
+            - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t21
         )  # fmt: skip
         t27 = (t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V).to(DOT)  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
         x23 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
-        z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-        t3 = load_tile(t3_ptr, own * H + h, r, at_n, C, N)
-        s2 = load_tile(s2_ptr, own * H + h, at_n, at_v, N, V)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
+        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+        t3 = load_tile(t3_ptr, own * H + h, r + zero, at_n, C, N)
+        s2 = load_tile(s2_ptr, own * H + h, at_n + zero, at_v, N, V)
         x22 = dot_apart_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT, T)
         t28 = (x22 + x23) + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
-        s3 = load_tile(s3_ptr, own * H + h, at_k, at_n, K, N)
+        s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_n, K, N)
         t29 = (
             t3.to(tl.float32)
             * x19
             * z3.to(tl.float32)
-            * (z1.to(tl.float32) * square(1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) + 2 * (1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(tl.sigmoid(z1.to(tl.float32))) * (1 - tl.sigmoid(z1.to(tl.float32))))  # noqa: E501
+            * (z1.to(tl.float32) * square(1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) + 2 * (1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(sigmoid(z1.to(tl.float32))) * (1 - sigmoid(z1.to(tl.float32))))  # noqa: E501
             + x14 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
             + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
         )  # fmt: skip
         t31 = x19 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
-        x51 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
+        x50 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
         d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
-        x55 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
-        store_tile(t31_ptr, own * H + h, r, at_n, C, N, t31)
+        x54 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
+        store_tile(t31_ptr, own * H + h, r + zero, at_n, C, N, t31)
         d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
-        x46 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
-        store_tile(t29_ptr, own * H + h, r, at_n, C, N, t29)
-        d_W1 = x46
+        x45 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
+        store_tile(t29_ptr, own * H + h, r + zero, at_n, C, N, t29)
+        d_W1 = x45
         d_W1_momentum = d_W1_momentum_next
-        d_W2 = tl.where((at_v < V)[None, :], x51, 0.0)
+        d_W2 = tl.where((at_v < V)[None, :], x50, 0.0)
         d_W2_momentum = d_W2_momentum_next
-        d_W3 = x55
+        d_W3 = x54
         d_W3_momentum = d_W3_momentum_next
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -1004,9 +1028,10 @@ def seq_wide(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1023,47 +1048,46 @@ def seq_wide(
             t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
             t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
             x11 = n_end[:, None] * t9 + G_end[:, None] * t11
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-            z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+            z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
             t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
+            h_2 = load_tile(h_ptr, own * H + h, r + zero, at_n, C, N)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
-            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             x17 = n_end[:, None] * t15 + G_end[:, None] * t16
             t19 = (x17 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x11 * silu(z1.to(tl.float32))).to(DOT)
             sum3 += dot_apart(h_2, d_W2_momentum, DOT, T)
             sum3_2 += dot_apart(h_2, d_W2, DOT, T)
             sum3_3 += dot_apart(t19, W2, DOT, T)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        m_end = load_number(m_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         t17 = -sum3  # t₁₇ = −h d_W2_momentum
-        store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
-        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+        store_tile(t17_ptr, own * H + h, r + zero, at_v, C, V, t17)
+        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
         t18 = -sum3_2  # t₁₈ = −h d_W2
-        store_tile(t18_ptr, own * H + h, r, at_v, C, V, t18)
+        store_tile(t18_ptr, own * H + h, r + zero, at_v, C, V, t18)
         t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum3_3  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[0]
-        t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
+        t21 = t20 - tl.sum(t20, 1)[:, None] / V  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x19 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred.to(tl.float32) / V
-        t22 = -tl.sum(x19, 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
-        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
+        t22 = -tl.sum(t21 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₂ = −(Σ_v t₂₁ · f̃) · r³ / V
+        t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
         t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
-        store_tile(t23_ptr, own * H + h, r, at_v, C, V, t23)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        store_tile(t23_ptr, own * H + h, r + zero, at_v, C, V, t23)
         t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
         t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
         t14 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₄ = Σ_v t₁ · f̃
-        d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-        x24 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        x25 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x24, 1) + tl.sum(t25 * centred.to(tl.float32), 1)) / V
+        d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
+        x23 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x24 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x23, 1) + tl.sum(t25 * centred.to(tl.float32), 1))
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t26 = (
-            2 * x25[:, None] * centred.to(tl.float32)
+            2 * x24[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t25
             + t22[:, None] * t1.to(tl.float32)
-            - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
+            - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t21
         )  # fmt: skip
         t27 = (t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V).to(DOT)  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
         x10 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
@@ -1077,73 +1101,73 @@ def seq_wide(
             tl.debug_barrier()
             store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_next)
             if SAVE:
-                store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
+                store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
             t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
-            x39 = n_end[:, None] * t15 + G_end[:, None] * t16
+            x38 = n_end[:, None] * t15 + G_end[:, None] * t16
             d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
-            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             tl.debug_barrier()
             store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_next)
             if SAVE:
-                store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            t3 = load_tile(t3_ptr, own * H + h, r, at_n, C, N)
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+                store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            t3 = load_tile(t3_ptr, own * H + h, r + zero, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             if SAVE:
-                store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
+                store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
             d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            x43 = dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
-            s3 = load_tile(s3_ptr, own * H + h, at_k, at_n, K, N)
-            t28 = x43 + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
-            t31 = x39 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
+            x42 = dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
+            s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_n, K, N)
+            t28 = x42 + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
+            t31 = x38 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
             d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            store_tile(t31_ptr, own * H + h, r, at_n, C, N, t31)
+            store_tile(t31_ptr, own * H + h, r + zero, at_n, C, N, t31)
             if SAVE:
-                store_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N, d_W3)
-            x57 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
+                store_tile(d_W3_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3)
+            x56 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
             if i == tiles - 1:
-                x57 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+                x56 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, x57)
+            store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, x56)
             d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
             tl.debug_barrier()
             store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum_next)
             if SAVE:
-                store_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W3_momentum)
+                store_tile(d_W3_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3_momentum)
             t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-            t3 = load_tile(t3_ptr, own * H + h, r, at_n, C, N)
-            z3 = load_tile(z3_ptr, own * H + h, r, at_n, C, N)
-            s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+            t3 = load_tile(t3_ptr, own * H + h, r + zero, at_n, C, N)
+            z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
+            s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
             t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
-            x33 = n_end[:, None] * t9 + G_end[:, None] * t11
+            x32 = n_end[:, None] * t9 + G_end[:, None] * t11
             t29 = (
                 t3.to(tl.float32)
-                * x39
+                * x38
                 * z3.to(tl.float32)
-                * (z1.to(tl.float32) * square(1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) + 2 * (1 - tl.sigmoid(z1.to(tl.float32))) * tl.sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(tl.sigmoid(z1.to(tl.float32))) * (1 - tl.sigmoid(z1.to(tl.float32))))  # noqa: E501
-                + x33 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
+                * (z1.to(tl.float32) * square(1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) + 2 * (1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(sigmoid(z1.to(tl.float32))) * (1 - sigmoid(z1.to(tl.float32))))  # noqa: E501
+                + x32 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
                 + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
             )  # fmt: skip
-            t19 = (x39 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x33 * silu(z1.to(tl.float32))).to(DOT)
-            s2 = load_tile(s2_ptr, own * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-            h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
-            x47 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
+            t19 = (x38 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x32 * silu(z1.to(tl.float32))).to(DOT)
+            s2 = load_tile(s2_ptr, own * H + h, at_n + zero, at_v, N, V)
+            d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
+            h_2 = load_tile(h_ptr, own * H + h, r + zero, at_n, C, N)
+            x46 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
             if i == tiles - 1:
-                x47 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+                x46 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x47)
-            x53 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
-            store_tile(t29_ptr, own * H + h, r, at_n, C, N, t29)
+            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x46)
+            x52 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
+            store_tile(t29_ptr, own * H + h, r + zero, at_n, C, N, t29)
             if i == tiles - 1:
-                x53 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+                x52 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x53)
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x52)
             if SAVE:
-                store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
+                store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
         tl.debug_barrier()
 
 
@@ -1176,102 +1200,102 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s4 = load_row(s4_ptr, own * H + h, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t23 = load_tile(t23_ptr, own * H + h, r, at_v, C, V)
+    s4 = load_row(s4_ptr, own * H + h, at_v, V)
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    t23 = load_tile(t23_ptr, own * H + h, r, at_v, C, V)
     e = u - v.to(tl.float32)  # e = u − v
     t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x48 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
     x40 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x40, 0))
     d_v = -t24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x48)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
     d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+    t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+    x20 = tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
+    x74 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-    x20 = tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
+    x56 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    x53 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    x74 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    x56 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    x53 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
     x58 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     t35 = x53 + x56 + x58  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
     x72 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
     valid = tl.where(here, 1.0, 0.0)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
     x75 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x79 = m_end * (tl.sum(x72) + tl.sum(x74) + tl.sum(x75))
-    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-    t18 = load_tile(t18_ptr, own * H + h, r, at_v, C, V)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
     t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
     x9 = tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+    t18 = load_tile(t18_ptr, own * H + h, r, at_v, C, V)
     t33 = x20 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
-    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    t12 = exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
     x65 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
     x77 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
     x80 = segment_gradient(x77, strict, DOT)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     t32 = x9 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    n_end = eta * exp(t10)  # n[C] = η · exp(t₁₀)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    x69 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
     W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
+    x68 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x69 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    x68 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x70 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
     x71 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x65 + beta_end * (tl.sum(x68) + tl.sum(x69) + tl.sum(x70)))
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
     x34 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+    x37 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_n, C, N)
+    t31 = load_tile(t31_ptr, own * H + h, r, at_n, C, N)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
     d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
     d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    x37 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    t29 = load_tile(t29_ptr, own * H + h, r, at_n, C, N)
-    t31 = load_tile(t31_ptr, own * H + h, r, at_n, C, N)
     x36 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
     x33 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
     x38 = t24 + dot_nt(t31, W3, DOT) + dot_nt(t29, W1, DOT) + (x33 + x34 + x36 + x37)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x38)
@@ -1281,7 +1305,7 @@ def post(
     x83 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x78 + x79 + x80 + x82)
     store_numbers(d_log_mu_ptr, at_row, row, here, x83)
     store_numbers(d_log_alpha_ptr, at_row, row, here, x71)
-    d_eta = t32 * tl.exp(t10) + t33 * t13
+    d_eta = t32 * exp(t10) + t33 * t13
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
@@ -1313,21 +1337,21 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    s4 = load_row(s4_ptr, own * H + h, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t23 = load_tile(t23_ptr, own * H + h, r, at_v, C, V)
+    s4 = load_row(s4_ptr, own * H + h, at_v, V)
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    t23 = load_tile(t23_ptr, own * H + h, r, at_v, C, V)
     e = u - v.to(tl.float32)  # e = u − v
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     x21 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
     x12 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x12, 0))
     d_v = -t24
@@ -1335,7 +1359,7 @@ def post_wide(
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x21)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
+    n_end = eta * exp(t10)  # n[C] = η · exp(t₁₀)
     G_end = t13 * eta  # G[C] = t₁₃ · η
     sum18 = tl.zeros([BC], tl.float32)
     sum18_2 = tl.zeros([BC], tl.float32)
@@ -1351,70 +1375,70 @@ def post_wide(
     sum18_11 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         x40 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         sum18_10 += tl.sum(x40)
-        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
         sum18_7 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        x38 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+        sum18_9 += tl.sum(x38)
+        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
         t31 = load_tile(t31_ptr, own * H + h, r, at_n, C, N)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        x38 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-        sum18_9 += tl.sum(x38)
+        sum18_3 += dot_nt(t31, W3, DOT)
+        sum18_6 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
         t29 = load_tile(t29_ptr, own * H + h, r, at_n, C, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-        sum18_3 += dot_nt(t31, W3, DOT)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
-        sum18_6 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum18_4 += dot_nt(t29, W1, DOT)
         sum18_8 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
         sum18_5 += dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum18_5 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
         sum18_2 += tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
         sum18 += tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
         sum18_5 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         sum18_5 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
         t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
         x41 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
         sum18_11 += tl.sum(x41)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t18 = load_tile(t18_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    t18 = load_tile(t18_ptr, own * H + h, r, at_v, C, V)
     t32 = sum18 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
     t33 = sum18_2 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
-    d_eta = t32 * tl.exp(t10) + t33 * t13
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_eta = t32 * exp(t10) + t33 * t13
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     d_k = t24 + sum18_3 + sum18_4 + sum18_5
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
-    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    t12 = exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     x45 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x47 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x45 + beta_end * (sum18_6 + sum18_7 + sum18_8))
     store_numbers(d_log_alpha_ptr, at_row, row, here, x47)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     x49 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
     x50 = sum_before(t32 * n_end, r, DOT)
     x51 = m_end * (sum18_9 + sum18_10 + sum18_11)
@@ -1453,71 +1477,71 @@ def resume_prep(
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         read_f += dot(read_h, W2_start, DOT)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
         f += dot(h_2, W2_start, DOT)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     x34 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x34 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o_2 = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_tile(o_2_ptr, index * H + h, r, at_v, C, V, o_2)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
+    n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     x31 = (n_end[:, None] * d2).to(DOT)
     x29 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         s2 = dot_tn(h_2, x29, DOT)  # s₂ = hᵀ (G[C] · d₂)
         store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
         s5 = dot_tn(h_2, x31, DOT)  # s₅ = hᵀ (n[C] · d₂)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(s5_ptr, index * H + h, at_n, at_v, N, V, s5)
         t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
@@ -1564,10 +1588,11 @@ def resume_main(
     tl.debug_barrier()
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
-        o_2 = load_tile(o_2_ptr, index * H + h, r, at_v, C, V)
+        at_row, row = t * H + h, r * H + zero
+        o_2 = load_tile(o_2_ptr, index * H + h, r + zero, at_v, C, V)
         m_end = load_number(m_end_ptr, index * H + h)
         reach_end = load_number(reach_end_ptr, index * H + h)
         beta_end = load_number(beta_end_ptr, index * H + h)
@@ -1575,44 +1600,44 @@ def resume_main(
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            s1 = load_tile(s1_ptr, index * H + h, at_k, at_n, K, N)
+            s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_n, K, N)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            s4 = load_tile(s4_ptr, index * H + h, at_k, at_n, K, N)
+            s4 = load_tile(s4_ptr, index * H + h, at_k + zero, at_n, K, N)
             if SAVE:
-                store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+                store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
-                store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
+                store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
             W2_momentum = load_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s2 = load_tile(s2_ptr, index * H + h, at_n, at_v, N, V)
+            s2 = load_tile(s2_ptr, index * H + h, at_n + zero, at_v, N, V)
             W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
             tl.debug_barrier()
             store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
-            s5 = load_tile(s5_ptr, index * H + h, at_n, at_v, N, V)
+            s5 = load_tile(s5_ptr, index * H + h, at_n + zero, at_v, N, V)
             if SAVE:
-                store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+                store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
             W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
             W3 = load_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
             store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if SAVE:
-                store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
+                store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
             W3_momentum = load_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            s3 = load_tile(s3_ptr, index * H + h, at_k, at_n, K, N)
+            s3 = load_tile(s3_ptr, index * H + h, at_k + zero, at_n, K, N)
             W2_momentum_next = m_end * W2_momentum - s5.to(tl.float32)  # S₂[C] = m[C] S₂[0] − s₅
             tl.debug_barrier()
             store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
-            s6 = load_tile(s6_ptr, index * H + h, at_k, at_n, K, N)
+            s6 = load_tile(s6_ptr, index * H + h, at_k + zero, at_n, K, N)
             if SAVE:
-                store_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N, W3)
+                store_tile(W3_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3)
             W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
             tl.debug_barrier()
             store_tile(W3_next_ptr, n * H + h, at_k, at_n, K, N, W3_next)
             if SAVE:
-                store_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W3_momentum)
+                store_tile(W3_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W3_momentum)
             W3_momentum_next = m_end * W3_momentum - s6.to(tl.float32)  # S₃[C] = m[C] S₃[0] − s₆
             tl.debug_barrier()
             store_tile(W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W3_momentum_next)
@@ -1647,28 +1672,28 @@ def resume_pre(
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    t12 = exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(t13_ptr, own * H + h, r, C, t13)
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
         read_f += dot(read_h, W2_start, DOT)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s10 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₀ = Σ_c d_o · f̂
     store_row(s10_ptr, own * H + h, at_v, V, s10)
@@ -1677,21 +1702,21 @@ def resume_pre(
     x18 = tl.sum(x17, 1)
     t5 = (
         read_rstd[:, None] * t4
-        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
     sum22 = tl.zeros([BC, BK], tl.float32)
     sum22_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
         s9 = dot_tn(q, t30, DOT)  # s₉ = qᵀ t₃₀
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         store_tile(s9_ptr, own * H + h, at_k, at_n, K, N, s9)
         sum22 += dot_nt(t30, W3_start, DOT)
         read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
@@ -1733,13 +1758,14 @@ def resume_seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
-            store_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N, d_W3)
-            store_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W3_momentum)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
+            store_tile(d_W3_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3)
+            store_tile(d_W3_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3_momentum)
         beta_end = load_number(beta_end_ptr, index * H + h)
         m_end = load_number(m_end_ptr, index * H + h)
         reach_end = load_number(reach_end_ptr, index * H + h)
@@ -1790,20 +1816,20 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     t13 = load_row(t13_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
+    n_end = eta * exp(t10)  # n[C] = η · exp(t₁₀)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G_end = t13 * eta  # G[C] = t₁₃ · η
     store_row(n_end_ptr, own * H + h, r, C, n_end)
     store_row(G_end_ptr, own * H + h, r, C, G_end)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     store_row(D_end_ptr, own * H + h, r, C, D_end)
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
@@ -1815,66 +1841,66 @@ def resume_post(
     sum13_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
         W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         x30 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
         sum13_4 += tl.sum(x30)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum13 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
         t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
+        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+        s11 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₁ = n[C] · t₉ + G[C] · t₁₁
+        store_tile(s11_ptr, own * H + h, r, at_n, C, N, s11)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        s11 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₁ = n[C] · t₉ + G[C] · t₁₁
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(s11_ptr, own * H + h, r, at_n, C, N, s11)
         x34 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         sum13_6 += tl.sum(x34)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         sum13_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
         t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         s12 = n_end[:, None] * t15 + G_end[:, None] * t16  # s₁₂ = n[C] · t₁₅ + G[C] · t₁₆
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         t19 = s12 * z3 * silu_slope(z1) + s11 * silu(z1)  # t₁₉ = s₁₂ · z₃ · silu′(z₁) + s₁₁ · silu(z₁)
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         x32 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
         sum13_5 += tl.sum(x32)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(t19_ptr, own * H + h, r, at_n, C, N, t19)
         f += dot(h_2, W2_start, DOT)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
         sum13_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x24 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     s16 = beta_end * (sum13 + sum13_2 + sum13_3)
     store_number(s16_ptr, own * H + h, s16)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     s17 = m_end * (sum13_4 + sum13_5 + sum13_6)
     store_number(s17_ptr, own * H + h, s17)
     store_number(t35_ptr, own * H + h, t35)
@@ -1884,22 +1910,22 @@ def resume_post(
     s15 = tl.zeros([BC], tl.float32)  # s₁₅ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
         t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         s14 += tl.sum(t9 * d3 + t15 * d1, 1)
+        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
         t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
         t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
         s15 += tl.sum(t11 * d3 + t16 * d1, 1)
@@ -1938,84 +1964,84 @@ def resume_post2(
     sum1_3 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        t19 = load_tile(t19_ptr, own * H + h, r, at_n, C, N)
         h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         sum1 += dot(h_2, d_W2_momentum_at, DOT)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         f += dot(h_2, W2_start, DOT)
+        t19 = load_tile(t19_ptr, own * H + h, r, at_n, C, N)
         sum1_2 += dot(h_2, d_W2_at, DOT)
         sum1_3 += dot(t19, W2_start, DOT)
-    s10 = load_row(s10_ptr, own * H + h, at_v, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s16 = load_number(s16_ptr, own * H + h)
-    s17 = load_number(s17_ptr, own * H + h)
-    t35 = load_number(t35_ptr, own * H + h)
-    D_end = load_row(D_end_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    s15 = load_row(s15_ptr, own * H + h, r, C)
-    s14 = load_row(s14_ptr, own * H + h, r, C)
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    s14 = load_row(s14_ptr, own * H + h, r, C)
     x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    s15 = load_row(s15_ptr, own * H + h, r, C)
     rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t1 = ln_weight[None, :] * e.to(tl.float32)  # t₁ = e · w
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
+    t13 = load_row(t13_ptr, own * H + h, r, C)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    eta = load_numbers(eta_ptr, at_row, row, here)
     t17 = -sum1  # t₁₇ = −h d_W2_momentum_at
     t32 = s14 + tl.sum(t17 * d2, 1)  # t₃₂ = s₁₄ + Σ_v t₁₇ · d₂
     t18 = -sum1_2  # t₁₈ = −h d_W2_at
     t33 = s15 + tl.sum(t18 * d2, 1)  # t₃₃ = s₁₅ + Σ_v t₁₈ · d₂
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    d_eta = t32 * tl.exp(t10) + t33 * t13
+    d_eta = t32 * exp(t10) + t33 * t13
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    D_end = load_row(D_end_ptr, own * H + h, r, C)
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
     G_end = t13 * eta  # G[C] = t₁₃ · η
-    n_end = eta * tl.exp(t10)  # n[C] = η · exp(t₁₀)
+    n_end = eta * exp(t10)  # n[C] = η · exp(t₁₀)
     t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum1_3  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[start]
+    t35 = load_number(t35_ptr, own * H + h)
     x22 = (G_end[:, None] * d2).to(DOT)
     x19 = (n_end[:, None] * d2).to(DOT)
     x53 = sum_before(t32 * n_end, r, DOT)
-    t12 = tl.exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
+    s17 = load_number(s17_ptr, own * H + h)
+    t12 = exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     x52 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s16 = load_number(s16_ptr, own * H + h)
     x54 = segment_gradient(x52, strict, DOT)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     x47 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    t21 = t20 - tl.sum(t20 / V, 1)[:, None]  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-    x33 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t21 * centred / V
-    t22 = -tl.sum(tl.where((at_v < V)[None, :], x33, 0.0), 1)  # t₂₂ = −Σ_v r³ · t₂₁ · f̃ / V
     x55 = t35 * D_end * m
     x56 = tl.cumsum(x55, 0, reverse=True)
     x57 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x53 + s17 + x54 + x56)
     x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + s16)
     store_numbers(d_log_alpha_ptr, at_row, row, here, x50)
     store_numbers(d_log_mu_ptr, at_row, row, here, x57)
+    t21 = t20 - tl.sum(t20, 1)[:, None] / V  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
+    x33 = tl.sum(tl.where((at_v < V)[None, :], t21 * centred, 0.0), 1)
+    s10 = load_row(s10_ptr, own * H + h, at_v, V)
+    t22 = -x33 * (rstd * rstd * rstd) / V  # t₂₂ = −(Σ_v t₂₁ · f̃) · r³ / V
     t23 = rstd[:, None] * t21 + t22[:, None] * centred  # t₂₃ = r · t₂₁ + t₂₂ · f̃
     t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
     d_v = -t24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_tile(t24_ptr, own * H + h, r, at_v, C, V, t24)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     x40 = s10 + tl.sum(t23 * e.to(tl.float32) + t24 * normal, 0)
     t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-    x60 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x61 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x60, 0.0), 1) + tl.sum(t25 * centred, 1)) / V
+    x60 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred)
+    x61 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x60, 0.0), 1) + tl.sum(t25 * centred, 1))
     t26 = (
         2 * x61[:, None] * centred
         + rstd[:, None] * t25
         + t22[:, None] * t1
-        - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t21 / V
+        - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t21
     )  # fmt: skip
     t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(t27_ptr, own * H + h, r, at_v, C, V, t27)
     x36 = tl.sum(ln_weight[None, :] * t23 + d_o.to(tl.float32), 0)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x40)
@@ -2058,41 +2084,41 @@ def resume_post3(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         t19 = load_tile(t19_ptr, own * H + h, r, at_n, C, N)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         s8 = load_tile(s8_ptr, own * H + h, at_n, at_v, N, V)
         t27 = load_tile(t27_ptr, own * H + h, r, at_v, C, V)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        s13 = load_tile(s13_ptr, own * H + h, r, at_n, C, N)
         h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
-        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
         x27 = s8.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x27)
-        s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        s13 = load_tile(s13_ptr, own * H + h, r, at_n, C, N)
         t28 = s13.to(tl.float32) + dot_nt(t27, W2_start, DOT)  # t₂₈ = s₁₃ + t₂₇ W₂[start]ᵀ
+        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
         t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
         t31 = (s12.to(tl.float32) * t3 * silu_slope(z1) + t28 * silu(z1)).to(DOT)  # t₃₁ = s₁₂ · t₃ · silu′(z₁) + t₂₈ · silu(z₁)
+        s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
         sum2 += dot_nt(t31, W3_start, DOT)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         t29 = (
-            (t3 * s12.to(tl.float32) * z3 * (z1 * square(1 - tl.sigmoid(z1)) * tl.sigmoid(z1) + 2 * (1 - tl.sigmoid(z1)) * tl.sigmoid(z1) - z1 * square(tl.sigmoid(z1)) * (1 - tl.sigmoid(z1))) + s11.to(tl.float32) * t3 * silu_slope(z1) + z3 * t28 * silu_slope(z1)).to(DOT)  # noqa: E501
+            (t3 * s12.to(tl.float32) * z3 * (z1 * square(1 - sigmoid(z1)) * sigmoid(z1) + 2 * (1 - sigmoid(z1)) * sigmoid(z1) - z1 * square(sigmoid(z1)) * (1 - sigmoid(z1))) + s11.to(tl.float32) * t3 * silu_slope(z1) + z3 * t28 * silu_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
-        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
         sum2_2 += dot_nt(t29, W1_start, DOT)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        s7 = load_tile(s7_ptr, own * H + h, at_k, at_n, K, N)
+        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
         sum2_3 += dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-        s9 = load_tile(s9_ptr, own * H + h, at_k, at_n, K, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         sum2_3 += dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         sum2_3 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+        s7 = load_tile(s7_ptr, own * H + h, at_k, at_n, K, N)
         sum2_3 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        s9 = load_tile(s9_ptr, own * H + h, at_k, at_n, K, N)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, s7.to(tl.float32) + dot_tn(k, t29, DOT))
         store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s9.to(tl.float32) + dot_tn(k, t31, DOT))
     t24 = load_tile(t24_ptr, own * H + h, r, at_v, C, V)
@@ -2163,6 +2189,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -2528,7 +2560,8 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at,
         W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:10]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -2536,9 +2569,7 @@ def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None,
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at,
         W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
-    (
-        d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last,
-    ) = (x.contiguous() for x in gradients[:10])  # fmt: skip
+    d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum, d_W1_last, d_W2_last, d_W3_last = cotangents(ctx, gradients)
     gradients_of = backward_op(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, W1_at, W1_momentum_at,
         W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum,
@@ -2872,7 +2903,8 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
         W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     )  # fmt: skip
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:7]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -2880,7 +2912,7 @@ def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor 
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
         W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
-    d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = (x.contiguous() for x in gradients[:7])
+    d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum, d_W3_momentum = cotangents(ctx, gradients)
     gradients_of = resume_backward_op(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, W3_start, beta_end, reach_end, m_end, W1_at,
         W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, d_W1, d_W2, d_W3, d_W1_momentum, d_W2_momentum,

@@ -223,7 +223,7 @@ def step(
     # the surprise, by reverse mode
     e = u - v  # e = u − v
     t1 = e * ln_weight  # t₁ = e · w
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] * normal / dim_v  # t₂ = r t₁ − (Σ_v f̂ · t₁) r f̂ / V
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # t₂ = r t₁ − (Σ_v f̂ · t₁) r f̂ / V
     d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = t₂ − Σ_v t₂ / V
     t3 = torch.einsum("...v,...nv->...n", d2, W2_start)  # t₃ = d₂ W₂[start]ᵀ
     d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)

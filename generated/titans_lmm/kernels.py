@@ -51,8 +51,9 @@ OPTIONS = {
     "resume_post3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -167,6 +168,14 @@ def dot(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
 def sum_after(x, r, DOT: tl.constexpr):
     """The sum of the entries behind each, likewise."""
     if tl.float32 == DOT:
@@ -205,11 +214,19 @@ def dot_apart(a, b, DOT: tl.constexpr, T):
 
 
 @triton.jit
+def reciprocal(x):
+    """1 / x, of 1e-38 and less infinite."""
+    if PTX:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return 1 / x
+
+
+@triton.jit
 def normal_cdf(x):
     """(1 + erf(x / sqrt 2)) / 2 to 8e-8: Abramowitz and Stegun, 7.1.26, half the instructions of erf."""
-    t = 1 / (1 + 0.23164189 * tl.abs(x))
+    t = reciprocal(1 + 0.23164189 * tl.abs(x))
     series = 0.127414796 + t * (-0.142248368 + t * (0.710706871 + t * (-0.726576014 + t * 0.530702715)))
-    tail = tl.exp(-0.5 * (x * x)) * t * series
+    tail = exp(-0.5 * (x * x)) * t * series
     return tl.where(x < 0, tail, 1 - tail)
 
 
@@ -228,7 +245,7 @@ def dot_apart_nt(a, b, DOT: tl.constexpr, T):
 @triton.jit
 def gelu_slope(x):
     """Derivative of gelu."""
-    return 0.3989422804014327 * x * tl.exp(-0.5 * (x * x)) + normal_cdf(x)
+    return 0.3989422804014327 * x * exp(-0.5 * (x * x)) + normal_cdf(x)
 
 
 @triton.jit
@@ -285,27 +302,27 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
     valid = tl.where(here, 1.0, 0.0)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
     reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
     store_row(reach_ptr, index * H + h, r, C, reach)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
+    n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     store_row(n_end_ptr, index * H + h, r, C, n_end)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     store_row(G_end_ptr, index * H + h, r, C, G_end)
     G = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G = (t₁ Dμ) · η
@@ -338,22 +355,18 @@ def main(
         store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
-            store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
-            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
-            store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
+            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
+            store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
+            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
+            store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        m_end = load_number(m_end_ptr, index * H + h)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
@@ -368,11 +381,16 @@ def main(
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         e = u - v.to(tl.float32)  # e = u − v
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         du = 2 * e  # ∂ℓ/∂u = 2 e
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
+        m_end = load_number(m_end_ptr, index * H + h)
         t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-        t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
         d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r + zero, at_v, C, V, d2)
         d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
 
         # the state behind the tile
@@ -424,9 +442,10 @@ def main_wide(
     tl.debug_barrier()
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
@@ -436,25 +455,25 @@ def main_wide(
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             h1 = gelu(z1)  # h₁ = gelu(z₁)
             f += dot_apart(h1, W2, DOT, T)
-        n_end = load_row(n_end_ptr, index * H + h, r, C)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        m_end = load_number(m_end_ptr, index * H + h)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x9 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x9 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
+        n_end = load_row(n_end_ptr, index * H + h, r, C)
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         e = u - v.to(tl.float32)  # e = u − v
         du = 2 * e  # ∂ℓ/∂u = 2 e
         t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-        t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
         d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
-        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r + zero, at_v, C, V, d2)
         x22 = (n_end[:, None] * d2).to(DOT)
         x19 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -463,7 +482,7 @@ def main_wide(
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             if SAVE:
-                store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+                store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             W1_momentum = load_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -474,7 +493,7 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
-                store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+                store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             h1 = gelu(z1)  # h₁ = gelu(z₁)
@@ -482,12 +501,12 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V, W2_next)
             if SAVE:
-                store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
+                store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
             W1_momentum_next = m_end * W1_momentum - dot_tn(k, n_end[:, None] * d1, DOT)  # S₁[C] = m[C] S₁[0] − kᵀ (n[C] · d₁)
             tl.debug_barrier()
             store_tile(W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, W1_momentum_next)
             if SAVE:
-                store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
+                store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
             W2_momentum_next = m_end * W2_momentum - dot_tn(h1, x22, DOT)  # S₂[C] = m[C] S₂[0] − h₁ᵀ (n[C] · d₂)
             tl.debug_barrier()
             store_tile(W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, W2_momentum_next)
@@ -517,25 +536,25 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # o
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
     read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
     P2 = (G.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     read_f = beta[:, None] * dot(read_h1, W2, DOT) + reach[:, None] * dot(read_h1, W2_momentum, DOT) - dot(P2, d2, DOT)
@@ -572,11 +591,11 @@ def read_wide(
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     sum7 = tl.zeros([BC, BV], tl.float32)
     sum7_2 = tl.zeros([BC, BV], tl.float32)
@@ -584,29 +603,29 @@ def read_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
         read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         sum7 += dot(read_h1, W2, DOT)
         sum7_2 += dot(read_h1, W2_momentum, DOT)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         sum7_3 += dot_nt(read_h1, h1, DOT)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     P2 = (G.to(tl.float32) * sum7_3).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     read_f = beta[:, None] * sum7 + reach[:, None] * sum7_2 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) + f · (h₁ S₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -639,58 +658,58 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h1 = gelu(z1)  # h₁ = gelu(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
     t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
     store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
     d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
+    reach = load_row(reach_ptr, index * H + h, r, C)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     store_row(t27_ptr, own * H + h, r, C, t27)
     store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
     t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
     store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
     store_tile(t13_ptr, own * H + h, r, at_v, C, V, t13)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
     t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
     store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
@@ -722,21 +741,21 @@ def pre_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
+    store_row(t27_ptr, own * H + h, r, C, t27)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_row(t27_ptr, own * H + h, r, C, t27)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
@@ -746,36 +765,36 @@ def pre_wide(
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         f += dot(h1, W2, DOT)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
         store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
         store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         t13 += dot(read_h1, W2, DOT)
         store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
         t14 += dot(read_h1, W2_momentum, DOT)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
@@ -813,104 +832,104 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
     read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
     t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
     P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
     t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     x23 = t4 * read_centred
     x24 = tl.sum(x23, 1)
     x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t16 = (
         read_rstd[:, None] * t4
-        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
     t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
     s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
     store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
     store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
     x42 = -s4
-    x43 = tl.sum(tl.where((at_v < V)[None, :], x42 / V, 0.0), 1)
-    x44 = x42 - x43[:, None]
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x43 = x42 - tl.sum(tl.where((at_v < V)[None, :], x42, 0.0), 1)[:, None] / V
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x46 = -tl.sum(x43 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x47 = rstd[:, None] * x43 + x46[:, None] * centred.to(tl.float32)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x48 = ln_weight[None, :] * x47
+    s11 = tl.sum(2 * x48 + d_o.to(tl.float32), 0)
+    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    s16 = 2 * x48  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w)
+    s15 = -s16  # s₁₅ = −s₁₆
+    store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
     store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
-    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
+    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
+    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    du = 2 * e  # ∂ℓ/∂u = 2 e
+    x57 = x47 * du + s16 * normal + d_o.to(tl.float32) * read_normal
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
-    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x64 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t22 * t5, 1))
+    x63 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t22 * t5, 1))
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
-    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
-    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     s17 = t17 * t14.to(tl.float32)  # s₁₇ = t₁₇ · t₁₄
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
     t47 = tl.sum(s17, 1) + tl.sum(t22 * t7, 1)  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
     store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
+    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
     store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x47 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x44 * centred.to(tl.float32) / V
-    x48 = rstd[:, None] * x44 + (-tl.sum(x47, 1))[:, None] * centred.to(tl.float32)
-    x49 = ln_weight[None, :] * x48
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s11 = tl.sum(2 * x49 + d_o.to(tl.float32), 0)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    s16 = 2 * x49  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    x58 = x48 * du + s16 * normal + d_o.to(tl.float32) * read_normal
-    s15 = -s16  # s₁₅ = −s₁₆
-    store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
-    store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     s19 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₁₉ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
-    s12 = tl.sum(x58, 0)
-    store_row(s11_ptr, own * H + h, at_v, V, s11)
+    s12 = tl.sum(x57, 0)
     store_row(s12_ptr, own * H + h, at_v, V, s12)
     store_row(s19_ptr, own * H + h, r, C, s19)
-    s18 = tl.cumsum(x64, 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₂ · t₅)
+    s18 = tl.cumsum(x63, 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₂ · t₅)
     store_row(s18_ptr, own * H + h, r, C, s18)
 
 
@@ -944,93 +963,92 @@ def pre2_wide(
     t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
         read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
         read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
         t15 += dot_nt(read_h1, h1, DOT)
     reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
     P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
     read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     x19 = t4 * read_centred
     x20 = tl.sum(x19, 1)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t16 = (
         read_rstd[:, None] * t4
-        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
     s17 = t17 * t14.to(tl.float32)  # s₁₇ = t₁₇ · t₁₄
     store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
     t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
     store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
     t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
     s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
-    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x32 = -s4
-    x33 = tl.sum(tl.where((at_v < V)[None, :], x32 / V, 0.0), 1)
-    x34 = x32 - x33[:, None]
+    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
+    x32 = -s4
+    x33 = x32 - tl.sum(tl.where((at_v < V)[None, :], x32, 0.0), 1)[:, None] / V
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x37 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x34 * centred.to(tl.float32) / V
-    x38 = rstd[:, None] * x34 + (-tl.sum(x37, 1))[:, None] * centred.to(tl.float32)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x36 = -tl.sum(x33 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x37 = rstd[:, None] * x33 + x36[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    x39 = ln_weight[None, :] * x38
-    s11 = tl.sum(2 * x39 + d_o.to(tl.float32), 0)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x38 = ln_weight[None, :] * x37
+    s11 = tl.sum(2 * x38 + d_o.to(tl.float32), 0)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
-    s16 = 2 * x39  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w)
-    x48 = x38 * du + s16 * normal + d_o.to(tl.float32) * read_normal
+    s16 = 2 * x38  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w)
+    x47 = x37 * du + s16 * normal + d_o.to(tl.float32) * read_normal
     s15 = -s16  # s₁₅ = −s₁₆
     store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
     store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
-    s12 = tl.sum(x48, 0)
+    s12 = tl.sum(x47, 0)
     store_row(s12_ptr, own * H + h, at_v, V, s12)
     store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
-    sum43 = tl.zeros([BC], tl.float32)
-    sum43_2 = tl.zeros([BC], tl.float32)
+    sum42 = tl.zeros([BC], tl.float32)
+    sum42_2 = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
         read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
+        s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
+        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        sum43 += tl.sum(t22 * t5, 1)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum42 += tl.sum(t22 * t5, 1)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        sum43_2 += tl.sum(t22 * t7, 1)
+        sum42_2 += tl.sum(t22 * t7, 1)
         t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
         s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
         store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
@@ -1039,15 +1057,15 @@ def pre2_wide(
         store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
-    s18 = tl.cumsum(beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum43), 0, reverse=True)
+    s18 = tl.cumsum(beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum42), 0, reverse=True)
     store_row(s18_ptr, own * H + h, r, C, s18)
-    t47 = tl.sum(s17, 1) + sum43_2  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    t47 = tl.sum(s17, 1) + sum42_2  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
+    t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     s19 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₁₉ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
     store_row(s19_ptr, own * H + h, r, C, s19)
 
@@ -1077,61 +1095,61 @@ def pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s19 = load_row(s19_ptr, own * H + h, r, C)
-    s18 = load_row(s18_ptr, own * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
     t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
     s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
     t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
     t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
     d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
-    store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
+    t42 = -dot_nt(t22, d1, DOT)  # t₄₂ = −t₂₂ d₁ᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
-    t42 = -dot_nt(t22, d1, DOT)  # t₄₂ = −t₂₂ d₁ᵀ
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
     valid = tl.where(here, 1.0, 0.0)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     x46 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     x47 = segment_gradient(tl.where(causal, x46, 0.0) * t8, strict, DOT)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
     s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     store_row(s8_ptr, own * H + h, r, C, s8)
-    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
     G = eta[None, :] * t9  # G = t₉ · η
-    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
     t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
+    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
     t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
     t47 = tl.sum(s17.to(tl.float32), 1) + tl.sum(t22.to(tl.float32) * t7, 1)  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     x42 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
     x43 = segment_gradient(tl.where(causal, x42, 0.0) * t6, strict, DOT)
     t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
     s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
     store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
+    s18 = load_row(s18_ptr, own * H + h, r, C)
     t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
     x53 = d_o.to(tl.float32) + dot(t46, k, DOT) + dot_nt(t41, W1_momentum, DOT) + dot_nt(t23, W1, DOT)
     s9 = s16.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₆ + t₄₆ᵀ q
     store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
@@ -1166,11 +1184,11 @@ def pre3_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     reach = load_row(reach_ptr, index * H + h, r, C)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
     t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
     sum6 = tl.zeros([BC, BC], tl.float32)
@@ -1179,47 +1197,46 @@ def pre3_wide(
     sum6_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
         sum6 += dot_nt(t22, d1, DOT)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum6_2 += tl.sum(t22.to(tl.float32) * t7, 1)
         t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
         sum6_3 += dot_nt(t41, W1_momentum, DOT)
-        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
         sum6_4 += dot_nt(t23, W1, DOT)
         s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
         store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
         s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
         store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
         s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
         store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
-    s19 = load_row(s19_ptr, own * H + h, r, C)
-    s18 = load_row(s18_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
     t42 = -sum6  # t₄₂ = −t₂₂ d₁ᵀ
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
     t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
     t47 = tl.sum(s17.to(tl.float32), 1) + sum6_2  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
+    s18 = load_row(s18_ptr, own * H + h, r, C)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     x37 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     x38 = segment_gradient(tl.where(causal, x37, 0.0) * t6, strict, DOT)
     s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x38 + s18)
     store_row(s13_ptr, own * H + h, r, C, s13)
@@ -1227,13 +1244,14 @@ def pre3_wide(
     x41 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
     x42 = segment_gradient(tl.where(causal, x41, 0.0) * t8, strict, DOT)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
     t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
     s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     G = eta[None, :] * t9  # G = t₉ · η
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
     t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
     s9 = s16.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₆ + t₄₆ᵀ q
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
     x46 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum6_3 + sum6_4
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x46)
@@ -1272,84 +1290,84 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        m_end = load_number(m_end_ptr, index * H + h)
-        beta_end = load_number(beta_end_ptr, index * H + h)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
-        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
+        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
         t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
         x13 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
-        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+        s4 = load_tile(s4_ptr, own * H + h, r + zero, at_v, C, V)
         t28 = -dot_apart(h1, d_W2_momentum, DOT, T)  # t₂₈ = −h₁ d_W2_momentum
-        store_tile(t28_ptr, own * H + h, r, at_v, C, V, t28)
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+        store_tile(t28_ptr, own * H + h, r + zero, at_v, C, V, t28)
+        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
         t29 = -dot_apart(h1, d_W2, DOT, T)  # t₂₉ = −h₁ d_W2
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        store_tile(t29_ptr, own * H + h, r, at_v, C, V, t29)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+        store_tile(t29_ptr, own * H + h, r + zero, at_v, C, V, t29)
         x24 = n_end[:, None] * t28 + G_end[:, None] * t29 - s4.to(tl.float32)
         t30 = (x13 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
-        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
         s10 = dot_apart(t30, W2, DOT, T)  # s₁₀ = t₃₀ W₂[0]
-        store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
+        store_tile(s10_ptr, own * H + h, r + zero, at_v, C, V, s10)
         t31 = x24 + s10  # t₃₁ = (n[C] · t₂₈ + G[C] · t₂₉ − s₄) + s₁₀
-        t32 = t31 - tl.sum(t31 / V, 1)[:, None]  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
+        t32 = t31 - tl.sum(t31, 1)[:, None] / V  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x34 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t32 * centred.to(tl.float32) / V
-        t33 = -tl.sum(x34, 1)  # t₃₃ = −Σ_v r³ · t₃₂ · f̃ / V
-        t2 = load_tile(t2_ptr, own * H + h, r, at_v, C, V)
+        t33 = -tl.sum(t32 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₃₃ = −(Σ_v t₃₂ · f̃) · r³ / V
+        t2 = load_tile(t2_ptr, own * H + h, r + zero, at_v, C, V)
         t34 = rstd[:, None] * t32 + t33[:, None] * centred.to(tl.float32)  # t₃₄ = r · t₃₂ + t₃₃ · f̃
         t35 = ln_weight[None, :] * t34  # t₃₅ = t₃₄ · w
         t36 = 2 * t35  # t₃₆ = 2 t₃₅
+        beta_end = load_number(beta_end_ptr, index * H + h)
         t37 = ln_weight[None, :] * t36  # t₃₇ = t₃₆ · w
         t11 = tl.sum(t2.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
-        x40 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        s6 = load_tile(s6_ptr, own * H + h, at_n, at_v, N, V)
-        x41 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x40, 1) + tl.sum(t37 * centred.to(tl.float32), 1)) / V
+        x39 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+        s6 = load_tile(s6_ptr, own * H + h, at_n + zero, at_v, N, V)
+        x40 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x39, 1) + tl.sum(t37 * centred.to(tl.float32), 1))
         t38 = (
-            2 * x41[:, None] * centred.to(tl.float32)
+            2 * x40[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t37
             + t33[:, None] * t2.to(tl.float32)
-            - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t32 / V
+            - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t32
         )  # fmt: skip
-        s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
+        s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
         t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
-        x53 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
+        x52 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
         x18 = dot_apart_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT, T)
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-        t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
-        s7 = load_tile(s7_ptr, own * H + h, at_n, at_v, N, V)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
+        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+        t12 = load_tile(t12_ptr, own * H + h, r + zero, at_n, C, N)
+        s7 = load_tile(s7_ptr, own * H + h, at_n + zero, at_v, N, V)
         x19 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
-        s5 = load_tile(s5_ptr, own * H + h, at_k, at_n, K, N)
-        x44 = s3.to(tl.float32) + x18 + x19
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
-        x45 = dot_apart_nt(t39, W2, DOT, T)
+        s5 = load_tile(s5_ptr, own * H + h, at_k + zero, at_n, K, N)
+        x43 = s3.to(tl.float32) + x18 + x19
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
+        x44 = dot_apart_nt(t39, W2, DOT, T)
         t40 = (
             x13
             * t12.to(tl.float32)
-            * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-            + (x44 + x45) * gelu_slope(z1.to(tl.float32))
+            * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
+            + (x43 + x44) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
-        x55 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
-        x51 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
-        x47 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
-        store_tile(t40_ptr, own * H + h, r, at_n, C, N, t40)
-        d_W1 = x47
-        d_W1_momentum = x51
-        d_W2 = tl.where((at_v < V)[None, :], x53, 0.0)
-        d_W2_momentum = x55
+        x54 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
+        x50 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
+        x46 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
+        store_tile(t40_ptr, own * H + h, r + zero, at_n, C, N, t40)
+        d_W1 = x46
+        d_W1_momentum = x50
+        d_W2 = tl.where((at_v < V)[None, :], x52, 0.0)
+        d_W2_momentum = x54
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -1397,9 +1415,10 @@ def seq_wide(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1409,52 +1428,51 @@ def seq_wide(
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+            s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
             d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+            h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
-            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             x12 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
             sum3 += dot_apart(h1, d_W2_momentum, DOT, T)
             sum3_2 += dot_apart(h1, d_W2, DOT, T)
             t30 = (x12 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
             s10 += dot_apart(t30, W2, DOT, T)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        m_end = load_number(m_end_ptr, index * H + h)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
-        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+        store_tile(s10_ptr, own * H + h, r + zero, at_v, C, V, s10)
+        s4 = load_tile(s4_ptr, own * H + h, r + zero, at_v, C, V)
         t28 = -sum3  # t₂₈ = −h₁ d_W2_momentum
-        store_tile(t28_ptr, own * H + h, r, at_v, C, V, t28)
+        store_tile(t28_ptr, own * H + h, r + zero, at_v, C, V, t28)
         t29 = -sum3_2  # t₂₉ = −h₁ d_W2
-        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-        store_tile(t29_ptr, own * H + h, r, at_v, C, V, t29)
+        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
+        store_tile(t29_ptr, own * H + h, r + zero, at_v, C, V, t29)
         x14 = n_end[:, None] * t28 + G_end[:, None] * t29 - s4.to(tl.float32)
         t31 = x14 + s10  # t₃₁ = (n[C] · t₂₈ + G[C] · t₂₉ − s₄) + s₁₀
-        t32 = t31 - tl.sum(t31 / V, 1)[:, None]  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
+        t32 = t31 - tl.sum(t31, 1)[:, None] / V  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x21 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t32 * centred.to(tl.float32) / V
-        t33 = -tl.sum(x21, 1)  # t₃₃ = −Σ_v r³ · t₃₂ · f̃ / V
-        t2 = load_tile(t2_ptr, own * H + h, r, at_v, C, V)
+        t33 = -tl.sum(t32 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₃₃ = −(Σ_v t₃₂ · f̃) · r³ / V
+        t2 = load_tile(t2_ptr, own * H + h, r + zero, at_v, C, V)
         t34 = rstd[:, None] * t32 + t33[:, None] * centred.to(tl.float32)  # t₃₄ = r · t₃₂ + t₃₃ · f̃
         t35 = ln_weight[None, :] * t34  # t₃₅ = t₃₄ · w
         t36 = 2 * t35  # t₃₆ = 2 t₃₅
         t37 = ln_weight[None, :] * t36  # t₃₇ = t₃₆ · w
         t11 = tl.sum(t2.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        x27 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        x28 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x27, 1) + tl.sum(t37 * centred.to(tl.float32), 1)) / V
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+        x26 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x27 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x26, 1) + tl.sum(t37 * centred.to(tl.float32), 1))
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t38 = (
-            2 * x28[:, None] * centred.to(tl.float32)
+            2 * x27[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t37
             + t33[:, None] * t2.to(tl.float32)
-            - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t32 / V
+            - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t32
         )  # fmt: skip
         t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
         x10 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
@@ -1464,57 +1482,57 @@ def seq_wide(
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            s5 = load_tile(s5_ptr, own * H + h, at_k, at_n, K, N)
-            x47 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
-            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+            s5 = load_tile(s5_ptr, own * H + h, at_k + zero, at_n, K, N)
+            x46 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
+            s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
             tl.debug_barrier()
-            store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, x47)
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+            store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, x46)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             if SAVE:
-                store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
+                store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
             t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
             t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
-            x35 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
+            x34 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s6 = load_tile(s6_ptr, own * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+            s6 = load_tile(s6_ptr, own * H + h, at_n + zero, at_v, N, V)
+            d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+            h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s7 = load_tile(s7_ptr, own * H + h, at_n, at_v, N, V)
-            t30 = (x35 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
-            x52 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
-            s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
+            s7 = load_tile(s7_ptr, own * H + h, at_n + zero, at_v, N, V)
+            t30 = (x34 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
+            x51 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
+            s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
             if i == tiles - 1:
-                x52 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+                x51 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x52)
-            x54 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x51)
+            x53 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, x54)
-            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+            store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, x53)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             if SAVE:
-                store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-            x41 = s3.to(tl.float32) + dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
-            t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
-            s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
+                store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+            x40 = s3.to(tl.float32) + dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
+            t12 = load_tile(t12_ptr, own * H + h, r + zero, at_n, C, N)
+            s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
             if SAVE:
-                store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
-            x43 = dot_apart_nt(t39, W2, DOT, T)
+                store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
+            x42 = dot_apart_nt(t39, W2, DOT, T)
             t40 = (
-                x35
+                x34
                 * t12.to(tl.float32)
-                * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-                + (x41 + x43) * gelu_slope(z1.to(tl.float32))
+                * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
+                + (x40 + x42) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
-                store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            x45 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
-            store_tile(t40_ptr, own * H + h, r, at_n, C, N, t40)
+                store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            x44 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
+            store_tile(t40_ptr, own * H + h, r + zero, at_n, C, N, t40)
             if i == tiles - 1:
-                x45 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+                x44 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x45)
+            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x44)
         tl.debug_barrier()
 
 
@@ -1547,99 +1565,99 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s12 = load_row(s12_ptr, own * H + h, at_v, V)
-    s11 = load_row(s11_ptr, own * H + h, at_v, V)
-    s14 = load_row(s14_ptr, own * H + h, r, C)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    s8 = load_row(s8_ptr, own * H + h, r, C)
-    t27 = load_row(t27_ptr, own * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     x69 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
     x68 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     x73 = m_end * (tl.sum(x68) + tl.sum(x69))
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     x51 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
     x53 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
     t49 = x51 + x53  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x63 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
     t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t24 * d1.to(tl.float32), 1)  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    t27 = load_row(t27_ptr, own * H + h, r, C)
     x75 = t49 * D_end * m
+    eta = load_numbers(eta_ptr, at_row, row, here)
     x76 = tl.cumsum(x75, 0, reverse=True)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
     t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
     t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t26 * d1.to(tl.float32), 1)  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
     t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
-    d_eta = s8 + (t44 * tl.exp(t25) + t45 * t27)
-    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
-    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
+    d_eta = s8 + (t44 * exp(t25) + t45 * t27)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     G_end = t27 * eta  # G[C] = t₂₇ · η
-    n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
+    n_end = eta * exp(t25)  # n[C] = η · exp(t₂₅)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
+    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
     x23 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     x60 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
     x71 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
     x74 = segment_gradient(x71, strict, DOT)
     x72 = sum_before(t44 * n_end, r, DOT)
     x77 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x72 + x73 + x74 + x76)
-    x64 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x60 + x63)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
     s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
+    x64 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x60 + x63)
+    s14 = load_row(s14_ptr, own * H + h, r, C)
+    x25 = x23 + s10.to(tl.float32)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x26 = x25 - tl.sum(x25, 1)[:, None] / V
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x29 = -tl.sum(x26 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x30 = rstd[:, None] * x26 + x29[:, None] * centred.to(tl.float32)
     d_log_alpha = s13 + x64
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     d_log_mu = s14 + x77
+    s11 = load_row(s11_ptr, own * H + h, at_v, V)
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    x25 = x23 + s10.to(tl.float32)
-    x26 = x25 - tl.sum(x25 / V, 1)[:, None]
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x29 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x26 * centred.to(tl.float32) / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x30 = rstd[:, None] * x26 + (-tl.sum(x29, 1))[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     x31 = ln_weight[None, :] * x30
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x31, 0))
     x32 = 2 * x31
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x30 * du + x32 * normal, 0))
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
-    t40 = load_tile(t40_ptr, own * H + h, r, at_n, C, N)
-    s15 = load_tile(s15_ptr, own * H + h, r, at_v, C, V)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     x35 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
     x36 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    t40 = load_tile(t40_ptr, own * H + h, r, at_n, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
     x37 = s9.to(tl.float32) + (x32 + dot_nt(t40, W1, DOT) + (x35 + x36))
+    s15 = load_tile(s15_ptr, own * H + h, r, at_v, C, V)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x37)
     d_v = s15.to(tl.float32) + -x32
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
@@ -1673,35 +1691,35 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s12 = load_row(s12_ptr, own * H + h, at_v, V)
-    s11 = load_row(s11_ptr, own * H + h, at_v, V)
     t27 = load_row(t27_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
+    n_end = eta * exp(t25)  # n[C] = η · exp(t₂₅)
+    G_end = t27 * eta  # G[C] = t₂₇ · η
     t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
     t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
     s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
-    t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t25)  # n[C] = η · exp(t₂₅)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    G_end = t27 * eta  # G[C] = t₂₇ · η
     x13 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
     x15 = x13 + s10.to(tl.float32)
-    x16 = x15 - tl.sum(x15 / V, 1)[:, None]
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x16 = x15 - tl.sum(x15, 1)[:, None] / V
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x19 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x16 * centred.to(tl.float32) / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x20 = rstd[:, None] * x16 + (-tl.sum(x19, 1))[:, None] * centred.to(tl.float32)
+    x19 = -tl.sum(x16 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    s11 = load_row(s11_ptr, own * H + h, at_v, V)
+    x20 = rstd[:, None] * x16 + x19[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    s15 = load_tile(s15_ptr, own * H + h, r, at_v, C, V)
     x21 = ln_weight[None, :] * x20
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x21, 0))
     x28 = 2 * x21
+    s15 = load_tile(s15_ptr, own * H + h, r, at_v, C, V)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x20 * du + x28 * normal, 0))
     d_v = s15.to(tl.float32) + -x28
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
@@ -1716,60 +1734,60 @@ def post_wide(
     sum24_8 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         sum24 += tl.sum(t24 * d1.to(tl.float32), 1)
         t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         sum24_2 += tl.sum(t26 * d1.to(tl.float32), 1)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         sum24_4 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
         sum24_4 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         x37 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         sum24_7 += tl.sum(x37)
-        t40 = load_tile(t40_ptr, own * H + h, r, at_n, C, N)
         x38 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
         sum24_8 += tl.sum(x38)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        t40 = load_tile(t40_ptr, own * H + h, r, at_n, C, N)
+        sum24_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        sum24_3 += dot_nt(t40, W1, DOT)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        sum24_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        sum24_3 += dot_nt(t40, W1, DOT)
         t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
         sum24_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-    s14 = load_row(s14_ptr, own * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
-    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
-    s8 = load_row(s8_ptr, own * H + h, r, C)
-    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
     t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + sum24  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
     t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum24_2  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
-    d_eta = s8 + (t44 * tl.exp(t25) + t45 * t27)
+    d_eta = s8 + (t44 * exp(t25) + t45 * t27)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     d_k = s9.to(tl.float32) + (x28 + sum24_3 + sum24_4)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     x51 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x53 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x51 + beta_end * (sum24_5 + sum24_6))
     d_log_alpha = s13 + x53
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    s14 = load_row(s14_ptr, own * H + h, r, C)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     x57 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
     x58 = sum_before(t44 * n_end, r, DOT)
     x59 = m_end * (sum24_7 + sum24_8)
@@ -1806,63 +1824,63 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
+    eta = load_numbers(eta_ptr, at_row, row, here)
     store_number(reach_end_ptr, index * H + h, reach_end)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     store_number(m_end_ptr, index * H + h, m_end)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
     store_row(reach_ptr, index * H + h, r, C, reach)
-    D_mu = tl.where(causal, tl.exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
+    D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G = (t₁ Dμ) · η
     store_tile(G_ptr, index * H + h, r, r, C, C, G)
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         f += dot(h1, W2_start, DOT)
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x23 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x23 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    t3 = rstd[:, None] * t2 - tl.sum(t2 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
     d2 = t3 - tl.sum(tl.where((at_v < V)[None, :], t3, 0.0), 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
-    n_end = eta * tl.exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
+    n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
     x35 = (n_end[:, None] * d2).to(DOT)
     x33 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
@@ -1898,17 +1916,18 @@ def resume_main(
     W2_momentum = load_tile(W2_momentum_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
-            store_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N, W1_momentum)
-            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
-            store_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V, W2_momentum)
+            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
+            store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
+            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
+            store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
         m_end = load_number(m_end_ptr, index * H + h)
-        s2 = load_tile(s2_ptr, index * H + h, at_n, at_v, N, V)
-        s1 = load_tile(s1_ptr, index * H + h, at_k, at_n, K, N)
-        s3 = load_tile(s3_ptr, index * H + h, at_k, at_n, K, N)
+        s2 = load_tile(s2_ptr, index * H + h, at_n + zero, at_v, N, V)
+        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_n, K, N)
+        s3 = load_tile(s3_ptr, index * H + h, at_k + zero, at_n, K, N)
         reach_end = load_number(reach_end_ptr, index * H + h)
-        s4 = load_tile(s4_ptr, index * H + h, at_n, at_v, N, V)
+        s4 = load_tile(s4_ptr, index * H + h, at_n + zero, at_v, N, V)
         beta_end = load_number(beta_end_ptr, index * H + h)
 
         # the state behind the tile
@@ -1952,33 +1971,33 @@ def resume_read(
     reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     sum6 = tl.zeros([BC, BV], tl.float32)
     sum6_2 = tl.zeros([BC, BV], tl.float32)
     sum6_3 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         s5 = load_tile(s5_ptr, index * H + h, r, at_n, C, N)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - s5.to(tl.float32)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         sum6 += dot(read_h1, W2, DOT)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         sum6_2 += dot(read_h1, W2_momentum, DOT)
         sum6_3 += dot_nt(read_h1, h1, DOT)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     P2 = (G.to(tl.float32) * sum6_3).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     read_f = beta[:, None] * sum6 + reach[:, None] * sum6_2 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) + f · (h₁ S₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -2009,21 +2028,21 @@ def resume_pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     t28 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₈ = Σ_i D[C] · Dμ
+    store_row(t28_ptr, own * H + h, r, C, t28)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_row(t28_ptr, own * H + h, r, C, t28)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
@@ -2031,35 +2050,35 @@ def resume_pre(
     t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
         store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
         s5 = dot(P1, d1, DOT)  # s₅ = P₁ d₁
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5  # z₁ = β · t₅ + f · t₇ − s₅
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t15 += dot_nt(read_h1, h1, DOT)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         t13 += dot(read_h1, W2, DOT)
         t14 += dot(read_h1, W2_momentum, DOT)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
     read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
     x27 = t4 * read_centred
@@ -2068,7 +2087,7 @@ def resume_pre(
     read_rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t16 = (
         read_rstd[:, None] * t4
-        - x28[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x28[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
     s20 = t17 * t14  # s₂₀ = t₁₇ · t₁₄
@@ -2108,22 +2127,22 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    reach = load_row(reach_ptr, index * H + h, r, C)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
     t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     s12 = dot_tn(P2, t17, DOT)  # s₁₂ = P₂ᵀ t₁₇
     store_tile(s12_ptr, own * H + h, r, at_v, C, V, s12)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
     t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
@@ -2133,14 +2152,14 @@ def resume_pre2(
         at_n = b * BN + tl.arange(0, BN)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
+        f += dot(h1, W2_start, DOT)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        f += dot(h1, W2_start, DOT)
-        s5 = load_tile(s5_ptr, index * H + h, r, at_n, C, N)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        s5 = load_tile(s5_ptr, index * H + h, r, at_n, C, N)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5.to(tl.float32)  # z₁ = β · t₅ + f · t₇ − s₅
         t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
@@ -2162,39 +2181,39 @@ def resume_pre2(
         s11 = dot_tn(t19, read_h1, DOT)  # s₁₁ = t₁₉ᵀ h₁
         store_tile(s11_ptr, own * H + h, r, at_n, C, N, s11)
         store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
-    s23 = load_row(s23_ptr, own * H + h, r, C)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     x18 = -s12
-    x19 = x18 - tl.sum(x18 / V, 1)[:, None]
+    x19 = x18 - tl.sum(x18, 1)[:, None] / V
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x22 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x19 * centred / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x23 = rstd[:, None] * x19 + (-tl.sum(tl.where((at_v < V)[None, :], x22, 0.0), 1))[:, None] * centred
+    x21 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x20 = tl.sum(tl.where((at_v < V)[None, :], x19 * centred, 0.0), 1)
+    x23 = rstd[:, None] * x19 + (-x20 * (rstd * rstd * rstd) / V)[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     x24 = ln_weight[None, :] * x23
-    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
     s15 = tl.sum(2 * x24 + d_o.to(tl.float32), 0)
     store_row(s15_ptr, own * H + h, at_v, V, s15)
-    s19 = 2 * x24  # s₁₉ = 2 ((r · ((−s₁₂) − Σ_v (−s₁₂) / V) + (−Σ_v r³ · ((−s₁₂) − Σ_v (−s₁₂) / V) · f̃ / V) · f̃) · w)
+    s19 = 2 * x24  # s₁₉ = 2 ((r · ((−s₁₂) − Σ_v (−s₁₂) / V) + (−(Σ_v ((−s₁₂) − Σ_v (−s₁₂) / V) · f̃) · r³ / V) · f̃) · w)
+    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
     x35 = x23 * du + s19 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
-    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
+    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
+    s23 = load_row(s23_ptr, own * H + h, r, C)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     t47 = tl.sum(s20.to(tl.float32), 1) + sum13_2  # t₄₇ = Σ_v s₂₀ + Σ_n t₂₂ · t₇
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     s22 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₂₂ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
     s16 = tl.sum(x35, 0)
     store_row(s16_ptr, own * H + h, at_v, V, s16)
@@ -2230,47 +2249,46 @@ def resume_pre3(
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     reach = load_row(reach_ptr, index * H + h, r, C)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     sum4 = tl.zeros([BC, BC], tl.float32)
     sum4_2 = tl.zeros([BC], tl.float32)
     sum4_3 = tl.zeros([BC, BK], tl.float32)
     sum4_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
         sum4 += dot_nt(t22, d1, DOT)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum4_2 += tl.sum(t22.to(tl.float32) * t7, 1)
         t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
         sum4_3 += dot_nt(t24, W1_momentum, DOT)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
         sum4_4 += dot_nt(t23, W1, DOT)
-    s22 = load_row(s22_ptr, own * H + h, r, C)
-    s21 = load_row(s21_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
     t42 = -sum4  # t₄₂ = −t₂₂ d₁ᵀ
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
     t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
     t47 = tl.sum(s20.to(tl.float32), 1) + sum4_2  # t₄₇ = Σ_v s₂₀ + Σ_n t₂₂ · t₇
+    s21 = load_row(s21_ptr, own * H + h, r, C)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
     x35 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
-    t6 = tl.exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     x36 = segment_gradient(tl.where(causal, x35, 0.0) * t6, strict, DOT)
     s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + s21)
     store_row(s17_ptr, own * H + h, r, C, s17)
@@ -2278,13 +2296,14 @@ def resume_pre3(
     x39 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
     x40 = segment_gradient(tl.where(causal, x39, 0.0) * t8, strict, DOT)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
     t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
     s13 = tl.sum(t43 * t9, 0)  # s₁₃ = Σ_c t₄₃ · t₉
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     G = eta[None, :] * t9  # G = t₉ · η
+    s22 = load_row(s22_ptr, own * H + h, r, C)
+    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
     t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
     s14 = s19.to(tl.float32) + dot_tn(t46, q, DOT)  # s₁₄ = s₁₉ + t₄₆ᵀ q
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(s14_ptr, own * H + h, r, at_k, C, K, s14)
     x44 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum4_3 + sum4_4
     store_rows(d_q_ptr, at_row, row, here, at_k, K, x44)
@@ -2316,17 +2335,18 @@ def resume_seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N, d_W1_momentum)
-            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
-            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V, d_W2_momentum)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
+            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
+            store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        s9 = load_tile(s9_ptr, own * H + h, at_n, at_v, N, V)
-        s7 = load_tile(s7_ptr, own * H + h, at_k, at_n, K, N)
-        s6 = load_tile(s6_ptr, own * H + h, at_k, at_n, K, N)
+        s9 = load_tile(s9_ptr, own * H + h, at_n + zero, at_v, N, V)
+        s7 = load_tile(s7_ptr, own * H + h, at_k + zero, at_n, K, N)
+        s6 = load_tile(s6_ptr, own * H + h, at_k + zero, at_n, K, N)
         m_end = load_number(m_end_ptr, index * H + h)
-        s8 = load_tile(s8_ptr, own * H + h, at_n, at_v, N, V)
+        s8 = load_tile(s8_ptr, own * H + h, at_n + zero, at_v, N, V)
         reach_end = load_number(reach_end_ptr, index * H + h)
         x10 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
         x14 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
@@ -2367,27 +2387,27 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t28 = load_row(t28_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     s12 = load_tile(s12_ptr, own * H + h, r, at_v, C, V)
     x14 = -s12.to(tl.float32)
-    x15 = x14 - tl.sum(x14 / V, 1)[:, None]
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x15 = x14 - tl.sum(x14, 1)[:, None] / V
+    eta = load_numbers(eta_ptr, at_row, row, here)
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x18 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x15 * centred.to(tl.float32) / V
-    x19 = rstd[:, None] * x15 + (-tl.sum(x18, 1))[:, None] * centred.to(tl.float32)
+    t28 = load_row(t28_ptr, own * H + h, r, C)
+    x18 = -tl.sum(x15 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    x19 = rstd[:, None] * x15 + x18[:, None] * centred.to(tl.float32)
     s19 = 2 * (ln_weight[None, :] * x19)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
+    n_end = eta * exp(t26)  # n[C] = η · exp(t₂₆)
     G_end = t28 * eta  # G[C] = t₂₈ · η
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * tl.exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     store_row(D_end_ptr, own * H + h, r, C, D_end)
     store_row(G_end_ptr, own * H + h, r, C, G_end)
     store_row(n_end_ptr, own * H + h, r, C, n_end)
@@ -2398,33 +2418,33 @@ def resume_post(
     sum18_4 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
         t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum18 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         sum18_2 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
         x25 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         sum18_3 += tl.sum(x25)
         x27 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        s10 = load_tile(s10_ptr, own * H + h, r, at_n, C, N)
         sum18_4 += tl.sum(x27)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s10 = load_tile(s10_ptr, own * H + h, r, at_n, C, N)
         t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
         t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
         s24 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)  # s₂₄ = n[C] · t₂₅ + G[C] · t₂₇ − s₁₀
         store_tile(s24_ptr, own * H + h, r, at_n, C, N, s24)
     store_number(t49_ptr, own * H + h, t49)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     s27 = beta_end * (sum18 + sum18_2)  # s₂₇ = β[C] (Σ_n Σ_v d_W2_at · W₂[0] + Σ_n Σ_k d_W1_at · W₁[0])
     store_number(s27_ptr, own * H + h, s27)
-    m_end = tl.exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     s28 = m_end * (sum18_3 + sum18_4)  # s₂₈ = m[C] (Σ_n Σ_v d_W2_momentum_at · S₂[0] + Σ_n Σ_k d_W1_momentum_at · S₁[0])
     store_number(s28_ptr, own * H + h, s28)
 
@@ -2456,24 +2476,24 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t28 = load_row(t28_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    eta = load_numbers(eta_ptr, at_row, row, here)
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
+    t28 = load_row(t28_ptr, own * H + h, r, C)
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
     d2 = t3 - tl.sum(t3, 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
-    n_end = eta * tl.exp(t26)  # n[C] = η · exp(t₂₆)
+    n_end = eta * exp(t26)  # n[C] = η · exp(t₂₆)
     x19 = (n_end[:, None] * d2).to(DOT)
     G_end = t28 * eta  # G[C] = t₂₈ · η
     x22 = (G_end[:, None] * d2).to(DOT)
@@ -2484,92 +2504,91 @@ def resume_post2(
     sum20_5 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
         s25 = s11.to(tl.float32) + dot_nt(x19, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x22, -d_W2_at.to(tl.float32), DOT)
         store_tile(s25_ptr, own * H + h, r, at_n, C, N, s25)
-        s24 = load_tile(s24_ptr, own * H + h, r, at_n, C, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         sum20 += dot(h1, d_W2_momentum_at, DOT)
+        s24 = load_tile(s24_ptr, own * H + h, r, at_n, C, N)
         sum20_3 += dot(h1, d_W2_at, DOT)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         t31 = (s24.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₄ · gelu′(z₁)
         sum20_5 += dot(t31, W2_start, DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
         t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         sum20_2 += tl.sum(t25 * d1, 1)
         t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
         sum20_4 += tl.sum(t27 * d1, 1)
-    s16 = load_row(s16_ptr, own * H + h, at_v, V)
-    s15 = load_row(s15_ptr, own * H + h, at_v, V)
-    s18 = load_row(s18_ptr, own * H + h, r, C)
-    s17 = load_row(s17_ptr, own * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s27 = load_number(s27_ptr, own * H + h)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
-    s28 = load_number(s28_ptr, own * H + h)
-    t49 = load_number(t49_ptr, own * H + h)
     D_end = load_row(D_end_ptr, own * H + h, r, C)
+    t49 = load_number(t49_ptr, own * H + h)
     t30 = -sum20_3  # t₃₀ = −h₁ d_W2_at
     t45 = tl.sum(t30 * d2, 1) + sum20_4  # t₄₅ = Σ_v t₃₀ · d₂ + Σ_n t₂₇ · d₁
     t48 = t45 * eta  # t₄₈ = t₄₅ · η
-    t8 = tl.exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     x54 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
     x56 = segment_gradient(x54, strict, DOT)
+    s28 = load_number(s28_ptr, own * H + h)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    m = tl.exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     x47 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
     x57 = t49 * D_end * m
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s27 = load_number(s27_ptr, own * H + h)
+    s17 = load_row(s17_ptr, own * H + h, r, C)
     x58 = tl.cumsum(x57, 0, reverse=True)
     t29 = -sum20  # t₂₉ = −h₁ d_W2_momentum_at
+    s18 = load_row(s18_ptr, own * H + h, r, C)
     t44 = tl.sum(t29 * d2, 1) + sum20_2  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
     x55 = sum_before(t44 * n_end, r, DOT)
     x59 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x55 + s28 + x56 + x58)
-    d_eta = s13 + (t44 * tl.exp(t26) + t45 * t28)
+    d_eta = s13 + (t44 * exp(t26) + t45 * t28)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + s27)
-    s12 = load_tile(s12_ptr, own * H + h, r, at_v, C, V)
     d_log_alpha = s17 + x50
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     d_log_mu = s18 + x59
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s12 = load_tile(s12_ptr, own * H + h, r, at_v, C, V)
+    s15 = load_row(s15_ptr, own * H + h, at_v, V)
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
     x64 = n_end[:, None] * t29 + G_end[:, None] * t30 - s12.to(tl.float32)
+    s16 = load_row(s16_ptr, own * H + h, at_v, V)
     x32 = (n_end[:, None] * t29 + G_end[:, None] * t30) + sum20_5
-    x33 = x32 - tl.sum(x32 / V, 1)[:, None]
-    x35 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x33 * centred.to(tl.float32) / V
-    x36 = rstd[:, None] * x33 + (-tl.sum(x35, 1))[:, None] * centred.to(tl.float32)
-    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x33 = x32 - tl.sum(x32, 1)[:, None] / V
+    x35 = -tl.sum(x33 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x36 = rstd[:, None] * x33 + x35[:, None] * centred.to(tl.float32)
     x37 = ln_weight[None, :] * x36
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + 2 * tl.sum(x37, 0))
     s26 = 2 * x37
+    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s16 + tl.sum(x36 * du + s26 * normal, 0))
     d_v = -s19.to(tl.float32) + -s26
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_tile(s26_ptr, own * H + h, r, at_v, C, V, s26)
     t32 = x64 + sum20_5  # t₃₂ = (n[C] · t₂₉ + G[C] · t₃₀ − s₁₂) + t₃₁ W₂[start]
-    t33 = t32 - tl.sum(t32 / V, 1)[:, None]  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
-    x67 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t33 * centred.to(tl.float32) / V
-    t34 = -tl.sum(x67, 1)  # t₃₄ = −Σ_v r³ · t₃₃ · f̃ / V
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    t33 = t32 - tl.sum(t32, 1)[:, None] / V  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
+    t34 = -tl.sum(t33 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₃₄ = −(Σ_v t₃₃ · f̃) · r³ / V
     t35 = rstd[:, None] * t33 + t34[:, None] * centred.to(tl.float32)  # t₃₅ = r · t₃₃ + t₃₄ · f̃
     t36 = ln_weight[None, :] * t35  # t₃₆ = t₃₅ · w
     t37 = 2 * t36  # t₃₇ = 2 t₃₆
     t38 = ln_weight[None, :] * t37  # t₃₈ = t₃₇ · w
-    x73 = t33 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-    x74 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x73, 1) + tl.sum(t38 * centred.to(tl.float32), 1)) / V
+    x72 = t33 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+    x73 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x72, 1) + tl.sum(t38 * centred.to(tl.float32), 1))
     t39 = (
-        2 * x74[:, None] * centred.to(tl.float32)
+        2 * x73[:, None] * centred.to(tl.float32)
         + rstd[:, None] * t38
         + t34[:, None] * t2
-        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t33 / V
+        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t33
     )  # fmt: skip
     t40 = t39 - tl.sum(tl.where((at_v < V)[None, :], t39, 0.0), 1)[:, None] / V  # t₄₀ = t₃₉ − Σ_v t₃₉ / V
     store_tile(t40_ptr, own * H + h, r, at_v, C, V, t40)
@@ -2602,26 +2621,26 @@ def resume_post3(
     sum2_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s24 = load_tile(s24_ptr, own * H + h, r, at_n, C, N)
         t40 = load_tile(t40_ptr, own * H + h, r, at_v, C, V)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        s24 = load_tile(s24_ptr, own * H + h, r, at_n, C, N)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t31 = (s24.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₄ · gelu′(z₁)
-        s25 = load_tile(s25_ptr, own * H + h, r, at_n, C, N)
         h1 = (gelu(z1)).to(DOT)  # h₁ = gelu(z₁)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t31, d2, DOT) + dot_tn(h1, t40, DOT))
         t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        s25 = load_tile(s25_ptr, own * H + h, r, at_n, C, N)
         x11 = dot_nt(t40, W2_start, DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         t41 = (
-            (s24.to(tl.float32) * t12 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (s25.to(tl.float32) + x11) * gelu_slope(z1)).to(DOT)  # noqa: E501
+            (s24.to(tl.float32) * t12 * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + (s25.to(tl.float32) + x11) * gelu_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
         sum2 += dot_nt(t41, W1_start, DOT)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         sum2_2 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
         sum2_2 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t41, DOT))
@@ -2694,6 +2713,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -3060,7 +3085,8 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach, G, d2, W1_at,
         W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     )  # fmt: skip
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:7]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -3068,7 +3094,7 @@ def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None,
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach, G, d2, W1_at,
         W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
-    d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, d_W1_last, d_W2_last = (x.contiguous() for x in gradients[:7])
+    d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, d_W1_last, d_W2_last = cotangents(ctx, gradients)
     gradients_of = backward_op(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, beta_end, reach_end, G_end, m_end, n_end, reach, G, d2, W1_at,
         W1_momentum_at, W2_at, W2_momentum_at, d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, d_W1_last, d_W2_last, position,
@@ -3410,7 +3436,8 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, s5, G, h1,
         d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     )  # fmt: skip
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:5]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -3418,7 +3445,7 @@ def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor 
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, s5, G, h1,
         d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
-    d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum = (x.contiguous() for x in gradients[:5])
+    d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum = cotangents(ctx, gradients)
     gradients_of = resume_backward_op(
         q, k, v, log_alpha, eta, log_mu, ln_weight, ln_bias, W1_start, W2_start, beta_end, reach_end, m_end, reach, s5, G, h1,
         d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d_o, d_W1, d_W2, d_W1_momentum, d_W2_momentum, position, cu_seqlens,

@@ -205,7 +205,7 @@ def step(
     e = u - v  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t1 = du * ln_weight  # t₁ = ∂ℓ/∂u · w
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] * normal / dim_v  # t₂ = r t₁ − (Σ_v f̂ · t₁) r f̂ / V
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # t₂ = r t₁ − (Σ_v f̂ · t₁) r f̂ / V
     d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = t₂ − Σ_v t₂ / V
     d1 = torch.einsum("...v,...nv->...n", d2, W2_start) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 

@@ -98,7 +98,7 @@ def chunk(
     u = ln_weight[..., None, :] * normal + ln_bias[..., None, :] + k  # u = f̂ · w + b + k
     e = u - v  # e = u − v
     t1 = ln_weight[..., None, :] * e  # t₁ = e · w
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] * normal / dim_v
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
     d = t2 - t2.sum(-1)[..., None] / dim_v  # d = t₂ − Σ_v t₂ / V
 
     # the memory at the queries

@@ -62,7 +62,7 @@ def token_steps(
         v = load_row(v_ptr, at_row, at_v, V)
         e = u - v  # e = u − v
         t1 = e * ln_weight  # t₁ = e · w
-        t2 = rstd * t1 - tl.sum(t1 * centred, 0) * (rstd * rstd * rstd) * centred / V  # t₂ = r t₁ − r³ (Σ_v t₁ · f̃) f̃ / V
+        t2 = rstd * t1 - tl.sum(t1 * centred, 0) * (rstd * rstd * rstd) / V * centred  # t₂ = r t₁ − r³ (Σ_v t₁ · f̃) f̃ / V
         d = t2 - tl.sum(tl.where(at_v < V, t2, 0.0), 0) / V  # d = t₂ − Σ_v t₂ / V
 
         # momentum, retention and mirror map

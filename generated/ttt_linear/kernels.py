@@ -44,8 +44,9 @@ OPTIONS = {
     "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -196,8 +197,8 @@ def prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # P
     P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
@@ -224,14 +225,14 @@ def main(
         store_tile(W_last_ptr, n * H + h, at_k, at_v, K, V, W)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
         if i == tiles - 1:
             store_tile(W_last_ptr, n * H + h, at_k, at_v, K, V, W)
-        eta = load_numbers(eta_ptr, at_row, row, here)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
@@ -240,14 +241,15 @@ def main(
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+        eta = load_numbers(eta_ptr, at_row, row, here)
         rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
         d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-        store_tile(d_ptr, index * H + h, r, at_v, C, V, d)
+        store_tile(d_ptr, index * H + h, r + zero, at_v, C, V, d)
 
         # the state behind the tile
         W_next = W - dot_tn(k, eta[:, None] * d, DOT)  # W[C] = W[0] − kᵀ (η · d)
@@ -277,10 +279,10 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
     read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
@@ -296,11 +298,11 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W_at_ptr, d_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, centred_ptr, t1_ptr, s1_ptr, s2_ptr,
-    s3_ptr, s4_ptr, t17_ptr, s5_ptr, s6_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    s3_ptr, t17_ptr, s4_ptr, s5_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """centred, t1, s1, s2, s3, s4, t17, s5, s6, d_q: every tile on its own."""
+    """centred, t1, s1, s2, s3, t17, s4, s5, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -317,16 +319,16 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x26 = t3 * read_centred
@@ -335,48 +337,45 @@ def pre(
     read_rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t6 = (
         read_rstd[:, None] * t3
-        - x27[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x27[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t7 = (t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V).to(DOT)  # t₇ = t₆ − Σ_v t₆ / V
     s1 = dot_tn(q, t7, DOT)  # s₁ = qᵀ t₇
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
     t16 = tl.where(causal, -dot_nt(t7, d, DOT), 0.0)  # t₁₆ = causal(−t₇ dᵀ)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s3 = tl.sum(t16 * t4, 0)  # s₃ = Σ_c t₁₆ · t₄
     t17 = eta[None, :] * t16  # t₁₇ = t₁₆ · η
     store_tile(t17_ptr, own * H + h, r, r, C, C, t17)
-    x45 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x43 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
     f = dot(k, W, DOT)  # f = k W[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    s2 = dot_tn(P, t7, DOT)  # s₂ = Pᵀ t₇
-    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-    x34 = -s2
-    x35 = tl.sum(tl.where((at_v < V)[None, :], x34 / V, 0.0), 1)
-    x36 = x34 - x35[:, None]
     x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x37 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x36 * centred / V
-    x38 = rstd[:, None] * x36 + (-tl.sum(tl.where((at_v < V)[None, :], x37, 0.0), 1))[:, None] * centred
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x45)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s2 = dot_tn(P, t7, DOT)  # s₂ = Pᵀ t₇
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+    x35 = -s2
+    x36 = x35 - tl.sum(tl.where((at_v < V)[None, :], x35, 0.0), 1)[:, None] / V
+    x37 = tl.sum(tl.where((at_v < V)[None, :], x36 * centred, 0.0), 1)
+    x38 = rstd[:, None] * x36 + (-x37 * (rstd * rstd * rstd) / V)[:, None] * centred
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    s4 = ln_weight[None, :] * x38  # s₄ = (r · ((−s₂) − Σ_v (−s₂) / V) + (−Σ_v r³ · ((−s₂) − Σ_v (−s₂) / V) · f̃ / V) · f̃) · w
-    x43 = x38 * e + s4 * normal + d_o.to(tl.float32) * read_normal
-    s5 = tl.sum(ln_weight[None, :] * x38 + d_o.to(tl.float32), 0)
+    x41 = x38 * e + ln_weight[None, :] * x38 * normal + d_o.to(tl.float32) * read_normal
+    s4 = tl.sum(ln_weight[None, :] * x38 + d_o.to(tl.float32), 0)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    s6 = tl.sum(x43, 0)
-    store_row(s6_ptr, own * H + h, at_v, V, s6)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x43)
+    s5 = tl.sum(x41, 0)
     store_row(s5_ptr, own * H + h, at_v, V, s5)
+    store_row(s4_ptr, own * H + h, at_v, V, s4)
     store_row(s3_ptr, own * H + h, r, C, s3)
 
 
@@ -402,38 +401,38 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
-        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
+        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
         eta = load_numbers(eta_ptr, at_row, row, here)
         t8 = -dot(k, d_W, DOT)  # t₈ = −k d_W
         x7 = eta[:, None] * t8 - s2.to(tl.float32)
-        t9 = x7 - tl.sum(x7 / V, 1)[:, None]  # t₉ = (η · t₈ − s₂) − Σ_v (η · t₈ − s₂) / V
+        t9 = x7 - tl.sum(x7, 1)[:, None] / V  # t₉ = (η · t₈ − s₂) − Σ_v (η · t₈ − s₂) / V
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x13 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred.to(tl.float32) / V
-        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
-        t10 = -tl.sum(x13, 1)  # t₁₀ = −Σ_v r³ · t₉ · f̃ / V
+        t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
+        t10 = -tl.sum(t9 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₁₀ = −(Σ_v t₉ · f̃) · r³ / V
         t11 = rstd[:, None] * t9 + t10[:, None] * centred.to(tl.float32)  # t₁₁ = r · t₉ + t₁₀ · f̃
         t12 = ln_weight[None, :] * t11  # t₁₂ = t₁₁ · w
         t13 = ln_weight[None, :] * t12  # t₁₃ = t₁₂ · w
         t5 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_v, K, V)
-        x18 = t9 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        x19 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x18, 1) + tl.sum(t13 * centred.to(tl.float32), 1)) / V
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
+        x17 = t9 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x18 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x17, 1) + tl.sum(t13 * centred.to(tl.float32), 1))
         t14 = (
-            2 * x19[:, None] * centred.to(tl.float32)
+            2 * x18[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t13
             + t10[:, None] * t1.to(tl.float32)
-            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t9 / V
+            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t9
         )  # fmt: skip
         t15 = t14 - tl.sum(tl.where((at_v < V)[None, :], t14, 0.0), 1)[:, None] / V  # t₁₅ = t₁₄ − Σ_v t₁₄ / V
         d_W_next = s1.to(tl.float32) + d_W + dot_tn(k, t15, DOT)
-        store_tile(t15_ptr, own * H + h, r, at_v, C, V, t15)
+        store_tile(t15_ptr, own * H + h, r + zero, at_v, C, V, t15)
         d_W = tl.where((at_v < V)[None, :], d_W_next, 0.0)
         if i == tiles - 1:
             d_W += load_tile(d_W_last_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
@@ -443,7 +442,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W_at_ptr, d_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, t15_ptr,
+    W_at_ptr, d_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, t15_ptr,
     t17_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -464,42 +463,46 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s5 = load_row(s5_ptr, own * H + h, at_v, V)
-    s6 = load_row(s6_ptr, own * H + h, at_v, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
-    s3 = load_row(s3_ptr, own * H + h, r, C)
-    t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
-    d_eta = s3 + tl.sum(t8 * d.to(tl.float32), 1)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x24 = dot_nt(eta[:, None] * d.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x12 = eta[:, None] * t8
-    x13 = x12 - tl.sum(x12 / V, 1)[:, None]
     f = dot(k, W, DOT)  # f = k W[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x18 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x18 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x20 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x13 * centred / V
+    x16 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    s3 = load_row(s3_ptr, own * H + h, r, C)
+    rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x21 = rstd[:, None] * x13 + (-tl.sum(tl.where((at_v < V)[None, :], x20, 0.0), 1))[:, None] * centred
+    eta = load_numbers(eta_ptr, at_row, row, here)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    x22 = ln_weight[None, :] * x21
-    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
+    t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
+    s5 = load_row(s5_ptr, own * H + h, at_v, V)
+    d_eta = s3 + tl.sum(t8 * d.to(tl.float32), 1)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    x29 = dot_nt(eta[:, None] * d.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    x23 = eta[:, None] * t8
+    x24 = x23 - tl.sum(x23, 1)[:, None] / V
+    x25 = tl.sum(tl.where((at_v < V)[None, :], x24 * centred, 0.0), 1)
+    x26 = rstd[:, None] * x24 + (-x25 * (rstd * rstd * rstd) / V)[:, None] * centred
+    x27 = ln_weight[None, :] * x26
+    s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s5 + tl.sum(x26 * e + x27 * normal, 0))
+    x9 = -s2.to(tl.float32)
+    x10 = x9 - tl.sum(x9, 1)[:, None] / V
+    s4 = load_row(s4_ptr, own * H + h, at_v, V)
+    x15 = tl.sum(tl.where((at_v < V)[None, :], x10 * centred, 0.0), 1)
+    x18 = rstd[:, None] * x10 + (-x15 * (rstd * rstd * rstd) / V)[:, None] * centred
+    x19 = ln_weight[None, :] * x18
+    t15 = load_tile(t15_ptr, own * H + h, r, at_v, C, V)
     t17 = load_tile(t17_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t15 = load_tile(t15_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x21 * e + x22 * normal, 0))
-    x25 = (s4.to(tl.float32) + dot_tn(t17, q, DOT)) + (x22 + dot_nt(t15, W, DOT) + x24)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x25)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s5 + tl.sum(x22, 0))
-    d_v = -s4.to(tl.float32) + -x22
+    x30 = (x19 + dot_tn(t17, q, DOT)) + (x27 + dot_nt(t15, W, DOT) + x29)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x30)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s4 + tl.sum(x27, 0))
+    d_v = -x19 + -x27
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
@@ -527,22 +530,22 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     f = dot(k, W_start, DOT)  # f = k W[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x8 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     rstd = tl.rsqrt(x8 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
     s1 = dot_tn(k, eta[:, None] * d, DOT)  # s₁ = kᵀ (η · d)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
     P = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η)
     s2 = dot(P, d, DOT)  # s₂ = P d
@@ -563,9 +566,10 @@ def resume_main(
     W = load_tile(W_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(W_at_ptr, index * H + h, at_k, at_v, K, V, W)
-        s1 = load_tile(s1_ptr, index * H + h, at_k, at_v, K, V)
+            store_tile(W_at_ptr, index * H + h, at_k + zero, at_v, K, V, W)
+        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_v, K, V)
 
         # the state behind the tile
         W_next = W - s1.to(tl.float32)  # W[C] = W[0] − s₁
@@ -595,9 +599,9 @@ def resume_read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
     read_f = dot(q, W, DOT) - s2.to(tl.float32)  # f = q W[0] − s₂
@@ -636,61 +640,68 @@ def resume_pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+
+    # s3
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     f = dot(k, W_start, DOT)  # f = k W[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     s2 = dot(P, d, DOT)  # s₂ = P d
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_f = dot(q, W, DOT) - s2  # f = q W[0] − s₂
     x26 = tl.sum(tl.where((at_v < V)[None, :], read_f, 0.0), 1)
     read_mean = x26 / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    x31 = t3 * read_centred
-    x32 = tl.sum(x31, 1)
     x29 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x29 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x31 = t3 * read_centred
+    x32 = tl.sum(x31, 1)
     t6 = (
         read_rstd[:, None] * t3
-        - x32[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x32[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t7 = t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V  # t₇ = t₆ − Σ_v t₆ / V
     s3 = dot_tn(q, t7, DOT)  # s₃ = qᵀ t₇
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x45 = dot_nt(t7, tl.where((at_v < V)[None, :], d, 0.0), DOT)
-    t16 = tl.where(causal, -x45, 0.0)  # t₁₆ = causal(−t₇ dᵀ)
-    t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
-    x48 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
-    x36 = -dot_tn(P, t7, DOT)
-    x37 = tl.sum(tl.where((at_v < V)[None, :], x36 / V, 0.0), 1)
-    x38 = x36 - x37[:, None]
-    x39 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x38 * centred / V
-    x40 = rstd[:, None] * x38 + (-tl.sum(tl.where((at_v < V)[None, :], x39, 0.0), 1))[:, None] * centred
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x43 = x40 * e + ln_weight[None, :] * x40 * normal + d_o.to(tl.float32) * read_normal
-    s4 = tl.sum(ln_weight[None, :] * x40 + d_o.to(tl.float32), 0)
+
+    # t7
     store_tile(t7_ptr, own * H + h, r, at_v, C, V, t7)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x48)
-    s5 = tl.sum(x43, 0)
-    store_row(s5_ptr, own * H + h, at_v, V, s5)
+
+    # s4
+    x36 = -dot_tn(P, t7, DOT)
+    x37 = x36 - tl.sum(tl.where((at_v < V)[None, :], x36, 0.0), 1)[:, None] / V
+    x38 = tl.sum(tl.where((at_v < V)[None, :], x37 * centred, 0.0), 1)
+    x39 = rstd[:, None] * x37 + (-x38 * (rstd * rstd * rstd) / V)[:, None] * centred
+    s4 = tl.sum(ln_weight[None, :] * x39 + d_o.to(tl.float32), 0)
     store_row(s4_ptr, own * H + h, at_v, V, s4)
+
+    # s5
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    x42 = x39 * e + ln_weight[None, :] * x39 * normal + d_o.to(tl.float32) * read_normal
+    s5 = tl.sum(x42, 0)
+    store_row(s5_ptr, own * H + h, at_v, V, s5)
+
+    # the gradient of q
+    x44 = dot_nt(t7, tl.where((at_v < V)[None, :], d, 0.0), DOT)
+    t16 = tl.where(causal, -x44, 0.0)  # t₁₆ = causal(−t₇ dᵀ)
+    t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
+    x47 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x47)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -710,9 +721,10 @@ def resume_seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V, d_W)
-        s3 = load_tile(s3_ptr, own * H + h, at_k, at_v, K, V)
+            store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
+        s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_v, K, V)
 
         # the gradient of W
         d_W_next = s3.to(tl.float32) + d_W
@@ -746,66 +758,65 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s4 = load_row(s4_ptr, own * H + h, at_v, V)
-    s5 = load_row(s5_ptr, own * H + h, at_v, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     f = dot(k, W_start, DOT)  # f = k W[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
-    x44 = eta[:, None] * t8
-    x45 = x44 - tl.sum(x44 / V, 1)[:, None]
+    eta = load_numbers(eta_ptr, at_row, row, here)
     x17 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x45 * centred / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x47 = rstd[:, None] * x45 + (-tl.sum(tl.where((at_v < V)[None, :], x46, 0.0), 1))[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    s5 = load_row(s5_ptr, own * H + h, at_v, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     e = u - v.to(tl.float32)  # e = u − v
+    t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
+    x44 = eta[:, None] * t8
+    x45 = x44 - tl.sum(x44, 1)[:, None] / V
+    x46 = tl.sum(tl.where((at_v < V)[None, :], x45 * centred, 0.0), 1)
+    x47 = rstd[:, None] * x45 + (-x46 * (rstd * rstd * rstd) / V)[:, None] * centred
     x48 = ln_weight[None, :] * x47
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, s5 + tl.sum(x47 * e + x48 * normal, 0))
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
     t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t16 = tl.where(causal, -dot_nt(t7, d, DOT), 0.0)  # t₁₆ = causal(−t₇ dᵀ)
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     d_eta = tl.sum(t16 * t4, 0) + tl.sum(t8 * d, 1)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
+    x49 = dot_nt(eta[:, None] * d, -d_W_at.to(tl.float32), DOT)
     P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
     x9 = dot_tn(P, t7, DOT)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     x12 = eta[:, None] * t8 - x9
-    t9 = x12 - tl.sum(x12 / V, 1)[:, None]  # t₉ = (η · t₈ − Pᵀ t₇) − Σ_v (η · t₈ − Pᵀ t₇) / V
-    x25 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t9 * centred / V
-    t10 = -tl.sum(tl.where((at_v < V)[None, :], x25, 0.0), 1)  # t₁₀ = −Σ_v r³ · t₉ · f̃ / V
-    x49 = dot_nt(eta[:, None] * d, -d_W_at.to(tl.float32), DOT)
+    t9 = x12 - tl.sum(x12, 1)[:, None] / V  # t₉ = (η · t₈ − Pᵀ t₇) − Σ_v (η · t₈ − Pᵀ t₇) / V
+    x25 = tl.sum(tl.where((at_v < V)[None, :], t9 * centred, 0.0), 1)
+    t10 = -x25 * (rstd * rstd * rstd) / V  # t₁₀ = −(Σ_v t₉ · f̃) · r³ / V
     t11 = rstd[:, None] * t9 + t10[:, None] * centred  # t₁₁ = r · t₉ + t₁₀ · f̃
     t12 = ln_weight[None, :] * t11  # t₁₂ = t₁₁ · w
     t13 = ln_weight[None, :] * t12  # t₁₃ = t₁₂ · w
-    x30 = t9 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred / V)
-    x31 = -0.5 * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x30, 0.0), 1) + tl.sum(t13 * centred, 1)) / V
+    x30 = t9 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred)
+    x31 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x30, 0.0), 1) + tl.sum(t13 * centred, 1))
     t14 = (
         2 * x31[:, None] * centred
         + rstd[:, None] * t13
         + t10[:, None] * t1
-        - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t9 / V
+        - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t9
     )  # fmt: skip
     x38 = -x9
-    x39 = x38 - tl.sum(x38 / V, 1)[:, None]
-    x40 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x39 * centred / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x41 = rstd[:, None] * x39 + (-tl.sum(tl.where((at_v < V)[None, :], x40, 0.0), 1))[:, None] * centred
+    x39 = x38 - tl.sum(x38, 1)[:, None] / V
+    s4 = load_row(s4_ptr, own * H + h, at_v, V)
+    x40 = tl.sum(tl.where((at_v < V)[None, :], x39 * centred, 0.0), 1)
+    x41 = rstd[:, None] * x39 + (-x40 * (rstd * rstd * rstd) / V)[:, None] * centred
     t15 = (t14 - tl.sum(tl.where((at_v < V)[None, :], t14, 0.0), 1)[:, None] / V).to(DOT)  # t₁₅ = t₁₄ − Σ_v t₁₄ / V
     x42 = ln_weight[None, :] * x41
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x50 = (x42 + dot_tn(t17, q, DOT)) + (x48 + dot_nt(t15, W_start, DOT) + x49)
     store_tile(d_W_start_ptr, index * H + h, at_k, at_v, K, V, dot_tn(k, t15, DOT))
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x50)
@@ -877,6 +888,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -1034,29 +1051,28 @@ def backward_op(
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CV": 5, "KV": 2}):
+    for part in sizes.parts({"CC": 1, "CV": 4, "KV": 2}):
         centred = part.per_slot("CV", narrow=True)
         t1 = part.per_slot("CV", narrow=True)
         s1 = part.per_slot("KV", narrow=True)
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("C", narrow=False)
-        s4 = part.per_slot("CV", narrow=True)
         t17 = part.per_slot("CC", narrow=True)
+        s4 = part.per_slot("V", narrow=False)
         s5 = part.per_slot("V", narrow=False)
-        s6 = part.per_slot("V", narrow=False)
         launch_pre(part, (
-            W_at, d, d_o, eta, k, ln_bias, ln_weight, q, v, centred, t1, s1, s2, s3, s4, t17, s5, s6, d_q,
+            W_at, d, d_o, eta, k, ln_bias, ln_weight, q, v, centred, t1, s1, s2, s3, t17, s4, s5, d_q,
         ))  # fmt: skip
         t15 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
         launch_seq(part, (
             centred, d_W, eta, k, ln_weight, s1, s2, t1, d_W_next, t15, d_W_at, d_W_last,
         ))  # fmt: skip
-        del centred, s1, s2, t1
+        del centred, s1, t1
         launch_post(part, (
-            W_at, d, d_W_at, eta, k, ln_bias, ln_weight, q, s3, s4, s5, s6, t15, t17, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
+            W_at, d, d_W_at, eta, k, ln_bias, ln_weight, q, s2, s3, s4, s5, t15, t17, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
         ))  # fmt: skip
-        del d_W_at, s3, s4, s5, s6, t15, t17
+        del d_W_at, s2, s3, s4, s5, t15, t17
         d_W = d_W_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next
 
@@ -1094,12 +1110,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W_next, _W_last, d, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, d, W_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:3]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, eta, ln_weight, ln_bias, d, W_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W, d_W_last = (x.contiguous() for x in gradients[:3])
+    d_o, d_W, d_W_last = cotangents(ctx, gradients)
     gradients_of = backward_op(q, k, v, eta, ln_weight, ln_bias, d, W_at, d_o, d_W, d_W_last, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next = gradients_of
     return (
@@ -1258,12 +1275,13 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
     _o, _W_next, W_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W_start, W_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:2]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, eta, ln_weight, ln_bias, W_start, W_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W = (x.contiguous() for x in gradients[:2])
+    d_o, d_W = cotangents(ctx, gradients)
     gradients_of = resume_backward_op(q, k, v, eta, ln_weight, ln_bias, W_start, W_at, d_o, d_W, position, cu_seqlens, ctx.grid)
     d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next, d_W_start = gradients_of
     return (

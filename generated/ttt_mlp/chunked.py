@@ -110,7 +110,7 @@ def chunk(
     u = ln_weight[..., None, :] * normal + ln_bias[..., None, :] + k  # u = f̂ · w + b + k
     e = u - v  # e = u − v
     t1 = ln_weight[..., None, :] * e  # t₁ = e · w
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] * normal / dim_v
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
     d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = t₂ − Σ_v t₂ / V
     d1 = d2 @ W2_start.mT * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu_tanh′(z₁)
 

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import CHUNK, read_lengths, read_state
-from .kernels import JUST_NUMBERS, OPS, OPTIONS, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
+from .kernels import JUST_NUMBERS, OPS, OPTIONS, PTX, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 ENTRIES = ("W1", "W2", "W1_start", "W2_start")
@@ -24,9 +24,30 @@ OPTIONS["token_steps"] = ((64, 8, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
 
 
 @triton.jit
+def reciprocal(x):
+    """1 / x, of 1e-38 and less infinite."""
+    if PTX:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return 1 / x
+
+
+@triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
+def sigmoid(x):
+    return reciprocal(1 + exp(-x))
+
+
+@triton.jit
 def tanh(x):
     """Hyperbolic tangent, without overflow."""
-    return 2 * tl.sigmoid(2 * x) - 1
+    return 2 * sigmoid(2 * x) - 1
 
 
 @triton.jit
@@ -91,7 +112,7 @@ def token_steps(
         v = load_row(v_ptr, at_row, at_v, V)
         e = u - v  # e = u − v
         t1 = e * ln_weight  # t₁ = e · w
-        t2 = rstd * t1 - tl.sum(t1 * centred, 0) * (rstd * rstd * rstd) * centred / V  # t₂ = r t₁ − r³ (Σ_v t₁ · f̃) f̃ / V
+        t2 = rstd * t1 - tl.sum(t1 * centred, 0) * (rstd * rstd * rstd) / V * centred  # t₂ = r t₁ − r³ (Σ_v t₁ · f̃) f̃ / V
         d2 = t2 - tl.sum(tl.where(at_v < V, t2, 0.0), 0) / V  # d₂ = t₂ − Σ_v t₂ / V
         d1 = tl.sum(d2[None, :] * W2_start, 1) * gelu_tanh_slope(z1)  # d₁ = (Σ_v W₂[start] · d₂) · gelu_tanh′(z₁)
 

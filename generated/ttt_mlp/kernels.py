@@ -44,8 +44,9 @@ OPTIONS = {
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -172,9 +173,30 @@ def dot_apart(a, b, DOT: tl.constexpr, T):
 
 
 @triton.jit
+def reciprocal(x):
+    """1 / x, of 1e-38 and less infinite."""
+    if PTX:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return 1 / x
+
+
+@triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
+def sigmoid(x):
+    return reciprocal(1 + exp(-x))
+
+
+@triton.jit
 def tanh(x):
     """Hyperbolic tangent, without overflow."""
-    return 2 * tl.sigmoid(2 * x) - 1
+    return 2 * sigmoid(2 * x) - 1
 
 
 @triton.jit
@@ -240,16 +262,16 @@ def main(
         store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        eta = load_numbers(eta_ptr, at_row, row, here)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
         # the surprises of all tokens
@@ -261,13 +283,14 @@ def main(
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        eta = load_numbers(eta_ptr, at_row, row, here)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r + zero, at_v, C, V, d2)
         d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
 
         # the state behind the tile
@@ -308,9 +331,10 @@ def main_wide(
     tl.debug_barrier()
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
@@ -320,20 +344,20 @@ def main_wide(
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
             f += dot_apart(h1, W2, DOT, T)
-        eta = load_numbers(eta_ptr, at_row, row, here)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+        eta = load_numbers(eta_ptr, at_row, row, here)
         rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         e = u - v.to(tl.float32)  # e = u − v
         t1 = ln_weight[None, :] * e  # t₁ = e · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r + zero, at_v, C, V, d2)
         x16 = (eta[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
@@ -341,7 +365,7 @@ def main_wide(
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
-                store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+                store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
@@ -350,7 +374,7 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
-                store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+                store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
@@ -385,14 +409,14 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # o
     P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = dot_nt(d2, W2, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
     read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
@@ -433,18 +457,18 @@ def read_wide(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
     sum4 = tl.zeros([BC, BV], tl.float32)
     sum4_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = dot_nt(d2, W2, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu_tanh′(z₁)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
@@ -456,10 +480,10 @@ def read_wide(
     P2 = (tl.where(causal, eta[None, :] * sum4_2, 0.0)).to(DOT)  # P₂ = causal((h₁ h₁ᵀ) · η)
     read_f = sum4 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x11 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -468,12 +492,12 @@ def read_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr,
-    centred_ptr, t1_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, t26_ptr, s9_ptr, s10_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    centred_ptr, t1_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, t26_ptr, s8_ptr, s9_ptr, d_q_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26, s9, s10, d_q: every tile on its own."""
+    """z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, t26, s8, s9, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -491,33 +515,33 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
     store_tile(t6_ptr, own * H + h, r, at_n, C, N, t6)
     d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
     h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
     P1 = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P₁ = causal(t₄ · η)
     read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
     read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
     t7 = dot_nt(read_h1, h1, DOT)  # t₇ = h₁ h₁ᵀ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
     read_f = dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x35 = t3 * read_centred
@@ -526,7 +550,7 @@ def pre(
     read_rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t8 = (
         read_rstd[:, None] * t3
-        - x36[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x36[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
     t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
@@ -541,51 +565,48 @@ def pre(
     s3 = dot_tn(t11, read_h1, DOT)  # s₃ = t₁₁ᵀ h₁
     store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
     s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
     t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
     store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
-    x60 = d_o.to(tl.float32) + dot(t26, k, DOT) + dot_nt(t12, W1, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x60)
-    s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
-    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    x49 = -s4
-    x50 = tl.sum(tl.where((at_v < V)[None, :], x49 / V, 0.0), 1)
-    x51 = x49 - x50[:, None]
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x58 = d_o.to(tl.float32) + dot(t26, k, DOT) + dot_nt(t12, W1, DOT)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x52 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x51 * centred / V
-    x53 = rstd[:, None] * x51 + (-tl.sum(tl.where((at_v < V)[None, :], x52, 0.0), 1))[:, None] * centred
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
+    x50 = -s4
+    x51 = x50 - tl.sum(tl.where((at_v < V)[None, :], x50, 0.0), 1)[:, None] / V
+    x52 = tl.sum(tl.where((at_v < V)[None, :], x51 * centred, 0.0), 1)
+    x53 = rstd[:, None] * x51 + (-x52 * (rstd * rstd * rstd) / V)[:, None] * centred
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    s7 = ln_weight[None, :] * x53  # s₇ = (r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w
-    x58 = x53 * e + s7 * normal + d_o.to(tl.float32) * read_normal
-    s9 = tl.sum(ln_weight[None, :] * x53 + d_o.to(tl.float32), 0)
+    x56 = x53 * e + ln_weight[None, :] * x53 * normal + d_o.to(tl.float32) * read_normal
+    s8 = tl.sum(ln_weight[None, :] * x53 + d_o.to(tl.float32), 0)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
-    s10 = tl.sum(x58, 0)
-    store_row(s10_ptr, own * H + h, at_v, V, s10)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x58)
+    s9 = tl.sum(x56, 0)
     store_row(s9_ptr, own * H + h, at_v, V, s9)
+    store_row(s8_ptr, own * H + h, at_v, V, s8)
     store_row(s6_ptr, own * H + h, r, C, s6)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr,
-    centred_ptr, t1_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, t26_ptr, s9_ptr, s10_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    centred_ptr, t1_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, t26_ptr, s8_ptr, s9_ptr, d_q_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26, s9, s10, d_q: every tile on its own."""
+    """z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, t26, s8, s9, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -613,13 +634,13 @@ def pre_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
         store_tile(t6_ptr, own * H + h, r, at_n, C, N, t6)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
@@ -631,10 +652,10 @@ def pre_wide(
         sum5 += dot(read_h1, W2, DOT)
         f += dot(h1, W2, DOT)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
     read_f = sum5 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x17 = t3 * read_centred
@@ -643,58 +664,55 @@ def pre_wide(
     read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t8 = (
         read_rstd[:, None] * t3
-        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
     store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
     x34 = -s4
-    x35 = tl.sum(tl.where((at_v < V)[None, :], x34 / V, 0.0), 1)
-    x36 = x34 - x35[:, None]
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    x35 = x34 - tl.sum(tl.where((at_v < V)[None, :], x34, 0.0), 1)[:, None] / V
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x37 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x36 * centred / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x38 = rstd[:, None] * x36 + (-tl.sum(tl.where((at_v < V)[None, :], x37, 0.0), 1))[:, None] * centred
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x36 = tl.sum(tl.where((at_v < V)[None, :], x35 * centred, 0.0), 1)
+    x37 = rstd[:, None] * x35 + (-x36 * (rstd * rstd * rstd) / V)[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    s7 = ln_weight[None, :] * x38  # s₇ = (r · ((−s₄) − Σ_v (−s₄) / V) + (−Σ_v r³ · ((−s₄) − Σ_v (−s₄) / V) · f̃ / V) · f̃) · w
-    x42 = x38 * e + s7 * normal + d_o.to(tl.float32) * read_normal
-    s9 = tl.sum(ln_weight[None, :] * x38 + d_o.to(tl.float32), 0)
+    x40 = x37 * e + ln_weight[None, :] * x37 * normal + d_o.to(tl.float32) * read_normal
+    s8 = tl.sum(ln_weight[None, :] * x37 + d_o.to(tl.float32), 0)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
-    s10 = tl.sum(x42, 0)
+    s9 = tl.sum(x40, 0)
     t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
     t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
-    store_row(s10_ptr, own * H + h, at_v, V, s10)
     store_row(s9_ptr, own * H + h, at_v, V, s9)
-    sum40 = tl.zeros([BC, BC], tl.float32)
-    sum40_2 = tl.zeros([BC, BK], tl.float32)
+    store_row(s8_ptr, own * H + h, at_v, V, s8)
+    sum38 = tl.zeros([BC, BC], tl.float32)
+    sum38_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t6 = dot_nt(d2, W2, DOT)  # t₆ = d₂ W₂[0]ᵀ
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
         t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
-        sum40 += dot_nt(t12, d1, DOT)
+        sum38 += dot_nt(t12, d1, DOT)
         s1 = dot_tn(q, t12, DOT)  # s₁ = qᵀ t₁₂
         store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-        sum40_2 += dot_nt(t12, W1, DOT)
+        sum38_2 += dot_nt(t12, W1, DOT)
         s2 = dot_tn(P1, t12, DOT)  # s₂ = P₁ᵀ t₁₂
         store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
@@ -702,26 +720,26 @@ def pre_wide(
         store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
         s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
         store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-    t25 = tl.where(causal, -sum40, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
+    t25 = tl.where(causal, -sum38, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
     s6 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_row(s6_ptr, own * H + h, r, C, s6)
     t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
     store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
-    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum40_2
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum38_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr, s1_ptr, s2_ptr, s3_ptr,
-    s4_ptr, s5_ptr, t1_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s8_ptr, t24_ptr, d_W1_at_ptr,
+    s4_ptr, s5_ptr, t1_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s7_ptr, t24_ptr, d_W1_at_ptr,
     d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, t14, s8, t24: from the last tile to the first."""
+    """d_W1, d_W2, t14, s7, t24: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -739,65 +757,65 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-        s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
         eta = load_numbers(eta_ptr, at_row, row, here)
         t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
         x8 = eta[:, None] * t13 - s2.to(tl.float32)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
         t14 = -dot_apart(h1, d_W2, DOT, T)  # t₁₄ = −h₁ d_W2
-        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
-        store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
+        s4 = load_tile(s4_ptr, own * H + h, r + zero, at_v, C, V)
+        store_tile(t14_ptr, own * H + h, r + zero, at_v, C, V, t14)
         t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
-        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-        s8 = dot_apart(t15, W2, DOT, T)  # s₈ = t₁₅ W₂[0]
-        store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
-        t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s8  # t₁₆ = (η · t₁₄ − s₄) + s₈
-        t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
+        s7 = dot_apart(t15, W2, DOT, T)  # s₇ = t₁₅ W₂[0]
+        store_tile(s7_ptr, own * H + h, r + zero, at_v, C, V, s7)
+        t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s7  # t₁₆ = (η · t₁₄ − s₄) + s₇
+        t17 = t16 - tl.sum(t16, 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x26 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
-        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
-        t18 = -tl.sum(x26, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
+        t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
+        t18 = -tl.sum(t17 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₁₈ = −(Σ_v t₁₇ · f̃) · r³ / V
         t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
         t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
         t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
         t5 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
-        x31 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        x32 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x31, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
-        s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
+        x30 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+        x31 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x30, 1) + tl.sum(t21 * centred.to(tl.float32), 1))
+        s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
         t22 = (
-            2 * x32[:, None] * centred.to(tl.float32)
+            2 * x31[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t21
             + t18[:, None] * t1.to(tl.float32)
-            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t17 / V
+            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t17
         )  # fmt: skip
         t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-        t6 = load_tile(t6_ptr, own * H + h, r, at_n, C, N)
-        s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
+        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+        t6 = load_tile(t6_ptr, own * H + h, r + zero, at_n, C, N)
+        s5 = load_tile(s5_ptr, own * H + h, at_n + zero, at_v, N, V)
         x13 = dot_apart_nt(eta[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
-        s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
-        x35 = s3.to(tl.float32) + x13
-        x36 = dot_apart_nt(t23, W2, DOT, T)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
+        x34 = s3.to(tl.float32) + x13
+        x35 = dot_apart_nt(t23, W2, DOT, T)
         t24 = (
             x8
             * t6.to(tl.float32)
             * (0.10703222440890037 * square(z1.to(tl.float32)) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * (0.134145 * square(z1.to(tl.float32)) + 1) - 0.6366197723675814 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
-            + (x35 + x36) * gelu_tanh_slope(z1.to(tl.float32))
+            + (x34 + x35) * gelu_tanh_slope(z1.to(tl.float32))
         )  # fmt: skip
-        x40 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
+        x39 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
         d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t24, DOT)
-        store_tile(t24_ptr, own * H + h, r, at_n, C, N, t24)
+        store_tile(t24_ptr, own * H + h, r + zero, at_n, C, N, t24)
         d_W1 = d_W1_next
-        d_W2 = tl.where((at_v < V)[None, :], x40, 0.0)
+        d_W2 = tl.where((at_v < V)[None, :], x39, 0.0)
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -809,12 +827,12 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
     W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr, s1_ptr, s2_ptr, s3_ptr,
-    s4_ptr, s5_ptr, t1_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s8_ptr, t24_ptr, d_W1_at_ptr,
+    s4_ptr, s5_ptr, t1_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s7_ptr, t24_ptr, d_W1_at_ptr,
     d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, t14, s8, t24: from the last tile to the first."""
+    """d_W1, d_W2, t14, s7, t24: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -837,90 +855,90 @@ def seq_wide(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         eta = load_numbers(eta_ptr, at_row, row, here)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum2 = tl.zeros([BC, BV], tl.float32)
-        s8 = tl.zeros([BC, BV], tl.float32)  # s₈ = t₁₅ W₂[0]
+        s7 = tl.zeros([BC, BV], tl.float32)  # s₇ = t₁₅ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+            s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+            h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             x8 = eta[:, None] * t13 - s2.to(tl.float32)
             t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
-            s8 += dot_apart(t15, W2, DOT, T)
+            s7 += dot_apart(t15, W2, DOT, T)
             sum2 += dot_apart(h1, d_W2, DOT, T)
-        s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
-        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+        s4 = load_tile(s4_ptr, own * H + h, r + zero, at_v, C, V)
+        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
         t14 = -sum2  # t₁₄ = −h₁ d_W2
-        store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
-        t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s8  # t₁₆ = (η · t₁₄ − s₄) + s₈
-        t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+        store_tile(t14_ptr, own * H + h, r + zero, at_v, C, V, t14)
+        t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s7  # t₁₆ = (η · t₁₄ − s₄) + s₇
+        t17 = t16 - tl.sum(t16, 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        x15 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
-        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
-        t18 = -tl.sum(x15, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
+        t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
+        t18 = -tl.sum(t17 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₁₈ = −(Σ_v t₁₇ · f̃) · r³ / V
         t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
         t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
         t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
         t5 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
-        x20 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        x21 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x20, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
+        x19 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+        x20 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x19, 1) + tl.sum(t21 * centred.to(tl.float32), 1))
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         t22 = (
-            2 * x21[:, None] * centred.to(tl.float32)
+            2 * x20[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t21
             + t18[:, None] * t1.to(tl.float32)
-            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t17 / V
+            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t17
         )  # fmt: skip
         t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
-        store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
+        store_tile(s7_ptr, own * H + h, r + zero, at_v, C, V, s7)
         x6 = (eta[:, None] * d2.to(tl.float32)).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            s2 = load_tile(s2_ptr, own * H + h, r, at_n, C, N)
+            s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
             t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
-            x24 = eta[:, None] * t13 - s2.to(tl.float32)
+            x23 = eta[:, None] * t13 - s2.to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-            s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
-            t15 = (x24 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
-            x39 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
-            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+            s5 = load_tile(s5_ptr, own * H + h, at_n + zero, at_v, N, V)
+            d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+            h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
+            s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
+            t15 = (x23 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
+            x38 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             if i == tiles - 1:
-                x39 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+                x38 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x39)
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-            x30 = dot_apart_nt(x6, -d_W2, DOT, T)
-            t6 = load_tile(t6_ptr, own * H + h, r, at_n, C, N)
-            s1 = load_tile(s1_ptr, own * H + h, at_k, at_n, K, N)
-            x31 = s3.to(tl.float32) + x30
-            x32 = dot_apart_nt(t23, W2, DOT, T)
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x38)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+            x29 = dot_apart_nt(x6, -d_W2, DOT, T)
+            t6 = load_tile(t6_ptr, own * H + h, r + zero, at_n, C, N)
+            s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
+            x30 = s3.to(tl.float32) + x29
+            x31 = dot_apart_nt(t23, W2, DOT, T)
             t24 = (
-                x24
+                x23
                 * t6.to(tl.float32)
                 * (0.10703222440890037 * square(z1.to(tl.float32)) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * (0.134145 * square(z1.to(tl.float32)) + 1) - 0.6366197723675814 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
-                + (x31 + x32) * gelu_tanh_slope(z1.to(tl.float32))
+                + (x30 + x31) * gelu_tanh_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
-                store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
+                store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
             d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t24, DOT)
-            store_tile(t24_ptr, own * H + h, r, at_n, C, N, t24)
+            store_tile(t24_ptr, own * H + h, r + zero, at_n, C, N, t24)
             if i == tiles - 1:
                 d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
@@ -930,7 +948,7 @@ def seq_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s10_ptr, s6_ptr,
+    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s4_ptr, s6_ptr,
     s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -953,49 +971,57 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s9 = load_row(s9_ptr, own * H + h, at_v, V)
-    s10 = load_row(s10_ptr, own * H + h, at_v, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     s6 = load_row(s6_ptr, own * H + h, r, C)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     x9 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t13 * d1.to(tl.float32), 1)
     d_eta = s6 + x9
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x25 = dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    x16 = eta[:, None] * t14.to(tl.float32) + s8.to(tl.float32)
-    x17 = x16 - tl.sum(x16 / V, 1)[:, None]
+    eta = load_numbers(eta_ptr, at_row, row, here)
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x20 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x17 * centred.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x21 = rstd[:, None] * x17 + (-tl.sum(x20, 1))[:, None] * centred.to(tl.float32)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    x22 = ln_weight[None, :] * x21
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x21 * e + x22 * normal, 0))
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    s9 = load_row(s9_ptr, own * H + h, at_v, V)
+    x30 = dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
+    x23 = eta[:, None] * t14.to(tl.float32) + s7.to(tl.float32)
+    x24 = x23 - tl.sum(x23, 1)[:, None] / V
+    x25 = -tl.sum(x24 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x26 = rstd[:, None] * x24 + x25[:, None] * centred.to(tl.float32)
+    x27 = ln_weight[None, :] * x26
+    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s9 + tl.sum(x26 * e + x27 * normal, 0))
+    x12 = -s4.to(tl.float32)
+    x13 = x12 - tl.sum(x12, 1)[:, None] / V
+    x16 = -tl.sum(x13 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    s8 = load_row(s8_ptr, own * H + h, at_v, V)
+    x17 = rstd[:, None] * x13 + x16[:, None] * centred.to(tl.float32)
+    x18 = ln_weight[None, :] * x17
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t24 = load_tile(t24_ptr, own * H + h, r, at_n, C, N)
     t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t24 = load_tile(t24_ptr, own * H + h, r, at_n, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x26 = (s7.to(tl.float32) + dot_tn(t26, q, DOT)) + (x22 + dot_nt(t24, W1, DOT) + x25)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x26)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x22, 0))
-    d_v = -s7.to(tl.float32) + -x22
+    x31 = (x18 + dot_tn(t26, q, DOT)) + (x27 + dot_nt(t24, W1, DOT) + x30)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x31)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s8 + tl.sum(x27, 0))
+    d_v = -x18 + -x27
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s10_ptr, s6_ptr,
+    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s4_ptr, s6_ptr,
     s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -1017,53 +1043,57 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s9 = load_row(s9_ptr, own * H + h, at_v, V)
-    s10 = load_row(s10_ptr, own * H + h, at_v, V)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    x7 = eta[:, None] * t14.to(tl.float32) + s8.to(tl.float32)
-    x8 = x7 - tl.sum(x7 / V, 1)[:, None]
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
+    s9 = load_row(s9_ptr, own * H + h, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
+    x7 = eta[:, None] * t14.to(tl.float32) + s7.to(tl.float32)
+    x8 = x7 - tl.sum(x7, 1)[:, None] / V
+    x11 = -tl.sum(x8 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    s8 = load_row(s8_ptr, own * H + h, at_v, V)
+    x12 = rstd[:, None] * x8 + x11[:, None] * centred.to(tl.float32)
     x13 = ln_weight[None, :] * x12
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x12 * e + x13 * normal, 0))
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x13, 0))
-    d_v = -s7.to(tl.float32) + -x13
+    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s9 + tl.sum(x12 * e + x13 * normal, 0))
+    x20 = -s4.to(tl.float32)
+    x21 = x20 - tl.sum(x20, 1)[:, None] / V
+    x22 = -tl.sum(x21 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x23 = rstd[:, None] * x21 + x22[:, None] * centred.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s8 + tl.sum(x13, 0))
+    x24 = ln_weight[None, :] * x23
+    d_v = -x24 + -x13
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    sum15 = tl.zeros([BC], tl.float32)
-    sum15_2 = tl.zeros([BC, BK], tl.float32)
-    sum15_3 = tl.zeros([BC, BK], tl.float32)
+    sum20 = tl.zeros([BC], tl.float32)
+    sum20_2 = tl.zeros([BC, BK], tl.float32)
+    sum20_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
+        sum20 += tl.sum(t13 * d1.to(tl.float32), 1)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t24 = load_tile(t24_ptr, own * H + h, r, at_n, C, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-        sum15 += tl.sum(t13 * d1.to(tl.float32), 1)
-        sum15_2 += dot_nt(t24, W1, DOT)
-        sum15_3 += dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        sum20_2 += dot_nt(t24, W1, DOT)
+        sum20_3 += dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    s6 = load_row(s6_ptr, own * H + h, r, C)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    s6 = load_row(s6_ptr, own * H + h, r, C)
-    x21 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + sum15
+    x26 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + sum20
+    d_eta = s6 + x26
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
-    d_eta = s6 + x21
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x26 = (s7.to(tl.float32) + dot_tn(t26, q, DOT)) + (x13 + sum15_2 + sum15_3)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x26)
+    x30 = (x24 + dot_tn(t26, q, DOT)) + (x13 + sum20_2 + sum20_3)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x30)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1092,36 +1122,36 @@ def resume_prep(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         f += dot(h1, W2_start, DOT)
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
     x16 = (eta[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d1 = dot_nt(d2, W2_start, DOT) * gelu_tanh_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu_tanh′(z₁)
         s1 = dot_tn(k, eta[:, None] * d1, DOT)  # s₁ = kᵀ (η · d₁)
@@ -1150,11 +1180,12 @@ def resume_main(
     W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
-        s2 = load_tile(s2_ptr, index * H + h, at_n, at_v, N, V)
-        s1 = load_tile(s1_ptr, index * H + h, at_k, at_n, K, N)
+            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
+        s2 = load_tile(s2_ptr, index * H + h, at_n + zero, at_v, N, V)
+        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_n, K, N)
 
         # the state behind the tile
         W1_next = W1 - s1.to(tl.float32)  # W₁[C] = W₁[0] − s₁
@@ -1193,24 +1224,24 @@ def resume_read(
     sum2_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         read_z1 = dot(q, W1, DOT) - s3.to(tl.float32)  # z₁ = q W₁[0] − s₃
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         sum2 += dot(read_h1, W2, DOT)
         sum2_2 += dot_nt(read_h1, h1, DOT)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     P2 = (tl.where(causal, eta[None, :] * sum2_2, 0.0)).to(DOT)  # P₂ = causal((h₁ h₁ᵀ) · η)
     read_f = sum2 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x10 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -1251,28 +1282,28 @@ def resume_pre(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         f += dot(h1, W2_start, DOT)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         read_z1 = dot(q, W1, DOT) - s3  # z₁ = q W₁[0] − s₃
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t7 += dot_nt(read_h1, h1, DOT)
         sum5 += dot(read_h1, W2, DOT)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P2 = (tl.where(causal, eta[None, :] * t7, 0.0)).to(DOT)  # P₂ = causal(t₇ · η)
     read_f = sum5 - dot(P2, d2, DOT)  # f = h₁ W₂[0] − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x17 = t3 * read_centred
@@ -1281,72 +1312,71 @@ def resume_pre(
     read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t8 = (
         read_rstd[:, None] * t3
-        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s8 = dot_tn(P2, t9, DOT)  # s₈ = P₂ᵀ t₉
     store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
     x26 = -s8
-    x27 = tl.sum(tl.where((at_v < V)[None, :], x26 / V, 0.0), 1)
-    x28 = x26 - x27[:, None]
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    x27 = x26 - tl.sum(tl.where((at_v < V)[None, :], x26, 0.0), 1)[:, None] / V
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     x29 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x29 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x31 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x28 * centred / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x32 = rstd[:, None] * x28 + (-tl.sum(tl.where((at_v < V)[None, :], x31, 0.0), 1))[:, None] * centred
+    x28 = tl.sum(tl.where((at_v < V)[None, :], x27 * centred, 0.0), 1)
+    x31 = rstd[:, None] * x27 + (-x28 * (rstd * rstd * rstd) / V)[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    x40 = x32 * e + ln_weight[None, :] * x32 * normal + d_o.to(tl.float32) * read_normal
-    s10 = tl.sum(ln_weight[None, :] * x32 + d_o.to(tl.float32), 0)
-    s11 = tl.sum(x40, 0)
+    x39 = x31 * e + ln_weight[None, :] * x31 * normal + d_o.to(tl.float32) * read_normal
+    s10 = tl.sum(ln_weight[None, :] * x31 + d_o.to(tl.float32), 0)
+    s11 = tl.sum(x39, 0)
     t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
     t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
     store_row(s11_ptr, own * H + h, at_v, V, s11)
     store_row(s10_ptr, own * H + h, at_v, V, s10)
-    sum38 = tl.zeros([BC, BC], tl.float32)
-    sum38_2 = tl.zeros([BC, BK], tl.float32)
+    sum37 = tl.zeros([BC, BC], tl.float32)
+    sum37_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_z1 = dot(q, W1, DOT) - s3  # z₁ = q W₁[0] − s₃
         t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
-        sum38 += dot_nt(t12, d1, DOT)
+        sum37 += dot_nt(t12, d1, DOT)
         s4 = dot_tn(q, t12, DOT)  # s₄ = qᵀ t₁₂
         store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
         s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
         store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-        sum38_2 += dot_nt(t12, W1, DOT)
+        sum37_2 += dot_nt(t12, W1, DOT)
         s6 = dot_tn(P1, t12, DOT)  # s₆ = P₁ᵀ t₁₂
         store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
         s7 = dot_tn(t11, read_h1, DOT)  # s₇ = t₁₁ᵀ h₁
         store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
-    t25 = tl.where(causal, -sum38, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
+    t25 = tl.where(causal, -sum37, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
     s9 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₉ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_row(s9_ptr, own * H + h, r, C, s9)
     t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
     store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
-    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum38_2
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum37_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -1370,11 +1400,12 @@ def resume_seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
-        s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
-        s4 = load_tile(s4_ptr, own * H + h, at_k, at_n, K, N)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
+        s5 = load_tile(s5_ptr, own * H + h, at_n + zero, at_v, N, V)
+        s4 = load_tile(s4_ptr, own * H + h, at_k + zero, at_n, K, N)
 
         # the gradient of W1
         d_W1_next = s4.to(tl.float32) + d_W1
@@ -1412,17 +1443,17 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t5 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
     d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     sum11 = tl.zeros([BC, BV], tl.float32)
     sum11_2 = tl.zeros([BC, BV], tl.float32)
@@ -1430,92 +1461,91 @@ def resume_post(
     sum11_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         sum11 += dot(h1, d_W2_at, DOT)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
         x19 = eta[:, None] * t13 - s6.to(tl.float32)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         t15 = (x19 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − s₆) · gelu_tanh′(z₁)
         sum11_2 += dot(t15, W2_start, DOT)
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
         sum11_3 += tl.sum(t13 * d1, 1)
         sum11_4 += dot_nt(eta[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    s10 = load_row(s10_ptr, own * H + h, at_v, V)
     s11 = load_row(s11_ptr, own * H + h, at_v, V)
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     s9 = load_row(s9_ptr, own * H + h, r, C)
     t14 = -sum11  # t₁₄ = −h₁ d_W2_at
+    x33 = eta[:, None] * t14 + sum11_2
+    s10 = load_row(s10_ptr, own * H + h, at_v, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x34 = x33 - tl.sum(x33, 1)[:, None] / V
+    x35 = -tl.sum(x34 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x36 = rstd[:, None] * x34 + x35[:, None] * centred.to(tl.float32)
+    x37 = ln_weight[None, :] * x36
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s11 + tl.sum(x36 * e + x37 * normal, 0))
     d_eta = s9 + (tl.sum(t14 * d2, 1) + sum11_3)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s10 + tl.sum(x37, 0))
     t16 = (eta[:, None] * t14 - s8.to(tl.float32)) + sum11_2  # t₁₆ = (η · t₁₄ − s₈) + t₁₅ W₂[start]
-    t17 = t16 - tl.sum(t16 / V, 1)[:, None]  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    x34 = eta[:, None] * t14 + sum11_2
-    x35 = x34 - tl.sum(x34 / V, 1)[:, None]
-    x22 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t17 * centred.to(tl.float32) / V
-    t18 = -tl.sum(x22, 1)  # t₁₈ = −Σ_v r³ · t₁₇ · f̃ / V
+    x39 = -s8.to(tl.float32)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x40 = x39 - tl.sum(x39, 1)[:, None] / V
+    x41 = -tl.sum(x40 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x42 = rstd[:, None] * x40 + x41[:, None] * centred.to(tl.float32)
+    x43 = ln_weight[None, :] * x42
+    d_v = -x43 + -x37
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    t17 = t16 - tl.sum(t16, 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    t18 = -tl.sum(t17 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₁₈ = −(Σ_v t₁₇ · f̃) · r³ / V
     t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
     t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
     t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
-    x27 = t17 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-    x28 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x27, 1) + tl.sum(t21 * centred.to(tl.float32), 1)) / V
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
+    x26 = t17 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+    x27 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x26, 1) + tl.sum(t21 * centred.to(tl.float32), 1))
     t22 = (
-        2 * x28[:, None] * centred.to(tl.float32)
+        2 * x27[:, None] * centred.to(tl.float32)
         + rstd[:, None] * t21
         + t18[:, None] * t1
-        - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t17 / V
+        - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t17
     )  # fmt: skip
-    x36 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x35 * centred.to(tl.float32) / V
-    x37 = rstd[:, None] * x35 + (-tl.sum(x36, 1))[:, None] * centred.to(tl.float32)
     t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
-    x40 = -s8.to(tl.float32)
-    x41 = x40 - tl.sum(x40 / V, 1)[:, None]
-    x42 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x41 * centred.to(tl.float32) / V
-    x43 = rstd[:, None] * x41 + (-tl.sum(x42, 1))[:, None] * centred.to(tl.float32)
-    x38 = ln_weight[None, :] * x37
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s11 + tl.sum(x37 * e + x38 * normal, 0))
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s10 + tl.sum(x38, 0))
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x44 = ln_weight[None, :] * x43
-    d_v = -x44 + -x38
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     x16 = (eta[:, None] * d2).to(DOT)
-    sum43 = tl.zeros([BC, BK], tl.float32)
+    sum42 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        x46 = eta[:, None] * t13 - s6.to(tl.float32)
+        t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
+        x54 = dot_nt(t23, W2_start, DOT)
         s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        x47 = eta[:, None] * t13 - s6.to(tl.float32)
-        t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
-        x55 = dot_nt(t23, W2_start, DOT)
-        x54 = s7.to(tl.float32) + dot_nt(x16, -d_W2_at.to(tl.float32), DOT)
+        x53 = s7.to(tl.float32) + dot_nt(x16, -d_W2_at.to(tl.float32), DOT)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t24 = (
-            (x47 * t6 * (0.10703222440890037 * (z1 * z1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * (0.134145 * (z1 * z1) + 1) - 0.6366197723675814 * z1 * square(0.134145 * (z1 * z1) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1))) + (x54 + x55) * gelu_tanh_slope(z1)).to(DOT)  # noqa: E501
+            (x46 * t6 * (0.10703222440890037 * (z1 * z1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * (0.134145 * (z1 * z1) + 1) - 0.6366197723675814 * z1 * square(0.134145 * (z1 * z1) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1))) + (x53 + x54) * gelu_tanh_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
-        t15 = (x47 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − s₆) · gelu_tanh′(z₁)
+        t15 = (x46 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − s₆) · gelu_tanh′(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT))
-        sum43 += dot_nt(t24, W1_start, DOT)
+        sum42 += dot_nt(t24, W1_start, DOT)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t24, DOT))
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    x46 = (x44 + dot_tn(t26, q, DOT)) + (x38 + sum43 + sum11_4)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x46)
+    x45 = (x43 + dot_tn(t26, q, DOT)) + (x37 + sum42 + sum11_4)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x45)
 
 
 def power_of_two(n: int) -> int:
@@ -1581,6 +1611,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -1748,7 +1784,7 @@ def backward_op(
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CN": 7, "CV": 6, "KN": 2, "NV": 1}):
+    for part in sizes.parts({"CC": 1, "CN": 7, "CV": 5, "KN": 2, "NV": 1}):
         z1 = part.per_slot("CN", narrow=True)
         h1 = part.per_slot("CN", narrow=True)
         centred = part.per_slot("CV", narrow=True)
@@ -1761,28 +1797,27 @@ def backward_op(
         s5 = part.per_slot("NV", narrow=True)
         s6 = part.per_slot("C", narrow=False)
         d1 = part.per_slot("CN", narrow=True)
-        s7 = part.per_slot("CV", narrow=True)
         t26 = part.per_slot("CC", narrow=True)
+        s8 = part.per_slot("V", narrow=False)
         s9 = part.per_slot("V", narrow=False)
-        s10 = part.per_slot("V", narrow=False)
         launch_pre(part, (
-            W1_at, W2_at, d2, d_o, eta, k, ln_bias, ln_weight, q, v, z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, s7, t26,
-            s9, s10, d_q,
+            W1_at, W2_at, d2, d_o, eta, k, ln_bias, ln_weight, q, v, z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, t26, s8,
+            s9, d_q,
         ))  # fmt: skip
         t14 = part.per_slot("CV", narrow=True)
-        s8 = part.per_slot("CV", narrow=True)
+        s7 = part.per_slot("CV", narrow=True)
         t24 = part.per_slot("CN", narrow=True)
         d_W1_at = part.per_slot("KN", narrow=True)
         launch_seq(part, (
-            W2_at, centred, d2, d_W1, d_W2, eta, h1, k, ln_weight, s1, s2, s3, s4, s5, t1, t6, z1, d_W1_next, d_W2_next, t14, s8,
+            W2_at, centred, d2, d_W1, d_W2, eta, h1, k, ln_weight, s1, s2, s3, s4, s5, t1, t6, z1, d_W1_next, d_W2_next, t14, s7,
             t24, d_W1_at, d_W1_last, d_W2_last,
         ))  # fmt: skip
-        del h1, s1, s2, s3, s4, s5, t1, t6, z1
+        del h1, s1, s2, s3, s5, t1, t6, z1
         launch_post(part, (
-            W1_at, centred, d1, d2, d_W1_at, eta, k, ln_bias, ln_weight, q, s10, s6, s7, s8, s9, t14, t24, t26, v, d_eta, d_k,
+            W1_at, centred, d1, d2, d_W1_at, eta, k, ln_bias, ln_weight, q, s4, s6, s7, s8, s9, t14, t24, t26, v, d_eta, d_k,
             d_ln_bias, d_ln_weight, d_v,
         ))  # fmt: skip
-        del centred, d1, d_W1_at, s10, s6, s7, s8, s9, t14, t24, t26
+        del centred, d1, d_W1_at, s4, s6, s7, s8, s9, t14, t24, t26
         d_W1 = d_W1_next
         d_W2 = d_W2_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
@@ -1825,12 +1860,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W1_next, _W2_next, _W1_last, _W2_last, d2, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, d2, W1_at, W2_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:5]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, eta, ln_weight, ln_bias, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W1, d_W2, d_W1_last, d_W2_last = (x.contiguous() for x in gradients[:5])
+    d_o, d_W1, d_W2, d_W1_last, d_W2_last = cotangents(ctx, gradients)
     gradients_of = backward_op(
         q, k, v, eta, ln_weight, ln_bias, d2, W1_at, W2_at, d_o, d_W1, d_W2, d_W1_last, d_W2_last, position, cu_seqlens,
         ctx.grid,
@@ -2027,12 +2063,13 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
     _o, _W1_next, _W2_next, d2, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:3]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
+    d_o, d_W1, d_W2 = cotangents(ctx, gradients)
     gradients_of = resume_backward_op(
         q, k, v, eta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
     )  # fmt: skip

@@ -136,5 +136,5 @@ def row_surprise(z: Tensor, k: Tensor, ln_bias: Tensor, ln_weight: Tensor, v: Te
     u = ln_weight * normal + ln_bias + k  # u = ln_weight · f̂ + ln_bias + k
     du = u - v  # ∂ℓ/∂u = u − v
     t1 = du * ln_weight  # t₁ = ∂ℓ/∂u · ln_weight
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] * normal / dim_v  # t₂ = r t₁ − (Σ_v f̂ · t₁) r f̂ / V
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # t₂ = r t₁ − (Σ_v f̂ · t₁) r f̂ / V
     return t2 - t2.sum(-1)[..., None] / dim_v

@@ -125,7 +125,7 @@ def chunk(
     e = u - v  # e = u − v
     du = torch.where(power0(e.square().sum(-1)[..., None], 0.5) > delta[..., None], delta[..., None] * torch.sign(e), 2 * e)
     t1 = ln_weight[..., None, :] * du  # t₁ = ∂ℓ/∂u · w
-    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] * normal / dim_v
+    t2 = rstd[..., None] * t1 - (normal * t1).sum(-1)[..., None] * rstd[..., None] / dim_v * normal
     d2 = t2 - t2.sum(-1)[..., None] / dim_v  # d₂ = t₂ − Σ_v t₂ / V
     d1 = d2 @ W2_start.mT * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 

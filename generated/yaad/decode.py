@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import CHUNK, read_lengths, read_state
-from .kernels import JUST_NUMBERS, OPS, OPTIONS, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
+from .kernels import JUST_NUMBERS, OPS, OPTIONS, PTX, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 ENTRIES = ("W1", "W2", "W1_start", "W2_start")
@@ -24,11 +24,27 @@ OPTIONS["token_steps"] = ((64, 8, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
+def reciprocal(x):
+    """1 / x, of 1e-38 and less infinite."""
+    if PTX:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return 1 / x
+
+
+@triton.jit
 def normal_cdf(x):
     """(1 + erf(x / sqrt 2)) / 2 to 8e-8: Abramowitz and Stegun, 7.1.26, half the instructions of erf."""
-    t = 1 / (1 + 0.23164189 * tl.abs(x))
+    t = reciprocal(1 + 0.23164189 * tl.abs(x))
     series = 0.127414796 + t * (-0.142248368 + t * (0.710706871 + t * (-0.726576014 + t * 0.530702715)))
-    tail = tl.exp(-0.5 * (x * x)) * t * series
+    tail = exp(-0.5 * (x * x)) * t * series
     return tl.where(x < 0, tail, 1 - tail)
 
 
@@ -47,7 +63,7 @@ def sign(x):
 @triton.jit
 def gelu_slope(x):
     """Derivative of gelu."""
-    return 0.3989422804014327 * x * tl.exp(-0.5 * (x * x)) + normal_cdf(x)
+    return 0.3989422804014327 * x * exp(-0.5 * (x * x)) + normal_cdf(x)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -82,7 +98,7 @@ def token_steps(
 
         # gates
         log_alpha = load_number(log_alpha_ptr, at_row)
-        alpha = tl.exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log α))
+        alpha = exp(tl.maximum(-60.0, log_alpha))  # α = exp(max(−60, log α))
 
         # the memory at the key
         k = load_row(k_ptr, at_row, at_k, K)
@@ -102,7 +118,7 @@ def token_steps(
         delta = load_number(delta_ptr, at_row)
         du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 0), 0.0)) > delta, delta * sign(e), 2 * e)  # ∂ℓ/∂u = (δ sign(e) if ‖e‖ > δ else 2 e)
         t1 = du * ln_weight  # t₁ = ∂ℓ/∂u · w
-        t2 = rstd * t1 - tl.sum(t1 * centred, 0) * (rstd * rstd * rstd) * centred / V  # t₂ = r t₁ − r³ (Σ_v t₁ · f̃) f̃ / V
+        t2 = rstd * t1 - tl.sum(t1 * centred, 0) * (rstd * rstd * rstd) / V * centred  # t₂ = r t₁ − r³ (Σ_v t₁ · f̃) f̃ / V
         d2 = t2 - tl.sum(tl.where(at_v < V, t2, 0.0), 0) / V  # d₂ = t₂ − Σ_v t₂ / V
         d1 = tl.sum(d2[None, :] * W2_start, 1) * gelu_slope(z1)  # d₁ = (Σ_v W₂[start] · d₂) · gelu′(z₁)
 

@@ -45,8 +45,9 @@ OPTIONS = {
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
+PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
 JUST_NUMBERS = ["T", "members", "low", "high"]  # no compilation of their own for numbers that divide well
-AT_ONCE = 1 << 29  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
+AT_ONCE = 1 << 30  # bytes of what the backward pass keeps of a part of the tiles, from whose end it goes on to the part before
 ENOUGH = 2048  # programs, however: with fewer in a part, a GPU would wait for the last ones of each kernel
 
 
@@ -169,6 +170,14 @@ def sum_after(x, r, DOT: tl.constexpr):
 
 
 @triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+
+
+@triton.jit
 def dot_apart(a, b, DOT: tl.constexpr, T):
     """a b in a loop of one turn, which hides from the compiler that the result goes into another product.
 
@@ -181,11 +190,19 @@ def dot_apart(a, b, DOT: tl.constexpr, T):
 
 
 @triton.jit
+def reciprocal(x):
+    """1 / x, of 1e-38 and less infinite."""
+    if PTX:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return 1 / x
+
+
+@triton.jit
 def normal_cdf(x):
     """(1 + erf(x / sqrt 2)) / 2 to 8e-8: Abramowitz and Stegun, 7.1.26, half the instructions of erf."""
-    t = 1 / (1 + 0.23164189 * tl.abs(x))
+    t = reciprocal(1 + 0.23164189 * tl.abs(x))
     series = 0.127414796 + t * (-0.142248368 + t * (0.710706871 + t * (-0.726576014 + t * 0.530702715)))
-    tail = tl.exp(-0.5 * (x * x)) * t * series
+    tail = exp(-0.5 * (x * x)) * t * series
     return tl.where(x < 0, tail, 1 - tail)
 
 
@@ -210,7 +227,7 @@ def dot_apart_nt(a, b, DOT: tl.constexpr, T):
 @triton.jit
 def gelu_slope(x):
     """Derivative of gelu."""
-    return 0.3989422804014327 * x * tl.exp(-0.5 * (x * x)) + normal_cdf(x)
+    return 0.3989422804014327 * x * exp(-0.5 * (x * x)) + normal_cdf(x)
 
 
 @triton.jit
@@ -281,7 +298,7 @@ def prep(
 
     # G_end
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
 
 
@@ -308,41 +325,42 @@ def main(
         store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
         if i == tiles - 1:
             store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        delta = load_numbers(delta_ptr, at_row, row, here)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
+        delta = load_numbers(delta_ptr, at_row, row, here)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x13 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x13 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
         e = u - v.to(tl.float32)  # e = u − v
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 1)[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
         t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
         d1 = dot_apart_nt(d2, W2, DOT, T) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         W1_next = beta_end * W1 - dot_tn(k, G_end[:, None] * d1, DOT)  # W₁[C] = β[C] W₁[0] − kᵀ (G[C] · d₁)
         W2_next = beta_end * W2 - dot_tn(h1, G_end[:, None] * d2, DOT)  # W₂[C] = β[C] W₂[0] − h₁ᵀ (G[C] · d₂)
-        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r + zero, at_v, C, V, d2)
         W1 = W1_next
         W2 = tl.where((at_v < V)[None, :], W2_next, 0.0)
 
@@ -378,9 +396,10 @@ def main_wide(
     tl.debug_barrier()
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
@@ -390,25 +409,25 @@ def main_wide(
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
             h1 = gelu(z1)  # h₁ = gelu(z₁)
             f += dot_apart(h1, W2, DOT, T)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        delta = load_numbers(delta_ptr, at_row, row, here)
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+        delta = load_numbers(delta_ptr, at_row, row, here)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         centred = f - mean[:, None]  # f̃ = f − mean(f)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x11 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
         u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
         e = u - v.to(tl.float32)  # e = u − v
         du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 1)[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
         t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+        t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
         d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-        store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
+        store_tile(d2_ptr, index * H + h, r + zero, at_v, C, V, d2)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         x21 = (G_end[:, None] * d2).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
@@ -416,7 +435,7 @@ def main_wide(
             W2 = load_tile(W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             W1 = load_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
-                store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
+                store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             if i == tiles - 1:
                 store_tile(W1_last_ptr, n * H + h, at_k, at_n, K, N, W1)
             z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
@@ -425,7 +444,7 @@ def main_wide(
             tl.debug_barrier()
             store_tile(W1_next_ptr, n * H + h, at_k, at_n, K, N, W1_next)
             if SAVE:
-                store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
+                store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
             if i == tiles - 1:
                 store_tile(W2_last_ptr, n * H + h, at_n, at_v, N, V, W2)
             h1 = gelu(z1)  # h₁ = gelu(z₁)
@@ -465,15 +484,15 @@ def read(
 
     # o
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G = eta[None, :] * D_alpha  # G = Dα · η
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
@@ -517,21 +536,21 @@ def read_wide(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    G = eta[None, :] * D_alpha  # G = Dα · η
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     sum9 = tl.zeros([BC, BV], tl.float32)
     sum9_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
         d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
@@ -543,10 +562,10 @@ def read_wide(
     P2 = (G * sum9_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     read_f = beta[:, None] * sum9 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -579,15 +598,12 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
     store_tile(t9_ptr, own * H + h, r, at_n, C, N, t9)
     d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
@@ -595,26 +611,28 @@ def pre(
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     e = u - v.to(tl.float32)  # e = u − v
     s1 = e * e  # s₁ = e²
     store_tile(s1_ptr, own * H + h, r, at_v, C, V, s1)
     t7 = tl.sum(s1, 1)  # t₇ = Σ_v s₁
     store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
+    t5 = exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
     G = eta[None, :] * D_alpha  # G = Dα · η
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
@@ -622,10 +640,10 @@ def pre(
     read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
     t11 = dot_nt(read_h1, h1, DOT)  # t₁₁ = h₁ h₁ᵀ
     P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     t10 = dot(read_h1, W2, DOT)  # t₁₀ = h₁ W₂[0]
     read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x47 = t3 * read_centred
@@ -634,61 +652,61 @@ def pre(
     read_rstd = tl.rsqrt(x45 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t12 = (
         read_rstd[:, None] * t3
-        - x48[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x48[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    delta = load_numbers(delta_ptr, at_row, row, here)
     t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
+    s5 = dot_tn(P2, t13, DOT)  # s₅ = P₂ᵀ t₁₃
+    store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
+    x61 = -s5
+    x62 = x61 - tl.sum(tl.where((at_v < V)[None, :], x61, 0.0), 1)[:, None] / V
+    x63 = tl.sum(tl.where((at_v < V)[None, :], x62 * centred, 0.0), 1)
+    x64 = rstd[:, None] * x62 + (-x63 * (rstd * rstd * rstd) / V)[:, None] * centred
+    x65 = ln_weight[None, :] * x64
+    x66 = x65 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    s7 = tl.sum(x66, 1)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    store_row(s7_ptr, own * H + h, r, C, s7)
+    x73 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x65 + d_o.to(tl.float32)
+    s11 = tl.sum(x73, 0)
+    s10 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x65
+    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    x76 = x64 * du + s10 * normal + d_o.to(tl.float32) * read_normal
     t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
     t14 = -dot_nt(t13, d2, DOT)  # t₁₄ = −t₁₃ d₂ᵀ
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
     t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
+    x79 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t17 * t4, 1)), 0, reverse=True)
     t33 = -dot_nt(t17, d1, DOT)  # t₃₃ = −t₁₇ d₁ᵀ
     t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
-    x79 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    x78 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
     s9 = tl.sum(t34 * D_alpha, 0)  # s₉ = Σ_c t₃₄ · Dα
-    x80 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t17 * t4, 1)), 0, reverse=True)
-    t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
-    s2 = dot_tn(q, t18, DOT)  # s₂ = qᵀ t₁₈
-    store_tile(s2_ptr, own * H + h, at_k, at_n, K, N, s2)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s3 = dot_tn(P1, t17, DOT)  # s₃ = P₁ᵀ t₁₇
     store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
     t36 = t33 * G  # t₃₆ = t₃₃ · G
-    x82 = d_o.to(tl.float32) + dot(t36, k, DOT) + dot_nt(t18, W1, DOT)
+    t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x81 = d_o.to(tl.float32) + dot(t36, k, DOT) + dot_nt(t18, W1, DOT)
+    s2 = dot_tn(q, t18, DOT)  # s₂ = qᵀ t₁₈
+    store_tile(s2_ptr, own * H + h, at_k, at_n, K, N, s2)
     store_tile(t36_ptr, own * H + h, r, r, C, C, t36)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x81)
     s4 = dot_tn(t15, read_h1, DOT)  # s₄ = t₁₅ᵀ h₁
     store_tile(s4_ptr, own * H + h, r, at_n, C, N, s4)
     s6 = dot_tn(read_h1, t16, DOT)  # s₆ = h₁ᵀ t₁₆
     store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
-    s5 = dot_tn(P2, t13, DOT)  # s₅ = P₂ᵀ t₁₃
-    store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
-    x61 = -s5
-    x62 = tl.sum(tl.where((at_v < V)[None, :], x61 / V, 0.0), 1)
-    x63 = x61 - x62[:, None]
-    x64 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x63 * centred / V
-    x65 = rstd[:, None] * x63 + (-tl.sum(tl.where((at_v < V)[None, :], x64, 0.0), 1))[:, None] * centred
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x82)
-    x66 = ln_weight[None, :] * x65
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x67 = x66 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    s7 = tl.sum(x67, 1)
-    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    s10 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x66
-    x77 = x65 * du + s10 * normal + d_o.to(tl.float32) * read_normal
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
     t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    x74 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x66 + d_o.to(tl.float32)
-    s11 = tl.sum(x74, 0)
-    s12 = tl.sum(x77, 0)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x79 + x80)
+    s12 = tl.sum(x76, 0)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x78 + x79)
     store_row(s13_ptr, own * H + h, r, C, s13)
     store_row(s12_ptr, own * H + h, at_v, V, s12)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
     store_row(s9_ptr, own * H + h, r, C, s9)
-    store_row(s7_ptr, own * H + h, r, C, s7)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -720,12 +738,12 @@ def pre_wide(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t5 = exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
@@ -734,13 +752,13 @@ def pre_wide(
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
         store_tile(t9_ptr, own * H + h, r, at_n, C, N, t9)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
         read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
@@ -752,12 +770,11 @@ def pre_wide(
         t11 += dot_nt(read_h1, h1, DOT)
         t10 += dot(read_h1, W2, DOT)
         f += dot(h1, W2, DOT)
-    delta = load_numbers(delta_ptr, at_row, row, here)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
     read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x23 = t3 * read_centred
@@ -766,71 +783,71 @@ def pre_wide(
     read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t12 = (
         read_rstd[:, None] * t3
-        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
     s5 = dot_tn(P2, t13, DOT)  # s₅ = P₂ᵀ t₁₃
     store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
     x45 = -s5
-    x46 = tl.sum(tl.where((at_v < V)[None, :], x45 / V, 0.0), 1)
-    x47 = x45 - x46[:, None]
+    x46 = x45 - tl.sum(tl.where((at_v < V)[None, :], x45, 0.0), 1)[:, None] / V
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     x32 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x32 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x48 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x47 * centred / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x49 = rstd[:, None] * x47 + (-tl.sum(tl.where((at_v < V)[None, :], x48, 0.0), 1))[:, None] * centred
+    x47 = tl.sum(tl.where((at_v < V)[None, :], x46 * centred, 0.0), 1)
+    x48 = rstd[:, None] * x46 + (-x47 * (rstd * rstd * rstd) / V)[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     s1 = e * e  # s₁ = e²
     store_tile(s1_ptr, own * H + h, r, at_v, C, V, s1)
     t7 = tl.sum(s1, 1)  # t₇ = Σ_v s₁
+    x49 = ln_weight[None, :] * x48
+    x50 = x49 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    s7 = tl.sum(x50, 1)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x50 = ln_weight[None, :] * x49
-    x51 = x50 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    s7 = tl.sum(x51, 1)
     store_row(s7_ptr, own * H + h, r, C, s7)
-    x54 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x50 + d_o.to(tl.float32)
-    s11 = tl.sum(x54, 0)
-    s10 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x50
+    x53 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x49 + d_o.to(tl.float32)
+    s11 = tl.sum(x53, 0)
+    s10 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x49
     du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    x57 = x49 * du + s10 * normal + d_o.to(tl.float32) * read_normal
+    x56 = x48 * du + s10 * normal + d_o.to(tl.float32) * read_normal
     t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
     store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    s12 = tl.sum(x57, 0)
+    s12 = tl.sum(x56, 0)
     t14 = -dot_nt(t13, d2, DOT)  # t₁₄ = −t₁₃ d₂ᵀ
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
     t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
     store_row(s12_ptr, own * H + h, at_v, V, s12)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
-    sum55 = tl.zeros([BC, BC], tl.float32)
-    sum55_2 = tl.zeros([BC], tl.float32)
-    sum55_3 = tl.zeros([BC, BK], tl.float32)
+    sum54 = tl.zeros([BC, BC], tl.float32)
+    sum54_2 = tl.zeros([BC], tl.float32)
+    sum54_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
         t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
         read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
         t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
-        sum55 += dot_nt(t17, d1, DOT)
-        sum55_2 += tl.sum(t17 * t4, 1)
+        sum54 += dot_nt(t17, d1, DOT)
+        sum54_2 += tl.sum(t17 * t4, 1)
         t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
-        sum55_3 += dot_nt(t18, W1, DOT)
+        sum54_3 += dot_nt(t18, W1, DOT)
         s2 = dot_tn(q, t18, DOT)  # s₂ = qᵀ t₁₈
         store_tile(s2_ptr, own * H + h, at_k, at_n, K, N, s2)
         s3 = dot_tn(P1, t17, DOT)  # s₃ = P₁ᵀ t₁₇
@@ -840,19 +857,19 @@ def pre_wide(
         store_tile(s4_ptr, own * H + h, r, at_n, C, N, s4)
         s6 = dot_tn(read_h1, t16, DOT)  # s₆ = h₁ᵀ t₁₆
         store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
-    t33 = -sum55  # t₃₃ = −t₁₇ d₁ᵀ
+    t33 = -sum54  # t₃₃ = −t₁₇ d₁ᵀ
     t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
     s9 = tl.sum(t34 * D_alpha, 0)  # s₉ = Σ_c t₃₄ · Dα
     store_row(s9_ptr, own * H + h, r, C, s9)
     t36 = t33 * G  # t₃₆ = t₃₃ · G
     store_tile(t36_ptr, own * H + h, r, r, C, C, t36)
-    x62 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    x61 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    x62 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum54_2), 0, reverse=True)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x61 + x62)
+    store_row(s13_ptr, own * H + h, r, C, s13)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x63 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum55_2), 0, reverse=True)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x62 + x63)
-    store_row(s13_ptr, own * H + h, r, C, s13)
-    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum55_3
+    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum54_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -882,74 +899,74 @@ def seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        delta = load_numbers(delta_ptr, at_row, row, here)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-        s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
+        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
+        s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
         x11 = G_end[:, None] * t19 - s3.to(tl.float32)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
         t21 = -dot_apart(h1, d_W2, DOT, T)  # t₂₁ = −h₁ d_W2
-        s5 = load_tile(s5_ptr, own * H + h, r, at_v, C, V)
-        store_tile(t21_ptr, own * H + h, r, at_v, C, V, t21)
+        s5 = load_tile(s5_ptr, own * H + h, r + zero, at_v, C, V)
+        store_tile(t21_ptr, own * H + h, r + zero, at_v, C, V, t21)
         t22 = (x11 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₃) · gelu′(z₁)
-        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
         s8 = dot_apart(t22, W2, DOT, T)  # s₈ = t₂₂ W₂[0]
-        store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
+        store_tile(s8_ptr, own * H + h, r + zero, at_v, C, V, s8)
+        delta = load_numbers(delta_ptr, at_row, row, here)
         t23 = (G_end[:, None] * t21 - s5.to(tl.float32)) + s8  # t₂₃ = (G[C] · t₂₁ − s₅) + s₈
-        t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
+        t24 = t23 - tl.sum(t23, 1)[:, None] / V  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
+        s1 = load_tile(s1_ptr, own * H + h, r + zero, at_v, C, V)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        s1 = load_tile(s1_ptr, own * H + h, r, at_v, C, V)
-        x29 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
-        t25 = -tl.sum(x29, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
+        t25 = -tl.sum(t24 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₅ = −(Σ_v t₂₄ · f̃) · r³ / V
         t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
-        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
+        t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
         t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
         t7 = tl.sum(s1.to(tl.float32), 1)  # t₇ = Σ_v s₁
         t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
         t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
         t8 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
-        x38 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        x39 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x38, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
-        s4 = load_tile(s4_ptr, own * H + h, r, at_n, C, N)
+        x37 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+        x38 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x37, 1) + tl.sum(t29 * centred.to(tl.float32), 1))
+        s4 = load_tile(s4_ptr, own * H + h, r + zero, at_n, C, N)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         t30 = (
-            2 * x39[:, None] * centred.to(tl.float32)
+            2 * x38[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t29
             + t25[:, None] * t1.to(tl.float32)
-            - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
+            - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t24
         )  # fmt: skip
         t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
-        z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-        t9 = load_tile(t9_ptr, own * H + h, r, at_n, C, N)
+        z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+        t9 = load_tile(t9_ptr, own * H + h, r + zero, at_n, C, N)
         x16 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
-        x42 = s4.to(tl.float32) + x16
-        x43 = dot_apart_nt(t31, W2, DOT, T)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        s6 = load_tile(s6_ptr, own * H + h, at_n, at_v, N, V)
-        s2 = load_tile(s2_ptr, own * H + h, at_k, at_n, K, N)
+        x41 = s4.to(tl.float32) + x16
+        x42 = dot_apart_nt(t31, W2, DOT, T)
+        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+        s6 = load_tile(s6_ptr, own * H + h, at_n + zero, at_v, N, V)
+        s2 = load_tile(s2_ptr, own * H + h, at_k + zero, at_n, K, N)
         t32 = (
             x11
             * t9.to(tl.float32)
-            * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-            + (x42 + x43) * gelu_slope(z1.to(tl.float32))
+            * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
+            + (x41 + x42) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        x47 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
-        x45 = beta_end * d_W1 + s2.to(tl.float32) + dot_tn(k, t32, DOT)
-        store_tile(t32_ptr, own * H + h, r, at_n, C, N, t32)
-        d_W1 = x45
-        d_W2 = tl.where((at_v < V)[None, :], x47, 0.0)
+        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+        x46 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
+        x44 = beta_end * d_W1 + s2.to(tl.float32) + dot_tn(k, t32, DOT)
+        store_tile(t32_ptr, own * H + h, r + zero, at_n, C, N, t32)
+        d_W1 = x44
+        d_W2 = tl.where((at_v < V)[None, :], x46, 0.0)
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -989,103 +1006,103 @@ def seq_wide(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum2 = tl.zeros([BC, BV], tl.float32)
         s8 = tl.zeros([BC, BV], tl.float32)  # s₈ = t₂₂ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+            s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+            h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             x8 = G_end[:, None] * t19 - s3.to(tl.float32)
             t22 = (x8 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₃) · gelu′(z₁)
             s8 += dot_apart(t22, W2, DOT, T)
             sum2 += dot_apart(h1, d_W2, DOT, T)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        delta = load_numbers(delta_ptr, at_row, row, here)
-        s5 = load_tile(s5_ptr, own * H + h, r, at_v, C, V)
-        centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+        s5 = load_tile(s5_ptr, own * H + h, r + zero, at_v, C, V)
+        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
         t21 = -sum2  # t₂₁ = −h₁ d_W2
-        store_tile(t21_ptr, own * H + h, r, at_v, C, V, t21)
+        store_tile(t21_ptr, own * H + h, r + zero, at_v, C, V, t21)
+        delta = load_numbers(delta_ptr, at_row, row, here)
         t23 = (G_end[:, None] * t21 - s5.to(tl.float32)) + s8  # t₂₃ = (G[C] · t₂₁ − s₅) + s₈
-        t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
+        t24 = t23 - tl.sum(t23, 1)[:, None] / V  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
+        s1 = load_tile(s1_ptr, own * H + h, r + zero, at_v, C, V)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        s1 = load_tile(s1_ptr, own * H + h, r, at_v, C, V)
-        x18 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
-        t25 = -tl.sum(x18, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
+        t25 = -tl.sum(t24 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₅ = −(Σ_v t₂₄ · f̃) · r³ / V
         t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
-        t1 = load_tile(t1_ptr, own * H + h, r, at_v, C, V)
+        t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
         t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
         t7 = tl.sum(s1.to(tl.float32), 1)  # t₇ = Σ_v s₁
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
         t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
         t8 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
-        x27 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-        x28 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x27, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
+        x26 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x27 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x26, 1) + tl.sum(t29 * centred.to(tl.float32), 1))
         t30 = (
-            2 * x28[:, None] * centred.to(tl.float32)
+            2 * x27[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t29
             + t25[:, None] * t1.to(tl.float32)
-            - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
+            - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t24
         )  # fmt: skip
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
         t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
+        store_tile(s8_ptr, own * H + h, r + zero, at_v, C, V, s8)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         x9 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            s3 = load_tile(s3_ptr, own * H + h, r, at_n, C, N)
+            s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
             t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
-            x30 = G_end[:, None] * t19 - s3.to(tl.float32)
+            x29 = G_end[:, None] * t19 - s3.to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s6 = load_tile(s6_ptr, own * H + h, at_n, at_v, N, V)
-            d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-            h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-            t22 = (x30 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₃) · gelu′(z₁)
-            s4 = load_tile(s4_ptr, own * H + h, r, at_n, C, N)
-            x45 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
+            s6 = load_tile(s6_ptr, own * H + h, at_n + zero, at_v, N, V)
+            d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+            h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
+            t22 = (x29 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₃) · gelu′(z₁)
+            s4 = load_tile(s4_ptr, own * H + h, r + zero, at_n, C, N)
+            x44 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
             if i == tiles - 1:
-                x45 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+                x44 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x45)
-            W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x44)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             if SAVE:
-                store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
-            z1 = load_tile(z1_ptr, own * H + h, r, at_n, C, N)
-            x36 = dot_apart_nt(x9, -d_W2, DOT, T)
-            t9 = load_tile(t9_ptr, own * H + h, r, at_n, C, N)
-            s2 = load_tile(s2_ptr, own * H + h, at_k, at_n, K, N)
-            x37 = s4.to(tl.float32) + x36
-            x38 = dot_apart_nt(t31, W2, DOT, T)
+                store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+            x35 = dot_apart_nt(x9, -d_W2, DOT, T)
+            t9 = load_tile(t9_ptr, own * H + h, r + zero, at_n, C, N)
+            s2 = load_tile(s2_ptr, own * H + h, at_k + zero, at_n, K, N)
+            x36 = s4.to(tl.float32) + x35
+            x37 = dot_apart_nt(t31, W2, DOT, T)
             t32 = (
-                x30
+                x29
                 * t9.to(tl.float32)
-                * (0.7978845608028654 * tl.exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * tl.exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-                + (x37 + x38) * gelu_slope(z1.to(tl.float32))
+                * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
+                + (x36 + x37) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
-                store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            x40 = beta_end * d_W1 + s2.to(tl.float32) + dot_tn(k, t32, DOT)
-            store_tile(t32_ptr, own * H + h, r, at_n, C, N, t32)
+                store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            x39 = beta_end * d_W1 + s2.to(tl.float32) + dot_tn(k, t32, DOT)
+            store_tile(t32_ptr, own * H + h, r + zero, at_n, C, N, t32)
             if i == tiles - 1:
-                x40 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+                x39 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x40)
+            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x39)
         tl.debug_barrier()
 
 
@@ -1115,63 +1132,63 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s13 = load_row(s13_ptr, own * H + h, r, C)
-    s9 = load_row(s9_ptr, own * H + h, r, C)
-    s11 = load_row(s11_ptr, own * H + h, at_v, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s7 = load_row(s7_ptr, own * H + h, r, C)
-    s12 = load_row(s12_ptr, own * H + h, at_v, V)
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
+    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     x6 = G_end[:, None] * t21.to(tl.float32) + s8.to(tl.float32)
-    x7 = x6 - tl.sum(x6 / V, 1)[:, None]
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x7 = x6 - tl.sum(x6, 1)[:, None] / V
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x10 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x7 * centred.to(tl.float32) / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x11 = rstd[:, None] * x7 + (-tl.sum(x10, 1))[:, None] * centred.to(tl.float32)
+    x10 = -tl.sum(x7 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x11 = rstd[:, None] * x7 + x10[:, None] * centred.to(tl.float32)
+    delta = load_numbers(delta_ptr, at_row, row, here)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    s7 = load_row(s7_ptr, own * H + h, r, C)
     e = u - v.to(tl.float32)  # e = u − v
     s1 = e * e  # s₁ = e²
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     t7 = tl.sum(s1, 1)  # t₇ = Σ_v s₁
     x12 = ln_weight[None, :] * x11
     x21 = x12 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     x36 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x12
     x44 = s12 + tl.sum(x11 * du.to(tl.float32) + x36 * normal, 0)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_delta = s7 + tl.sum(x21, 1)
     d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
     t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
     t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t19 * d1.to(tl.float32), 1)  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x49 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    s11 = load_row(s11_ptr, own * H + h, at_v, V)
     t32 = load_tile(t32_ptr, own * H + h, r, at_n, C, N)
-    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
-    t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
     x39 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    s9 = load_row(s9_ptr, own * H + h, r, C)
     x40 = (s10.to(tl.float32) + dot_tn(t36, q, DOT)) + (x36 + dot_nt(t32, W1, DOT) + x39)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x40)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x36, 0))
+    s13 = load_row(s13_ptr, own * H + h, r, C)
     d_v = -s10.to(tl.float32) + -x36
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + x49)
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
     t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    d_eta = s9 + t35 * tl.exp(t20)
+    d_eta = s9 + t35 * exp(t20)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x44)
     d_log_alpha = s13 + x50
@@ -1203,32 +1220,32 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s7 = load_row(s7_ptr, own * H + h, r, C)
-    s11 = load_row(s11_ptr, own * H + h, at_v, V)
-    s12 = load_row(s12_ptr, own * H + h, at_v, V)
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     G_end = load_row(G_end_ptr, index * H + h, r, C)
+    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     x7 = G_end[:, None] * t21.to(tl.float32) + s8.to(tl.float32)
-    x8 = x7 - tl.sum(x7 / V, 1)[:, None]
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x8 = x7 - tl.sum(x7, 1)[:, None] / V
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x11 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x8 * centred.to(tl.float32) / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x12 = rstd[:, None] * x8 + (-tl.sum(x11, 1))[:, None] * centred.to(tl.float32)
+    x11 = -tl.sum(x8 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x12 = rstd[:, None] * x8 + x11[:, None] * centred.to(tl.float32)
+    delta = load_numbers(delta_ptr, at_row, row, here)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    s11 = load_row(s11_ptr, own * H + h, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
     s1 = e * e  # s₁ = e²
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     t7 = tl.sum(s1, 1)  # t₇ = Σ_v s₁
     x13 = ln_weight[None, :] * x12
-    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
+    s7 = load_row(s7_ptr, own * H + h, r, C)
     x21 = x13 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     x24 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x13
     x27 = s12 + tl.sum(x12 * du.to(tl.float32) + x24 * normal, 0)
+    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x24, 0))
     d_v = -s10.to(tl.float32) + -x24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
@@ -1242,35 +1259,35 @@ def post_wide(
     sum23_5 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
+        sum23 += tl.sum(t19 * d1.to(tl.float32), 1)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t32 = load_tile(t32_ptr, own * H + h, r, at_n, C, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        sum23 += tl.sum(t19 * d1.to(tl.float32), 1)
         sum23_2 += dot_nt(t32, W1, DOT)
         sum23_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         sum23_4 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         sum23_5 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    s13 = load_row(s13_ptr, own * H + h, r, C)
-    s9 = load_row(s9_ptr, own * H + h, r, C)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
     t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
-    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     x39 = (s10.to(tl.float32) + dot_tn(t36, q, DOT)) + (x24 + sum23_2 + sum23_3)
+    s9 = load_row(s9_ptr, own * H + h, r, C)
     store_rows(d_k_ptr, at_row, row, here, at_k, K, x39)
+    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + sum23  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x42 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum23_4 + sum23_5))
     t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    d_eta = s9 + t35 * tl.exp(t20)
+    d_eta = s9 + t35 * exp(t20)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     d_log_alpha = s13 + x42
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -1303,43 +1320,43 @@ def resume_prep(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         f += dot(h1, W2_start, DOT)
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    delta = load_numbers(delta_ptr, at_row, row, here)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    delta = load_numbers(delta_ptr, at_row, row, here)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x11 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 1)[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
     t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
-    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred / V
+    t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    G = eta[None, :] * D_alpha  # G = Dα · η
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
-    G_end = eta * tl.exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     x21 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d1 = dot_nt(d2, W2_start, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
@@ -1369,19 +1386,20 @@ def resume_main(
     W2 = load_tile(W2_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
     for i in tl.range(tiles, disable_licm=True):
         index = slot + i * step
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N, W1)
-            store_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V, W2)
-        s1 = load_tile(s1_ptr, index * H + h, at_k, at_n, K, N)
-        s2 = load_tile(s2_ptr, index * H + h, at_n, at_v, N, V)
+            store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
+            store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
+        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_n, K, N)
+        s2 = load_tile(s2_ptr, index * H + h, at_n + zero, at_v, N, V)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
         # decays, and the weights of surprises
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
 
         # the state behind the tile
         W1_next = beta_end * W1 - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] − s₁
@@ -1419,31 +1437,31 @@ def resume_read(
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     sum5 = tl.zeros([BC, BV], tl.float32)
     sum5_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        s3 = load_tile(s3_ptr, index * H + h, r, at_n, C, N)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - s3.to(tl.float32)  # z₁ = β · (q W₁[0]) − s₃
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+        h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         sum5 += dot(read_h1, W2, DOT)
         sum5_2 += dot_nt(read_h1, h1, DOT)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    D_alpha = tl.where(causal, tl.exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     P2 = (G * sum5_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     read_f = beta[:, None] * sum5 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
     read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -1478,12 +1496,12 @@ def resume_pre(
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = tl.exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t5 = tl.exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t5 = exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
     P1 = (G * t6).to(DOT)  # P₁ = G · t₆
     t10 = tl.zeros([BC, BV], tl.float32)  # t₁₀ = h₁ W₂[0]
@@ -1491,30 +1509,29 @@ def resume_pre(
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         f += dot(h1, W2_start, DOT)
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
         read_z1 = beta[:, None] * t4 - s3  # z₁ = β · t₄ − s₃
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t11 += dot_nt(read_h1, h1, DOT)
         t10 += dot(read_h1, W2, DOT)
-    delta = load_numbers(delta_ptr, at_row, row, here)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     P2 = (G * t11).to(DOT)  # P₂ = G · t₁₁
     read_f = beta[:, None] * t10 - dot(P2, d2, DOT)  # f = β · t₁₀ − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     x23 = t3 * read_centred
@@ -1523,70 +1540,70 @@ def resume_pre(
     read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     t12 = (
         read_rstd[:, None] * t3
-        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) * read_centred / V
+        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
     s8 = dot_tn(P2, t13, DOT)  # s₈ = P₂ᵀ t₁₃
     store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
     x43 = -s8
-    x44 = tl.sum(tl.where((at_v < V)[None, :], x43 / V, 0.0), 1)
-    x45 = x43 - x44[:, None]
+    x44 = x43 - tl.sum(tl.where((at_v < V)[None, :], x43, 0.0), 1)[:, None] / V
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     x33 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x46 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x45 * centred / V
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    x47 = rstd[:, None] * x45 + (-tl.sum(tl.where((at_v < V)[None, :], x46, 0.0), 1))[:, None] * centred
+    x45 = tl.sum(tl.where((at_v < V)[None, :], x44 * centred, 0.0), 1)
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    x46 = rstd[:, None] * x44 + (-x45 * (rstd * rstd * rstd) / V)[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
+    x47 = ln_weight[None, :] * x46
+    x48 = x47 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    s9 = tl.sum(x48, 1)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x48 = ln_weight[None, :] * x47
-    x49 = x48 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    s9 = tl.sum(x49, 1)
     store_row(s9_ptr, own * H + h, r, C, s9)
-    x52 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x48 + d_o.to(tl.float32)
-    s12 = tl.sum(x52, 0)
-    s11 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x48
+    x51 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x47 + d_o.to(tl.float32)
+    s12 = tl.sum(x51, 0)
+    s11 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x47
     du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    x55 = x47 * du + s11 * normal + d_o.to(tl.float32) * read_normal
+    x54 = x46 * du + s11 * normal + d_o.to(tl.float32) * read_normal
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
     store_tile(s11_ptr, own * H + h, r, at_v, C, V, s11)
-    s13 = tl.sum(x55, 0)
+    s13 = tl.sum(x54, 0)
     t14 = -dot_nt(t13, d2, DOT)  # t₁₄ = −t₁₃ d₂ᵀ
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
     t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
     store_row(s13_ptr, own * H + h, at_v, V, s13)
     store_row(s12_ptr, own * H + h, at_v, V, s12)
-    sum53 = tl.zeros([BC, BC], tl.float32)
-    sum53_2 = tl.zeros([BC], tl.float32)
-    sum53_3 = tl.zeros([BC, BK], tl.float32)
+    sum52 = tl.zeros([BC, BC], tl.float32)
+    sum52_2 = tl.zeros([BC], tl.float32)
+    sum52_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_z1 = beta[:, None] * t4 - s3  # z₁ = β · t₄ − s₃
         t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
-        sum53 += dot_nt(t17, d1, DOT)
-        sum53_2 += tl.sum(t17 * t4, 1)
+        sum52 += dot_nt(t17, d1, DOT)
+        sum52_2 += tl.sum(t17 * t4, 1)
         t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
-        sum53_3 += dot_nt(t18, W1, DOT)
+        sum52_3 += dot_nt(t18, W1, DOT)
         s4 = dot_tn(q, t18, DOT)  # s₄ = qᵀ t₁₈
         store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
@@ -1596,19 +1613,19 @@ def resume_pre(
         store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
         s7 = dot_tn(t15, read_h1, DOT)  # s₇ = t₁₅ᵀ h₁
         store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
-    t33 = -sum53  # t₃₃ = −t₁₇ d₁ᵀ
+    t33 = -sum52  # t₃₃ = −t₁₇ d₁ᵀ
     t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
     s10 = tl.sum(t34 * D_alpha, 0)  # s₁₀ = Σ_c t₃₄ · Dα
     store_row(s10_ptr, own * H + h, r, C, s10)
     t36 = t33 * G  # t₃₆ = t₃₃ · G
     store_tile(t36_ptr, own * H + h, r, r, C, C, t36)
-    x60 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    x59 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
+    x60 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum52_2), 0, reverse=True)
+    s14 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x59 + x60)
+    store_row(s14_ptr, own * H + h, r, C, s14)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x61 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum53_2), 0, reverse=True)
-    s14 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x60 + x61)
-    store_row(s14_ptr, own * H + h, r, C, s14)
-    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum53_3
+    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum52_3
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -1633,19 +1650,20 @@ def resume_seq(
         i = stop - 1 - lane
         index = slot + i * step
         own = index - low
+        zero = (index >> 31).to(tl.int32)  # not known to the compiler, which so computes addresses anew
         t = base + i * C
         here = (r >= first - t) & (r < tl.minimum(C, end - t))
-        at_row, row = t * H + h, r * H
+        at_row, row = t * H + h, r * H + zero
         if SAVE:
-            store_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N, d_W1)
-            store_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V, d_W2)
+            store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        s5 = load_tile(s5_ptr, own * H + h, at_n, at_v, N, V)
-        s4 = load_tile(s4_ptr, own * H + h, at_k, at_n, K, N)
+        s5 = load_tile(s5_ptr, own * H + h, at_n + zero, at_v, N, V)
+        s4 = load_tile(s4_ptr, own * H + h, at_k + zero, at_n, K, N)
 
         # the gradient of W1
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-        beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+        beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
         d_W1_next = beta_end * d_W1 + s4.to(tl.float32)
 
         # the gradient of W2
@@ -1682,19 +1700,19 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     t1 = ln_weight[None, :] * du.to(tl.float32)  # t₁ = ∂ℓ/∂u · w
     t8 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
     d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    G_end = eta * tl.exp(t20)  # G[C] = η · exp(t₂₀)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G_end = eta * exp(t20)  # G[C] = η · exp(t₂₀)
     sum12 = tl.zeros([BC, BV], tl.float32)
     sum12_2 = tl.zeros([BC, BV], tl.float32)
     sum12_3 = tl.zeros([BC], tl.float32)
@@ -1703,114 +1721,112 @@ def resume_post(
     sum12_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
         x20 = G_end[:, None] * t19 - s6.to(tl.float32)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         t22 = (x20 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₆) · gelu′(z₁)
         sum12_2 += dot(t22, W2_start, DOT)
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum12_3 += tl.sum(t19 * d1, 1)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum12_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         sum12 += dot(h1, d_W2_at, DOT)
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum12_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         sum12_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    s9 = load_row(s9_ptr, own * H + h, r, C)
-    s12 = load_row(s12_ptr, own * H + h, at_v, V)
-    s13 = load_row(s13_ptr, own * H + h, at_v, V)
-    delta = load_numbers(delta_ptr, at_row, row, here)
     s14 = load_row(s14_ptr, own * H + h, r, C)
     s10 = load_row(s10_ptr, own * H + h, r, C)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     t21 = -sum12  # t₂₁ = −h₁ d_W2_at
-    x42 = G_end[:, None] * t21 + sum12_2
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
-    x43 = x42 - tl.sum(x42 / V, 1)[:, None]
-    x44 = rstd[:, None] * rstd[:, None] * rstd[:, None] * x43 * centred.to(tl.float32) / V
-    x45 = rstd[:, None] * x43 + (-tl.sum(x44, 1))[:, None] * centred.to(tl.float32)
     t35 = tl.sum(t21 * d2, 1) + sum12_3  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
-    t23 = (G_end[:, None] * t21 - s8.to(tl.float32)) + sum12_2  # t₂₃ = (G[C] · t₂₁ − s₈) + t₂₂ W₂[start]
-    t24 = t23 - tl.sum(t23 / V, 1)[:, None]  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
-    x25 = rstd[:, None] * rstd[:, None] * rstd[:, None] * t24 * centred.to(tl.float32) / V
-    t25 = -tl.sum(x25, 1)  # t₂₅ = −Σ_v r³ · t₂₄ · f̃ / V
-    d_eta = s10 + t35 * tl.exp(t20)
+    d_eta = s10 + t35 * exp(t20)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    beta_end = tl.exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x59 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum12_5 + sum12_6))
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    d_log_alpha = s14 + x59
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x58 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum12_5 + sum12_6))
+    d_log_alpha = s14 + x58
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    t23 = (G_end[:, None] * t21 - s8.to(tl.float32)) + sum12_2  # t₂₃ = (G[C] · t₂₁ − s₈) + t₂₂ W₂[start]
+    t24 = t23 - tl.sum(t23, 1)[:, None] / V  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
+    x41 = G_end[:, None] * t21 + sum12_2
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x42 = x41 - tl.sum(x41, 1)[:, None] / V
+    x43 = -tl.sum(x42 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    x44 = rstd[:, None] * x42 + x43[:, None] * centred.to(tl.float32)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s13 = load_row(s13_ptr, own * H + h, at_v, V)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
+    x45 = ln_weight[None, :] * x44
+    x46 = x45 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    x52 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x45
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x46 = ln_weight[None, :] * x45
-    x47 = x46 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    x53 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x46
-    x56 = s13 + tl.sum(x45 * du.to(tl.float32) + x53 * normal, 0)
+    x55 = s13 + tl.sum(x44 * du.to(tl.float32) + x52 * normal, 0)
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
+    t25 = -tl.sum(t24 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₅ = −(Σ_v t₂₄ · f̃) · r³ / V
     t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
     t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
     t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
+    s9 = load_row(s9_ptr, own * H + h, r, C)
     t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
-    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
-    x37 = t24 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) * centred.to(tl.float32) / V)
-    x38 = -0.5 * (rstd * rstd * rstd) * (tl.sum(x37, 1) + tl.sum(t29 * centred.to(tl.float32), 1)) / V
+    x36 = t24 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+    x37 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x36, 1) + tl.sum(t29 * centred.to(tl.float32), 1))
     t30 = (
-        2 * x38[:, None] * centred.to(tl.float32)
+        2 * x37[:, None] * centred.to(tl.float32)
         + rstd[:, None] * t29
         + t25[:, None] * t1
-        - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) * t24 / V
+        - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t24
     )  # fmt: skip
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s12 + tl.sum(x53, 0))
-    d_v = -s11.to(tl.float32) + -x53
+    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s12 + tl.sum(x52, 0))
+    d_v = -s11.to(tl.float32) + -x52
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_delta = s9 + tl.sum(x47, 1)
+    d_delta = s9 + tl.sum(x46, 1)
     t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x56)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x55)
     x19 = (G_end[:, None] * d2).to(DOT)
-    sum57 = tl.zeros([BC, BK], tl.float32)
+    sum56 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        x60 = G_end[:, None] * t19 - s6.to(tl.float32)
+        t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
+        x68 = dot_nt(t31, W2_start, DOT)
         s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        x61 = G_end[:, None] * t19 - s6.to(tl.float32)
-        t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
-        x69 = dot_nt(t31, W2_start, DOT)
-        x68 = s7.to(tl.float32) + dot_nt(x19, -d_W2_at.to(tl.float32), DOT)
+        x67 = s7.to(tl.float32) + dot_nt(x19, -d_W2_at.to(tl.float32), DOT)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         t32 = (
-            (x61 * t9 * (0.7978845608028654 * tl.exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * tl.exp(-0.5 * (z1 * z1))) + (x68 + x69) * gelu_slope(z1)).to(DOT)  # noqa: E501
+            (x60 * t9 * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + (x67 + x68) * gelu_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
-        t22 = (x61 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₆) · gelu′(z₁)
+        t22 = (x60 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₆) · gelu′(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT))
-        sum57 += dot_nt(t32, W1_start, DOT)
+        sum56 += dot_nt(t32, W1_start, DOT)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t32, DOT))
+    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
-    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
-    x61 = (s11.to(tl.float32) + dot_tn(t36, q, DOT)) + (x53 + sum57 + sum12_4)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x61)
+    x60 = (s11.to(tl.float32) + dot_tn(t36, q, DOT)) + (x52 + sum56 + sum12_4)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x60)
 
 
 def power_of_two(n: int) -> int:
@@ -1876,6 +1892,12 @@ class Sizes:
     def tiles(self, number: int, widths: str, dtype: torch.dtype) -> Tensor:
         shape = [number, self.heads, *(self.lengths[width] for width in widths)]
         return torch.empty(shape, dtype=dtype, device=self.like.device)
+
+
+def cotangents(ctx: Any, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """Those of the results that a caller sees, 0 where he asks for none; the others, buffers, have none, and no zeros are made for them."""
+    pairs = zip(ctx.visible, gradients, strict=False)
+    return [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
 
 
 class CannotLaunch(RuntimeError):
@@ -2145,12 +2167,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
     _o, _W1_next, _W2_next, _W1_last, _W2_last, G_end, d2, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, G_end, d2, W1_at, W2_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:5]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, G_end, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W1, d_W2, d_W1_last, d_W2_last = (x.contiguous() for x in gradients[:5])
+    d_o, d_W1, d_W2, d_W1_last, d_W2_last = cotangents(ctx, gradients)
     gradients_of = backward_op(
         q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, G_end, d2, W1_at, W2_at, d_o, d_W1, d_W2, d_W1_last, d_W2_last,
         position, cu_seqlens, ctx.grid,
@@ -2366,12 +2389,13 @@ def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
     _o, _W1_next, _W2_next, d2, W1_at, W2_at = output
     ctx.grid = grid
     ctx.save_for_backward(q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens)
-    ctx.set_materialize_grads(True)
+    ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:3]]
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
-    d_o, d_W1, d_W2 = (x.contiguous() for x in gradients[:3])
+    d_o, d_W1, d_W2 = cotangents(ctx, gradients)
     gradients_of = resume_backward_op(
         q, k, v, log_alpha, eta, delta, ln_weight, ln_bias, W1_start, W2_start, d2, W1_at, W2_at, d_o, d_W1, d_W2, position,
         cu_seqlens, ctx.grid,

@@ -194,7 +194,7 @@ def step(
     t1 = e.square().sum(-1)  # t₁ = ‖e‖²
     du = torch.where(power0(t1[..., None], 0.5) > delta[..., None], delta[..., None] * torch.sign(e), 2 * e)
     t2 = du * ln_weight  # t₂ = ∂ℓ/∂u · w
-    t3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] * normal / dim_v  # t₃ = r t₂ − (Σ_v f̂ · t₂) r f̂ / V
+    t3 = rstd[..., None] * t2 - (normal * t2).sum(-1)[..., None] * rstd[..., None] / dim_v * normal  # t₃ = r t₂ − (Σ_v f̂ · t₂) r f̂ / V
     d2 = t3 - t3.sum(-1)[..., None] / dim_v  # d₂ = t₃ − Σ_v t₃ / V
     d1 = torch.einsum("...v,...nv->...n", d2, W2_start) * gelu_slope(z1)  # d₁ = (d₂ W₂[start]ᵀ) · gelu′(z₁)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from miras_compiler.bench.forced import forced
-from miras_compiler.bench.precision import CALM, Tensors, Verdict, amplification, compare, lowered, own_error_of, run
+from miras_compiler.bench.precision import CALM, Tensors, Verdict, amplification, compare, lowered, own_error_of, run, sensitivity, steady
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
 GRAPHS = 3.0  # how many torch.compile may make over all lengths
@@ -76,14 +76,20 @@ class Case:
         return compare(self.ours(inputs, state, cu_seqlens), expected, own, self.dtype)
 
     def free_running(self) -> Iterator[Row]:
-        """Whole sequences, where precisions do not part company whoever computes."""
-        regimes = {
-            "calm": Regime(self.eta),
-            "correlated keys, no decay": Regime(0.02 if self.subject.deep else 1.0, 0.0, 0.3),
-            "strong decay": Regime(self.eta, 6.0),
+        """Whole sequences, where precisions do not part company whoever computes: steps are smaller until they do not."""
+
+        def draw(regime: Regime) -> tuple[Tensors, Tensors]:
+            return self.drawn(2, 3 * self.subject.tile + 5, 2, regime)
+
+        def sense(drawn: tuple[Tensors, Tensors]) -> float:
+            return sensitivity(self.subject, *drawn)
+
+        samples = {
+            "calm": steady(draw, sense, Regime(self.eta)),
+            "correlated keys, no decay": steady(draw, sense, Regime(0.02 if self.subject.deep else 1.0, 0.0, 0.3)),
+            "strong decay": draw(Regime(self.eta, 6.0)),  # not calmed: it would be strong no more
         }
-        for label, regime in regimes.items():
-            inputs, state = self.drawn(2, 3 * self.subject.tile + 5, 2, regime)
+        for label, (inputs, state) in samples.items():
             if amplification(self.subject, inputs, state) <= CALM:
                 yield row_of(f"free-running, {label}", self.compared(inputs, state))
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from miras_compiler.bench.precision import LEAST, STEADY, Tensors, sensitivity
+from miras_compiler.bench.precision import Tensors, sensitivity, steady
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
 MARGINS = {torch.float32: 1e-4, torch.bfloat16: 0.1}  # the least size of what a sign is taken of, far above its error
@@ -36,17 +36,13 @@ class Signs(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def forced(subject: Subject, shape: Shape, dtype: torch.dtype, regime: Regime) -> Forced:
-    """Tokens of one sequence, cut into chunks; steps and decays smaller than in `regime` until gradients are steady.
-
-    A memory with LayerNorm has chunks whose gradients multiply a change of the weights by hundreds. One of them makes nearly all of the
-    error of all, and that of the form that kernels are measured by: both are draws of luck then, and a limit says nothing.
-    """
+    """Tokens of one sequence, cut into chunks; steps and decays smaller than in `regime` until gradients are steady."""
     cu_seqlens = torch.arange(0, shape.tokens + 1, subject.tile, dtype=torch.int32, device=subject.device)
-    while True:
-        inputs, state = in_chunks(subject, subject.inputs(shape, regime, dtype), subject.state(1, shape), dtype)
-        if regime.eta < LEAST or sensitivity(subject, inputs, state, cu_seqlens) <= STEADY:
-            return Forced(inputs, state, cu_seqlens)
-        regime = regime.calmer()
+
+    def draw(regime: Regime) -> tuple[Tensors, Tensors]:
+        return in_chunks(subject, subject.inputs(shape, regime, dtype), subject.state(1, shape), dtype)
+
+    return Forced(*steady(draw, lambda drawn: sensitivity(subject, *drawn, cu_seqlens), regime), cu_seqlens)
 
 
 def in_chunks(subject: Subject, inputs: Tensors, state: Tensors, dtype: torch.dtype) -> tuple[Tensors, Tensors]:

@@ -1,11 +1,11 @@
-"""Factors of whole rows or columns are taken out of products: what is multiplied is then what was loaded, not a scaled copy of it."""
+"""Factors of whole rows or columns are taken out of products, which then multiply what was loaded and no scaled copy, and out of sums."""
 
 from __future__ import annotations
 
 import sympy as sp
 
-from miras_compiler.ir.build import contract, entrywise, placeholder
-from miras_compiler.ir.nodes import Contract, Map, Node, Program
+from miras_compiler.ir.build import contract, entrywise, placeholder, total
+from miras_compiler.ir.nodes import Contract, Map, Node, Program, Reduce
 from miras_compiler.ir.traverse import nodes_of, rewrite, use_counts
 from miras_compiler.symbols import letter
 
@@ -13,12 +13,15 @@ from miras_compiler.symbols import letter
 def pull_scalings(program: Program) -> Program:
     """The program with s · (a b) for every product (s · a) b whose s has no entry of its own for the axis that is summed over.
 
-    Products that are added up stay as they are: they share one accumulator.
+    Products that are added up stay as they are: they share one accumulator. Likewise s Σ a for Σ (s · a) where nothing else reads s · a.
     """
+    uses = use_counts(program)
 
     chained = chained_products(program)
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node:
+        if isinstance(node, Reduce) and node.kind == "sum" and uses[node.args[0]] == 1 and node.args[0] not in program.labels:
+            return _summed(args[0], node.axis)
         if not isinstance(node, Contract) or node in chained:
             return type(node)(node.axes, args, node.fields)
         shared = set(args[0].axes) & set(args[1].axes)
@@ -43,6 +46,18 @@ def chained_products(program: Program) -> set[Node]:
             mine = {a for i, a in enumerate(node.args) if placeholder(i) in terms and isinstance(a, Contract) and uses[a] == 1}
             found |= mine if len(mine) > 1 else set()
     return found
+
+
+def _summed(node: Node, axis: str) -> Node:
+    if not isinstance(node, Map):
+        return total(node, axis)
+    names = {f"x{i}": arg for i, arg in enumerate(node.args)}
+    varying = {letter(name) for name, arg in names.items() if axis in arg.axes}
+    inner, outer = sp.sift(sp.Mul.make_args(node.expr), lambda factor: bool(factor.free_symbols & varying), binary=True)
+    if not inner or not outer:
+        return total(node, axis)
+    summed = total(entrywise(sp.Mul(*inner), names), axis)
+    return entrywise(sp.Mul(letter("s"), *outer), {"s": summed, **names}, tuple(a for a in node.axes if a != axis))
 
 
 def _parted(node: Node, shared: set[str]) -> tuple[Node | None, Node]:

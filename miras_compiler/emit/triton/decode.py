@@ -39,6 +39,8 @@ def emit_decode(rule: UpdateRule, interface: Interface) -> str:
     spec = rule.spec
     printed = TokenKernel(rule, interface)
     text = printed.text()
+    helpers = "".join(f"\n\n{helper.strip()}\n" for helper in printed.printer.helpers.values())
+    shared = ("JUST_NUMBERS", "OPS", "OPTIONS", *["PTX"] * ("PTX" in helpers), "Launch", "Sizes")
     tokens, parameters = ([argument.name for argument in each] for each in (interface.tokens, interface.parameters))
     return marked(fill("decode.py", {
         "header": header(spec),
@@ -48,8 +50,8 @@ def emit_decode(rule: UpdateRule, interface: Interface) -> str:
         "warps": 8 if spec.memory.deep else 4,  # the registers of 4 do not hold two matrices, their momentum and their start
         "kernel": text,
         "widths": "".join(printed.widths),
-        "imports": ", ".join(("JUST_NUMBERS", "OPS", "OPTIONS", "Launch", "Sizes", *sorted(printed.loaders()))),
-        "helpers": "".join(f"\n\n{helper.strip()}\n" for helper in printed.printer.helpers.values()),
+        "imports": ", ".join((*shared, *sorted(printed.loaders()))),
+        "helpers": helpers,
         "signature": signature(interface),
         "tokens_dict": mapping(tokens, 4),
         "parameters_dict": mapping(parameters, 4),

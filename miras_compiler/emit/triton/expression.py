@@ -12,35 +12,56 @@ from miras_compiler.errors import InternalError
 from miras_compiler.symbols import Composite, Power0, letter
 
 CALLS = {
-    "exp": "tl.exp({})", "log": "tl.log({})", "sigmoid": "tl.sigmoid({})", "rsqrt": "tl.rsqrt({})", "magnitude": "tl.abs({})",
+    "exp": "exp({})", "log": "tl.log({})", "sigmoid": "sigmoid({})", "rsqrt": "tl.rsqrt({})", "magnitude": "tl.abs({})",
     "relu": "tl.maximum({}, 0.0)", "normal_cdf": "normal_cdf({})", "tanh": "tanh({})", "cosh": "cosh({})", "sinh": "sinh({})",
     "signum": "sign({})", "softplus": "softplus({})",
 }  # fmt: skip
 HELPERS = {
+    "exp": '''
+@triton.jit
+def exp(x):
+    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
+    if PTX:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
+    return tl.exp(x)
+''',
+    "reciprocal": '''
+@triton.jit
+def reciprocal(x):
+    """1 / x, of 1e-38 and less infinite."""
+    if PTX:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
+    return 1 / x
+''',
+    "sigmoid": '''
+@triton.jit
+def sigmoid(x):
+    return reciprocal(1 + exp(-x))
+''',
     "normal_cdf": '''
 @triton.jit
 def normal_cdf(x):
     """(1 + erf(x / sqrt 2)) / 2 to 8e-8: Abramowitz and Stegun, 7.1.26, half the instructions of erf."""
-    t = 1 / (1 + 0.23164189 * tl.abs(x))
+    t = reciprocal(1 + 0.23164189 * tl.abs(x))
     series = 0.127414796 + t * (-0.142248368 + t * (0.710706871 + t * (-0.726576014 + t * 0.530702715)))
-    tail = tl.exp(-0.5 * (x * x)) * t * series
+    tail = exp(-0.5 * (x * x)) * t * series
     return tl.where(x < 0, tail, 1 - tail)
 ''',
     "tanh": '''
 @triton.jit
 def tanh(x):
     """Hyperbolic tangent, without overflow."""
-    return 2 * tl.sigmoid(2 * x) - 1
+    return 2 * sigmoid(2 * x) - 1
 ''',
     "cosh": '''
 @triton.jit
 def cosh(x):
-    return 0.5 * (tl.exp(x) + tl.exp(-x))
+    return 0.5 * (exp(x) + exp(-x))
 ''',
     "sinh": '''
 @triton.jit
 def sinh(x):
-    return 0.5 * (tl.exp(x) - tl.exp(-x))
+    return 0.5 * (exp(x) - exp(-x))
 ''',
     "sign": '''
 @triton.jit
@@ -52,7 +73,7 @@ def sign(x):
 @triton.jit
 def softplus(x):
     """log(1 + exp(x)), without overflow."""
-    return tl.maximum(x, 0.0) + tl.log(1 + tl.exp(-tl.abs(x)))
+    return tl.maximum(x, 0.0) + tl.log(1 + exp(-tl.abs(x)))
 ''',
     "power0": '''
 @triton.jit
@@ -65,6 +86,10 @@ def power0(x, exponent: tl.constexpr):
     return tl.where(inside, tl.where(x < 0, -size, size) if odd else size, 0.0)
 ''',
 }  # fmt: skip
+CALLED = {
+    "sigmoid": ("reciprocal", "exp"), "normal_cdf": ("reciprocal", "exp"), "tanh": ("sigmoid",), "cosh": ("exp",), "sinh": ("exp",),
+    "softplus": ("exp",),
+}  # fmt: skip
 NAMED = {"signum": "sign"}
 WHOLE_POWERS = (2, 3, 4)  # written as products
 
@@ -74,7 +99,7 @@ class TritonPrinter(Printer):
 
     def need(self, name: str) -> str:
         """The name of a device function, which the file will hold."""
-        for other in NEEDS.get(name, ()):
+        for other in (NEEDS | CALLED).get(name, ()):
             self.need(other)
         self.helpers.setdefault(name, HELPERS.get(name) or DEVICE_FUNCTIONS[name])
         return name

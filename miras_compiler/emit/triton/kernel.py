@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from miras_compiler.emit.triton.body import BodyPrinter, bytes_of
 from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS
 from miras_compiler.emit.triton.expression import HELPERS, TritonPrinter
-from miras_compiler.emit.triton.memory import OF_SEQUENCE, Memory, last_name, result_name
+from miras_compiler.emit.triton.memory import OF_SEQUENCE, ZERO, Memory, last_name, result_name
 from miras_compiler.emit.triton.order import Statement, arrange, with_early_loads
 from miras_compiler.emit.triton.steps import ordered
 from miras_compiler.emit.triton.tile import block, place, width
@@ -21,9 +21,9 @@ from miras_compiler.schedule.kernel import Kernel
 
 INDENT = "    "
 RESERVED = {
-    "n", "h", "i", "r", "t", "b", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "step", "head", "index", "own", "lane",
-    "causal", "strict", "low", "high", "begin", "stop", "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE", "LEVELS", "members", "tl",
-    "triton", "dot", "gelu", "silu", "gelu_tanh", *DEVICE_FUNCTIONS, *HELPERS,
+    "n", "h", "i", "r", "t", "b", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "step", "head", "index", "own",
+    "lane", "causal", "strict", "low", "high", "begin", "stop", ZERO, "PTX", "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE",
+    "LEVELS", "members", "tl", "triton", "dot", "gelu", "silu", "gelu_tanh", *DEVICE_FUNCTIONS, *HELPERS,
 }  # fmt: skip
 
 
@@ -145,9 +145,10 @@ class KernelPrinter:
                 self.emit("for i in tl.range(tiles, disable_licm=True):")
             self.emit("index = slot + i * step", depth=1)
             self.number_own(depth)
+        begin = len(self.lines)
         if {"token", "valid"} & {*self.kernel.roles.values(), *self.kernel.results.values()}:
             self.emit("t = base + i * C", "here = (r >= first - t) & (r < tl.minimum(C, end - t))", depth=depth)
-            self.emit("at_row, row = t * H + h, r * H", depth=depth)
+            self.emit(f"at_row, row = t * H + h, r * H{f' + {ZERO}' if self.walks else ''}", depth=depth)
         entries = {name: buffer for name, buffer in self.kernel.entries.items() if not self.is_loaded_in_tile(self.found[name])}
         if entries:
             self.emit("if SAVE:", depth=depth)
@@ -163,6 +164,9 @@ class KernelPrinter:
         if self.kernel.walk == "reverse" and last:
             self.emit("if i == tiles - 1:", depth=depth)
             self.load_last(last, depth + 1)
+        if any(f"+ {ZERO}" in line for line in self.lines[begin:]):
+            hidden = "not known to the compiler, which so computes addresses anew"
+            self.lines.insert(begin, f"{INDENT}{ZERO} = (index >> 31).to(tl.int32)  # {hidden}")
 
     def number_own(self, depth: int = 0) -> None:
         """The number of the tile in buffers for a part of the tiles."""
@@ -224,7 +228,7 @@ class KernelPrinter:
         """Emits the statements that were collected, in a good order."""
         statements, peak = arrange(self.body.statements, held or {}, kept)
         self.peak = max(self.peak, peak)
-        for statement in with_early_loads(statements):
+        for statement in with_early_loads(statements, "walk" if self.walks else "each"):
             if statement.heading:
                 self.emit("", f"# {statement.heading}", depth=depth)
             self.emit(*statement.text, depth=depth)

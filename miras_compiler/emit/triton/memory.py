@@ -6,7 +6,8 @@ from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import Axes, Leaf, Node
 from miras_compiler.schedule.kernel import Kernel
 
-OF_SEQUENCE, OF_TILE = "n * H + h", "index * H + h"
+OF_SEQUENCE, OF_TILE, OF_OWN = "n * H + h", "index * H + h", "own * H + h"
+ZERO = "zero"  # what a walk adds to the rows of a tile: else its addresses, less the number of the tile, are kept in registers
 LOADERS = ("load_number", "load_row", "load_tile")  # by the number of axes
 STORERS = ("store_number", "store_row", "store_tile")
 
@@ -20,7 +21,7 @@ class Memory:
 
     def at_tile(self, name: str) -> str:
         """The number of a tile in a buffer with one for each tile of tokens."""
-        return "own * H + h" if name in self.kernel.own else OF_TILE
+        return OF_OWN if name in self.kernel.own else OF_TILE
 
     def is_narrow(self, leaf: Leaf) -> bool:
         """Whether a leaf is loaded as it is stored: rows of tokens, and tiles that were saved."""
@@ -50,10 +51,14 @@ class Memory:
         return f"store_rows({pointer}, at_row, row, here, {place(axis)}, {width(axis)}, {code})"
 
     def load(self, name: str, leaf: Node, index: str) -> str:
-        return load_call(name, leaf.axes, index, widened=self.kernel.roles.get(name) != "saved")
+        return load_call(name, leaf.axes, index, widened=self.kernel.roles.get(name) != "saved", moved=self.is_moved(index))
 
     def store(self, name: str, axes: Axes, code: str, index: str) -> str:
-        return store_call(name, axes, code, index)
+        return store_call(name, axes, code, index, moved=self.is_moved(index))
+
+    def is_moved(self, index: str) -> bool:
+        """Whether a walk is at another tile every time."""
+        return self.kernel.walk != "each" and index in (OF_TILE, OF_OWN)
 
     def store_output(self, name: str, output: Node, code: str) -> str:
         """The call that stores an output."""
@@ -74,19 +79,20 @@ def result_name(name: str, kernel: Kernel) -> str:
     return f"{name}_next" if name in kernel.roles else name
 
 
-def load_call(name: str, axes: Axes, index: str, *, widened: bool) -> str:
+def load_call(name: str, axes: Axes, index: str, *, widened: bool, moved: bool = False) -> str:
     """The code that loads tile number `index` of a tensor; a tile of two axes in its own type, or `widened` to float32."""
-    code = f"{LOADERS[len(axes)]}({name}_ptr, {index}{places(axes)})"
+    code = f"{LOADERS[len(axes)]}({name}_ptr, {index}{places(axes, moved)})"
     return f"{code}.to(tl.float32)" if widened and len(axes) == 2 else code
 
 
-def store_call(name: str, axes: Axes, code: str, index: str) -> str:
-    return f"{STORERS[len(axes)]}({name}_ptr, {index}{places(axes)}, {code})"
+def store_call(name: str, axes: Axes, code: str, index: str, *, moved: bool = False) -> str:
+    return f"{STORERS[len(axes)]}({name}_ptr, {index}{places(axes, moved)}, {code})"
 
 
-def places(axes: Axes) -> str:
+def places(axes: Axes, moved: bool = False) -> str:
     """The counters and lengths of one or two axes."""
-    return "".join(f", {place(axis)}" for axis in axes) + "".join(f", {width(axis)}" for axis in axes)
+    rows = f" + {ZERO}" if moved and len(axes) == 2 else ""
+    return "".join(f", {place(axis)}{rows if axis == axes[0] else ''}" for axis in axes) + "".join(f", {width(axis)}" for axis in axes)
 
 
 def shape(axes: Axes) -> str:

@@ -169,6 +169,7 @@ class Operation:
         arguments = (*self.kept, *self.cotangents)
         return {
             "forward": f"{self.prefix}forward",
+            "visible": len(self.visible),
             "backward": f"{self.prefix}backward",
             "inputs": typed(self.inputs),
             "read_inputs": assigned_from(
@@ -191,7 +192,7 @@ class Operation:
             "gradients_type": tuple_type(len(self.gradients)),
             "backward_fakes": assigned({name: backward[name] for name in self.gradients}),
             "backward_steps": self.backward_steps(),
-            "read_cotangents": assigned_from(self.cotangents, f"(x.contiguous() for x in gradients[:{len(self.visible)}])"),
+            "read_cotangents": assigned_from(self.cotangents, "cotangents(ctx, gradients)"),
             "returned": self.returned(),
         }
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 BEAM = 200
-AHEAD = 4  # statements by which a tile is loaded before it is read
+AHEAD = {"walk": 4, "each": 1}  # statements by which a tile is loaded before it is read; of programs that do not walk, others run meanwhile
+ROW_AHEAD = 8  # and a row or a number, which takes fewer registers
 BUDGET = 40 * 1024  # bytes that may live at once before statements are reordered: the compiler needs about twice that
 
 FAR = 8  # statements: a tile that is read again after so many is loaded again
@@ -53,8 +55,8 @@ def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Coll
     return list(statements), peak
 
 
-def with_early_loads(statements: Sequence[Statement]) -> list[Statement]:
-    """The statements with every load some statements ahead of what reads it, which so need not wait for memory; rows first of all."""
+def with_early_loads(statements: Sequence[Statement], way: Literal["walk", "each"]) -> list[Statement]:
+    """The statements with every load some statements ahead of what reads it, which so waits less for memory."""
     section, given = "", []
     for statement in statements:
         section = statement.heading or section
@@ -67,7 +69,7 @@ def with_early_loads(statements: Sequence[Statement]) -> list[Statement]:
         del found[at]
         first = next((i for i in range(at, len(found)) if load.name in found[i].words), at)
         before = max((i + 1 for i in range(at) if load.name in found[i].words or load.name == found[i].name), default=0)
-        found.insert(max(before, 0 if load.bytes < TILE else min(at, first - AHEAD)), load)
+        found.insert(max(before, min(at, first - (ROW_AHEAD if load.bytes < TILE else AHEAD[way]))), load)
     seen, result = "", []
     for statement in found:  # a section begins with what it computes
         heading = "" if statement.is_load or statement.heading == seen else statement.heading
