@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import CHUNK, read_lengths, read_state
-from .kernels import JUST_NUMBERS, OPS, OPTIONS, PTX, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
+from .kernels import JUST_NUMBERS, OPS, OPTIONS, Launch, Sizes, exp, load_number, load_row, load_tile, power0, store_row, store_tile, tanh
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 ENTRIES = ("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum", "W1_start", "W2_start", "W3_start")
@@ -22,43 +22,6 @@ ARGUMENTS = (
     "W3_momentum", "W1_start", "W2_start", "W3_start",
 )  # fmt: skip
 OPTIONS["token_steps"] = ((64, 8, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
-
-
-@triton.jit
-def exp(x):
-    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
-    if PTX:
-        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
-    return tl.exp(x)
-
-
-@triton.jit
-def reciprocal(x):
-    """1 / x, of 1e-38 and less infinite."""
-    if PTX:
-        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
-    return 1 / x
-
-
-@triton.jit
-def sigmoid(x):
-    return reciprocal(1 + exp(-x))
-
-
-@triton.jit
-def tanh(x):
-    """Hyperbolic tangent, without overflow."""
-    return 2 * sigmoid(2 * x) - 1
-
-
-@triton.jit
-def power0(x, exponent: tl.constexpr):
-    """x to the power; where that is singular (0, or negative under a fraction), the value is 0."""
-    whole: tl.constexpr = exponent == exponent // 1
-    inside = (x != 0) if whole else (x > 0)
-    size = tl.exp2(exponent * tl.log2(tl.where(inside, tl.abs(x), 1.0)))
-    odd: tl.constexpr = whole and exponent % 2 == 1
-    return tl.where(inside, tl.where(x < 0, -size, size) if odd else size, 0.0)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import read_lengths, read_state
-from .kernels import JUST_NUMBERS, OPS, OPTIONS, PTX, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
+from .kernels import JUST_NUMBERS, OPS, OPTIONS, Launch, Sizes, exp, load_number, load_row, load_tile, store_row, store_tile
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 ENTRIES = ("W", "W_momentum")
@@ -21,14 +21,6 @@ ARGUMENTS = (
     "q", "k", "v", "log_alpha", "eta", "log_mu", "W", "W_momentum",
 )  # fmt: skip
 OPTIONS["token_steps"] = ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
-
-
-@triton.jit
-def exp(x):
-    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
-    if PTX:
-        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
-    return tl.exp(x)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)

@@ -13,7 +13,22 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import read_lengths, read_state
-from .kernels import JUST_NUMBERS, OPS, OPTIONS, PTX, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
+from .kernels import (
+    JUST_NUMBERS,
+    OPS,
+    OPTIONS,
+    Launch,
+    Sizes,
+    exp,
+    fourth,
+    load_number,
+    load_row,
+    load_tile,
+    power0,
+    square,
+    store_row,
+    store_tile,
+)
 
 # Axes: B batch, T tokens, H heads, K key width, V value width.
 ENTRIES = ("W",)
@@ -21,34 +36,6 @@ ARGUMENTS = (
     "q", "k", "v", "log_alpha", "eta", "W",
 )  # fmt: skip
 OPTIONS["token_steps"] = ((64, 4, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
-
-
-@triton.jit
-def exp(x):
-    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
-    if PTX:
-        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
-    return tl.exp(x)
-
-
-@triton.jit
-def fourth(x):
-    return x * x * x * x
-
-
-@triton.jit
-def square(x):
-    return x * x
-
-
-@triton.jit
-def power0(x, exponent: tl.constexpr):
-    """x to the power; where that is singular (0, or negative under a fraction), the value is 0."""
-    whole: tl.constexpr = exponent == exponent // 1
-    inside = (x != 0) if whole else (x > 0)
-    size = tl.exp2(exponent * tl.log2(tl.where(inside, tl.abs(x), 1.0)))
-    odd: tl.constexpr = whole and exponent % 2 == 1
-    return tl.where(inside, tl.where(x < 0, -size, size) if odd else size, 0.0)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)

@@ -13,7 +13,21 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import CHUNK, read_lengths, read_state
-from .kernels import JUST_NUMBERS, OPS, OPTIONS, PTX, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
+from .kernels import (
+    JUST_NUMBERS,
+    OPS,
+    OPTIONS,
+    Launch,
+    Sizes,
+    exp,
+    gelu,
+    gelu_slope,
+    load_number,
+    load_row,
+    load_tile,
+    store_row,
+    store_tile,
+)
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 ENTRIES = ("W1", "W2", "W1_momentum", "W2_momentum", "W1_start", "W2_start")
@@ -22,43 +36,6 @@ ARGUMENTS = (
     "W1_start", "W2_start",
 )  # fmt: skip
 OPTIONS["token_steps"] = ((64, 8, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
-
-
-@triton.jit
-def exp(x):
-    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
-    if PTX:
-        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
-    return tl.exp(x)
-
-
-@triton.jit
-def reciprocal(x):
-    """1 / x, of 1e-38 and less infinite."""
-    if PTX:
-        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
-    return 1 / x
-
-
-@triton.jit
-def normal_cdf(x):
-    """(1 + erf(x / sqrt 2)) / 2 to 8e-8: Abramowitz and Stegun, 7.1.26, half the instructions of erf."""
-    t = reciprocal(1 + 0.23164189 * tl.abs(x))
-    series = 0.127414796 + t * (-0.142248368 + t * (0.710706871 + t * (-0.726576014 + t * 0.530702715)))
-    tail = exp(-0.5 * (x * x)) * t * series
-    return tl.where(x < 0, tail, 1 - tail)
-
-
-@triton.jit
-def gelu(x):
-    """The activation gelu."""
-    return x * normal_cdf(x)
-
-
-@triton.jit
-def gelu_slope(x):
-    """Derivative of gelu."""
-    return 0.3989422804014327 * x * exp(-0.5 * (x * x)) + normal_cdf(x)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)

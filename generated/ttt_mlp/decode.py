@@ -13,7 +13,20 @@ import triton.language as tl
 from torch import Tensor
 
 from .contract import CHUNK, read_lengths, read_state
-from .kernels import JUST_NUMBERS, OPS, OPTIONS, PTX, Launch, Sizes, load_number, load_row, load_tile, store_row, store_tile
+from .kernels import (
+    JUST_NUMBERS,
+    OPS,
+    OPTIONS,
+    Launch,
+    Sizes,
+    gelu_tanh,
+    gelu_tanh_slope,
+    load_number,
+    load_row,
+    load_tile,
+    store_row,
+    store_tile,
+)
 
 # Axes: B batch, T tokens, H heads, K key width, V value width, N hidden width.
 ENTRIES = ("W1", "W2", "W1_start", "W2_start")
@@ -21,50 +34,6 @@ ARGUMENTS = (
     "q", "k", "v", "eta", "ln_weight", "ln_bias", "W1", "W2", "W1_start", "W2_start",
 )  # fmt: skip
 OPTIONS["token_steps"] = ((64, 8, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
-
-
-@triton.jit
-def reciprocal(x):
-    """1 / x, of 1e-38 and less infinite."""
-    if PTX:
-        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=False, pack=1)
-    return 1 / x
-
-
-@triton.jit
-def exp(x):
-    """e to the power, 0 below 1e-38: half the instructions of tl.exp; impure, for else the compiler computes it in every layout anew."""
-    if PTX:
-        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * 1.4426950408889634], tl.float32, is_pure=False, pack=1)
-    return tl.exp(x)
-
-
-@triton.jit
-def sigmoid(x):
-    return reciprocal(1 + exp(-x))
-
-
-@triton.jit
-def tanh(x):
-    """Hyperbolic tangent, without overflow."""
-    return 2 * sigmoid(2 * x) - 1
-
-
-@triton.jit
-def gelu_tanh(x):
-    """The activation gelu_tanh."""
-    return 0.5 * x * (tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)) + 1)
-
-
-@triton.jit
-def square(x):
-    return x * x
-
-
-@triton.jit
-def gelu_tanh_slope(x):
-    """Derivative of gelu_tanh."""
-    return 0.3989422804014327 * x * (1 - square(tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)))) * (0.134145 * (x * x) + 1) + 0.5 * tanh(0.7978845608028654 * (0.044715 * (x * x * x) + x)) + 0.5  # noqa: E501  # fmt: skip
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)

@@ -178,11 +178,15 @@ def calm_inputs(subject: Subject, shape: Shape, dtype: torch.dtype, heads: list[
     start = subject.of_heads(state, heads)
 
     def draw(regime: Regime) -> tuple[Tensors, float]:
-        inputs = subject.inputs(shape, regime, dtype)
-        return inputs, amplification(subject, subject.of_heads(inputs, heads), start)
+        while True:
+            inputs = subject.inputs(shape, regime, dtype)
+            grown = amplification(subject, subject.of_heads(inputs, heads), start)
+            if grown <= CALM:
+                return inputs, grown
+            regime = regime.calmer()
 
     def sense(drawn: tuple[Tensors, float]) -> float:
-        return sensitivity(subject, subject.of_heads(drawn[0], heads), start) if drawn[1] <= CALM else math.inf
+        return sensitivity(subject, subject.of_heads(drawn[0], heads), start)
 
     inputs, grown = steady(draw, sense, Regime(0.05 if subject.deep else 0.5))
     return inputs, state, grown

@@ -63,7 +63,7 @@ def emit(
     if schedules:
         texts["kernels.py"] = emit_kernels(spec, schedules, interface)
     if decodes:
-        texts["decode.py"] = emit_decode(rule, interface)
+        texts["decode.py"] = emit_decode(rule, interface, texts["kernels.py"])
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import sympy as sp
 
 from miras_compiler.ir.build import contract, entrywise, placeholder, total
@@ -16,8 +18,7 @@ def pull_scalings(program: Program) -> Program:
     Products that are added up stay as they are: they share one accumulator. Likewise s Σ a for Σ (s · a) where nothing else reads s · a.
     """
     uses = use_counts(program)
-
-    chained = chained_products(program)
+    chained = chained_products(program, uses)
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node:
         if isinstance(node, Reduce) and node.kind == "sum" and uses[node.args[0]] == 1 and node.args[0] not in program.labels:
@@ -36,9 +37,8 @@ def pull_scalings(program: Program) -> Program:
     return rewrite(program, rule)
 
 
-def chained_products(program: Program) -> set[Node]:
+def chained_products(program: Program, uses: Mapping[Node, int]) -> set[Node]:
     """Products that only one sum reads, which has other such products."""
-    uses = use_counts(program)
     found: set[Node] = set()
     for node in nodes_of(program):
         if isinstance(node, Map):
@@ -48,14 +48,20 @@ def chained_products(program: Program) -> set[Node]:
     return found
 
 
+def _factors(node: Map, axes: set[str]) -> tuple[list[sp.Expr], list[sp.Expr]]:
+    """The factors of an expression that have no entry of their own for any of the axes, and the others."""
+    varying = {placeholder(i) for i, arg in enumerate(node.args) if axes & set(arg.axes)}
+    inner, outer = sp.sift(sp.Mul.make_args(node.expr), lambda factor: bool(factor.free_symbols & varying), binary=True)
+    return outer, inner
+
+
 def _summed(node: Node, axis: str) -> Node:
     if not isinstance(node, Map):
         return total(node, axis)
-    names = {f"x{i}": arg for i, arg in enumerate(node.args)}
-    varying = {letter(name) for name, arg in names.items() if axis in arg.axes}
-    inner, outer = sp.sift(sp.Mul.make_args(node.expr), lambda factor: bool(factor.free_symbols & varying), binary=True)
+    outer, inner = _factors(node, {axis})
     if not inner or not outer:
         return total(node, axis)
+    names = {f"x{i}": arg for i, arg in enumerate(node.args)}
     summed = total(entrywise(sp.Mul(*inner), names), axis)
     return entrywise(sp.Mul(letter("s"), *outer), {"s": summed, **names}, tuple(a for a in node.axes if a != axis))
 
@@ -64,11 +70,7 @@ def _parted(node: Node, shared: set[str]) -> tuple[Node | None, Node]:
     """The factor that comes out, if any, and what stays."""
     if not isinstance(node, Map):
         return None, node
-    outer: list[sp.Expr] = []
-    inner: list[sp.Expr] = []
-    for factor in sp.Mul.make_args(node.expr):
-        axes = {axis for i, arg in enumerate(node.args) if placeholder(i) in factor.free_symbols for axis in arg.axes}
-        (inner if axes & shared else outer).append(factor)
+    outer, inner = _factors(node, shared)
     whole = [i for i, arg in enumerate(node.args) if set(arg.axes) == set(node.axes)]
     if not outer or len(inner) != 1 or inner[0] not in [placeholder(i) for i in whole]:
         return None, node

@@ -96,14 +96,16 @@ class Printer:
         if constant != 1 or not parts:
             parts.insert(0, number(constant).at_least(UNARY))
         size = max((code.size for code in codes), default=0)
-        small = sum(code.size < size for code in codes) + (len(parts) - len(codes))  # how many factors come before the large ones
-        quotient = {True: "", False: ""}
+        large = sum(code.size == size for code in codes)
+        small = [" * ".join(parts[: len(parts) - large])] if len(parts) > large else []  # multiplied, and divided, before the large ones
+        last = ""
         for denominator in denominators:  # one by one: the derivative of a product with one that is infinite is 0 · ∞
             code = self.expression(denominator, bound)
-            quotient[code.size < size and denominator not in singular] += f" / {code.at_least(UNARY)}"
-        if small == 0:
-            quotient = {True: "", False: quotient[True] + quotient[False]}
-        text = " * ".join(parts[:small]) + quotient[True] + " * " * (0 < small < len(parts)) + " * ".join(parts[small:]) + quotient[False]
+            if small and code.size < size and denominator not in singular:
+                small[0] += f" / {code.at_least(UNARY)}"
+            else:
+                last += f" / {code.at_least(UNARY)}"
+        text = " * ".join([*small, *parts[len(parts) - large :]]) + last
         several = len(parts) > 1 or bool(denominators)
         if negative:
             code = Code(text if several else codes[0].at_least(UNARY), PRODUCT if several else UNARY, size)

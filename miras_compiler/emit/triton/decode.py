@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.layer import import_line
 from miras_compiler.emit.python_text import header, legend, mapping, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.body import BodyPrinter
@@ -34,13 +36,16 @@ def can_decode(rule: UpdateRule, interface: Interface) -> bool:
     return {entry.name for entry in interface.state} <= known and all(isinstance(n, PRINTED) and len(n.axes) <= 2 for n in nodes)
 
 
-def emit_decode(rule: UpdateRule, interface: Interface) -> str:
-    """Text of decode.py."""
+def emit_decode(rule: UpdateRule, interface: Interface, kernels: str) -> str:
+    """Text of decode.py, which calls the device functions that `kernels`, the text of kernels.py, has."""
     spec = rule.spec
     printed = TokenKernel(rule, interface)
     text = printed.text()
-    helpers = "".join(f"\n\n{helper.strip()}\n" for helper in printed.printer.helpers.values())
-    shared = ("JUST_NUMBERS", "OPS", "OPTIONS", *["PTX"] * ("PTX" in helpers), "Launch", "Sizes")
+    functions = {name: code.strip() for name, code in printed.printer.helpers.items()}
+    own = [code for code in functions.values() if code not in kernels]
+    words = set(re.findall(r"\w+", "\n".join([text, *own])))
+    shared = sorted(words & {*LOADERS, *STORERS, *(name for name, code in functions.items() if code in kernels)})
+    constants = ("JUST_NUMBERS", "OPS", "OPTIONS", *sorted(words & {"PTX"}))
     tokens, parameters = ([argument.name for argument in each] for each in (interface.tokens, interface.parameters))
     return marked(fill("decode.py", {
         "header": header(spec),
@@ -50,8 +55,8 @@ def emit_decode(rule: UpdateRule, interface: Interface) -> str:
         "warps": 8 if spec.memory.deep else 4,  # the registers of 4 do not hold two matrices, their momentum and their start
         "kernel": text,
         "widths": "".join(printed.widths),
-        "imports": ", ".join((*shared, *sorted(printed.loaders()))),
-        "helpers": helpers,
+        "imports": import_line(".kernels", (*constants, "Launch", "Sizes", *shared)),
+        "helpers": "".join(f"\n\n{code}\n" for code in own),
         "signature": signature(interface),
         "tokens_dict": mapping(tokens, 4),
         "parameters_dict": mapping(parameters, 4),
@@ -121,11 +126,6 @@ class TokenKernel:
         if leaf.name not in [argument.name for argument in self.interface.tokens]:
             return ""
         return load_call(leaf.name, leaf.axes, "at_row", widened=True)
-
-    def loaders(self) -> set[str]:
-        """What the text calls of kernels.py."""
-        text = "\n".join(self.lines)
-        return {name for name in (*LOADERS, *STORERS) if f"{name}(" in text}
 
     def emit(self, *lines: str, depth: int = 0) -> None:
         self.lines += [f"{INDENT * depth}{line}" if line else "" for line in lines]

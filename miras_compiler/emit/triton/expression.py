@@ -86,7 +86,7 @@ def power0(x, exponent: tl.constexpr):
     return tl.where(inside, tl.where(x < 0, -size, size) if odd else size, 0.0)
 ''',
 }  # fmt: skip
-CALLED = {
+NEEDED = NEEDS | {
     "sigmoid": ("reciprocal", "exp"), "normal_cdf": ("reciprocal", "exp"), "tanh": ("sigmoid",), "cosh": ("exp",), "sinh": ("exp",),
     "softplus": ("exp",),
 }  # fmt: skip
@@ -99,7 +99,7 @@ class TritonPrinter(Printer):
 
     def need(self, name: str) -> str:
         """The name of a device function, which the file will hold."""
-        for other in (NEEDS | CALLED).get(name, ()):
+        for other in NEEDED.get(name, ()):
             self.need(other)
         self.helpers.setdefault(name, HELPERS.get(name) or DEVICE_FUNCTIONS[name])
         return name
