@@ -81,24 +81,25 @@ def test_speeds_stand_beside_errors_peers_and_rooflines(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     peer = {"label": "fla-core 0.6", "batch": 4, "remark": "as it is", "error": 2e-3, "forward": 1.0, "both": 4.0, "peak_gib": 2.0}
-    answers = {"verify": Answer([GOOD, GOOD], ""), "speed": Answer([SPEED], "no end within 9 s"), "peer": Answer([peer], "")}
+    answers = {"verify": Answer([GOOD, GOOD], ""), "speed": Answer([SPEED], ""), "peer": Answer([peer], "")}
+    answers["warm_pytorch"] = Answer([], "no end within 9 s")
     tasks = answering(monkeypatch, answers)
     monkeypatch.setattr(bench_runs, "installed_peers", lambda: {"gated_delta_net": "fla-core"})
     results = tmp_path / "results.json"
     assert main(["bench", str(package), "--peers", "-B", "8", "-T", "1000", "--results", str(results)]) == 0
     assert sorted(tasks[:2]) == ["warm", "warm_peer"]
-    assert tasks[2:] == ["verify", "speed", "peer"]
+    assert tasks[2:] == ["verify", "speed", "peer", "warm_pytorch"]
     lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines[2:]]
     label = "gated_delta_net D64 chunk 64"
     assert cells[0] == [label, "kernels", "0.500", "2.000", "250", "1.00", "1.0e-03", "20% of bytes, 25% of products"]
-    assert cells[1] == [label, "PyTorch, compiled", "no end within 9 s"]
-    assert cells[2] == [label, "fla-core 0.6, B4", "1.000", "4.000", "1000", "2.00", "2.0e-03", "as it is"]
+    assert cells[1] == [label, "fla-core 0.6, B4", "1.000", "4.000", "1000", "2.00", "2.0e-03", "as it is"]
+    assert cells[2] == [label, "PyTorch, compiled", "no end within 9 s"]
     assert cells[3] == ["NVIDIA H100 80GB HBM3, torch 2.11.0, Triton 3.6.0"]
     written = json.loads(results.read_text())
     assert (written["device"], [row["contender"] for row in written["rows"]]) == (
         GPU.device,
-        ["kernels", "PyTorch, compiled", "fla-core 0.6, B4"],
+        ["kernels", "fla-core 0.6, B4", "PyTorch, compiled"],
     )
 
 

@@ -9,12 +9,14 @@ from miras_compiler import compile_spec, load_spec
 from miras_compiler.ir.build import constant, entrywise, mask, rename, triangular_solve
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Contract, Node, Program, TriangularSolve
+from miras_compiler.ir.nodes import Contract, Leaf, Node, Program, State, TriangularSolve
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite
+from miras_compiler.passes import run_passes
 from miras_compiler.schedule import Kernel, Schedule
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.entered import enter_chunk
 from miras_compiler.schedule.inverse import TriangularInverse, invert_triangles, is_solve
+from miras_compiler.schedule.projections import projections
 from miras_compiler.symbols import letter
 
 NAMES = ("linear_attention", "gated_delta_net", "titans_lmm", "yaad")
@@ -65,6 +67,16 @@ def test_a_solve_keeps_digits_that_other_products_lose() -> None:
     assert all("Inv" in kernel.inverses and "Inv" not in kernel.narrow for kernel in schedule.kernels)
     solves = {k.name: sum(isinstance(n, Contract) and is_solve(n, k.inverses) for n in nodes_of(k.program)) for k in schedule.kernels}
     assert solves == {"prep": 0, "main": 1, "read": 0, "pre": 0, "seq": 1, "post": 0}
+
+
+def test_what_a_layernorm_reads_is_not_rounded_by_a_buffer() -> None:
+    """What is read of the weights and the momentum of the chunk's start: a rest of either would stay in the gradient of its decay."""
+    program = run_passes(enter_chunk(compile_spec(load_spec("specs/titans_lmm.yaml")).program))
+    found = [node for node in projections(program) if isinstance(node, Contract)]
+    assert {name for node in found for name in (arg.name for arg in node.args if isinstance(arg, State))} == {"W2", "W2_momentum"}
+    saved = [node for kernel in schedule_of("titans_lmm")[1].kernels for node in kernel.program.outputs.values()]
+    reads = [node for node in saved if isinstance(node, Contract) and node.axes == ("c", "v")]
+    assert "W2_momentum_at" not in {arg.name for node in reads for arg in node.args if isinstance(arg, Leaf)}
 
 
 @pytest.mark.parametrize("name", NAMES)

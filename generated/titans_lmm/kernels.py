@@ -31,7 +31,7 @@ TILE = CHUNK  # tokens that are computed at once
 CARRIED = ("W1", "W2", "W1_momentum", "W2_momentum")
 STARTS = ("W1_start", "W2_start")
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -41,12 +41,12 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 168), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_post": ((64, 4, 1, 64, 168), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
@@ -633,13 +633,14 @@ def read_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
     log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t27_ptr,
-    read_h1_ptr, read_z1_ptr, t13_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
+    read_h1_ptr, t15_ptr, t17_ptr, s17_ptr, read_z1_ptr, P2_ptr, read_normal_ptr, s20_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, t2, t12, d1, t27, read_h1, read_z1, t13, t14: every tile on its own."""
+    """z1, h1, centred, t2, t12, d1, t27, read_h1, t15, t17, s17, read_z1, P2, read_normal, s20: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -658,12 +659,11 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -692,38 +692,64 @@ def pre(
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
+    store_row(t27_ptr, own * H + h, r, C, t27)
+    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
+    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
-    store_row(t27_ptr, own * H + h, r, C, t27)
-    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
     t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
     t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-    store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
-    t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
-    store_tile(t13_ptr, own * H + h, r, at_v, C, V, t13)
+    t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
+    P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
     t14 = dot(read_h1, W2_momentum, DOT)  # t₁₄ = h₁ S₂[0]
-    store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
+    t13 = dot(read_h1, W2, DOT)  # t₁₃ = h₁ W₂[0]
+    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    x53 = t4 * read_centred
+    x54 = tl.sum(x53, 1)
+    x51 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x51 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    t16 = (
+        read_rstd[:, None] * t4
+        - x54[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
+    )  # fmt: skip
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    s20 = tl.sum(t17 * t13, 1)  # s₂₀ = Σ_v t₁₇ · t₁₃
+    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
+    s17 = t17 * t14  # s₁₇ = t₁₇ · t₁₄
+    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
+    store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
+    store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
+    store_row(s20_ptr, own * H + h, r, C, s20)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
     log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t27_ptr,
-    read_h1_ptr, read_z1_ptr, t13_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
+    read_h1_ptr, t15_ptr, t17_ptr, s17_ptr, read_z1_ptr, P2_ptr, read_normal_ptr, s20_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, t2, t12, d1, t27, read_h1, read_z1, t13, t14: every tile on its own."""
+    """z1, h1, centred, t2, t12, d1, t27, read_h1, t15, t17, s17, read_z1, P2, read_normal, s20: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -759,39 +785,65 @@ def pre_wide(
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[0]
+    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
     t13 = tl.zeros([BC, BV], tl.float32)  # t₁₃ = h₁ W₂[0]
     t14 = tl.zeros([BC, BV], tl.float32)  # t₁₄ = h₁ S₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
+        store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        f += dot(h1, W2, DOT)
-        t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
-        store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - dot(P1, d1, DOT)  # z₁ = β · t₅ + f · t₇ − P₁ d₁
-        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+        h1 = gelu(z1)  # h₁ = gelu(z₁)
+        f += dot(h1, W2, DOT)
         read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
+        t15 += dot_nt(read_h1, h1, DOT)
+        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
         t13 += dot(read_h1, W2, DOT)
         store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
         t14 += dot(read_h1, W2_momentum, DOT)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    P2 = G.to(tl.float32) * t15  # P₂ = G · t₁₅
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
+    read_f = beta[:, None] * t13 + reach[:, None] * t14 - dot(P2, d2, DOT)  # f = β · t₁₃ + f · t₁₄ − P₂ d₂
+    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
+    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
+    x40 = t4 * read_centred
+    x41 = tl.sum(x40, 1)
+    x38 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x38 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    t16 = (
+        read_rstd[:, None] * t4
+        - x41[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
+    )  # fmt: skip
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    s17 = t17 * t14  # s₁₇ = t₁₇ · t₁₄
+    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
+    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
+    s20 = tl.sum(t17 * t13, 1)  # s₂₀ = Σ_v t₁₇ · t₁₃
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    x20 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x20 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x21 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -800,20 +852,20 @@ def pre_wide(
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
-    store_tile(t13_ptr, own * H + h, r, at_v, C, V, t13)
-    store_tile(t14_ptr, own * H + h, r, at_v, C, V, t14)
+    store_row(s20_ptr, own * H + h, r, C, s20)
+    store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, t13_ptr, t14_ptr, v_ptr, s1_ptr,
-    s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, t15_ptr, t17_ptr, t22_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr,
+    G_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, read_z1_ptr, s17_ptr, s20_ptr,
+    t17_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, t22_ptr, s16_ptr, s18_ptr, s19_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s11, s12, s15, t15, t17, t22, s16, s17, s18, s19: every tile on its own."""
+    """s1, s2, s3, s4, s11, s12, s15, t22, s16, s18, s19: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -832,93 +884,72 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
-    h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-    read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
-    t15 = dot_nt(read_h1, h1, DOT)  # t₁₅ = h₁ h₁ᵀ
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
-    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x23 = t4 * read_centred
-    x24 = tl.sum(x23, 1)
-    x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    t16 = (
-        read_rstd[:, None] * t4
-        - x24[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
-    )  # fmt: skip
-    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
-    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
     s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
     store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    x42 = -s4
+    x29 = -s4
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x43 = x42 - tl.sum(tl.where((at_v < V)[None, :], x42, 0.0), 1)[:, None] / V
+    x30 = x29 - tl.sum(x29, 1)[:, None] / V
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x46 = -tl.sum(x43 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x47 = rstd[:, None] * x43 + x46[:, None] * centred.to(tl.float32)
+    x33 = -tl.sum(x30 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x34 = rstd[:, None] * x30 + x33[:, None] * centred.to(tl.float32)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x48 = ln_weight[None, :] * x47
-    s11 = tl.sum(2 * x48 + d_o.to(tl.float32), 0)
+    x35 = ln_weight[None, :] * x34
+    s11 = tl.sum(2 * x35 + d_o.to(tl.float32), 0)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
-    s16 = 2 * x48  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w)
+    s16 = 2 * x35  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w)
     s15 = -s16  # s₁₅ = −s₁₆
     store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
-    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
     store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
-    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    reach = load_row(reach_ptr, index * H + h, r, C)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     du = 2 * e  # ∂ℓ/∂u = 2 e
-    x57 = x47 * du + s16 * normal + d_o.to(tl.float32) * read_normal
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
-    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    x63 = beta * (tl.sum(t17 * t13.to(tl.float32), 1) + tl.sum(t22 * t5, 1))
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
-    s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    s17 = t17 * t14.to(tl.float32)  # s₁₇ = t₁₇ · t₁₄
-    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-    t47 = tl.sum(s17, 1) + tl.sum(t22 * t7, 1)  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
-    store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    x45 = x34 * du + s16 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
+    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
+    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
     t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
     s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
+    s20 = load_row(s20_ptr, own * H + h, r, C)
     store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
+    s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+    store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
+    s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    s18 = tl.cumsum(beta * (s20 + tl.sum(t22 * t5, 1)), 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (s₂₀ + Σ_n t₂₂ · t₅)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
+    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+    t47 = tl.sum(s17.to(tl.float32), 1) + tl.sum(t22 * t7, 1)  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
+    store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
     t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
@@ -926,23 +957,22 @@ def pre2(
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     s19 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₁₉ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
-    s12 = tl.sum(x57, 0)
-    store_row(s12_ptr, own * H + h, at_v, V, s12)
+    s12 = tl.sum(x45, 0)
     store_row(s19_ptr, own * H + h, r, C, s19)
-    s18 = tl.cumsum(x63, 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (Σ_v t₁₇ · t₁₃ + Σ_n t₂₂ · t₅)
     store_row(s18_ptr, own * H + h, r, C, s18)
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2_wide(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_z1_ptr, t13_ptr, t14_ptr, v_ptr, s1_ptr,
-    s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, t15_ptr, t17_ptr, t22_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr,
+    G_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, read_z1_ptr, s17_ptr, s20_ptr,
+    t17_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, t22_ptr, s16_ptr, s18_ptr, s19_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s11, s12, s15, t15, t17, t22, s16, s17, s18, s19: every tile on its own."""
+    """s1, s2, s3, s4, s11, s12, s15, t22, s16, s18, s19: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -960,78 +990,52 @@ def pre2_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t15 = tl.zeros([BC, BC], tl.float32)  # t₁₅ = h₁ h₁ᵀ
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
-        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-        read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
-        t15 += dot_nt(read_h1, h1, DOT)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
-    P2 = (G.to(tl.float32) * t15).to(DOT)  # P₂ = G · t₁₅
-    read_f = beta[:, None] * t13.to(tl.float32) + reach[:, None] * t14.to(tl.float32) - dot(P2, d2, DOT)
-    read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x19 = t4 * read_centred
-    x20 = tl.sum(x19, 1)
-    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    t16 = (
-        read_rstd[:, None] * t4
-        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
-    )  # fmt: skip
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    s17 = t17 * t14.to(tl.float32)  # s₁₇ = t₁₇ · t₁₄
-    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
-    t20 = (reach[:, None] * t17).to(DOT)  # t₂₀ = f · t₁₇
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
     s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
-    t21 = (beta[:, None] * t17).to(DOT)  # t₂₁ = β · t₁₇
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    x32 = -s4
-    x33 = x32 - tl.sum(tl.where((at_v < V)[None, :], x32, 0.0), 1)[:, None] / V
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    x19 = -s4
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
+    x20 = x19 - tl.sum(x19, 1)[:, None] / V
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x36 = -tl.sum(x33 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x37 = rstd[:, None] * x33 + x36[:, None] * centred.to(tl.float32)
+    x23 = -tl.sum(x20 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x24 = rstd[:, None] * x20 + x23[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x38 = ln_weight[None, :] * x37
-    s11 = tl.sum(2 * x38 + d_o.to(tl.float32), 0)
+    x25 = ln_weight[None, :] * x24
+    s11 = tl.sum(2 * x25 + d_o.to(tl.float32), 0)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
-    s16 = 2 * x38  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w)
-    x47 = x37 * du + s16 * normal + d_o.to(tl.float32) * read_normal
+    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
+    s16 = 2 * x25  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w)
+    x35 = x24 * du + s16 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     s15 = -s16  # s₁₅ = −s₁₆
     store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
-    s12 = tl.sum(x47, 0)
+    s12 = tl.sum(x35, 0)
     store_row(s12_ptr, own * H + h, at_v, V, s12)
-    store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
-    sum42 = tl.zeros([BC], tl.float32)
-    sum42_2 = tl.zeros([BC], tl.float32)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
+    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    sum28 = tl.zeros([BC], tl.float32)
+    sum28_2 = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
@@ -1046,20 +1050,21 @@ def pre2_wide(
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum42 += tl.sum(t22 * t5, 1)
+        sum28 += tl.sum(t22 * t5, 1)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        sum42_2 += tl.sum(t22 * t7, 1)
+        sum28_2 += tl.sum(t22 * t7, 1)
         t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
         s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
         store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
         store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
         s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
         store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    s20 = load_row(s20_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
-    s18 = tl.cumsum(beta * (tl.sum(t17 * t13.to(tl.float32), 1) + sum42), 0, reverse=True)
+    s18 = tl.cumsum(beta * (s20 + sum28), 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (s₂₀ + Σ_n t₂₂ · t₅)
+    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
     store_row(s18_ptr, own * H + h, r, C, s18)
-    t47 = tl.sum(s17, 1) + sum42_2  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
+    t47 = tl.sum(s17.to(tl.float32), 1) + sum28_2  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
     t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
@@ -2950,7 +2955,7 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 10, "CV": 12, "KN": 4, "NV": 4}):
+    for part in sizes.parts({"CC": 2, "CK": 1, "CN": 10, "CV": 11, "KN": 4, "NV": 4}):
         z1 = part.per_slot("CN", narrow=True)
         h1 = part.per_slot("CN", narrow=True)
         centred = part.per_slot("CV", narrow=True)
@@ -2959,12 +2964,16 @@ def backward_op(
         d1 = part.per_slot("CN", narrow=True)
         t27 = part.per_slot("C", narrow=False)
         read_h1 = part.per_slot("CN", narrow=True)
+        t15 = part.per_slot("CC", narrow=False)
+        t17 = part.per_slot("CV", narrow=True)
+        s17 = part.per_slot("CV", narrow=True)
         read_z1 = part.per_slot("CN", narrow=True)
-        t13 = part.per_slot("CV", narrow=True)
-        t14 = part.per_slot("CV", narrow=True)
+        P2 = part.per_slot("CC", narrow=True)
+        read_normal = part.per_slot("CV", narrow=True)
+        s20 = part.per_slot("C", narrow=False)
         launch_pre(part, (
-            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, v, z1, h1,
-            centred, t2, t12, d1, t27, read_h1, read_z1, t13, t14,
+            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, v, z1, h1,
+            centred, t2, t12, d1, t27, read_h1, t15, t17, s17, read_z1, P2, read_normal, s20,
         ))  # fmt: skip
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
@@ -2973,18 +2982,15 @@ def backward_op(
         s11 = part.per_slot("V", narrow=False)
         s12 = part.per_slot("V", narrow=False)
         s15 = part.per_slot("CV", narrow=True)
-        t15 = part.per_slot("CC", narrow=False)
-        t17 = part.per_slot("CV", narrow=True)
         t22 = part.per_slot("CN", narrow=True)
         s16 = part.per_slot("CV", narrow=True)
-        s17 = part.per_slot("CV", narrow=True)
         s18 = part.per_slot("C", narrow=False)
         s19 = part.per_slot("C", narrow=False)
         launch_pre2(part, (
-            G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d2, d_o, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
-            reach, read_z1, t13, t14, v, s1, s2, s3, s4, s11, s12, s15, t15, t17, t22, s16, s17, s18, s19,
+            G, P2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d2, d_o, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
+            reach, read_normal, read_z1, s17, s20, t17, v, s1, s2, s3, s4, s11, s12, s15, t22, s16, s18, s19,
         ))  # fmt: skip
-        del read_z1, t13, t14
+        del P2, read_normal, read_z1, s20
         s5 = part.per_slot("KN", narrow=True)
         s6 = part.per_slot("NV", narrow=True)
         s7 = part.per_slot("NV", narrow=True)

@@ -29,14 +29,21 @@ def check(given: Mapping[str, Any]) -> Rows:
 
 
 def warm(given: Mapping[str, Any]) -> Rows:
-    """Compiles the kernels, and with `others` the PyTorch form, for a shape but for its length."""
-    from miras_compiler.bench.speed import Work, pytorch_form
+    """Compiles the kernels for a shape but for its length."""
+    from miras_compiler.bench.speed import Work
 
     subject, shape, dtype = _subject(given)
-    short = shape._replace(tokens=2 * subject.tile)
-    Work(subject, short, dtype, subject.operator, **OURS).both()
-    if given.get("others"):
-        pytorch_form(subject, short, dtype).both()
+    Work(subject, _short(subject, shape), dtype, subject.operator, **OURS).both()
+    torch.cuda.synchronize()
+    yield {"ready": True}
+
+
+def warm_pytorch(given: Mapping[str, Any]) -> Rows:
+    """Compiles the PyTorch form likewise."""
+    from miras_compiler.bench.speed import pytorch_form
+
+    subject, shape, dtype = _subject(given)
+    pytorch_form(subject, _short(subject, shape), dtype).both()
     torch.cuda.synchronize()
     yield {"ready": True}
 
@@ -51,13 +58,18 @@ def verify(given: Mapping[str, Any]) -> Rows:
 
 
 def speed(given: Mapping[str, Any]) -> Rows:
-    """The times of the kernels, and with `others` those of the PyTorch form."""
-    from miras_compiler.bench.speed import kernels, measure, pytorch_form
+    """The times of the kernels."""
+    from miras_compiler.bench.speed import kernels
 
     subject, shape, dtype = _subject(given)
     yield kernels(subject, shape, dtype, CudaClock(), GPUS.get(gpu_class(torch.cuda.get_device_name())), **OURS)
-    if given["others"]:
-        yield measure(pytorch_form(subject, shape, dtype), CudaClock())
+
+
+def pytorch(given: Mapping[str, Any]) -> Rows:
+    """The times of the PyTorch form under torch.compile."""
+    from miras_compiler.bench.speed import measure, pytorch_form
+
+    yield measure(pytorch_form(*_subject(given)), CudaClock())
 
 
 def warm_peer(given: Mapping[str, Any]) -> Rows:
@@ -94,8 +106,12 @@ def _subject(given: Mapping[str, Any]) -> tuple[Subject, Shape, torch.dtype]:
     return subject, Shape(*given["shape"]), getattr(torch, given["dtype"])
 
 
+def _short(subject: Subject, shape: Shape) -> Shape:
+    return shape._replace(tokens=2 * subject.tile)
+
+
 TASKS: Mapping[str, Callable[[Mapping[str, Any]], Rows]] = {
-    task.__name__: task for task in (check, warm, verify, speed, warm_peer, peer, candidate, device)
+    task.__name__: task for task in (check, warm, verify, speed, warm_peer, peer, warm_pytorch, pytorch, candidate, device)
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from miras_compiler.bench.children import Answer, run_child
 
-AT_ONCE = 2  # verifications that share the memory of a GPU
+AT_ONCE = 3  # verifications that share the memory of a GPU
 VERDICTS = 2  # one at a small shape, one at the shape itself
 Runner = Callable[[str, Mapping[str, object], float], Answer]
 
@@ -56,45 +56,52 @@ def job_of(package: Path, batch: int, tokens: int, peers: Mapping[str, str]) -> 
 def compare_packages(
     jobs: Sequence[Job], dtype: str, others: bool, limit: float, processes: int, run: Runner = run_child
 ) -> Iterator[Figure]:
-    """Compiles everything, then verifies the kernels, then measures one by one: the kernels, with `others` the PyTorch form, and peers.
+    """Compiles the kernels, verifies them, then measures one by one: the kernels and their peers, with `others` the PyTorch forms too.
 
-    `limit` are the seconds that each may take. Where the kernels are wrong there is no speed of theirs.
+    The PyTorch forms come last of all: compiling one takes minutes. `limit` are the seconds that each step may take. Where kernels are
+    wrong there is no speed of theirs.
     """
-    given = {job: {"package": str(job.package), "shape": job.shape, "dtype": dtype, "others": others} for job in jobs}
+    given = {job: {"package": str(job.package), "shape": job.shape, "dtype": dtype} for job in jobs}
     peers = list(dict.fromkeys((job.peer, job.shape, job.chunk) for job in jobs if job.peer))
     beside = {each: dict(zip(("peer", "shape", "chunk"), each, strict=True)) for each in peers}
     with ThreadPoolExecutor(processes) as pool:
         waiting = [pool.submit(run, "warm_peer", beside[each], limit) for each in peers]
-        list(pool.map(lambda job: run("warm", given[job], limit), jobs))
+        waiting += [pool.submit(run, "warm", given[job], limit) for job in jobs]
         for each in waiting:
             each.result()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         verdicts = dict(zip(jobs, pool.map(lambda job: run("verify", given[job], limit), jobs), strict=True))
     measured: dict[tuple[object, ...], Answer] = {}
     for job in jobs:
-        yield from package_figures(job, verdicts[job], run("speed", given[job], limit), others)
+        yield kernel_figure(job, verdicts[job], run("speed", given[job], limit))
         if job.peer:
             key = (job.peer, job.shape, job.chunk)
             if key not in measured:
                 measured[key] = run("peer", beside[key], limit)
             yield peer_figure(job, measured[key])
+    if others:
+        with ThreadPoolExecutor(processes) as pool:
+            warmed = list(pool.map(lambda job: run("warm_pytorch", given[job], limit), jobs))
+        for job, warm in zip(jobs, warmed, strict=True):
+            yield pytorch_figure(job, warm if warm.problem else run("pytorch", given[job], limit))
 
 
-def package_figures(job: Job, verdict: Answer, speed: Answer, others: bool) -> Iterator[Figure]:
-    """The figures of the kernels and of the PyTorch form, out of what the children reported."""
+def kernel_figure(job: Job, verdict: Answer, speed: Answer) -> Figure:
+    """The figures of the kernels, out of what the children reported."""
     last = dict(verdict.rows[-1]) if verdict.rows else {}
     error: dict[str, Any] = {name: x for name, x in last.items() if name in ("entry", "error", "limit")}
-    tokens = job.shape[0] * job.shape[1]
     if not last.get("passed", True):
         problem = f"no speed: {last['entry']} is off by {last['error']:.1e}, more than {last['limit']:.1e}, at {last['verified']}"
-        yield Figure(job.label, "kernels", tokens, error, problem)
     elif verdict.problem or len(verdict.rows) < VERDICTS:
-        yield Figure(job.label, "kernels", tokens, error, f"no speed: not verified, {verdict.problem}")
+        problem = f"no speed: not verified, {verdict.problem}"
     else:
-        yield Figure(job.label, "kernels", tokens, {**error, **speed.rows[0]} if speed.rows else error, "" if speed.rows else speed.problem)
-    if others:
-        values = speed.rows[1] if len(speed.rows) > 1 else {}
-        yield Figure(job.label, "PyTorch, compiled", tokens, values, "" if values else speed.problem)
+        error, problem = {**error, **(speed.rows[0] if speed.rows else {})}, "" if speed.rows else speed.problem
+    return Figure(job.label, "kernels", job.shape[0] * job.shape[1], error, problem)
+
+
+def pytorch_figure(job: Job, answer: Answer) -> Figure:
+    values = answer.rows[-1] if answer.rows and not answer.problem else {}
+    return Figure(job.label, "PyTorch, compiled", job.shape[0] * job.shape[1], values, "" if values else answer.problem)
 
 
 def peer_figure(job: Job, answer: Answer) -> Figure:

@@ -19,6 +19,7 @@ CALM = 2.0  # largest amplification at which runs in different precisions are co
 STEADY = 4.0  # largest sensitivity: that of a memory that hardly learns is 1.5 to 3, of one with a chunk that is out of hand 5 to 1000
 LEAST = 1e-5  # steps are made no smaller
 SLIGHT = 1e-6  # relative change by which it is measured
+HEADS = 4  # of a whole shape that are compared
 
 Tensors = dict[str, Tensor]
 Drawn = TypeVar("Drawn")
@@ -193,8 +194,11 @@ def calm_inputs(subject: Subject, shape: Shape, dtype: torch.dtype, heads: list[
 
 
 def verify_shape(subject: Subject, shape: Shape, dtype: torch.dtype, **options: Any) -> Verdict:
-    """The whole shape in one call of the operator, and the last head of all sequences against the float64 form."""
-    heads = [shape.heads - 1]
+    """The whole shape in one call of the operator, and the last HEADS heads of all sequences against the float64 form.
+
+    More than one, since the error of a gate's gradient, a sum over all later tokens, is a few large numbers per head and sequence.
+    """
+    heads = [*range(shape.heads)[-HEADS:]]
     inputs, state, _ = calm_inputs(subject, shape, dtype, heads)
     whole: Tensors = {}
 

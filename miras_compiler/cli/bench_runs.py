@@ -104,7 +104,8 @@ class Bench:
                     self.save([each.as_dict() for each in figures])
                     tell("  ".join(filter(None, figure_row(figure).cells)))
         finally:  # after an interrupt, what there is
-            self.show(title, columns, [figure_row(each) for each in figures])
+            labels = [job.label for job in jobs]
+            self.show(title, columns, [figure_row(each) for each in sorted(figures, key=lambda figure: labels.index(figure.label))])
         return [f"{each.label} ({each.problem})" for each in figures if each.contender == "kernels" and each.problem]
 
     def tune(self, manifests: list[dict[str, Any]]) -> Missed:

@@ -22,7 +22,7 @@ from miras_compiler.schedule.inverse import TriangularInverse, invert_triangles
 from miras_compiler.schedule.kernel import Kernel, Result, Role, Schedule, Walk
 from miras_compiler.schedule.partial_sums import part_sums
 from miras_compiler.schedule.price import LENGTHS, Prices, narrow_tiles
-from miras_compiler.schedule.projections import projecting_rows
+from miras_compiler.schedule.projections import projections
 from miras_compiler.schedule.reductions import merge_reductions
 from miras_compiler.schedule.roles import (
     AT,
@@ -44,7 +44,7 @@ def build_cut(
     """The kernels of a chunk program, their names after `prefix`; those that would do nothing are left out."""
     forward = merge_reductions(run_passes(pull_scalings(invert_triangles(program))))
     adjoint = part_sums(merge_reductions(run_passes(pull_scalings(adjoint_of(program)))))
-    prices = Prices(lengths, narrow_tiles(forward, adjoint), projecting_rows(forward, adjoint))
+    prices = Prices(lengths, narrow_tiles(forward, adjoint), projections(forward, adjoint))
     buffers = Buffers(forward, adjoint)
     entered = {name: name + AT for name in carried_states(program)}
     there = _Pass(forward, forward_roles(forward), forward_results(forward), {}, buffers, prices)

@@ -1,19 +1,25 @@
 """Rows that take their share of a tile out of it, as LayerNorm and its gradient do: x − y Σ x y.
 
 A kernel that loads the tile as it was rounded has to sum up what it loaded. With the sums of the tile before, a rest of the share would
-stay in every row: the largest error of all where gradients of gates nearly cancel.
+stay in every row: the largest error of all where gradients of gates nearly cancel. The same rest would come of rounding the products that
+such a tile is a sum of, β · h W + … in front of LayerNorm: the gradient of β sums one of them with it.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
-from miras_compiler.ir.nodes import Map, Node, Program, Reduce
+import sympy as sp
+
+from miras_compiler.ir.build import placeholder
+from miras_compiler.ir.nodes import Contract, Map, Node, Program, Reduce
 from miras_compiler.ir.traverse import nodes_of
 
 
-def projecting_rows(*programs: Program) -> set[Node]:
-    """The rows of sums that stand beside a tile that they sum up, and the sums behind them."""
+def projections(*programs: Program) -> set[Node]:
+    """What is not to be loaded rounded: the rows of sums that stand beside a tile that they sum up, the sums behind them, and the products
+    that such a tile is a sum of, each times a row.
+    """
 
     @cache
     def entries_of(row: Node) -> frozenset[Node]:
@@ -27,8 +33,18 @@ def projecting_rows(*programs: Program) -> set[Node]:
         if isinstance(node, Map):
             tiles = {arg for arg in node.args if len(arg.axes) == 2}
             for arg in node.args:
-                found |= {row for row in rows_behind(arg) if not tiles.isdisjoint(entries_of(row))}
+                rows = {row for row in rows_behind(arg) if not tiles.isdisjoint(entries_of(row))}
+                found |= rows.union(*(scaled_products(tile) for tile in tiles if any(tile in entries_of(row) for row in rows)))
     return found
+
+
+def scaled_products(tile: Node) -> set[Node]:
+    """The products of matrices that a tile adds up times a row each."""
+    if not isinstance(tile, Map):
+        return set()
+    args = {placeholder(index): arg for index, arg in enumerate(tile.args)}
+    factors = ([args[x] for x in term.free_symbols if x in args] for term in sp.Add.make_args(tile.expr))
+    return {arg for each in factors for arg in each if isinstance(arg, Contract) and any(len(other.axes) == 1 for other in each)}
 
 
 def rows_behind(row: Node) -> set[Node]:
