@@ -15,7 +15,7 @@ from torch import Tensor
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.bench.candidate import try_launches
 from miras_compiler.bench.peers import Contender, Peer, measure_peer
-from miras_compiler.bench.precision import CALM, amplification, calm_inputs, verify_shape
+from miras_compiler.bench.precision import CALM, amplification, calm_inputs, rounding_growth, verify_shape
 from miras_compiler.bench.roofline import BOTH, FORWARD, bytes_moved, roofline
 from miras_compiler.bench.speed import kernels, measure, pytorch_form, verdicts
 from miras_compiler.bench.subject import Shape, Subject
@@ -131,6 +131,15 @@ def test_inputs_are_made_calm_over_the_whole_length(subject: Subject) -> None:
     inputs, state, grown = calm_inputs(subject, subject.shape(1, 300, 1), torch.float32, [0])
     assert grown <= CALM
     assert grown == pytest.approx(amplification(subject, inputs, state))
+
+
+def test_rounding_that_doubles_every_thousand_tokens_is_told_so() -> None:
+    def reference(q: Tensor, initial_state: Mapping[str, Tensor]) -> tuple[Tensor, None]:
+        thousand = torch.arange(q.shape[1])[:, None] // 1000
+        return q * (1 + 1e-3 * 2**thousand * (q.dtype == torch.float32)), None
+
+    ones = {"q": torch.ones(1, 3500, 2, dtype=torch.float64)}
+    assert rounding_growth(SimpleNamespace(reference=reference), ones, {}) == pytest.approx(2, rel=1e-3)  # type: ignore[arg-type]
 
 
 def test_the_pytorch_form_is_measured_with_its_tile_compiled(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,20 @@ import torch
 from torch import Tensor
 
 from miras_compiler.bench.forced import forced
-from miras_compiler.bench.precision import CALM, Tensors, Verdict, amplification, compare, lowered, own_error_of, run, sensitivity, steady
+from miras_compiler.bench.precision import (
+    CALM,
+    THOUSAND,
+    Tensors,
+    Verdict,
+    amplification,
+    compare,
+    lowered,
+    own_error_of,
+    rounding_growth,
+    run,
+    sensitivity,
+    steady,
+)
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
 GRAPHS = 3.0  # how many torch.compile may make over all lengths
@@ -96,8 +109,14 @@ class Case:
                 yield row_of(f"free-running, {label}", self.compared(inputs, state))
 
     def teacher_forced(self) -> Iterator[Row]:
-        """A real length, every chunk from its float64 boundary state, packed; and the same again, bit by bit."""
+        """A real length, every chunk from its float64 boundary state, packed; and the same again, bit by bit.
+
+        What rounding does to a run that is not forced is told, and held to nothing.
+        """
         shape = self.shape._replace(batch=1, tokens=self.forced)
+        if self.forced >= 2 * THOUSAND:
+            growth = rounding_growth(self.subject, self.subject.inputs(shape, Regime(self.eta), self.dtype), self.subject.state(1, shape))
+            yield Row(f"free-running, T {self.forced}, float32: growth of rounding per 1,000 tokens", "o", growth, math.inf)
         given = forced(self.subject, shape, self.dtype, Regime(self.eta))
         yield row_of(f"teacher-forced, T {self.forced}", self.compared(*given))
         first_run = self.ours(*given)

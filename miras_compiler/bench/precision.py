@@ -19,6 +19,7 @@ CALM = 2.0  # largest amplification at which runs in different precisions are co
 STEADY = 4.0  # largest sensitivity: that of a memory that hardly learns is 1.5 to 3, of one with a chunk that is out of hand 5 to 1000
 LEAST = 1e-5  # steps are made no smaller
 SLIGHT = 1e-6  # relative change by which it is measured
+THOUSAND = 1000  # tokens
 HEADS = 4  # of a whole shape that are compared
 
 Tensors = dict[str, Tensor]
@@ -144,6 +145,16 @@ def amplification(subject: Subject, inputs: Tensors, state: Tensors) -> float:
         before = subject.reference(**inputs, initial_state=state)[0]
         after = subject.reference(**{**inputs, "v": v + change}, initial_state=state)[0]
     return rms(after, before) / rms(v + change, v)
+
+
+def rounding_growth(subject: Subject, inputs: Tensors, state: Tensors) -> float:
+    """By how much the error of the PyTorch form in float32 grows per 1,000 tokens: the root of what it grows by over whole thousands."""
+    with torch.no_grad():
+        exact = subject.reference(**inputs, initial_state=state)[0]
+        rounded = subject.reference(**lowered(inputs, torch.float32), initial_state={name: x.float() for name, x in state.items()})[0]
+    thousands = range(0, exact.shape[1] - THOUSAND + 1, THOUSAND)
+    errors = [rms(rounded[:, first : first + THOUSAND], exact[:, first : first + THOUSAND]) for first in thousands]
+    return float((errors[-1] / errors[0]) ** (1 / (len(errors) - 1)))
 
 
 def sensitivity(subject: Subject, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> float:
