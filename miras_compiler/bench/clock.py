@@ -8,8 +8,8 @@ from typing import Protocol
 
 import torch
 
-WARM = 3
-CALLS, ENOUGH = (5, 20), 2000.0  # how many calls are timed: as many as take so many milliseconds, between two numbers
+WARM = 300.0  # milliseconds of calls before the first that counts: an idle GPU takes a while to reach its clock rate
+CALLS, ENOUGH = (5, 100), 2000.0  # how many calls are timed: as many as take so many milliseconds, between two numbers
 
 
 class Clock(Protocol):
@@ -44,9 +44,10 @@ class CudaClock:
         return milliseconds
 
     def median_ms(self, function: Callable[[], object]) -> float:
-        for _ in range(WARM - 1):
-            function()
+        self.timed(function)()  # compiles
         last = self.timed(function)()
+        for _ in range(round(WARM / last)):
+            function()
         calls = min(max(round(ENOUGH / last), CALLS[0]), CALLS[1])
         times = [self.timed(function) for _ in range(calls)]
         return statistics.median(time() for time in times)
