@@ -122,6 +122,10 @@ FOUND = {
     "a length has a derivative where its square is hardly a number": spec(
         "eta alpha", attentional_bias={"kind": "formula", "loss": "norm(exp(-400*(u - v)**2))"}
     ),
+    "and of one token that begins where it is, with a map that is the identity": spec(
+        "eta alpha", retention={"kind": "elastic_net_ftrl", "threshold": 0.0},
+        chunk={"size": 1, "gradient": "chunk_start", "retention": "chunk_end"},
+    ),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),

@@ -55,6 +55,7 @@ class ChunkBuilder:
     def __post_init__(self) -> None:
         self.spec = self.rule.spec
         self.weights = {weight.name: weight for weight in self.spec.memory.weights()}
+        self.follows_path = self.spec.linear_reads and self.spec.frozen_gradient  # the path of one token is its beginning
 
     def name(self, node: Node, name: str, letters: str, section: str) -> Node:
         if not isinstance(node, Rename) and not is_constant(node):
@@ -227,7 +228,7 @@ class ChunkBuilder:
 
     def linear_base(self, name: str) -> Node:
         """A_0; with `retention: chunk_end`, the point of the linear path from ψ(A_start) that the tile begins at."""
-        if not self.spec.linear_reads:
+        if not self.follows_path:
             return self.before[name]
         beta = entrywise(sp.exp(letter("x")), {"x": self.log_beta()})
         start, mapped = self.start[name], self.primal(name, self.start[name])
@@ -266,7 +267,7 @@ class ChunkBuilder:
 
     def end_log_beta(self) -> dict[str, Node]:
         """Where reads follow a linear path, the decay since its beginning."""
-        if not self.spec.linear_reads:
+        if not self.follows_path:
             return {}
         node = entrywise(letter("x") + letter("s"), {"x": self.log_beta(), "s": total(self.coefficients.logs["alpha"], "c")})
         return {"log_beta": self.name(node, "log_beta_next", "log β[C]", "end")}
