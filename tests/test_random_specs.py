@@ -78,6 +78,10 @@ FOUND = {
         "eta alpha", retention={"kind": "l2", "order": "before_gradient"}, optimizer={"kind": "gradient_descent", "steps": 2},
         chunk={"read": "before_write"},
     ),
+    "and so it does in a chunk of one token that reads where the chunk starts": spec(
+        "eta alpha", retention={"kind": "l2", "order": "before_gradient"}, optimizer={"kind": "gradient_descent", "steps": 2},
+        chunk={"size": 1, "gradient": "chunk_start", "read": "chunk_start"},
+    ),
     "the keys that erase have the step size of their channel, too": spec("eta:key_channel alpha", optimizer=ERASE),
     "and what is added meanwhile that of its own": spec("eta:value_channel alpha:value_channel", optimizer=ERASE),
     "on a linear path every channel has its own decay": spec(

@@ -79,7 +79,7 @@ def row_arguments(spec: Spec, interface: Interface) -> dict[str, str]:
 
 def read_row(spec: Spec) -> str:
     """The function of contract.py that picks, of several rows per token, the one with the token's output."""
-    return "before_writes" if spec.chunk.read == "before_write" else "by_token"
+    return "by_token" if spec.chunk.read == "after_write" else "before_writes"
 
 
 def contract_names(spec: Spec, chunked: bool, of_rows: set[str], *window_names: str) -> str:
