@@ -1,60 +1,47 @@
 """Inverses of derivatives: w with F'(w) = a, closed where a solver finds it and numbers confirm it, else by bisection.
 
 A solver may lose signs or return several branches; a branch counts only if F'(w(a)) = a at numbers on both sides of 0. F' must take
-every real value: the dual state goes anywhere.
+every real value, and jump over none: the dual state goes anywhere.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from itertools import pairwise
-from typing import NamedTuple
 
 import sympy as sp
 
-from miras_compiler.symbols import A, Power0, RealFunction, W, letter, magnitude, power0, sigmoid, signum
+from miras_compiler.slopes import IMAGES, curvature, in_sympy, is_onto, jump, numeric, steadied
+from miras_compiler.symbols import A, RealFunction, W, letter, magnitude, power0, sigmoid, signum
 
 VOCABULARY = (sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh, sp.asinh, sp.atanh)
 
 PROBES = tuple(sp.Rational(*pair) for pair in ((-41, 3), (-7, 3), (-1, 4), (1, 3), (9, 4), (40, 3)))
-STEP = 1e-4
-NOTHING, JUMP, FINITE = 1e-60, 1e-3, 1e9  # next to 0; what no continuous function rises by over so little; what no pole stays below
-MAPS: tuple[tuple[str, Callable[[float], float]], ...] = (
-    ("real", math.sinh), ("positive", math.exp), ("unit", lambda t: 1 / (1 + math.exp(-t))), ("symmetric", math.tanh),
-)  # fmt: skip
 
 
 class NoInverseError(Exception):
     """Why there is no inverse, in words that follow "the generator"."""
 
 
+class JumpError(NoInverseError):
+    """A derivative that takes no value between two of its own, which no other way to invert it changes."""
+
+
 class newton_inverse(RealFunction):
-    """`newton_inverse(Lambda(w, F'(w)), kind, a)`: w with F'(w) = a, found numerically; `kind` numbers the domain in MAPS."""
+    """`newton_inverse(Lambda(w, F'(w)), kind, a)`: w with F'(w) = a, found numerically; `kind` numbers the domain in `slopes.IMAGES`."""
 
     nargs = 3
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         slope = self.args[0]
         (w,) = slope.variables
-        return 1 / sp.diff(slope.expr, w).xreplace({w: self})
-
-
-class Domain(NamedTuple):
-    """Where a derivative lives, as the image of the real line under a map of MAPS."""
-
-    kind: int
-
-    @property
-    def name(self) -> str:
-        return MAPS[self.kind][0]
+        return 1 / curvature(slope.expr, w).xreplace({w: self})
 
 
 def closed_inverse(slope: sp.Expr, variable: sp.Symbol = W, function: sp.Expr | None = None) -> sp.Expr:
     """w(a) in A, where the `function` that has this slope is real; raises NoInverseError."""
-    curvature = sp.diff(slope, variable)
-    if curvature.is_number and curvature != 0:
-        return (A - slope.subs(variable, 0)) / curvature
+    _refuse_jumps(numeric(slope, variable))
+    if slope.is_polynomial(variable) and sp.degree(slope, variable) == 1:
+        return (A - slope.subs(variable, 0)) / sp.diff(slope, variable)
     candidates = _candidates(slope, variable)
     right = [_written_stably(each) for each in candidates if _solves(slope, variable, each) and _is_real(function, variable, each)]
     for candidate in right:
@@ -85,9 +72,9 @@ def _candidates(slope: sp.Expr, variable: sp.Symbol) -> list[sp.Expr]:
     for equation in dict.fromkeys((slope, above)):
         try:
             found += [each for each in sp.solve(equation - A, variable) if not each.atoms(sp.Function) - each.atoms(*VOCABULARY)]
-        except NotImplementedError:
+        except (NotImplementedError, TypeError):  # the latter where sympy, on its way to Lambert's W, compares exponents that have letters
             continue
-    if sp.simplify(_plain(slope).subs(variable, -variable) + _plain(slope)) == 0:
+    if sp.simplify(in_sympy(slope).subs(variable, -variable) + in_sympy(slope)) == 0:
         found += [signum(A) * _guarded(each.subs(A, letter("size"))).subs(letter("size"), magnitude(A)) for each in list(found)]
     return found
 
@@ -106,35 +93,22 @@ def _written_stably(expr: sp.Expr) -> sp.Expr:
     return sp.simplify(expr)
 
 
-def _plain(expr: sp.Expr) -> sp.Expr:
-    """In sympy's own functions, which it can evaluate."""
-    expr = expr.replace(magnitude, sp.Abs).replace(signum, sp.sign)
-    return expr.replace(Power0, lambda base, exponent: base**exponent).replace(sigmoid, lambda x: 1 / (1 + sp.exp(-x)))
-
-
 def numeric_inverse(slope: sp.Expr, variable: sp.Symbol = W) -> sp.Expr:
     """w(a) as a `newton_inverse`; raises NoInverseError if the derivative does not rise from −∞ to ∞ on any domain that we know."""
-    function = sp.lambdify(variable, _plain(slope), "math")
-    below, above = _call(function, -NOTHING), _call(function, NOTHING)
-    if below is not None and above is not None and abs(below) < FINITE and abs(above) < FINITE and above - below > JUMP:
-        raise NoInverseError(
-            f"has a derivative that jumps at 0, from {below:.3g} to {above:.3g}, so that Newton's method has no slope there"
-        )
-    for kind, (_, image) in enumerate(MAPS):
-        if _is_onto(function, image):
+    slope = steadied(slope)
+    function = numeric(slope, variable)
+    _refuse_jumps(function)
+    for kind, image in enumerate(IMAGES):
+        if is_onto(function, image):
             return newton_inverse(sp.Lambda(variable, slope), sp.Integer(kind), A)
     raise NoInverseError("has a derivative that does not rise from −∞ to ∞ on the real line, the positive numbers, (0, 1) or (−1, 1)")
 
 
-def counterexample(function: sp.Expr, variable: sp.Symbol = W) -> float | None:
-    """A point at which the function is not convex (its slope falls), among a few hundred; None if there is none."""
-    slope = sp.lambdify(variable, _plain(sp.diff(function, variable)), "math")
-    points = [sign * 1.07**i for sign in (-1, 1) for i in range(-80, 60)]
-    for point in sorted(points, key=abs):
-        low, high = _call(slope, point * (1 - STEP)), _call(slope, point * (1 + STEP))
-        if low is not None and high is not None and (high - low) * (1 if point > 0 else -1) < -1e-12 * max(1.0, abs(high), abs(low)):
-            return point
-    return None
+def _refuse_jumps(slope: Callable[[float], float]) -> None:
+    found = jump(slope)
+    if found is not None:
+        at, below, above = found
+        raise JumpError(f"has a derivative that jumps at {at:.3g}, from {below:.3g} to {above:.3g}, and takes no value in between")
 
 
 def _solves(slope: sp.Expr, variable: sp.Symbol, candidate: sp.Expr) -> bool:
@@ -156,7 +130,7 @@ def _keeps_digits(candidate: sp.Expr) -> bool:
     """Whether double precision is enough to evaluate the inverse, also far out."""
     import numpy as np  # not on the way of a check that has nothing to invert
 
-    plain = _plain(candidate)
+    plain = in_sympy(candidate)
     function = sp.lambdify(A, plain, "numpy")
     for probe in (*PROBES, *(sign * sp.Integer(10) ** power for power in (3, 6) for sign in (-1, 1))):
         with np.errstate(all="ignore"):
@@ -171,34 +145,5 @@ def _keeps_digits(candidate: sp.Expr) -> bool:
 
 
 def _value(expr: sp.Expr, variable: sp.Symbol, at: sp.Expr) -> sp.Expr | None:
-    value = sp.N(_plain(expr).subs(variable, at), 40)
+    value = sp.N(in_sympy(expr).subs(variable, at), 40)
     return value if value.is_number and value.is_real and value.is_finite else None
-
-
-def _is_onto(function: Callable[[float], float], image: Callable[[float], float]) -> bool:
-    """Rises all along the image of the real line, from far below 0 to far above, where it may leave the floats."""
-    values = [_slope_at(function, image(t / 4), t) for t in range(-60, 61)]
-    if any(value is None for value in values):
-        return False
-    known = [value for value in values if value is not None]
-    rising = all(low < high or (low == high and math.isinf(low)) for low, high in pairwise(known))
-    return rising and known[0] < -10 and known[-1] > 10
-
-
-def _slope_at(function: Callable[[float], float], at: float, side: float) -> float | None:
-    """The slope, infinite on its own side where it overflows; None where there is none."""
-    try:
-        function(at)
-    except OverflowError:
-        return math.copysign(math.inf, side)
-    except (ValueError, ZeroDivisionError, TypeError, NameError):
-        return None
-    return _call(function, at)
-
-
-def _call(function: Callable[[float], float], at: float) -> float | None:
-    try:
-        value = function(at)
-    except (ValueError, ZeroDivisionError, OverflowError, TypeError, NameError):
-        return None
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

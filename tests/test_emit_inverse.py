@@ -52,6 +52,18 @@ def test_a_numeric_inverse_is_the_closed_one_wherever_that_is_a_number(generator
     assert bool(slope.isfinite().all())
 
 
+def test_quotients_of_numbers_that_overflow_are_inverted_beyond_them() -> None:
+    """log(w) + 1 + tanh(w) = a is w = exp(a − 2) from w = 20 on; cosh(w) leaves float32 at w = 89."""
+    a = torch.tensor([5.0, 8.0, 20.0])
+    torch.testing.assert_close(emitted("w*log(w) + log(cosh(w))")[2](a), torch.exp(a - 2), rtol=1e-4, atol=0)
+    torch.testing.assert_close(emitted("w**2/2 + log(1 + exp(w))")[2](100 * a), 100 * a - 1, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("generator", ["w*log(w)/2", "3*w**2 + w*sinh(w)", "-log(w) + w**2"])
+def test_a_derivative_that_rises_slowly_or_overflows_is_onto(generator: str) -> None:
+    assert numeric_inverse(sp.diff(parse_formula(generator, ("w",)), W)).args[1] == (0 if "sinh" in generator else 1)
+
+
 def test_one_inverse_is_printed_once() -> None:
     printer, inverse, _ = emitted("cosh(w)")
     assert printer.define_inverse(inverse) == "inverse"

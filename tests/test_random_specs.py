@@ -28,12 +28,20 @@ def spec(gates: str, **sections: Any) -> Tree:
     return {"name": "found", **plain, "gates": declared, "layer": {"heads": 2, "head_dim": 4}, **sections}
 
 
-JUMPS = "the generator has a derivative that jumps at 0, from -1 to 1, so that Newton's method has no slope there"
+JUMPS = "the generator has a derivative that jumps at {}, and takes no value in between"
+ENDS = "the generator has a derivative that does not rise from −∞ to ∞ on the real line, the positive numbers, (0, 1) or (−1, 1)"
 CANCELS = "the generator has a derivative whose closed inverse cancels in floating point"
 FOUND_REFUSED = [
     ("f_divergence", "-log(t)", "the generator has a derivative that does not take the value 1/3 at positive t, where ratios lie"),
     ("f_divergence", "t*log(t) - (1 + t)*log((1 + t)/2)", CANCELS),
-    ("bregman newton", "abs(w) + w**4", JUMPS),
+    ("bregman newton", "abs(w) + w**4", JUMPS.format("0, from -1 to 1")),
+    ("bregman newton", "2*abs(w - 1) + w**4", JUMPS.format("1, from 2 to 6")),
+    ("bregman", "abs(w) + 3*(w**2 + w)", JUMPS.format("0, from 2 to 4")),
+    ("bregman", "abs(w)/10 + w**2/2", JUMPS.format("0, from -0.1 to 0.1")),  # sign(a) (|a| − 0.1) is right beyond ±0.1
+    ("bregman", "abs(w + 100) + w**2/2", JUMPS.format("-100, from -101 to -99")),
+    ("bregman newton", "exp(w)/2 + 3*log(cosh(w)) + sqrt(1 + w**2)", ENDS),  # more than −4, though cosh(w) overflows on the way there
+    ("bregman newton", "exp(w) + 20*sqrt(1 + w**2)", ENDS),
+    ("bregman", "2*(w*log(w)) + w**2/2 + log(cosh(w))", "the generator has a derivative without a closed inverse"),
     ("bregman", "w**2/2 - log(w)", CANCELS),  # the branch at w < 0, where log(w) is no number, does not
 ]
 

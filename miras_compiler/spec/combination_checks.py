@@ -19,7 +19,8 @@ from miras_compiler.elements.retention import (
     NoRetention,
 )
 from miras_compiler.formula import ROW_LETTERS
-from miras_compiler.inverse import NoInverseError, counterexample
+from miras_compiler.inverse import JumpError, NoInverseError
+from miras_compiler.slopes import counterexample
 from miras_compiler.spec.fault import Fault
 from miras_compiler.spec.schema import Spec
 from miras_compiler.symbols import RowMax, RowSum, W, larger, letter
@@ -202,7 +203,7 @@ def map_of_generator(spec: Spec) -> Iterator[Fault]:
     try:
         retention.inverse_map(sp.diff(function, variable))
     except NoInverseError as error:
-        closed = isinstance(retention, BregmanRetention) and retention.inverse == "closed"
+        closed = isinstance(retention, BregmanRetention) and retention.inverse == "closed" and not isinstance(error, JumpError)
         yield Fault(path, f"the generator {error}", "", "say `inverse: newton`, or take another function" if closed else "take another one")
 
 

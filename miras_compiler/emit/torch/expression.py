@@ -11,6 +11,7 @@ from miras_compiler.emit.torch.helpers import HELPERS, IMAGES, INVERSE, NEEDS
 from miras_compiler.emit.torch.lines import fit
 from miras_compiler.errors import InternalError
 from miras_compiler.inverse import newton_inverse
+from miras_compiler.slopes import curvature
 from miras_compiler.symbols import Composite, Power0, RealFunction, letter
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)  # how tightly a piece of code binds
@@ -186,9 +187,9 @@ class Printer:
         slope, kind = expr.args[0], int(expr.args[1])
         (w,) = slope.variables
         code = {w: Code("w")}
-        value, curvature = (self.expression(expr, code).text for expr in (slope.expr, sp.diff(slope.expr, w)))
+        value, second = (self.expression(expr, code).text for expr in (slope.expr, curvature(slope.expr, w)))
         image, step = IMAGES[kind]
-        text = INVERSE.format(name="{name}", slope=value, image=image, step=step.format(f"({value} - a) / ({curvature})"))
+        text = INVERSE.format(name="{name}", slope=value, image=image, step=step.format(f"({value} - a) / ({second})"))
         for name, helper in self.helpers.items():
             if helper == text.replace("{name}", name):
                 return name

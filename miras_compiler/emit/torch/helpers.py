@@ -96,7 +96,7 @@ def segment_sums_before(x: Tensor) -> Tensor:
     return sum_before(x[..., None].expand(*x.shape, x.shape[-1]).tril(-1), -2)
 ''',
 }  # fmt: skip
-IMAGES = (  # of the real line, as in inverse.MAPS, and how a step is kept inside
+IMAGES = (  # of the real line, as in slopes.IMAGES, and how a step is kept inside
     ("torch.sinh(t)", "w - {}"), ("torch.exp(t)", "(w - {}).clamp(min=0)"),
     ("torch.sigmoid(t)", "(w - {}).clamp(0, 1)"), ("torch.tanh(t)", "(w - {}).clamp(-1, 1)"),
 )  # fmt: skip

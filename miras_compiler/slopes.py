@@ -1,0 +1,135 @@
+"""What the derivative of a convex function does, as numbers tell: where it falls, where it jumps, whether it takes every real value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import sympy as sp
+
+from miras_compiler.symbols import Power0, RealFunction, W, magnitude, sigmoid, signum
+
+STEP = 1e-4
+NOTHING, JUMP, FINITE = 1e-60, 1e-3, 1e9  # next to 0; what no continuous function rises by over so little; what no pole stays below
+ROUNDS = 40  # of halving, after which two numbers of one sign differ by 1e-12 of their size
+PACE = 12  # points of the image over which a derivative is seen to go on rising
+IMAGES: tuple[Callable[[float], float], ...] = (math.sinh, math.exp, lambda t: 1 / (1 + math.exp(-t)), math.tanh)
+"""The domains of regularizers, as images of the real line: itself, the positive numbers, (0, 1) and (−1, 1)."""
+
+
+def numeric(expr: sp.Expr, variable: sp.Symbol) -> Callable[[float], float]:
+    """The expression as a function of one number."""
+    function: Callable[[float], float] = sp.lambdify(variable, in_sympy(steadied(expr)), "math")
+    return function
+
+
+def in_sympy(expr: sp.Expr) -> sp.Expr:
+    """In functions of sympy, which it can evaluate."""
+    expr = expr.replace(magnitude, sp.Abs).replace(signum, sp.sign)
+    return expr.replace(Power0, lambda base, exponent: base**exponent).replace(sigmoid, lambda x: 1 / (1 + sp.exp(-x)))
+
+
+def steadied(expr: sp.Expr) -> sp.Expr:
+    """Without quotients of two numbers that leave the floats: sinh(x) / cosh(x) = tanh(x), exp(x) / (exp(x) + 1) = sigmoid(x)."""
+
+    def quotient(product: sp.Mul) -> sp.Expr:
+        for factor in product.args:
+            for over, below, value in ((sp.sinh, sp.cosh, sp.tanh), (sp.exp, lambda x: sp.exp(x) + 1, sigmoid)):
+                if isinstance(factor, over) and 1 / below(factor.args[0]) in product.args:
+                    return product / factor * below(factor.args[0]) * value(factor.args[0])
+        return product
+
+    return expr.replace(lambda e: isinstance(e, sp.Mul), quotient)
+
+
+class _tanh(RealFunction):
+    """tanh, with the derivative 1/cosh²: 1 − tanh² would cancel, and in a sum take the digits of what is small with it."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        return sp.cosh(self.args[0]) ** -2
+
+
+def curvature(slope: sp.Expr, variable: sp.Symbol) -> sp.Expr:
+    """The derivative of a derivative, to all digits where it is small."""
+    return sp.diff(slope.replace(sp.tanh, _tanh), variable).replace(_tanh, sp.tanh)
+
+
+def counterexample(function: sp.Expr, variable: sp.Symbol = W) -> float | None:
+    """A point at which the function is not convex (its slope falls), among a few hundred; None if there is none."""
+    slope = numeric(sp.diff(function, variable), variable)
+    points = [sign * 1.07**i for sign in (-1, 1) for i in range(-80, 60)]
+    for point in sorted(points, key=abs):
+        low, high = _call(slope, point * (1 - STEP)), _call(slope, point * (1 + STEP))
+        if low is not None and high is not None and (high - low) * (1 if point > 0 else -1) < -1e-12 * max(1.0, abs(high), abs(low)):
+            return point
+    return None
+
+
+def jump(slope: Callable[[float], float]) -> tuple[float, float, float] | None:
+    """Where a derivative jumps up, and from what to what: at 0, or between numbers of one sign, brought together at its largest rise."""
+    edges = (NOTHING, *(math.sinh(t / 4) for t in range(1, 61)))
+    positive = tuple(pairwise(edges))
+    for span in ((-NOTHING, NOTHING), *positive, *((-high, -low) for low, high in positive)):
+        low, high = _steepest(slope, *span) if span[0] * span[1] > 0 else span
+        below, above = _call(slope, low), _call(slope, high)
+        if below is None or above is None or (size := max(abs(below), abs(above))) > FINITE:
+            continue
+        if above - below > JUMP + size / FINITE:
+            return 0.0 if low < 0 < high else low, below, above
+    return None
+
+
+def _steepest(function: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
+    """Two numbers close together between which a function that has values from `low` to `high` rises more than between others."""
+    below, above = _call(function, low), _call(function, high)
+    for _ in range(ROUNDS):
+        middle = math.copysign(math.sqrt(low * high), low)
+        value = _call(function, middle)
+        if below is None or value is None or above is None:
+            break
+        if value - below > above - value:
+            high, above = middle, value
+        else:
+            low, below = middle, value
+    return low, high
+
+
+def is_onto(function: Callable[[float], float], image: Callable[[float], float]) -> bool:
+    """Rises all along the image of the real line, from below 0 to above, where it may leave the floats, and levels off on neither side."""
+    values = [_slope_at(function, image(t / 4), t) for t in range(-60, 61)]
+    if any(value is None for value in values):
+        return False
+    known = [value for value in values if value is not None]
+    rising = all(low < high or (low == high and math.isinf(low)) for low, high in pairwise(known))
+    finite = [value for value in known if math.isfinite(value)]
+    if not rising or len(finite) <= 2 * PACE:
+        return False
+    return _goes_on(finite) and _goes_on([-value for value in reversed(finite)])
+
+
+def _goes_on(values: Sequence[float]) -> bool:
+    """Whether values end above 0 and rise to the last at no less than half their pace before: that of a logarithm stays."""
+    before, middle, last = values[-1 - 2 * PACE], values[-1 - PACE], values[-1]
+    return last > 0 and last - middle > (middle - before) / 2
+
+
+def _slope_at(function: Callable[[float], float], at: float, side: float) -> float | None:
+    """The slope, infinite on its own side where it overflows; None where there is none."""
+    try:
+        value = function(at)
+    except OverflowError:
+        return math.copysign(math.inf, side)
+    except (ValueError, ZeroDivisionError, TypeError, NameError):
+        return None
+    return value if value == math.copysign(math.inf, side) else _call(function, at)
+
+
+def _call(function: Callable[[float], float], at: float) -> float | None:
+    try:
+        value = function(at)
+    except (ValueError, ZeroDivisionError, OverflowError, TypeError, NameError):
+        return None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
