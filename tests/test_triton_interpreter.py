@@ -13,6 +13,7 @@ import pytest
 
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.bench.children import run_child
+from miras_compiler.spec import parse_spec
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 CHECKS = {
@@ -42,6 +43,27 @@ def test_kernels_agree_with_the_float64_form(name: str, tmp_path: Path) -> None:
     answer = run_child("check", given, 600, {"TRITON_INTERPRET": "1"})
     assert answer.problem == ""
     assert {row["check"].split(",")[0] for row in answer.rows} == CHECKS
+    assert [row for row in answer.rows if not row["error"] <= row["limit"]] == []
+
+
+@pytest.mark.parametrize(
+    ("generator", "inverse"),
+    [
+        ("cosh(w)", "closed"),
+        ("w*log(w) + log(cosh(w))", "newton"),
+        ("w**2 + w*log(w) + (1 - w)*log(1 - w)", "newton"),
+    ],
+)
+def test_kernels_invert_the_derivative_of_a_regularizer(generator: str, inverse: str, tmp_path: Path) -> None:
+    """By asinh, and by bisection on the positive numbers and on (0, 1)."""
+    retention = {"kind": "bregman", "generator": generator, "inverse": inverse}
+    chunk = {"size": 16, "gradient": "chunk_start", "read": "chunk_start"}
+    gates = {"eta": {"per": "head", "init": 0.1}, "alpha": {"per": "head"}}
+    fields = {"memory": {"kind": "matrix"}, "attentional_bias": {"kind": "l2"}, "retention": retention, "chunk": chunk, "gates": gates}
+    package = compile_spec(parse_spec(json.dumps({"name": "inverted", **fields}), "inverted.yaml")).write(tmp_path)
+    given = {"package": str(package), "dtype": "float32", "shape": (1, 1, 1, 16, 16, 0), "forced": 256, "device": "cpu"}
+    answer = run_child("check", given, 600, {"TRITON_INTERPRET": "1"})
+    assert answer.problem == ""
     assert [row for row in answer.rows if not row["error"] <= row["limit"]] == []
 
 

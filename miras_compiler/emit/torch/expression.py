@@ -46,6 +46,8 @@ CALLS = {
 class Printer:
     """Prints expressions and collects the helper functions that the code calls."""
 
+    inverses = ("inverse", IMAGES, INVERSE)  # what the helpers that invert are called, and how they are written
+
     def __init__(self) -> None:
         self.helpers: dict[str, str] = {}
 
@@ -141,10 +143,11 @@ class Printer:
         )
 
     def call(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> Code:
+        if isinstance(expr, newton_inverse):
+            return self.inverse_call(expr, bound)
         name = type(expr).__name__
-        given = expr.args if not isinstance(expr, newton_inverse) else expr.args[2:]
-        size = max((self.expression(argument, bound).size for argument in given), default=0)
-        arguments = [self.expression(argument, bound).text for argument in given]
+        size = max((self.expression(argument, bound).size for argument in expr.args), default=0)
+        arguments = [self.expression(argument, bound).text for argument in expr.args]
         if name == "where_positive":
             return Code(f"torch.where({self.condition(expr.args[0], bound)}, {arguments[1]}, {arguments[2]})", ATOM, size)
         if isinstance(expr, sp.log) and isinstance(expr.args[0], sp.cosh):
@@ -163,8 +166,6 @@ class Printer:
             if helper in HELPERS:
                 self.need(helper)
             return Code(CALLS[name].format(arguments[0]), ATOM, size)
-        if isinstance(expr, newton_inverse):
-            return Code(f"{self.define_inverse(expr)}({self.expression(expr.args[2], bound).text})", ATOM, size)
         if isinstance(expr, Composite):
             if name in HELPERS:
                 self.need(name)
@@ -182,18 +183,23 @@ class Printer:
         lines = "\n".join(fit("return ", body, 4))
         self.helpers[name] = f"\ndef {name}(x: Tensor) -> Tensor:\n    {says}\n{lines}\n"
 
+    def inverse_call(self, expr: newton_inverse, bound: Mapping[sp.Symbol, Code]) -> Code:
+        dual = self.expression(expr.args[2], bound)
+        return Code(f"{self.define_inverse(expr)}({dual.text})", ATOM, dual.size)
+
     def define_inverse(self, expr: newton_inverse) -> str:
         """A helper that inverts a derivative by bisection, with one differentiable Newton step at the end."""
         slope, kind = expr.args[0], int(expr.args[1])
         (w,) = slope.variables
         code = {w: Code("w")}
         value, second = (self.expression(expr, code).text for expr in (slope.expr, curvature(slope.expr, w)))
-        image, step = IMAGES[kind]
-        text = INVERSE.format(name="{name}", slope=value, image=image, step=step.format(f"({value} - a) / ({second})"))
+        inverse, images, definition = self.inverses
+        image, step = images[kind]
+        text = definition.format(name="{name}", slope=value, image=image, step=step.format(f"({value} - a) / ({second})"))
         for name, helper in self.helpers.items():
             if helper == text.replace("{name}", name):
                 return name
-        name = "inverse" if "inverse" not in self.helpers else f"inverse{len(self.helpers)}"
+        name = inverse if inverse not in self.helpers else f"{inverse}{len(self.helpers)}"
         self.helpers[name] = text.replace("{name}", name)
         return name
 

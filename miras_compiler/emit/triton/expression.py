@@ -9,12 +9,13 @@ import sympy as sp
 from miras_compiler.emit.torch.expression import ATOM, POWER, PRODUCT, UNARY, Code, Printer, number
 from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS, NEEDS
 from miras_compiler.errors import InternalError
+from miras_compiler.inverse import newton_inverse
 from miras_compiler.symbols import Composite, Power0, letter
 
 CALLS = {
     "exp": "exp({})", "log": "tl.log({})", "sigmoid": "sigmoid({})", "rsqrt": "tl.rsqrt({})", "magnitude": "tl.abs({})",
     "relu": "tl.maximum({}, 0.0)", "normal_cdf": "normal_cdf({})", "tanh": "tanh({})", "cosh": "cosh({})", "sinh": "sinh({})",
-    "signum": "sign({})", "softplus": "softplus({})",
+    "asinh": "asinh({})", "signum": "sign({})", "softplus": "softplus({})",
 }  # fmt: skip
 HELPERS = {
     "exp": '''
@@ -63,6 +64,18 @@ def cosh(x):
 def sinh(x):
     return 0.5 * (exp(x) - exp(-x))
 ''',
+    "asinh": '''
+@triton.jit
+def asinh(x):
+    """Inverse of sinh: log(1 + y), with 1 + y rounded as in the divisor, where x is small; log(2 |x|) where x² might overflow."""
+    size = tl.abs(x)
+    near = tl.minimum(size, 1e4)
+    y = near + near * near / (1 + tl.sqrt(1 + near * near))
+    rounded = 1 + y
+    near = tl.where(rounded == 1, y, tl.log(rounded) * y / (rounded - 1))
+    size = tl.where(size > 1e4, tl.log(tl.maximum(size, 1.0)) + 0.6931472, near)
+    return tl.where(x < 0, -size, size)
+''',
     "sign": '''
 @triton.jit
 def sign(x):
@@ -86,6 +99,27 @@ def power0(x, exponent: tl.constexpr):
     return tl.where(inside, tl.where(x < 0, -size, size) if odd else size, 0.0)
 ''',
 }  # fmt: skip
+IMAGES = (  # of the real line, as in slopes.IMAGES, and how a step is kept inside
+    ("sinh(t)", "w - {}"), ("exp(t)", "tl.maximum(w - {}, 0.0)"),
+    ("sigmoid(t)", "tl.minimum(tl.maximum(w - {}, 0.0), 1.0)"), ("tanh(t)", "tl.minimum(tl.maximum(w - {}, -1.0), 1.0)"),
+)  # fmt: skip
+INVERSE = '''
+@triton.jit
+def {name}(a):
+    """w with F'(w) = a: bisection on the image of the real line, then one Newton step."""
+    high = tl.full(a.shape, 88.0, tl.float32)
+    low = -high
+    for _ in range(32):
+        t = 0.5 * (low + high)
+        w = {image}
+        slope = {slope}
+        below = tl.where(slope == slope, slope < a, t < 0)  # no number: too far out
+        low = tl.where(below, t, low)
+        high = tl.where(below, high, t)
+    t = tl.where(low > 0, low, high)  # the nearer to 0 of the two
+    w = {image}
+    return {step}
+'''
 NEEDED = NEEDS | {
     "sigmoid": ("reciprocal", "exp"), "normal_cdf": ("reciprocal", "exp"), "tanh": ("sigmoid",), "cosh": ("exp",), "sinh": ("exp",),
     "softplus": ("exp",),
@@ -96,6 +130,12 @@ WHOLE_POWERS = (2, 3, 4)  # written as products
 
 class TritonPrinter(Printer):
     """Prints expressions and collects the device functions that the code calls."""
+
+    inverses = ("newton_inverse", IMAGES, INVERSE)
+
+    def define_inverse(self, expr: newton_inverse) -> str:
+        self.need(IMAGES[int(expr.args[1])][0].partition("(")[0])
+        return super().define_inverse(expr)
 
     def need(self, name: str) -> str:
         """The name of a device function, which the file will hold."""
@@ -125,6 +165,8 @@ class TritonPrinter(Printer):
         return Code(f"{name}({base.text})", ATOM, base.size)
 
     def call(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> Code:
+        if isinstance(expr, newton_inverse):
+            return self.inverse_call(expr, bound)
         name = type(expr).__name__
         size = max((self.expression(argument, bound).size for argument in expr.args), default=0)
         arguments = [self.expression(argument, bound).text for argument in expr.args]

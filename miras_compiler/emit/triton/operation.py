@@ -61,8 +61,8 @@ class Operation:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Inputs and buffers that the backward kernels read."""
-        read = {name for kernel in self.schedule.backward for name in kernel.roles}
+        """Inputs and buffers that the backward kernels read, and inputs whose gradient takes their dtype."""
+        read = {name for kernel in self.schedule.backward for name in kernel.roles} | {*self.tokens[3:], *self.parameters}
         named = [*(name for name in self.inputs if name in read), *self.hidden]
         return tuple(named if "q" in named else ["q", *named])
 
