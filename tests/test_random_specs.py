@@ -138,6 +138,9 @@ FOUND = {
         "eta alpha", retention={"kind": "elastic_net_ftrl", "threshold": 0.0},
         chunk={"size": 1, "gradient": "chunk_start", "retention": "chunk_end"},
     ),
+    "a step size at which the rule explodes on a probe is too large": spec(
+        "eta alpha", retention={"kind": "bregman", "generator": "w*log(w)/2", "inverse": "newton"}
+    ),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),

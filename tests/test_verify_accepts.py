@@ -118,6 +118,16 @@ def test_the_step_size_is_one_at_which_the_literal_model_is_calm() -> None:
     assert subject.amplification <= 2
 
 
+def test_the_step_size_is_one_at_which_no_probe_explodes() -> None:
+    """ψ(A) = exp(2A − 1): at 0.5 calm on one batch, and NaN on two of the probes."""
+    fields = fields_of("gated_delta_net", retention={"kind": "bregman", "generator": "w*log(w)/2", "order": "after_gradient"})
+    subject = Subject(fields, literal_package(fields), quick=True)
+    assert not all(bool(subject.literal_run(inputs)[0].isfinite().all()) for inputs in subject._probes(0.5).values())
+    assert subject.step < 0.5
+    assert subject.amplification <= 2
+    assert all(bool(output.isfinite().all()) for (output, _), _ in subject.expected.values())
+
+
 def test_thresholds_cut_through_the_residuals() -> None:
     """Both branches of Yaad's switch are tried."""
     fields = fields_of("yaad")

@@ -5,6 +5,7 @@ What several checks need (the probes, the literal model's results on them, the r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -67,19 +68,23 @@ class Subject:
         shape = Shape(batch, tokens, heads, key, value)
         return draw_inputs(self.fields, shape, 1000 * self.seed + seed, self.step if eta is None else eta, position)
 
-    def crossing(self, seed: int, batch: int = 2) -> Inputs:
+    def crossing(self, seed: int, batch: int = 2, eta: float | None = None) -> Inputs:
         """The shortest interesting sequence: begins inside a chunk, every entry of its state random, and ends inside the next one."""
-        return self.inputs(BEFORE + AFTER if self.frozen else TILE + 1, seed=seed, position=self.chunk - BEFORE, batch=batch)
+        tokens = BEFORE + AFTER if self.frozen else TILE + 1
+        return self.inputs(tokens, seed=seed, position=self.chunk - BEFORE, batch=batch, eta=eta)
 
     @cached_property
     def probes(self) -> dict[str, Inputs]:
         """Inputs that together cross chunk boundaries, end inside a chunk, begin inside one, and begin with the weights alone."""
-        bare = self.inputs(3, seed=3)
+        return self._probes(self.step)
+
+    def _probes(self, eta: float) -> dict[str, Inputs]:
+        bare = self.inputs(3, seed=3, eta=eta)
         return {
-            f"T {self.long}": self.inputs(self.long, seed=1),
-            "T 1": self.inputs(1, seed=2),
+            f"T {self.long}": self.inputs(self.long, seed=1, eta=eta),
+            "T 1": self.inputs(1, seed=2, eta=eta),
             "T 3, weights alone": replace(bare, state={name: bare.state[name] for name in self.literal.weight_names}),
-            CROSSING: self.crossing(4),
+            CROSSING: self.crossing(4, eta=eta),
         }
 
     @cached_property
@@ -95,7 +100,7 @@ class Subject:
 
     @property
     def step(self) -> float:
-        """Largest step size, quartered from 0.5 until the literal model amplifies small changes at most twice."""
+        """Largest step size, quartered from 0.5 until the literal model amplifies small changes at most twice, and explodes on no probe."""
         return self._calm_step[0]
 
     @property
@@ -106,9 +111,17 @@ class Subject:
     @cached_property
     def _calm_step(self) -> tuple[float, float]:
         eta = 0.5
-        while not (amplification := self._amplification(eta)) <= CALM and eta > 0.5**9:  # nan where it explodes
+        while not (amplification := self._amplification(eta)) <= CALM or self._explodes(eta):  # nan where it explodes there
+            if eta <= 0.5**9:
+                return eta, math.inf if amplification <= CALM else amplification
             eta /= 4
         return eta, amplification
+
+    def _explodes(self, eta: float) -> bool:
+        """Whether the literal model leaves float32 on a probe."""
+        with torch.no_grad():
+            results = [self.literal_run(inputs) for inputs in self._probes(eta).values()]
+        return not all(bool(x.float().isfinite().all()) for output, state in results for x in (output, *state.values()))
 
     def _amplification(self, eta: float) -> float:
         """One run on three batches: as it is, with v slightly changed, and with the weights."""
