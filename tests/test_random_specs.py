@@ -141,6 +141,12 @@ FOUND = {
     "a step size at which the rule explodes on a probe is too large": spec(
         "eta alpha", retention={"kind": "bregman", "generator": "w*log(w)/2", "inverse": "newton"}
     ),
+    "and has none where its square is not a normal number": spec(
+        "eta alpha", attentional_bias={"kind": "formula", "loss": "norm(exp(-200 - 200*v**2)*u)"}
+    ),
+    "nor have a root and a clipped surprise of such a length": spec(
+        "eta alpha", attentional_bias={"kind": "formula", "loss": "sqrt(sum(exp(-400 - 400*v**2)*u**2))", "clip": 0.3}
+    ),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),

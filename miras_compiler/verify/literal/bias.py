@@ -82,10 +82,10 @@ def derivative(bias: Mapping[str, Any], u: Tensor, v: Tensor, gates: Mapping[str
 
 
 def norm(e: Tensor) -> Tensor:
-    """‖e‖ of each row, [..., V] → [..., 1], with derivative 0 at e = 0."""
+    """‖e‖ of each row, [..., V] → [..., 1], with derivative 0 where its square is 0 or below the normal numbers."""
     square = _sum(e.square())
-    positive = torch.where(square > 0, square, torch.ones_like(square))
-    return torch.where(square > 0, positive.sqrt(), torch.zeros_like(square))
+    normal = square > torch.finfo(e.dtype).tiny
+    return torch.where(normal, torch.where(normal, square, torch.ones_like(square)).sqrt(), torch.zeros_like(square))
 
 
 def _huber(size: Tensor, square: Tensor, delta: Tensor | float) -> Tensor:

@@ -60,10 +60,13 @@ def _value(node: ast.expr, names: Mapping[str, Tensor], one: Tensor, width: int)
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:
-    """base^exponent; where that is singular (base 0 or, under a fraction, negative) the value and all its derivatives are 0."""
+    """base^exponent; where that is singular (base 0 or, under a fraction, negative) the value and all its derivatives are 0.
+
+    Under a fraction what is below the normal numbers counts as 0, too: the second derivative of its root is none.
+    """
     if exponent >= 0 and exponent == int(exponent):
         return base.pow(int(exponent))
-    defined = base != 0 if exponent == int(exponent) else base > 0
+    defined = base != 0 if exponent == int(exponent) else base > torch.finfo(base.dtype).tiny
     safe = torch.where(defined, base, torch.ones_like(base))
     return torch.where(defined, safe.sqrt() if exponent == 0.5 else safe.pow(exponent), torch.zeros_like(base))
 
