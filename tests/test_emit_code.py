@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,13 +19,25 @@ import sympy as sp
 import torch
 from test_ir_random_programs import ONE, TWO
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.emit.torch.expression import Code, Printer
 from miras_compiler.ir.interpret import evaluate_expression
 from miras_compiler.spec import digest, load_spec
-from miras_compiler.symbols import Composite, Power0, larger, letter, smaller, step, where_positive
+from miras_compiler.symbols import (
+    Composite,
+    Power0,
+    gelu_slope,
+    gelu_tanh_slope,
+    larger,
+    letter,
+    silu_slope,
+    smaller,
+    step,
+    where_positive,
+)
 from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs
 from miras_compiler.version import __version__
 
@@ -196,6 +208,29 @@ def test_an_expression_in_pytorch_means_what_it_means(expr: sp.Expr) -> None:
         found = eval(text, names, {"a": torch.from_numpy(a), "b": torch.from_numpy(b)})
         expected = evaluate_expression(each, {X: a, Y: b})
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12, atol=1e-14, err_msg=textwrap.shorten(text, 100))
+
+
+ACTIVATIONS: dict[type[Composite], Callable[[Tensor], Tensor]] = {
+    gelu_slope: functional.gelu, silu_slope: functional.silu, gelu_tanh_slope: partial(functional.gelu, approximate="tanh"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("slope", ACTIVATIONS, ids=lambda slope: slope.__name__)
+def test_the_slope_of_an_activation_hands_large_gradients_on_at_large_arguments(slope: type[Composite]) -> None:
+    """In float32, where its own slope times a gradient of 10³⁶ is a number: against PyTorch's activation in float64."""
+    printer = Printer()
+    code = printer.expression(slope(letter("x")), {letter("x"): Code("x")}).text
+    names: dict[str, Any] = {"torch": torch, "Tensor": Tensor}
+    exec("\n".join(printer.helpers.values()), names)
+    above = torch.tensor([0, 0.3, 1, 3, 10, 30, 80, 120, 1e4, 1e13, 1e20, 1e38])
+    x = torch.cat((above, -above)).requires_grad_()
+    wide = x.detach().double().requires_grad_()
+    (expected,) = torch.autograd.grad(ACTIVATIONS[slope](wide).sum(), wide, create_graph=True)
+    (expected_slope,) = torch.autograd.grad(expected.sum(), wide)
+    actual = eval(code, names, {"x": x})
+    (actual_slope,) = torch.autograd.grad(actual, x, torch.full_like(x, 1e36))
+    torch.testing.assert_close(actual.double(), expected, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(actual_slope.double() / 1e36, expected_slope, rtol=1e-5, atol=1e-7)
 
 
 def test_literals_are_the_shortest_that_read_back() -> None:
