@@ -64,6 +64,11 @@ class Power0(RealFunction):
 
     nargs = 2
 
+    @classmethod
+    def eval(cls, base: Expr, exponent: Expr) -> Expr | None:
+        """A power of sympy's own where the base is a number above 0."""
+        return base**exponent if base.is_number and base.is_positive else None
+
     def fdiff(self, argindex: int = 1) -> Expr:
         base, exponent = self.args
         if argindex != 1:

@@ -147,6 +147,7 @@ FOUND = {
     "nor have a root and a clipped surprise of such a length": spec(
         "eta alpha", attentional_bias={"kind": "formula", "loss": "sqrt(sum(exp(-400 - 400*v**2)*u**2))", "clip": 0.3}
     ),
+    "the root of a number is a number": spec("eta alpha", retention={"kind": "bregman", "generator": "3*w**4/4"}),
     "a mirror map that is derived to be the identity": spec(
         "eta alpha", attentional_bias={"kind": "dot_product"}, retention={"kind": "lq", "q": 2.0}
     ),
