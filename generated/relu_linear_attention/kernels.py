@@ -29,12 +29,12 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "post": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
+    "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?

@@ -154,7 +154,7 @@ def rounding_growth(subject: Subject, inputs: Tensors, state: Tensors) -> float:
         rounded = subject.reference(**lowered(inputs, torch.float32), initial_state={name: x.float() for name, x in state.items()})[0]
     thousands = range(0, exact.shape[1] - THOUSAND + 1, THOUSAND)
     errors = [rms(rounded[:, first : first + THOUSAND], exact[:, first : first + THOUSAND]) for first in thousands]
-    return float((errors[-1] / errors[0]) ** (1 / (len(errors) - 1)))
+    return float((errors[-1] / errors[0]) ** (1 / (len(errors) - 1))) if math.isfinite(errors[-1]) else math.inf
 
 
 def sensitivity(subject: Subject, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> float:

@@ -11,7 +11,6 @@ from miras_compiler.schedule.tile import tile_length
 from miras_compiler.spec import Spec
 
 HALF_A_FILE = 88 * 1024  # bytes of tiles that about half the registers of a processor, 4 warps, can hold
-A_THIRD, THIRD = 64 * 1024, 168  # bytes of tiles that a third of them hold, and that third: registers of each thread of 4 warps
 
 
 def launch_options(spec: Spec, variants: Sequence[Sequence[KernelPrinter]]) -> str:
@@ -25,14 +24,10 @@ def launch_options(spec: Spec, variants: Sequence[Sequence[KernelPrinter]]) -> s
 
 
 def estimated(variants: Sequence[KernelPrinter]) -> dict[int, Launch]:
-    """Launches of a kernel that nobody has measured: more warps, and with them registers, where more tiles live at once.
-
-    Of kernels with few tiles three programs run on a processor.
-    """
+    """Launches of a kernel that nobody has measured: more warps, and with them registers, where more tiles live at once."""
     narrow, wide = variants[0], variants[-1]
     stages = 2 if narrow.walks and not narrow.blocked else 1  # a walk loads the next tile while it computes one
-    registers = THIRD if not narrow.walks and narrow.peak <= A_THIRD else FULL
-    found = {64: Launch(warps(narrow), stages, 64, registers), ANY: Launch(8, 1, 64, FULL)}
+    found = {64: Launch(warps(narrow), stages, 64, FULL), ANY: Launch(8, 1, 64, FULL)}
     return found | ({256: Launch(warps(wide), 1, 64, FULL)} if wide.blocked else {})
 
 
