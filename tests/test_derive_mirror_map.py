@@ -119,3 +119,7 @@ def test_a_factor_of_the_regularizer_divides_the_map() -> None:
 def test_a_regularizer_without_a_closed_inverse_is_an_error() -> None:
     with pytest.raises((InternalError, NotImplementedError)):
         derive_mirror_map(Own(generator_text="no closed inverse"))
+
+
+def test_a_corner_does_not_read_what_is_no_number_as_0() -> None:
+    assert np.isnan(value(derive_mirror_map(element({"kind": "elastic_net_ftrl"})), a=np.array([np.nan]))).all()

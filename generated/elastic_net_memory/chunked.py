@@ -2,7 +2,7 @@
 # MIRAS, arXiv 2504.13173, eq. 22
 """elastic_net_memory has no parallel form that is exact, so its chunk form is the token loop.
 
-Token by token, because W = (X − η / 50 if X > η / 50 else (η / 50 + X if 0 > η / 50 + X else 0)) is not affine in the state (retention,
+Token by token, because W = (X − η / 50 if X > η / 50 else (0 if η / 50 + X > 0 else η / 50 + X)) is not affine in the state (retention,
 elastic_net_memory.yaml:5).
 Here retention: {kind: l2} would make it triangular solve, and another function.
 """

@@ -14,7 +14,7 @@ the surprise, by reverse mode
 
 momentum, retention and mirror map
   X = α W[t−1] − η kᵀ ⊗ ∂ℓ/∂u
-  W = (X − η / 50 if X > η / 50 else (η / 50 + X if 0 > η / 50 + X else 0))
+  W = (X − η / 50 if X > η / 50 else (0 if η / 50 + X > 0 else η / 50 + X))
 
 the memory at the query
   y = q W
@@ -138,7 +138,7 @@ def step(
     W = torch.where(
         moved > 0.02 * eta[..., None, None],
         moved - 0.02 * eta[..., None, None],
-        torch.where(0.02 * eta[..., None, None] + moved < 0, 0.02 * eta[..., None, None] + moved, 0),
+        torch.where(0.02 * eta[..., None, None] + moved > 0, 0, 0.02 * eta[..., None, None] + moved),
     )
 
     # the memory at the query

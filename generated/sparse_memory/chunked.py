@@ -4,7 +4,7 @@
 
 All surprises of a tile in one batch; the state of every token of the tile is formed, and ψ applied to it.
 Every surprise of a chunk is taken at the state that enters it (chunk.gradient: chunk_start, sparse_memory.yaml:10); but W = (A − 1/20
-if A > 1/20 else (A + 1/20 if 0 > A + 1/20 else 0)) is not affine in the state (retention, sparse_memory.yaml:5), so the state of every
+if A > 1/20 else (0 if A + 1/20 > 0 else A + 1/20)) is not affine in the state (retention, sparse_memory.yaml:5), so the state of every
 token is formed.
 """
 
@@ -93,14 +93,14 @@ def chunk(
     G_end = eta * torch.exp(sum_after(decay_alpha, -1))  # G[C] = η · exp(Σ_{l>t} log α)
 
     # the surprises of all tokens
-    W_measured = torch.where(W_start > 0.05, W_start - 0.05, torch.where(W_start + 0.05 < 0, W_start + 0.05, 0))
+    W_measured = torch.where(W_start > 0.05, W_start - 0.05, torch.where(W_start + 0.05 > 0, 0, W_start + 0.05))
     u = k @ W_measured  # u = k W[start]
     e = u - v  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
 
     # the memory at the queries
     A_t = beta[..., None, None] * W[..., None, :, :] - torch.einsum("...cj,...jkv->...ckv", G, k[..., None] * du[..., None, :])
-    W_t = torch.where(A_t > 0.05, A_t - 0.05, torch.where(A_t + 0.05 < 0, A_t + 0.05, 0))
+    W_t = torch.where(A_t > 0.05, A_t - 0.05, torch.where(A_t + 0.05 > 0, 0, A_t + 0.05))
     o = torch.einsum("...ck,...ckv->...cv", q, W_t)  # y = Σ_k q · W[t]
 
     # the state behind the tile

@@ -13,9 +13,9 @@ the surprise, by reverse mode
   ∂ℓ/∂u = 2 e
 
 momentum, retention and mirror map
-  W[start] = (A[start] − 1/20 if A[start] > 1/20 else (A[start] + 1/20 if 0 > A[start] + 1/20 else 0))
+  W[start] = (A[start] − 1/20 if A[start] > 1/20 else (0 if A[start] + 1/20 > 0 else A[start] + 1/20))
   A = α A[t−1] − η kᵀ ⊗ ∂ℓ/∂u
-  W = (A − 1/20 if A > 1/20 else (A + 1/20 if 0 > A + 1/20 else 0))
+  W = (A − 1/20 if A > 1/20 else (0 if A + 1/20 > 0 else A + 1/20))
 
 the memory at the query
   y = q W
@@ -138,7 +138,7 @@ def step(
     alpha = torch.exp(log_alpha.clamp(min=-60))  # α = exp(max(−60, log α))
 
     # momentum, retention and mirror map
-    W_start = torch.where(A_start > 0.05, A_start - 0.05, torch.where(A_start + 0.05 < 0, A_start + 0.05, 0))
+    W_start = torch.where(A_start > 0.05, A_start - 0.05, torch.where(A_start + 0.05 > 0, 0, A_start + 0.05))
 
     # the memory at the key
     u = torch.einsum("...k,...kv->...v", k, W_start)  # u = k W[start]
@@ -149,7 +149,7 @@ def step(
 
     # momentum, retention and mirror map
     A = alpha[..., None, None] * A_prev - eta[..., None, None] * du[..., None, :] * k[..., None]  # A = α A[t−1] − η kᵀ ⊗ ∂ℓ/∂u
-    W = torch.where(A > 0.05, A - 0.05, torch.where(A + 0.05 < 0, A + 0.05, 0))
+    W = torch.where(A > 0.05, A - 0.05, torch.where(A + 0.05 > 0, 0, A + 0.05))
 
     # the memory at the query
     o = torch.einsum("...k,...kv->...v", q, W)  # y = q W

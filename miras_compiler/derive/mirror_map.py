@@ -42,7 +42,10 @@ def _inverse(slope: sp.Expr) -> sp.Expr:
 
 
 def _inverse_with_corner(generator: sp.Expr) -> sp.Expr:
-    """F with a corner at w = 0: both sides inverted by themselves, and 0 for every a between the two slopes at the corner."""
+    """F with a corner at w = 0: both sides inverted by themselves, and 0 for every a between the two slopes at the corner.
+
+    The 0 stands behind a condition of its own, so that a dual state that is no number is not read as 0.
+    """
     above = generator.replace(magnitude, lambda x: x)
     below = generator.replace(magnitude, lambda x: -x)
     sides = []
@@ -50,7 +53,7 @@ def _inverse_with_corner(generator: sp.Expr) -> sp.Expr:
         slope = sp.diff(side, W)
         sides.append((sp.limit(slope, W, 0), _inverse(slope)))
     (high, right), (low, left) = sides
-    return where_positive(A - high, right, where_positive(low - A, left, sp.Integer(0)))
+    return where_positive(A - high, right, where_positive(A - low, sp.Integer(0), left))
 
 
 def _inverse_on_simplex(generator: sp.Expr, total: sp.Expr) -> sp.Expr:
