@@ -44,6 +44,17 @@ def test_a_future_token_that_leaks_is_seen_in_the_bits() -> None:
     assert failed(SHALLOW, package_of(SeesTheFuture(SHALLOW)), only={*FORWARD, *INNER, "ungated"}) == {"prefix_causality"}
 
 
+class SwallowsOverflow(Wrapped):
+    """A later token that is beyond floats spoils what comes before, and no NaN shows it."""
+
+    def leave(self, o: Tensor, v: Tensor, named: State) -> Tensor:
+        return o if v.isfinite().all() else torch.zeros_like(o)
+
+
+def test_outputs_that_a_later_overflow_silently_changes_are_seen() -> None:
+    assert failed(SHALLOW, package_of(SwallowsOverflow(SHALLOW)), only={*INNER, "late_overflow"}) == {"late_overflow"}
+
+
 class ForgetsMomentum(Wrapped):
     def enter(self, state: State) -> State:
         return {name: tensor for name, tensor in state.items() if not name.endswith("_momentum")}

@@ -1,8 +1,9 @@
-"""Numbers at the ends of what floats hold: inputs of 10⁴, residuals near 0, and sequences of up to a hundred thousand tokens."""
+"""Numbers at the ends of what floats hold, and beyond: inputs of 10⁴, residuals near 0, tokens that overflow, up to 100,000 tokens."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,6 +18,9 @@ from miras_compiler.verify.subject import Result, Subject, pull_back
 
 LARGE = 1e4
 SMALL = (1e-8, 1e-14, 1e-20)
+BEYOND = (1e20, 1e38, math.nan)
+LATE = 10  # the first token that is so large
+SHORT_TILE = 4
 MANY = 100_000  # tokens, where the rule is linear and runs in parallel
 SEVERAL = 2_000  # elsewhere
 LONG_TILE = 64
@@ -46,6 +50,25 @@ def small_inputs(subject: Subject, tally: Tally) -> None:
         state = {name: size * tensor if tensor.is_floating_point() else tensor for name, tensor in inputs.state.items()}
         given = cast(replace(_scaled(inputs, "v", size), state=state), torch.float32, torch.float32)
         _stays_finite(subject, tally, given, f"v and the state times {size:g}")
+
+
+def late_overflow(subject: Subject, tally: Tally) -> None:
+    """Late keys or values so large that float32 overflows, or no numbers: outputs before them, token by token, keep their bits.
+
+    The chunk form keeps those of the tiles before. In the tile itself 0 · ∞ spoils the outputs before the overflow, too; but what is a
+    number there is the right one.
+    """
+    inputs = cast(subject.inputs(LATE + 3, seed=74), torch.float32, torch.float32)
+    forms = {"recurrent": (subject.run(subject.package.naive_recurrent), LATE),
+             "chunk": (subject.run(subject.package.torch_chunk, tile=SHORT_TILE), LATE - SHORT_TILE + 1)}  # fmt: skip
+    with torch.no_grad():
+        for name, (run, kept) in forms.items():
+            whole = run(inputs)[0][:, :LATE]
+            for which, size in itertools.product(("k", "v"), BEYOND):
+                label = f"{name}, {which} times {size:g} from token {LATE}"
+                early = run(inputs.with_tail(_scaled(inputs, which, size), LATE))[0][:, :LATE]
+                tally.same_bits(label, early[:, :kept], whole[:, :kept])
+                tally.require(f"{label}: a wrong number before it", bool(((early == whole) | ~early.isfinite()).all()))
 
 
 def _scaled(inputs: Inputs, which: str, size: float) -> Inputs:
@@ -147,5 +170,6 @@ def is_linear(subject: Subject) -> bool:
 GUARDS = (
     Check("guards", "inputs of 10⁴: finite where the literal model is, in float32, too", 0.0, large_inputs),
     Check("guards", "residuals and weights near 0: finite in float32 where the literal model is", 0.0, small_inputs, keeps_no_total),
+    Check("guards", "late tokens that overflow: no wrong number before them, earlier tiles keep their bits", 0.0, late_overflow),
     Check("guards", "long sequences: finite, bounded; linear rules hold in float32", DRIFT, many_tokens, keeps_no_total, quick=False),
 )
