@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
 import traceback
@@ -29,7 +30,8 @@ ROUNDING = 1e-4  # what becomes of 1e-16 in a rule that amplifies every change
 class Outcome(NamedTuple):
     """`form` of what was compiled; `told`: the reasons of a refusal, or what failed. Seconds of everything.
 
-    unstable: at no step size is the rule itself calm, and two ways to compute it part company by no more than rounding grows to.
+    unstable: at no step size is the rule itself calm, and two ways to compute it part company by no more than rounding grows to; or the
+    literal model itself leaves float32 at every step size, and there is nothing to compare with.
     """
 
     verdict: Verdict
@@ -69,6 +71,8 @@ def verified(spec: Spec, package: Path, form: str) -> tuple[Verdict, str, tuple[
     """Tries the claims about equations, gradients, sequences and the contract; extreme inputs, precisions and kernels apart."""
     with open_package(package, spec.name) as opened:
         subject = Subject(spec.model_dump(by_alias=True), opened, quick=True)
+        if not math.isfinite(subject.amplification):
+            return "unstable", form, ("the literal model leaves float32 at every step size",)
         rows = check_subject(subject, checks=CLAIMS)
         calm = subject.amplification <= CALM
     missed = [row for row in rows if not row.passed]

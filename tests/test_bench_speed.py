@@ -105,17 +105,18 @@ def test_a_verdict_sees_numbers_and_gradients_that_are_missing(subject: Subject,
     assert not wrong.passed
 
 
-def test_a_candidate_is_verified_at_two_shapes_and_in_cuts_of_chunks_before_it_is_timed(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("whole", "shapes"), [(True, 2), (False, 1)])
+def test_a_candidate_is_verified_at_a_shape_or_two_and_in_cuts_of_chunks_before_it_is_timed(
+    whole: bool, shapes: int, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = subject.operator
     monkeypatch.setattr(subject, "operator", lambda **given: right(**given | TORCH))
-    *verified, timed = try_launches(subject, subject.shape(1, 9), torch.float32, TestClock(4.0))
+    *verified, timed = try_launches(subject, subject.shape(1, 9), torch.float32, TestClock(4.0), whole)
     assert all(row["passed"] for row in verified)
-    assert len(verified) == 2 + subject.frozen
+    assert len(verified) == shapes + subject.frozen
     assert timed == {"kernels": {}, "both": 4.0}
     monkeypatch.setattr(subject, "operator", spoiled(subject, of_last_head))
-    assert [row["passed"] for row in try_launches(subject, subject.shape(1, 9), torch.float32, TestClock())] == [False]
+    assert [row["passed"] for row in try_launches(subject, subject.shape(1, 9), torch.float32, TestClock(), whole)] == [False]
 
 
 def test_a_launch_is_set_for_whole_chunks_and_for_those_in_progress(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:

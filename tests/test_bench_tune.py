@@ -93,6 +93,20 @@ def test_a_launch_is_shipped_only_if_it_was_right_together_with_the_others(tmp_p
     assert found[1].both == 3.5  # main as DEAD has it, seq as shipped
 
 
+def test_what_is_wrong_at_the_whole_shape_alone_gives_way_to_the_next(tmp_path: Path) -> None:
+    class WrongAtLength(Machine):
+        def __call__(self, task: str, given: Mapping[str, Any], limit: float) -> Answer:
+            if task == "candidate" and given["whole"] and list(DEAD) in given["launches"].values():
+                return Answer([{"verified": "B8", "passed": False, "entry": "d k", "error": 0.5, "limit": 0.01}], "")
+            return super().__call__(task, given, limit)
+
+    heard: list[tuple[Candidate, Outcome]] = []
+    found = tune(search(WrongAtLength(), tmp_path / "journal", heard), (None,))
+    assert found is not None
+    assert found[1].both == 4.0  # the fastest without DEAD: seq as WRONG has it, which is right alone
+    assert [told.problem == "" for each, told in heard if each.whole] == [False] * (sum(each.whole for each, _ in heard) - 1) + [True]
+
+
 def test_tile_lengths_are_tried_too(tmp_path: Path) -> None:
     machine = Machine()
     found = tune(search(machine, tmp_path / "journal"), (64, 32))

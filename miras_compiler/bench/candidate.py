@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -17,13 +18,14 @@ from miras_compiler.bench.subject import Shape, Subject
 REPEATS = 5
 
 
-def try_launches(subject: Subject, shape: Shape, dtype: torch.dtype, clock: Clock, **options: Any) -> Iterator[dict[str, Any]]:
-    """A verdict at a small shape, one at the shape itself, one on cuts inside of chunks, and then the milliseconds of every kernel.
+def try_launches(subject: Subject, shape: Shape, dtype: torch.dtype, clock: Clock, whole: bool, **options: Any) -> Iterator[dict[str, Any]]:
+    """A verdict at a small shape, with `whole` one at the shape itself, one on cuts inside of chunks, and then the milliseconds of every
+    kernel at the shape itself.
 
     Ends after a bad verdict.
     """
     passed = True
-    for at, verdict in verdicts(subject, shape, dtype, **options):
+    for at, verdict in islice(verdicts(subject, shape, dtype, **options), None if whole else 1):
         passed = verdict.passed
         yield {"verified": str(at), "passed": passed, **verdict._asdict()}
     if passed and subject.frozen:  # kernels of a chunk in progress are launched as those of whole chunks are

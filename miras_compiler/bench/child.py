@@ -92,7 +92,7 @@ def candidate(given: Mapping[str, Any]) -> Rows:
     from miras_compiler.bench.candidate import try_launches
 
     subject, shape, dtype = _subject(given)
-    yield from try_launches(subject, shape, dtype, CudaClock(), **OURS)
+    yield from try_launches(subject, shape, dtype, CudaClock(), given["whole"], **OURS)
 
 
 def device(given: Mapping[str, Any]) -> Rows:
