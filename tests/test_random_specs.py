@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
 from typing import Any
 
@@ -10,6 +11,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from random_outcome import outcome_of
 from random_specs import Tree, random_spec
+
+from miras_compiler.verify.subject import Subject
 
 EXAMPLES = 24  # in a test; `python tests/try_random_specs.py` tries thousands
 
@@ -158,6 +161,13 @@ FOUND = {
 def test_what_a_random_spec_has_found_stays_found(tree: Tree) -> None:
     outcome = outcome_of(tree)
     assert outcome.verdict == "accepted", outcome.told
+
+
+def test_a_rule_that_explodes_at_every_step_size_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no literal result to compare with."""
+    monkeypatch.setattr(Subject, "amplification", math.nan)
+    outcome = outcome_of(spec("eta alpha"))
+    assert (outcome.verdict, outcome.told) == ("unstable", ("the literal model leaves float32 at every step size",))
 
 
 def test_a_spec_is_the_same_wherever_it_is_drawn() -> None:
