@@ -67,6 +67,19 @@ def test_kernels_invert_the_derivative_of_a_regularizer(generator: str, inverse:
     assert [row for row in answer.rows if not row["error"] <= row["limit"]] == []
 
 
+def test_kernels_carry_the_rows_of_a_vector_memory(tmp_path: Path) -> None:
+    """Found by a random spec: a state without a key axis, whole, in a chunk in progress, and token by token."""
+    memory = {"memory": {"kind": "vector", "norm": "layer"}, "attentional_bias": {"kind": "robust_shift", "shift": 0.5}}
+    chunk = {"size": 16, "gradient": "chunk_start", "read": "chunk_start"}
+    gates = {"eta": {"per": "head", "init": 0.1}, "alpha": {"per": "head"}}
+    fields = {**memory, "retention": {"kind": "l2", "order": "after_gradient"}, "chunk": chunk, "gates": gates}
+    package = compile_spec(parse_spec(json.dumps({"name": "row", **fields}), "row.yaml")).write(tmp_path)
+    given = {"package": str(package), "dtype": "float32", "shape": (1, 1, 1, 16, 16, 0), "forced": 48, "device": "cpu"}
+    answer = run_child("check", given, 600, {"TRITON_INTERPRET": "1"})
+    assert answer.problem == ""
+    assert [row for row in answer.rows if not row["error"] <= row["limit"]] == []
+
+
 @pytest.mark.parametrize("seed", [14, 19])
 def test_the_gated_delta_rule_solves_in_bfloat16_as_well_as_products_allow(seed: int, tmp_path: Path) -> None:
     """Inputs on which the error of d log_alpha is above its limit where the inverse and its right side are rounded to bfloat16."""

@@ -113,9 +113,9 @@ class TokenKernel:
         return self.found.get(entry) or self.found[entry.removesuffix(START).removesuffix("_momentum")]
 
     def lengths(self) -> str:
-        """{"K": …} from the state."""
+        """{"K": …} from the state, and what it has not from the tokens."""
         found: dict[str, str] = {}
-        for name in self.entries:
+        for name in (*self.entries, *self.inputs):
             axes = self.leaf_of(name).axes
             for position, axis in enumerate(axes):
                 found.setdefault(width(axis), f"{name}.shape[{position - len(axes)}]")

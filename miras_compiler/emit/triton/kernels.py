@@ -59,6 +59,7 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "returned_states": ", ".join(main.visible[1:]),
         "returned_count": len(main.visible) - 1,
         "state_dict": "{" + ", ".join(f'"{name}": {name}_next' for name in main.carried) + "}",
+        "of_sequence": ", ".join((":", *["None"] * (1 + main.carried_axes))),
         "frozen_state": [(n, f"{n}_next", f"{n}{START}" if n in last else "", last_name(n) if n in last else "") for n in main.carried],
     })  # fmt: skip
     return marked(text)

@@ -37,6 +37,12 @@ class Operation:
         return tuple(name for kernel in self.schedule.forward for name in kernel.outputs("carried"))
 
     @property
+    def carried_axes(self) -> int:
+        """How many axes a carried state has beside sequences and heads: of a vector memory one."""
+        forward = self.schedule.forward
+        return max(len(kernel.program.outputs[name].axes) for kernel in forward for name in kernel.outputs("carried"))
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         return (*self.tokens, *self.parameters, *self.states)
 
@@ -146,13 +152,13 @@ class Operation:
         return "\n".join(f"{INDENT}{line}" for line in lines)
 
     def own_tiles(self) -> Counter[str]:
-        """How many tiles the backward kernels keep of every tile of tokens, by their widths."""
+        """How many tiles the backward kernels keep of every tile of tokens, by their widths; a number where they keep rows alone."""
         axes: dict[str, Axes] = {}
         for kernel in self.schedule.backward:
             leaves = {leaf.name: leaf.axes for leaf in leaves_of(kernel.program)}
             axes |= {name: node.axes for name, node in kernel.program.outputs.items() if name in kernel.own}
             axes |= {buffer: leaves[name] for name, buffer in kernel.entries.items()}
-        return Counter(letters(each) for each in axes.values() if len(each) == 2)
+        return Counter(letters(each) for each in axes.values() if len(each) == 2) or Counter({"": 1})
 
     def returned(self) -> str:
         """Gradients as autograd wants them: in the dtype of the input, summed where each program has its own share."""
