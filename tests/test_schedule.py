@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.entered import enter_chunk
 from miras_compiler.schedule.inverse import TriangularInverse, invert_triangles, is_solve
 from miras_compiler.schedule.projections import projections
+from miras_compiler.spec import parse_spec
 from miras_compiler.symbols import letter
 
 NAMES = ("linear_attention", "gated_delta_net", "titans_lmm", "yaad")
@@ -144,6 +147,16 @@ def test_a_program_that_cannot_be_printed_says_why(name: str, reason: str) -> No
     manifest = next(file.text for file in compilation.files if file.path == "manifest.json")
     assert reason in manifest
     assert "kernels.py" not in {file.path for file in compilation.files}
+
+
+@pytest.mark.parametrize(("size", "printed"), [(16, True), (7, False)])
+def test_sums_of_tokens_that_divide_need_a_tile_without_padding(size: int, printed: bool) -> None:
+    """Found by a random spec: softmax(v) is v's exponentials, in a buffer, over their sum; behind the last token both are 0."""
+    fields = {"memory": {"kind": "matrix"}, "attentional_bias": {"kind": "kl"}, "retention": {"kind": "l2", "order": "after_gradient"}}
+    chunk = {"size": size, "gradient": "chunk_start", "read": "chunk_start"}
+    gates = {"eta": {"per": "head"}, "alpha": {"per": "head"}}
+    spec = parse_spec(json.dumps({"name": "softened", **fields, "chunk": chunk, "gates": gates}), "softened.yaml")
+    assert bool(compile_spec(spec).schedules) == printed
 
 
 def test_the_walk_holds_all_that_the_next_state_is_made_of() -> None:

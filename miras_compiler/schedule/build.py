@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sympy as sp
+
 from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.leaves import has_erase_key, outer_features, steps_of
+from miras_compiler.ir.build import placeholder
 from miras_compiler.ir.nodes import (
+    TOKEN_AXES,
     Contract,
     Cumulate,
     Input,
     Leaf,
     Map,
     Mask,
+    Node,
     Program,
     Reduce,
     Rename,
@@ -25,6 +30,7 @@ from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.tile import tile_length
 from miras_compiler.spec import Spec
 
+LEAST_TILE = 16  # tokens that a tile is padded to
 RESUME = "resume_"  # prefix of the kernels for a chunk in progress
 
 
@@ -82,4 +88,18 @@ def why_not(spec: Spec, program: Program) -> str:
             return f"a mask keeps what is {node.low} tokens back"
         if isinstance(node, Input) and len(node.axes) > 1 and node.axes[0] != "c":
             return f"the input {node.name} has the axes {', '.join(node.axes)}"
+        if tile_length(spec) < power_of_two(max(LEAST_TILE, tile_length(spec))) and needs_tokens(node):
+            return f"{tile_length(spec)} tokens are padded to a power of two, and the padding would be divided by a sum of nothing"
     return ""
+
+
+def power_of_two(n: int) -> int:
+    return 1 << (n - 1).bit_length()
+
+
+def needs_tokens(node: Node) -> bool:
+    """Whether an expression has no value where all that it has of tokens is 0, as behind the last one."""
+    if not isinstance(node, Map):
+        return False
+    nothing = {placeholder(i): sp.Integer(0) for i, arg in enumerate(node.args) if TOKEN_AXES & set(arg.axes)}
+    return bool(node.expr.xreplace(nothing).has(sp.zoo, sp.nan, sp.oo))
