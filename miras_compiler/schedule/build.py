@@ -27,10 +27,9 @@ from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.entered import START, enter_chunk
 from miras_compiler.schedule.kernel import Schedule
-from miras_compiler.schedule.tile import tile_length
+from miras_compiler.schedule.tile import padded, tile_length
 from miras_compiler.spec import Spec
 
-LEAST_TILE = 16  # tokens that a tile is padded to
 RESUME = "resume_"  # prefix of the kernels for a chunk in progress
 
 
@@ -75,6 +74,7 @@ def why_not(spec: Spec, program: Program) -> str:
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
         return "the rule runs token by token"
+    tile = tile_length(spec)
     for node in nodes_of(program):
         if not isinstance(node, PRINTED):
             return f"there is no kernel for {type(node).__name__}"
@@ -88,13 +88,9 @@ def why_not(spec: Spec, program: Program) -> str:
             return f"a mask keeps what is {node.low} tokens back"
         if isinstance(node, Input) and len(node.axes) > 1 and node.axes[0] != "c":
             return f"the input {node.name} has the axes {', '.join(node.axes)}"
-        if tile_length(spec) < power_of_two(max(LEAST_TILE, tile_length(spec))) and needs_tokens(node):
-            return f"{tile_length(spec)} tokens are padded to a power of two, and the padding would be divided by a sum of nothing"
+        if tile < padded(tile) and needs_tokens(node):
+            return f"{tile} tokens are padded to a power of two, and the padding would be divided by a sum of nothing"
     return ""
-
-
-def power_of_two(n: int) -> int:
-    return 1 << (n - 1).bit_length()
 
 
 def needs_tokens(node: Node) -> bool:

@@ -17,12 +17,12 @@ from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.schedule.inverse import TriangularInverse, is_solve
 from miras_compiler.schedule.kernel import Kernel
 from miras_compiler.schedule.price import is_free
+from miras_compiler.schedule.tile import padded
 
 SINGLE, HALF = 4, 2  # bytes of a number in registers, and as an operand of a product
 OVERHEAD = (1.2, 2.3)
 REGISTER_FILE = 256 * 1024  # bytes of registers of one processor of an H100
 SHARED = 227 * 1024  # and of shared memory that one program may have
-LEAST = 16  # widths are padded to powers of two from here
 
 
 class Pressure(NamedTuple):
@@ -53,7 +53,7 @@ class _Tiles:
 
     def __init__(self, kernel: Kernel, lengths: Mapping[str, int], blocks: Mapping[str, int]) -> None:
         self.kernel = kernel
-        self.lengths = {axis: 1 << (max(LEAST, length) - 1).bit_length() for axis, length in lengths.items()} | dict(blocks)
+        self.lengths = {axis: padded(length) for axis, length in lengths.items()} | dict(blocks)
         self.nodes = [node for node in nodes_of(kernel.program) if not is_free(node) and not isinstance(node, Leaf)]
         self.reads = {node: dict.fromkeys(base for arg in node.args for base in behind(arg)) for node in self.nodes}
         self.readers: dict[Node, list[Node]] = {}

@@ -7,8 +7,14 @@ from miras_compiler.spec import Spec
 
 TILE = 64
 BLOCK = 64  # of an axis that is longer, what a program holds at once
+LEAST = 16  # lengths are padded to powers of two from here
 
 
 def tile_length(spec: Spec) -> int:
     """Tokens of a tile: a chunk where all its surprises are taken at one state, else what was fastest, 64 where nothing was measured."""
     return spec.chunk.size if spec.frozen_gradient else tuned_tile(spec) or TILE
+
+
+def padded(length: int) -> int:
+    """What a tile of that length takes along an axis."""
+    return 1 << (max(LEAST, length) - 1).bit_length()
