@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,6 +12,7 @@ from miras_compiler import compile_spec, load_spec
 from miras_compiler.bench.forced import MARGINS, Forced, Signs, apart, forced
 from miras_compiler.bench.precision import STEADY, own_error_of, rms, run, sensitivity
 from miras_compiler.bench.subject import Regime, Shape, Subject
+from miras_compiler.spec import parse_spec
 
 SHAPE, STEEP = Shape(1, 256, 2, 16, 16, 32), Regime(0.05)
 
@@ -41,6 +45,21 @@ def test_no_residual_is_so_near_to_0_that_precisions_differ_in_its_sign(subject:
     given = forced(subject, SHAPE, dtype, STEEP)
     assert all(torch.equal(x.to(dtype).double(), x) for x in (given.inputs["q"], given.inputs["v"]))
     assert float(signed(subject, given).abs().min()) > 0.9 * MARGINS[dtype]
+
+
+def test_the_sign_of_a_state_is_that_of_no_residual(tmp_path: Path) -> None:
+    """Found by a random spec: a mirror map takes it, of a square state too, which has the shape of a chunk's residuals."""
+    pytest.importorskip("triton")
+    sections = {"attentional_bias": {"kind": "lp", "p": 1.0}, "retention": {"kind": "lq", "q": 1.5}}
+    fields = {**sections, "memory": {"kind": "matrix"}, "chunk": {"size": 16, "gradient": "chunk_start", "read": "chunk_start"}}
+    gates = {"eta": {"per": "head"}, "alpha": {"per": "head"}}
+    subject = Subject(
+        compile_spec(parse_spec(json.dumps({"name": "signed", **fields, "gates": gates}), "signed.yaml")).write(tmp_path), "cpu"
+    )
+    drawn = subject.inputs(shape := Shape(1, 64, 2, 16, 16, 0), STEEP, torch.float32)
+    given = forced(subject, shape, torch.float32, STEEP)
+    moved = (given.inputs["v"] - drawn["v"]).abs()
+    assert 0 < float(moved.max()) <= MARGINS[torch.float32]
 
 
 def test_only_values_of_small_residuals_change() -> None:

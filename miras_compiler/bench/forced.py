@@ -58,11 +58,20 @@ def in_chunks(subject: Subject, inputs: Tensors, state: Tensors, dtype: torch.dt
             start = {name: current[name] for name in state}
             with Signs() as signs:
                 _, current = subject.reference(**piece, initial_state=start, output_final_state=True)
-            if signs.found:
-                piece["v"] = apart(piece["v"], torch.cat(signs.found, 2).transpose(1, 2), dtype)
+            with Signs() as moved:
+                if signs.found:
+                    subject.reference(**{**piece, "v": piece["v"] + 1}, initial_state=start)
+            residuals = [x for x, other in zip(signs.found, moved.found, strict=True) if is_residual(x, other)]
+            if residuals:
+                piece["v"] = apart(piece["v"], torch.cat(residuals, 2).transpose(1, 2), dtype)
                 _, current = subject.reference(**piece, initial_state=start, output_final_state=True)
             values.append(piece["v"])
     return {**inputs, "v": torch.cat(values, 1)}, {name: torch.cat(parts).float().double() for name, parts in starts.items()}
+
+
+def is_residual(x: Tensor, moved: Tensor) -> bool:
+    """Whether it loses 1 everywhere where all values gain 1. The state does not, whose sign some mirror maps take."""
+    return torch.allclose(x - moved, torch.ones_like(x), rtol=0, atol=1e-6)
 
 
 def apart(v: Tensor, residual: Tensor, dtype: torch.dtype) -> Tensor:
