@@ -62,8 +62,8 @@ def in_chunks(subject: Subject, inputs: Tensors, state: Tensors, dtype: torch.dt
                 if signs.found:
                     subject.reference(**{**piece, "v": piece["v"] + 1}, initial_state=start)
             residuals = [x for x, other in zip(signs.found, moved.found, strict=True) if is_residual(x, other)]
-            if residuals:
-                piece["v"] = apart(piece["v"], torch.cat(residuals, 2).transpose(1, 2), dtype)
+            if residuals:  # one and the same, however often its sign is taken
+                piece["v"] = apart(piece["v"], residuals[0].transpose(1, 2), dtype)
                 _, current = subject.reference(**piece, initial_state=start, output_final_state=True)
             values.append(piece["v"])
     return {**inputs, "v": torch.cat(values, 1)}, {name: torch.cat(parts).float().double() for name, parts in starts.items()}
