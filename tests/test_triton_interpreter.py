@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,8 @@ CHECKS = {
 SIZES = {  # widths of keys and of the hidden layer; 96 is two blocks of it
     "linear_attention": (16, 0), "gated_delta_net": (24, 0), "yaad": (16, 24), "titans_lmm": (16, 96),
 }  # fmt: skip
+FROZEN = {"size": 16, "gradient": "chunk_start", "read": "chunk_start"}
+SHORT, PAIRS = {**FROZEN, "size": 5}, {**FROZEN, "size": 2}
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -46,6 +49,18 @@ def test_kernels_agree_with_the_float64_form(name: str, tmp_path: Path) -> None:
     assert [row for row in answer.rows if not row["error"] <= row["limit"]] == []
 
 
+def broken(sections: dict[str, Any], widths: tuple[int, int, int], folder: Path, rows: int | None = None) -> list[dict[str, Any]]:
+    """The first `rows` claims, or of all, that the kernels of a spec break."""
+    fields = {"name": "found", "memory": {"kind": "matrix"}, "attentional_bias": {"kind": "l2"}, "retention": {"kind": "l2"}, **sections}
+    gates = {"eta": {"per": "head", "init": 0.1}, "alpha": {"per": "head"}} | sections.get("gates", {})
+    package = compile_spec(parse_spec(json.dumps({**fields, "gates": gates}), "found.yaml")).write(folder)
+    forced = 4 * int(json.loads((package / "manifest.json").read_text(encoding="utf-8"))["chunk"]["size"])
+    given = {"package": str(package), "dtype": "float32", "shape": (1, 1, 1, *widths), "forced": forced, "device": "cpu", "rows": rows}
+    answer = run_child("check", given, 600, {"TRITON_INTERPRET": "1"})
+    assert answer.problem == ""
+    return [row for row in answer.rows if not row["error"] <= row["limit"]]
+
+
 @pytest.mark.parametrize(
     ("generator", "inverse"),
     [
@@ -57,27 +72,28 @@ def test_kernels_agree_with_the_float64_form(name: str, tmp_path: Path) -> None:
 def test_kernels_invert_the_derivative_of_a_regularizer(generator: str, inverse: str, tmp_path: Path) -> None:
     """By asinh, and by bisection on the positive numbers and on (0, 1)."""
     retention = {"kind": "bregman", "generator": generator, "inverse": inverse}
-    chunk = {"size": 16, "gradient": "chunk_start", "read": "chunk_start"}
-    gates = {"eta": {"per": "head", "init": 0.1}, "alpha": {"per": "head"}}
-    fields = {"memory": {"kind": "matrix"}, "attentional_bias": {"kind": "l2"}, "retention": retention, "chunk": chunk, "gates": gates}
-    package = compile_spec(parse_spec(json.dumps({"name": "inverted", **fields}), "inverted.yaml")).write(tmp_path)
-    given = {"package": str(package), "dtype": "float32", "shape": (1, 1, 1, 16, 16, 0), "forced": 256, "device": "cpu"}
-    answer = run_child("check", given, 600, {"TRITON_INTERPRET": "1"})
-    assert answer.problem == ""
-    assert [row for row in answer.rows if not row["error"] <= row["limit"]] == []
+    assert broken({"retention": retention, "chunk": FROZEN}, (16, 16, 0), tmp_path) == []
 
 
-def test_kernels_carry_the_rows_of_a_vector_memory(tmp_path: Path) -> None:
-    """Found by a random spec: a state without a key axis, whole, in a chunk in progress, and token by token."""
-    memory = {"memory": {"kind": "vector", "norm": "layer"}, "attentional_bias": {"kind": "robust_shift", "shift": 0.5}}
-    chunk = {"size": 16, "gradient": "chunk_start", "read": "chunk_start"}
-    gates = {"eta": {"per": "head", "init": 0.1}, "alpha": {"per": "head"}}
-    fields = {**memory, "retention": {"kind": "l2", "order": "after_gradient"}, "chunk": chunk, "gates": gates}
-    package = compile_spec(parse_spec(json.dumps({"name": "row", **fields}), "row.yaml")).write(tmp_path)
-    given = {"package": str(package), "dtype": "float32", "shape": (1, 1, 1, 16, 16, 0), "forced": 48, "device": "cpu"}
-    answer = run_child("check", given, 600, {"TRITON_INTERPRET": "1"})
-    assert answer.problem == ""
-    assert [row for row in answer.rows if not row["error"] <= row["limit"]] == []
+FOUND = {
+    "a state without a key axis, whole, in a chunk in progress, and token by token; chunks of two tokens": (
+        {"memory": {"kind": "vector", "norm": "layer"}, "attentional_bias": {"kind": "robust_shift", "shift": 0.5}, "chunk": PAIRS},
+        (16, 16, 0), None,
+    ),
+    "the norm of a state that strong decay leaves small, to the power of −3/2": (
+        {"memory": {"kind": "mlp"}, "retention": {"kind": "lq", "q": 4 / 3}, "chunk": SHORT}, (4, 4, 8), 3,
+    ),
+    "the hyperbolic tangent of what such a state predicts": (
+        {"memory": {"kind": "mlp", "layers": 2, "activation": "tanh"}, "chunk": SHORT}, (6, 6, 8), 3,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("sections", "widths", "rows"), FOUND.values(), ids=FOUND)
+def test_what_a_random_spec_has_found_of_kernels_stays_found(
+    sections: dict[str, Any], widths: tuple[int, int, int], rows: int | None, tmp_path: Path
+) -> None:
+    assert broken(sections, widths, tmp_path, rows) == []
 
 
 @pytest.mark.parametrize("seed", [14, 19])

@@ -218,15 +218,17 @@ def sigmoid(x):
 
 @triton.jit
 def tanh(x):
-    """Hyperbolic tangent, without overflow."""
-    return 2 * sigmoid(2 * x) - 1
+    """Hyperbolic tangent, without overflow; near 0 its series, since the difference of two halves would lose the digits of a small x."""
+    square = x * x
+    near = x * (1 - square * (0.33333333 - square * (0.13333333 - square * (0.053968254 - square * 0.021869489))))
+    return tl.where(square < 0.0625, near, 2 * sigmoid(2 * x) - 1)
 
 
 @triton.jit
 def power0(x, exponent: tl.constexpr):
-    """x to the power; where that is singular (0, or negative under a fraction), the value is 0."""
+    """x to the power; where that is singular (0, or under a fraction negative or no normal number), the value is 0."""
     whole: tl.constexpr = exponent == exponent // 1
-    inside = (x != 0) if whole else (x > 0)
+    inside = (x != 0) if whole else (x > 1.1754944e-38)
     size = tl.exp2(exponent * tl.log2(tl.where(inside, tl.abs(x), 1.0)))
     odd: tl.constexpr = whole and exponent % 2 == 1
     return tl.where(inside, tl.where(x < 0, -size, size) if odd else size, 0.0)

@@ -173,9 +173,9 @@ def square(x):
 
 @triton.jit
 def power0(x, exponent: tl.constexpr):
-    """x to the power; where that is singular (0, or negative under a fraction), the value is 0."""
+    """x to the power; where that is singular (0, or under a fraction negative or no normal number), the value is 0."""
     whole: tl.constexpr = exponent == exponent // 1
-    inside = (x != 0) if whole else (x > 0)
+    inside = (x != 0) if whole else (x > 1.1754944e-38)
     size = tl.exp2(exponent * tl.log2(tl.where(inside, tl.abs(x), 1.0)))
     odd: tl.constexpr = whole and exponent % 2 == 1
     return tl.where(inside, tl.where(x < 0, -size, size) if odd else size, 0.0)

@@ -10,7 +10,7 @@ from miras_compiler.emit.torch.expression import ATOM, POWER, PRODUCT, UNARY, Co
 from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS, NEEDS
 from miras_compiler.errors import InternalError
 from miras_compiler.inverse import newton_inverse
-from miras_compiler.symbols import Composite, Power0, letter
+from miras_compiler.symbols import Composite, Power0, letter, power0
 
 CALLS = {
     "exp": "exp({})", "log": "tl.log({})", "sigmoid": "sigmoid({})", "rsqrt": "tl.rsqrt({})", "magnitude": "tl.abs({})",
@@ -51,8 +51,10 @@ def normal_cdf(x):
     "tanh": '''
 @triton.jit
 def tanh(x):
-    """Hyperbolic tangent, without overflow."""
-    return 2 * sigmoid(2 * x) - 1
+    """Hyperbolic tangent, without overflow; near 0 its series, since the difference of two halves would lose the digits of a small x."""
+    square = x * x
+    near = x * (1 - square * (0.33333333 - square * (0.13333333 - square * (0.053968254 - square * 0.021869489))))
+    return tl.where(square < 0.0625, near, 2 * sigmoid(2 * x) - 1)
 ''',
     "cosh": '''
 @triton.jit
@@ -91,9 +93,9 @@ def softplus(x):
     "power0": '''
 @triton.jit
 def power0(x, exponent: tl.constexpr):
-    """x to the power; where that is singular (0, or negative under a fraction), the value is 0."""
+    """x to the power; where that is singular (0, or under a fraction negative or no normal number), the value is 0."""
     whole: tl.constexpr = exponent == exponent // 1
-    inside = (x != 0) if whole else (x > 0)
+    inside = (x != 0) if whole else (x > 1.1754944e-38)
     size = tl.exp2(exponent * tl.log2(tl.where(inside, tl.abs(x), 1.0)))
     odd: tl.constexpr = whole and exponent % 2 == 1
     return tl.where(inside, tl.where(x < 0, -size, size) if odd else size, 0.0)
@@ -143,6 +145,16 @@ class TritonPrinter(Printer):
             self.need(other)
         self.helpers.setdefault(name, HELPERS.get(name) or DEVICE_FUNCTIONS[name])
         return name
+
+    def product(self, expr: sp.Mul, bound: Mapping[sp.Symbol, Code]) -> Code:
+        """Steep powers come last, and in two steps: at 1e-28 that of −3/2 leaves float32, but not times what is small there, too."""
+        factors = sp.Mul.make_args(expr)
+        steep = [each for each in factors if isinstance(each, Power0) and not each.args[1].is_Integer and each.args[1] < -1]
+        if not steep:
+            return super().product(expr, bound)
+        halves = [power0(power.args[0], power.args[1] / 2) for power in steep for _ in range(2)]
+        codes = [self.expression(part, bound) for part in (sp.Mul(*(each for each in factors if each not in steep)), *halves)]
+        return Code(" * ".join(code.at_least(PRODUCT) for code in codes), PRODUCT, max(code.size for code in codes))
 
     def power(self, expr: sp.Pow, bound: Mapping[sp.Symbol, Code]) -> Code:
         base = self.expression(expr.base, bound)
