@@ -1,4 +1,4 @@
-"""What becomes of a drawn spec: refused with reasons, or compiled and held to the literal oracle."""
+"""What becomes of a drawn spec: refused with reasons, or compiled and held to the literal oracle, and its kernels to the float64 form."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any, Literal, NamedTuple
 
 from miras_compiler import compile_spec
+from miras_compiler.bench.checks import Row
+from miras_compiler.bench.children import run_child
 from miras_compiler.errors import SpecError
+from miras_compiler.schedule.tile import BLOCK, tile_length
 from miras_compiler.spec import Spec, parse_spec
 from miras_compiler.verify.checks.contract import CONTRACT
 from miras_compiler.verify.checks.equations import EQUATIONS
@@ -23,13 +27,16 @@ from miras_compiler.verify.subject import CALM, Subject
 from miras_compiler.verify.verification import check_subject
 
 CLAIMS = (*EQUATIONS, *(check for check in GRADIENTS if check.limit), *SEQUENCES, *CONTRACT)  # differences are too coarse for steep losses
-Verdict = Literal["accepted", "refused", "unstable", "failed"]
+Verdict = Literal["accepted", "refused", "unstable", "failed", "no kernels"]
 ROUNDING = 1e-4  # what becomes of 1e-16 in a rule that amplifies every change
+WIDE = BLOCK + 8
+LIMIT = 600  # seconds that kernels may take
 
 
 class Outcome(NamedTuple):
-    """`form` of what was compiled; `told`: the reasons of a refusal, or what failed. Seconds of everything.
+    """`form` of what was compiled; `told`: the reasons of a refusal, or what failed. Seconds of everything; claims that its kernels kept.
 
+    no kernels: where they were asked for, the reason why there are none; nothing else is tried then.
     unstable: at no step size is the rule itself calm, and two ways to compute it part company by no more than rounding grows to; or the
     literal model itself leaves float32 at every step size, and there is nothing to compare with.
     """
@@ -38,33 +45,60 @@ class Outcome(NamedTuple):
     form: str
     told: tuple[str, ...]
     seconds: float
+    kernels: int = 0
 
 
-def outcome_of(tree: Mapping[str, Any]) -> Outcome:
-    """Checks, compiles and verifies the spec that this tree stands for; JSON is YAML, so it goes in as a text."""
+def outcome_of(tree: Mapping[str, Any], kernels: bool = False) -> Outcome:
+    """Checks, compiles and verifies the spec that this tree stands for; JSON is YAML, so it goes in as a text.
+
+    With `kernels`, it is kernels that are looked for: they are run where the PyTorch form holds.
+    """
     began = time.perf_counter()
-    verdict, form, told = _outcome(json.dumps(tree))
-    return Outcome(verdict, form, told, round(time.perf_counter() - began, 2))
+    verdict, form, told, kept = _outcome(json.dumps(tree), kernels)
+    return Outcome(verdict, form, told, round(time.perf_counter() - began, 2), kept)
 
 
-def _outcome(text: str) -> tuple[Verdict, str, tuple[str, ...]]:
+def _outcome(text: str, kernels: bool) -> tuple[Verdict, str, tuple[str, ...], int]:
     try:
         spec = parse_spec(text, "drawn.yaml")
     except SpecError as error:
         causes = tuple(problem.what for problem in error.problems)
-        return ("refused", "", causes) if causes and all(causes) else ("failed", "", ("a refusal without a cause",))
+        return ("refused", "", causes, 0) if causes and all(causes) else ("failed", "", ("a refusal without a cause",), 0)
     except Exception as problem:
-        return "failed", "", (f"check: {_told(problem)}",)
+        return "failed", "", (f"check: {_told(problem)}",), 0
     try:
         compilation = compile_spec(spec)
     except Exception as problem:
-        return "failed", "", (f"compile: {_told(problem)}",)
+        return "failed", "", (f"compile: {_told(problem)}",), 0
     form = compilation.parallel_form.kind
     try:
         with tempfile.TemporaryDirectory(prefix="miras-") as folder:
-            return verified(spec, compilation.write(folder), form)
+            package = compilation.write(folder)
+            manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
+            if kernels and not manifest["kernels"]["triton"]:
+                return "no kernels", form, (manifest["kernels"]["reason"],), 0
+            verdict, _, told = verified(spec, package, form)
+            if not kernels or verdict != "accepted":
+                return verdict, form, told, 0
+            missed, kept = executed(spec, package, manifest["dims"], Random(text))
+            return "failed" if missed else "accepted", form, missed, kept
     except Exception as problem:
-        return "failed", form, (f"verify: {_told(problem)}",)
+        return "failed", form, (f"verify: {_told(problem)}",), 0
+
+
+def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random) -> tuple[tuple[str, ...], int]:
+    """Runs the kernels in float32 in Triton's interpreter, in a process of their own: what they break, and how many claims they keep.
+
+    An axis has the width that the spec gives it or, now and then, one that is more than a program holds at once.
+    """
+    key, value, hidden = (random.choice((dims[axis],) * 3 + (WIDE,)) if axis in dims else 0 for axis in "KVN")
+    shape = (1, 1, 1, key, key if dims["K"] == dims["V"] else value, hidden)
+    given = {"package": str(package), "dtype": "float32", "shape": shape, "forced": 4 * tile_length(spec), "device": "cpu"}
+    answer = run_child("check", given, LIMIT, {"TRITON_INTERPRET": "1"})
+    rows = [Row(**row) for row in answer.rows]
+    missed = [f"kernels, {row.check}: {row.entry} ({row.error:.1e} of {row.limit:.1e})" for row in rows if not row.passed]
+    ended = [f"kernels: {answer.problem}"] if answer.problem else []
+    return tuple(f"{told}, widths {shape[3:]}" for told in missed + ended), len(rows) - len(missed)
 
 
 def verified(spec: Spec, package: Path, form: str) -> tuple[Verdict, str, tuple[str, ...]]:

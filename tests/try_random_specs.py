@@ -4,11 +4,15 @@ One line of JSON per spec goes to the results file as soon as its verdict is the
 `index` of seed `seed` is the same wherever it is drawn. Exit code 1 if any spec failed.
 
     PYTHONPATH=. python tests/try_random_specs.py --count 2000 --processes 16 --output random_specs.jsonl
+
+With --kernels, only specs that have Triton kernels are tried, about one of twenty, and the kernels run in Triton's interpreter: every row
+of the correctness table in float32, against float64. A file holds the results of runs with it, or of runs without.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import signal
@@ -37,12 +41,12 @@ def drawn(seed: int, index: int) -> Tree:
     return random_spec(Random(f"{seed}:{index}"))
 
 
-def tried(seed: int, index: int, limit: int) -> Line:
+def tried(seed: int, index: int, limit: int, kernels: bool) -> Line:
     """The verdict on one spec, which has `limit` seconds."""
     tree = drawn(seed, index)
     signal.alarm(limit)
     try:
-        outcome = outcome_of(tree)
+        outcome = outcome_of(tree, kernels)
     except _NoEnd:
         outcome = Outcome("failed", "", (f"no end within {limit} s",), float(limit))
     finally:
@@ -75,21 +79,25 @@ def results(path: Path, seed: int, first: int, count: int) -> list[Line]:
     return [known[index] for index in sorted(known)]
 
 
-def run(seed: int, missing: list[int], processes: int, limit: int) -> Iterator[Line]:
+def run(seed: int, missing: list[int], processes: int, limit: int, kernels: bool) -> Iterator[Line]:
     with get_context("spawn").Pool(processes, _start_worker, maxtasksperchild=100) as pool:  # ended with the block, however it is left
-        yield from pool.imap_unordered(partial(tried, seed, limit=limit), missing)
+        yield from pool.imap_unordered(partial(tried, seed, limit=limit, kernels=kernels), missing)
 
 
 def show(lines: list[Line], console: Console) -> None:
     """How many specs came to which verdict, by parallel form, by reason, and every failure."""
     verdicts = Counter(line["verdict"] for line in lines)
-    tried_for = [line["seconds"] for line in lines if line["verdict"] != "refused"]
+    tried_for = [line["seconds"] for line in lines if line["verdict"] not in ("refused", "no kernels")]
+    claims = [line["kernels"] for line in lines if line.get("kernels") and line["verdict"] == "accepted"]
     console.print(
         f"{len(lines)} specs: {verdicts['accepted']} compiled and passed, {verdicts['refused']} refused, {verdicts['unstable']} unstable, "
         f"{verdicts['failed']} failed; "
         f"{sum(tried_for) / max(1, len(tried_for)):.2f} s per compiled spec, {max(tried_for, default=0):.1f} s the longest"
     )
-    for title, kept, of in (("parallel form", "accepted", "form"), ("refused because", "refused", "told")):
+    if claims or verdicts["no kernels"]:
+        console.print(f"kernels of {len(claims)} executed, and all {sum(claims)} claims hold; {verdicts['no kernels']} have none, left out")
+    listed = ("parallel form", "accepted", "form"), ("refused because", "refused", "told"), ("no kernels because", "no kernels", "told")
+    for title, kept, of in listed:
         table = Table("specs", title)
         counts = Counter(item for line in lines if line["verdict"] == kept for item in ([line[of]] if of == "form" else set(line[of])))
         for item, count in counts.most_common():
@@ -108,8 +116,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--limit", type=int, default=120, help="seconds a spec may take")
+    parser.add_argument("--kernels", action="store_true", help="run the Triton kernels of specs that have some, and leave others out")
     parser.add_argument("--output", type=Path, default=Path("random_specs.jsonl"))
     given = parser.parse_args()
+    if given.kernels and importlib.util.find_spec("triton") is None:
+        parser.error("--kernels runs kernels in Triton's interpreter, and Triton is not installed here")
     console = Console()
     span = range(given.first, given.first + given.count)
     there = {line["index"] for line in results(given.output, given.seed, given.first, given.count)}
@@ -120,7 +131,7 @@ def main() -> int:
         task = progress.add_task("random specs", total=given.count, completed=len(there))
         failed, interrupted = 0, False
         try:
-            for line in run(given.seed, [index for index in span if index not in there], given.processes, given.limit):
+            for line in run(given.seed, [index for index in span if index not in there], given.processes, given.limit, given.kernels):
                 file.write(json.dumps(line) + "\n")
                 file.flush()
                 failed += line["verdict"] == "failed"
