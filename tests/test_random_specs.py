@@ -7,11 +7,13 @@ from random import Random
 from typing import Any
 
 import pytest
+import random_outcome
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from random_outcome import outcome_of
 from random_specs import Tree, random_spec
 
+from miras_compiler.bench.children import Answer
 from miras_compiler.verify.subject import Subject
 
 EXAMPLES = 24  # in a test; `python tests/try_random_specs.py` tries thousands
@@ -168,6 +170,23 @@ def test_a_rule_that_explodes_at_every_step_size_is_no_failure(monkeypatch: pyte
     monkeypatch.setattr(Subject, "amplification", math.nan)
     outcome = outcome_of(spec("eta alpha"))
     assert (outcome.verdict, outcome.told) == ("unstable", ("the literal model leaves float32 at every step size",))
+
+
+def test_kernels_that_break_a_claim_are_a_failure_of_their_spec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a kernel run: what a child process says of the rows decides, and that it comes to its end."""
+    kept, broken = ({"check": name, "entry": "o", "error": error, "limit": 1e-5} for name, error in (("calm", 1e-6), ("split", math.nan)))
+    answers = [Answer([kept], ""), Answer([kept, broken], "killed")]
+    monkeypatch.setattr(random_outcome, "run_child", lambda *_: answers.pop(0))
+    tree = spec("eta alpha", attentional_bias={"kind": "dot_product"})
+    fine, wrong = (random_outcome.outcome_of(tree, kernels=True) for _ in range(2))
+    assert (fine.verdict, fine.told, fine.kernels) == ("accepted", (), 1)
+    assert (wrong.verdict, wrong.kernels) == ("failed", 1)
+    assert wrong.told == ("kernels, split: o (nan of 1.0e-05), widths (4, 4, 0)", "kernels: killed, widths (4, 4, 0)")
+
+
+def test_specs_without_kernels_are_told_apart_where_kernels_are_looked_for() -> None:
+    outcome = outcome_of(spec("eta alpha gamma", attentional_bias={"kind": "l2", "window": 2}), kernels=True)
+    assert (outcome.verdict, outcome.told) == ("no kernels", ("a surprise measures the tokens of a window",))
 
 
 def test_a_spec_is_the_same_wherever_it_is_drawn() -> None:
