@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Literal, NamedTuple
 
 from miras_compiler import compile_spec
-from miras_compiler.bench.checks import Row
+from miras_compiler.bench.checks import SENSITIVE, Row
 from miras_compiler.bench.children import run_child
 from miras_compiler.errors import SpecError
 from miras_compiler.schedule.tile import BLOCK, tile_length
@@ -37,8 +37,8 @@ class Outcome(NamedTuple):
     """`form` of what was compiled; `told`: the reasons of a refusal, or what failed. Seconds of everything; claims that its kernels kept.
 
     no kernels: where they were asked for, the reason why there are none; nothing else is tried then.
-    unstable: at no step size is the rule itself calm, and two ways to compute it part company by no more than rounding grows to; or the
-    literal model itself leaves float32 at every step size, and there is nothing to compare with.
+    unstable: at no step size is the rule itself calm, or are gradients steady, and two ways to compute it part company by no more than
+    rounding grows to; or the literal model itself leaves float32 at every step size, and there is nothing to compare with.
     """
 
     verdict: Verdict
@@ -80,13 +80,13 @@ def _outcome(text: str, kernels: bool) -> tuple[Verdict, str, tuple[str, ...], i
             verdict, _, told = verified(spec, package, form)
             if not kernels or verdict != "accepted":
                 return verdict, form, told, 0
-            missed, kept = executed(spec, package, manifest["dims"], Random(text))
-            return "failed" if missed else "accepted", form, missed, kept
+            verdict, told, kept = executed(spec, package, manifest["dims"], Random(text))
+            return verdict, form, told, kept
     except Exception as problem:
         return "failed", form, (f"verify: {_told(problem)}",), 0
 
 
-def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random) -> tuple[tuple[str, ...], int]:
+def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random) -> tuple[Verdict, tuple[str, ...], int]:
     """Runs the kernels in float32 in Triton's interpreter, in a process of their own: what they break, and how many claims they keep.
 
     An axis has the width that the spec gives it or, now and then, one that is more than a program holds at once.
@@ -95,10 +95,14 @@ def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random)
     shape = (1, 1, 1, key, key if dims["K"] == dims["V"] else value, hidden)
     given = {"package": str(package), "dtype": "float32", "shape": shape, "forced": 4 * tile_length(spec), "device": "cpu"}
     answer = run_child("check", given, LIMIT, {"TRITON_INTERPRET": "1"})
-    rows = [Row(**row) for row in answer.rows]
-    missed = [f"kernels, {row.check}: {row.entry} ({row.error:.1e} of {row.limit:.1e})" for row in rows if not row.passed]
-    ended = [f"kernels: {answer.problem}"] if answer.problem else []
-    return tuple(f"{told}, widths {shape[3:]}" for told in missed + ended), len(rows) - len(missed)
+    told = {row["check"] for row in answer.rows if row["limit"] == math.inf}
+    rows = [Row(**row) for row in answer.rows if row["limit"] != math.inf]
+    missed = [row for row in rows if not row.passed]
+    said = [f"kernels, {row.check}: {row.entry} ({row.error:.1e} of {row.limit:.1e})" for row in missed]
+    said += [f"kernels: {answer.problem}"] if answer.problem else []
+    rounded = not answer.problem and all(row.check + SENSITIVE in told and row.error <= ROUNDING for row in missed)
+    verdict: Verdict = "accepted" if not said else "unstable" if rounded else "failed"
+    return verdict, tuple(f"{each}, widths {shape[3:]}" for each in said), len(rows) - len(missed)
 
 
 def verified(spec: Spec, package: Path, form: str) -> tuple[Verdict, str, tuple[str, ...]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -14,6 +16,7 @@ from random_outcome import outcome_of
 from random_specs import Tree, random_spec
 
 from miras_compiler.bench.children import Answer
+from miras_compiler.spec import parse_spec
 from miras_compiler.verify.subject import Subject
 
 EXAMPLES = 24  # in a test; `python tests/try_random_specs.py` tries thousands
@@ -172,16 +175,29 @@ def test_a_rule_that_explodes_at_every_step_size_is_no_failure(monkeypatch: pyte
     assert (outcome.verdict, outcome.told) == ("unstable", ("the literal model leaves float32 at every step size",))
 
 
-def test_kernels_that_break_a_claim_are_a_failure_of_their_spec(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a kernel run: what a child process says of the rows decides, and that it comes to its end."""
-    kept, broken = ({"check": name, "entry": "o", "error": error, "limit": 1e-5} for name, error in (("calm", 1e-6), ("split", math.nan)))
-    answers = [Answer([kept], ""), Answer([kept, broken], "killed")]
-    monkeypatch.setattr(random_outcome, "run_child", lambda *_: answers.pop(0))
-    tree = spec("eta alpha", attentional_bias={"kind": "dot_product"})
-    fine, wrong = (random_outcome.outcome_of(tree, kernels=True) for _ in range(2))
-    assert (fine.verdict, fine.told, fine.kernels) == ("accepted", (), 1)
-    assert (wrong.verdict, wrong.kernels) == ("failed", 1)
-    assert wrong.told == ("kernels, split: o (nan of 1.0e-05), widths (4, 4, 0)", "kernels: killed, widths (4, 4, 0)")
+KEPT, BROKEN = ({"check": "calm", "entry": "o", "error": error, "limit": 1e-5} for error in (1e-6, 5e-5))
+SENSED = {"check": "calm: sensitivity", "entry": "", "error": 900.0, "limit": math.inf}
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem", "verdict", "told"),
+    [
+        ([SENSED, KEPT], "", "accepted", []),
+        ([KEPT, BROKEN], "", "failed", ["kernels, calm: o (5.0e-05 of 1.0e-05)"]),
+        ([SENSED, KEPT, BROKEN], "", "unstable", ["kernels, calm: o (5.0e-05 of 1.0e-05)"]),
+        ([SENSED, KEPT, {**BROKEN, "error": 2e-4}], "", "failed", ["kernels, calm: o (2.0e-04 of 1.0e-05)"]),
+        ([KEPT], "killed", "failed", ["kernels: killed"]),
+    ],
+)
+def test_the_rows_of_kernels_decide(
+    rows: list[dict[str, Any]], problem: str, verdict: str, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a child process says, that it comes to its end, and whether a row that is missed is one of rounding alone."""
+    monkeypatch.setattr(random_outcome, "run_child", lambda *_: Answer(rows, problem))
+    dims = {"K": random_outcome.WIDE, "V": random_outcome.WIDE}
+    given = parse_spec(json.dumps(spec("eta alpha")), "found.yaml")
+    found = random_outcome.executed(given, Path(), dims, Random(0))
+    assert found == (verdict, tuple(f"{each}, widths (72, 72, 0)" for each in told), 1)
 
 
 def test_specs_without_kernels_are_told_apart_where_kernels_are_looked_for() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from miras_compiler.bench.forced import forced
 from miras_compiler.bench.precision import (
     CALM,
+    STEADY,
     THOUSAND,
     Tensors,
     Verdict,
@@ -29,6 +30,7 @@ from miras_compiler.bench.precision import (
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
 GRAPHS = 3.0  # how many torch.compile may make over all lengths
+SENSITIVE = ": sensitivity"  # of a free-running row, told
 MEMBERS = {"cuda": (4, 8), "cpu": (2, 2)}  # sequences and heads: a gate's gradient has a few large errors in each, and luck in few of them
 
 
@@ -91,7 +93,10 @@ class Case:
         return compare(self.ours(inputs, state, cu_seqlens), expected, own, self.dtype)
 
     def free_running(self) -> Iterator[Row]:
-        """Whole sequences, where precisions do not part company whoever computes: steps are smaller until they do not."""
+        """Whole sequences, where precisions do not part company whoever computes: steps are smaller until they do not.
+
+        Where that does not help, as near a singular point of a loss, how sensitive the sequence is is told before its row.
+        """
         sequences, heads = MEMBERS[self.subject.device]
 
         def draw(regime: Regime) -> tuple[Tensors, Tensors]:
@@ -107,6 +112,9 @@ class Case:
         }
         for label, (inputs, state) in samples.items():
             if amplification(self.subject, inputs, state) <= CALM:
+                sensed = sense((inputs, state))
+                if not sensed <= STEADY:
+                    yield Row(f"free-running, {label}{SENSITIVE}", "", sensed, math.inf)
                 yield row_of(f"free-running, {label}", self.compared(inputs, state))
 
     def teacher_forced(self) -> Iterator[Row]:
