@@ -219,9 +219,9 @@ def sigmoid(x):
 @triton.jit
 def tanh(x):
     """Hyperbolic tangent, without overflow; near 0 its series, since the difference of two halves would lose the digits of a small x."""
-    square = x * x
-    near = x * (1 - square * (0.33333333 - square * (0.13333333 - square * (0.053968254 - square * 0.021869489))))
-    return tl.where(square < 0.0625, near, 2 * sigmoid(2 * x) - 1)
+    power = x * x
+    near = x * (1 - power * (0.33333333 - power * (0.13333333 - power * (0.053968254 - power * 0.021869489))))
+    return tl.where(power < 0.0625, near, 2 * sigmoid(2 * x) - 1)
 
 
 @triton.jit
