@@ -11,7 +11,7 @@ from miras_compiler import compile_spec, load_spec
 from miras_compiler.ir.build import constant, entrywise, mask, rename, triangular_solve
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Contract, Leaf, Node, Program, State, TriangularSolve
+from miras_compiler.ir.nodes import Contract, Leaf, Node, Program, Rename, State, TriangularSolve
 from miras_compiler.ir.traverse import dependents, leaves_of, nodes_of, rewrite
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule import Kernel, Schedule
@@ -80,6 +80,23 @@ def test_what_a_layernorm_reads_is_not_rounded_by_a_buffer() -> None:
     saved = [node for kernel in schedule_of("titans_lmm")[1].kernels for node in kernel.program.outputs.values()]
     reads = [node for node in saved if isinstance(node, Contract) and node.axes == ("c", "v")]
     assert "W2_momentum_at" not in {arg.name for node in reads for arg in node.args if isinstance(arg, Leaf)}
+
+
+def test_a_sum_of_a_product_is_handed_on_as_a_row() -> None:
+    """The gradient of the momentum's coefficient sums up reads of the momentum: the kernel that adds the last to it reads W2 no more."""
+    kernels = by_name(schedule_of("titans_lmm")[1])
+    assert "W2_momentum_at" in kernels["pre"].leaves("saved")
+    assert "W2_momentum_at" not in kernels["pre3"].leaves("saved")
+
+
+def test_rows_are_taken_out_of_products_that_are_added_up() -> None:
+    """n · (d₂ S₂ᵀ) + G · (d₂ W₂ᵀ): the products with the carried gradients read other tiles as they were loaded."""
+    seq = by_name(schedule_of("titans_lmm")[1])["seq"]
+    states = {f"d_{name}" for name in ("W1", "W1_momentum", "W2", "W2_momentum")}
+    products = [node for node in nodes_of(seq.program) if isinstance(node, Contract)]
+    carried = [node.args for node in products if any(isinstance(arg, Leaf) and arg.name in states for arg in node.args)]
+    assert len(carried) == 6
+    assert all(isinstance(arg, Leaf | Rename) for args in carried for arg in args)
 
 
 @pytest.mark.parametrize("name", NAMES)

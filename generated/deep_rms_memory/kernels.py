@@ -30,7 +30,7 @@ TILE = CHUNK  # tokens that are computed at once
 CARRIED = ("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum")
 STARTS = ("W1_start", "W2_start", "W3_start")
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -192,6 +192,14 @@ def segment_sums(x, strict):
 
 
 @triton.jit
+def sum_before(x, r, DOT: tl.constexpr):
+    """The sum of the entries before each, which no large entry of its own can spoil where the tokens are float32."""
+    if tl.float32 == DOT:
+        return tl.sum(tl.where(r[None, :] < r[:, None], x[None, :], 0.0), 1)
+    return tl.cumsum(x, 0) - x
+
+
+@triton.jit
 def exact_dot(a, b, DOT: tl.constexpr):
     """a b to more digits than narrow tokens have: in one pass of the tensor cores, and in three where the tokens are float32."""
     return tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
@@ -247,14 +255,6 @@ def dot_tn(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
-def sum_before(x, r, DOT: tl.constexpr):
-    """The sum of the entries before each, which no large entry of its own can spoil where the tokens are float32."""
-    if tl.float32 == DOT:
-        return tl.sum(tl.where(r[None, :] < r[:, None], x[None, :], 0.0), 1)
-    return tl.cumsum(x, 0) - x
-
-
-@triton.jit
 def square(x):
     return x * x
 
@@ -276,12 +276,12 @@ def segment_gradient(M, strict, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, log_alpha_ptr, log_mu_ptr, beta_end_ptr, reach_end_ptr, G_end_ptr, m_end_ptr, n_end_ptr, reach_before_ptr,
-    G_before_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, log_alpha_ptr, log_mu_ptr, beta_end_ptr, reach_end_ptr, G_end_ptr, m_end_ptr, n_end_ptr, beta_before_ptr,
+    reach_before_ptr, G_before_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before: every tile on its own."""
+    """beta_end, reach_end, G_end, m_end, n_end, beta_before, reach_before, G_before: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -295,12 +295,14 @@ def prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     store_number(beta_end_ptr, index * H + h, beta_end)
-    x14 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    D_alpha_before = tl.where(strict, exp(x14), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    store_row(beta_before_ptr, index * H + h, r, C, beta_before)
+    x15 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    D_alpha_before = tl.where(strict, exp(x15), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
@@ -416,9 +418,9 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d3_ptr,
-    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, o_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
+    beta_before_ptr, d3_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, reach_before_ptr, o_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -439,17 +441,15 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # o
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    beta_before = load_row(beta_before_ptr, index * H + h, r, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+
+    # o
     P1 = (G_before.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G[t−1] · (q kᵀ)
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
@@ -485,13 +485,13 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d_o_ptr,
-    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, v_ptr, h1_ptr, f_ptr, e_ptr, t2_ptr,
-    t12_ptr, d2_ptr, t13_ptr, du_ptr, read_h2_ptr, t19_ptr, read_f_ptr, t25_ptr, s20_ptr, s21_ptr, s22_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, v_ptr, h1_ptr, f_ptr,
+    e_ptr, t2_ptr, t12_ptr, d2_ptr, t13_ptr, t28_ptr, du_ptr, D_end_ptr, read_f_ptr, s20_ptr, s21_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """h1, f, e, t2, t12, d2, t13, du, read_h2, t19, read_f, t25, s20, s21, s22: every tile on its own."""
+    """h1, f, e, t2, t12, d2, t13, t28, du, D_end, read_f, s20, s21: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -504,124 +504,99 @@ def pre(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # h1
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    h1 = tanh(z1)  # h₁ = tanh(z₁)
-    store_tile(h1_ptr, own * H + h, r, at_n1, C, N, h1)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-
-    # f
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     f = dot(h2, W3, DOT)  # f = h₂ W₃[0]
-    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
-
-    # e
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * f  # f̂ = r · f
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
-
-    # t2
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
     du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
+    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
-
-    # t12
     t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f  # d₃ = r · t₂ − r³ · t₁₁ · f / V
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
-    store_tile(t12_ptr, own * H + h, r, at_n2, C, N, t12)
-
-    # d2
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    store_tile(d2_ptr, own * H + h, r, at_n2, C, N, d2)
-
-    # t13
-    t13 = dot_nt(d2, W2, DOT)  # t₁₃ = d₂ W₂[0]ᵀ
-    store_tile(t13_ptr, own * H + h, r, at_n1, C, N, t13)
-
-    # du
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-
-    # read_h2
+    store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t28 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₈ = Σ_i D[C] · Dμ
+    store_row(t28_ptr, own * H + h, r, C, t28)
+    store_row(D_end_ptr, own * H + h, r, C, D_end)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    h1 = tanh(z1)  # h₁ = tanh(z₁)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    t12 = dot_nt(d3, W3, DOT)  # t₁₂ = d₃ W₃[0]ᵀ
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    store_tile(t12_ptr, own * H + h, r, at_n2, C, N, t12)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    t13 = dot_nt(d2, W2, DOT)  # t₁₃ = d₂ W₂[0]ᵀ
+    store_tile(t13_ptr, own * H + h, r, at_n1, C, N, t13)
     d1 = t13 * (1 - h1 * h1)  # d₁ = t₁₃ · (1 − h₁²)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
     read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
-    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
-    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-    store_tile(read_h2_ptr, own * H + h, r, at_n2, C, N, read_h2)
-
-    # t19
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    read_h2 = (tanh(read_z2)).to(DOT)  # h₂ = tanh(z₂)
     t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
-    store_tile(t19_ptr, own * H + h, r, r, C, C, t19)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-
-    # read_f
-    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
-    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
     P3 = (G_before.to(tl.float32) * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
+    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
+    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
     read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
-
-    # t25
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    x53 = tl.sum(t3 * read_f, 1)
-    t20 = read_rstd[:, None] * t3 - x53[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f
-    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    t22 = (t21 * G_before.to(tl.float32)).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
-    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
-    t25 = (1 - read_h2 * read_h2) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
-    store_tile(t25_ptr, own * H + h, r, at_n2, C, N, t25)
-
-    # s20
-    s20 = t20 * t18  # s₂₀ = t₂₀ · t₁₈
-    store_tile(s20_ptr, own * H + h, r, at_v, C, V, s20)
-
-    # s21
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    x60 = tl.sum(t3 * read_f, 1)
+    t20 = read_rstd[:, None] * t3 - x60[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f
+    s20 = tl.sum(t20 * t18, 1)  # s₂₀ = Σ_v t₂₀ · t₁₈
     s21 = tl.sum(t20 * t17, 1)  # s₂₁ = Σ_v t₂₀ · t₁₇
+    store_tile(h1_ptr, own * H + h, r, at_n1, C, N, h1)
+    store_tile(d2_ptr, own * H + h, r, at_n2, C, N, d2)
+    store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
     store_row(s21_ptr, own * H + h, r, C, s21)
-
-    # s22
-    s22 = tl.sum(t25 * t14, 1)  # s₂₂ = Σ_n2 t₂₅ · t₁₄
-    store_row(s22_ptr, own * H + h, r, C, s22)
+    store_row(s20_ptr, own * H + h, r, C, s20)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, du_ptr, e_ptr, eta_ptr, f_ptr, h1_ptr,
-    k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h2_ptr, s20_ptr, s21_ptr,
-    s22_ptr, t13_ptr, t19_ptr, t25_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr, d_o_ptr, du_ptr,
+    e_ptr, eta_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr,
+    read_f_ptr, s20_ptr, s21_ptr, t13_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr,
     s11_ptr, s12_ptr, s13_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low,
     high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -646,39 +621,28 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    x47 = t3 * read_f.to(tl.float32)
-    x48 = tl.sum(x47, 1)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    x6 = t3 * read_f.to(tl.float32)
+    x7 = tl.sum(x6, 1)
     read_rstd = tl.rsqrt(tl.sum(square(read_f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
     t20 = (
         read_rstd[:, None] * t3
-        - x48[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f.to(tl.float32)
+        - x7[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f.to(tl.float32)
     )  # fmt: skip
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
-    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
-    s10 = dot_tn(read_h2, t24, DOT)  # s₁₀ = h₂ᵀ t₂₄
-    store_tile(s10_ptr, own * H + h, at_n2, at_v, N, V, s10)
-    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
-    s11 = dot_tn(read_h2, t23, DOT)  # s₁₁ = h₂ᵀ t₂₃
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    store_tile(s11_ptr, own * H + h, at_n2, at_v, N, V, s11)
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
-    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    x7 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-    t5 = exp(x7)  # t₅ = exp(Σ_{j<l<t} log α)
-    t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x18 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    t5 = exp(x18)  # t₅ = exp(Σ_{j<l<t} log α)
     eta = load_numbers(eta_ptr, at_row, row, here)
     valid = tl.where(here, 1.0, 0.0)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
@@ -689,113 +653,128 @@ def pre2(
     t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
     G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
     t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    s4 = dot_tn(t22, read_h2, DOT)  # s₄ = t₂₂ᵀ h₂
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
-    store_tile(s4_ptr, own * H + h, r, at_n2, C, N, s4)
-    P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
-    s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
-    store_tile(s6_ptr, own * H + h, r, at_v, C, V, s6)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    x77 = -s6
-    x78 = -tl.sum(x77 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x79 = rstd[:, None] * x77 + x78[:, None] * f.to(tl.float32)
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-    x80 = ln_weight[None, :] * x79
-    x83 = x80 * e.to(tl.float32)
-    x84 = tl.sum(x83, 1)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x85 = (
-        x84 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
-    )  # fmt: skip
-    x89 = (
-        2 * x85[:, None] * e.to(tl.float32)
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x80
-        + d_o.to(tl.float32)
-    )  # fmt: skip
-    s15 = tl.sum(x89, 0)
-    x86 = (
-        2 * x85[:, None] * e.to(tl.float32)
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x80
-    )  # fmt: skip
-    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
-    x93 = x79 * du.to(tl.float32) + x86 * normal + d_o.to(tl.float32) * read_normal
-    s16 = tl.sum(x93, 0)
-    store_row(s15_ptr, own * H + h, at_v, V, s15)
-    store_row(s16_ptr, own * H + h, at_v, V, s16)
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
-    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
-    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
-    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
-    t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
-    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - dot(P1, d1, DOT)  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − P₁ d₁
-    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-    s2 = dot_tn(t27, read_h1, DOT)  # s₂ = t₂₇ᵀ h₁
-    store_tile(s2_ptr, own * H + h, r, at_n1, C, N, s2)
-    s8 = dot_tn(read_h1, t29, DOT)  # s₈ = h₁ᵀ t₂₉
-    store_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N, s8)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
     h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
-    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    t54 = t21 * t19.to(tl.float32) + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
-    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
-    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
-    t58 = tl.sum(s20.to(tl.float32), 1) + tl.sum(t25.to(tl.float32) * t15, 1) + tl.sum(t30 * t6, 1)
-    x105 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
-    s21 = load_row(s21_ptr, own * H + h, r, C)
-    s22 = load_row(s22_ptr, own * H + h, r, C)
-    x106 = segment_gradient(tl.where(causal, x105, 0.0) * t7, strict, DOT)
     P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
-    s12 = tl.sum(t54 * t8, 0)  # s₁₂ = Σ_c t₅₄ · t₈
-    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x99 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
-    x100 = tl.where(strict, sums_after(tl.where(strict, x99, 0.0) * t5, r, DOT), 0.0)
-    x103 = sum_after(beta_before * (s21 + s22 + tl.sum(t30 * t4, 1)), r, DOT)
-    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x100, 1) + x103)
-    x107 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
-    s3 = dot_tn(P1, t30, DOT)  # s₃ = P₁ᵀ t₃₀
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    store_tile(s3_ptr, own * H + h, r, at_n1, C, N, s3)
-    s5 = dot_tn(P2, t25, DOT)  # s₅ = P₂ᵀ t₂₅
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
+    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
+    read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
+    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
+    s4 = dot_tn(t22, read_h2, DOT)  # s₄ = t₂₂ᵀ h₂
+    store_tile(s4_ptr, own * H + h, r, at_n2, C, N, s4)
+    s10 = dot_tn(read_h2, beta_before[:, None] * t20, DOT)  # s₁₀ = h₂ᵀ (β[t−1] · t₂₀)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    store_tile(s10_ptr, own * H + h, at_n2, at_v, N, V, s10)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    x59 = dot_nt(t20, W3, DOT)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    x58 = dot_nt(t20, W3_momentum, DOT)
+    x57 = dot(t22, h2, DOT)
+    t23 = (1 - read_h2 * read_h2) * (reach_before[:, None] * x58 + beta_before[:, None] * x59 + x57)
+    s5 = dot_tn(P2, t23, DOT)  # s₅ = P₂ᵀ t₂₃
     store_tile(s5_ptr, own * H + h, r, at_n2, C, N, s5)
-    s9 = dot_tn(read_h1, t28, DOT)  # s₉ = h₁ᵀ t₂₈
+    s8 = dot_tn(read_h1, beta_before[:, None] * t23, DOT)  # s₈ = h₁ᵀ (β[t−1] · t₂₃)
+    store_tile(s8_ptr, own * H + h, at_n1, at_n2, N, N, s8)
+    s9 = dot_tn(read_h1, reach_before[:, None] * t23, DOT)  # s₉ = h₁ᵀ (f[t−1] · t₂₃)
     store_tile(s9_ptr, own * H + h, at_n1, at_n2, N, N, s9)
-    t52 = (reach_before[:, None] * t30).to(DOT)  # t₅₂ = f[t−1] · t₃₀
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    x110 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t52, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
-    s13 = x86 + dot_tn(t57, q, DOT)
-    store_tile(s13_ptr, own * H + h, r, at_k, C, K, s13)
-    s19 = -x86
-    store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
-    s1 = dot_tn(q, t31, DOT)  # s₁ = qᵀ t₃₁
+    s11 = dot_tn(read_h2, reach_before[:, None] * t20, DOT)  # s₁₁ = h₂ᵀ (f[t−1] · t₂₀)
+    store_tile(s11_ptr, own * H + h, at_n2, at_v, N, V, s11)
+    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
+    t24 = -dot_nt(t23, d2, DOT)  # t₂₄ = −t₂₃ d₂ᵀ
+    t25 = (t24 * G_before).to(DOT)  # t₂₅ = t₂₄ · G[t−1]
+    s2 = dot_tn(t25, read_h1, DOT)  # s₂ = t₂₅ᵀ h₁
+    s20 = load_row(s20_ptr, own * H + h, r, C)
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
+    s21 = load_row(s21_ptr, own * H + h, r, C)
+    store_tile(s2_ptr, own * H + h, r, at_n1, C, N, s2)
+    x63 = dot(t25, h1, DOT)
+    x65 = dot_nt(t23, W2, DOT)
+    x64 = dot_nt(t23, W2_momentum, DOT)
+    t26 = (1 - read_h1 * read_h1) * (reach_before[:, None] * x64 + beta_before[:, None] * x65 + x63)
+    t47 = -dot_nt(t26, d1, DOT)  # t₄₇ = −t₂₆ d₁ᵀ
+    t48 = t21 * t19 + t24 * t16 + t47 * t9  # t₄₈ = t₂₁ · t₁₉ + t₂₄ · t₁₆ + t₄₇ · t₉
+    t52 = s20 + tl.sum(t23 * t15, 1) + tl.sum(t26 * t6, 1)  # t₅₂ = s₂₀ + Σ_n2 t₂₃ · t₁₅ + Σ_n1 t₂₆ · t₆
+    x107 = beta_before * (s21 + tl.sum(t23 * t14, 1) + tl.sum(t26 * t4, 1))
+    x109 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t48, DOT)
+    x110 = segment_gradient(tl.where(causal, x109, 0.0) * t7, strict, DOT)
+    t51 = (t47 * G_before).to(DOT)  # t₅₁ = t₄₇ · G[t−1]
+    s12 = tl.sum(t48 * t8, 0)  # s₁₂ = Σ_c t₄₈ · t₈
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x104 = valid[None, :] * (t52[:, None] * m[None, :] + dot_nt(eta[None, :] * t48, D_mu, DOT))
+    x105 = tl.where(strict, sums_after(tl.where(strict, x104, 0.0) * t5, r, DOT), 0.0)
+    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x105, 1) + sum_after(x107, r, DOT))
+    x111 = tl.cumsum(tl.sum(t52[:, None] * t1, 0) * m, 0, reverse=True)
+    s1 = dot_tn(q, beta_before[:, None] * t26, DOT)  # s₁ = qᵀ (β[t−1] · t₂₆)
     store_tile(s1_ptr, own * H + h, at_k, at_n1, K, N, s1)
-    s7 = dot_tn(q, t52, DOT)  # s₇ = qᵀ t₅₂
+    s3 = dot_tn(P1, t26, DOT)  # s₃ = P₁ᵀ t₂₆
+    store_tile(s3_ptr, own * H + h, r, at_n1, C, N, s3)
+    P3 = (G_before * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
+    s6 = dot_tn(P3, t20, DOT)  # s₆ = P₃ᵀ t₂₀
+    store_tile(s6_ptr, own * H + h, r, at_v, C, V, s6)
+    s7 = dot_tn(q, reach_before[:, None] * t26, DOT)  # s₇ = qᵀ (f[t−1] · t₂₆)
     store_tile(s7_ptr, own * H + h, at_k, at_n1, K, N, s7)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x110)
-    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x106 + x107)
+    x115 = dot_nt(t26, W1_momentum, DOT)
+    x116 = dot_nt(t26, W1, DOT)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x114 = dot(t51, k, DOT)
+    x117 = reach_before[:, None] * x115 + beta_before[:, None] * x116 + d_o.to(tl.float32) + x114
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    x83 = -s6
+    x84 = -tl.sum(x83 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x85 = rstd[:, None] * x83 + x84[:, None] * f.to(tl.float32)
+    x86 = ln_weight[None, :] * x85
+    x89 = x86 * e.to(tl.float32)
+    x90 = tl.sum(x89, 1)
+    t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
+    x91 = (
+        x90 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
+    )  # fmt: skip
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+    x92 = (
+        2 * x91[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x86
+    )  # fmt: skip
+    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x99 = x85 * du.to(tl.float32) + x92 * normal + d_o.to(tl.float32) * read_normal
+    x95 = (
+        2 * x91[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x86
+        + d_o.to(tl.float32)
+    )  # fmt: skip
+    s13 = x92 + dot_tn(t51, q, DOT)
+    store_tile(s13_ptr, own * H + h, r, at_k, C, K, s13)
+    s19 = -x92
+    store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x117)
+    s15 = tl.sum(x95, 0)
+    s16 = tl.sum(x99, 0)
+    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x110 + x111)
     store_row(s18_ptr, own * H + h, r, C, s18)
     store_row(s17_ptr, own * H + h, r, C, s17)
+    store_row(s16_ptr, own * H + h, at_v, V, s16)
+    store_row(s15_ptr, own * H + h, at_v, V, s15)
     store_row(s12_ptr, own * H + h, r, C, s12)
 
 
@@ -805,12 +784,12 @@ def seq(
     d_W3_ptr, d_W3_momentum_ptr, e_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr,
     s1_ptr, s10_ptr, s11_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t12_ptr, t13_ptr, t2_ptr,
     d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, d_W3_next_ptr, d_W3_momentum_next_ptr,
-    t40_ptr, t41_ptr, s14_ptr, t51_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    t35_ptr, t36_ptr, s14_ptr, t46_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
     d_W3_momentum_at_ptr, d_W1_last_ptr, d_W2_last_ptr, d_W3_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, t40, t41, s14, t51: from the last tile to the first."""
+    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, t35, t36, s14, t46: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -848,99 +827,94 @@ def seq(
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
         h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
+        s6 = load_tile(s6_ptr, own * H + h, r + zero, at_v, C, V)
+        t35 = -dot(h2, d_W3_momentum, DOT)  # t₃₅ = −h₂ d_W3_momentum
+        store_tile(t35_ptr, own * H + h, r + zero, at_v, C, V, t35)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t36 = -dot(h2, d_W3, DOT)  # t₃₆ = −h₂ d_W3
         m_end = load_number(m_end_ptr, index * H + h)
         reach_end = load_number(reach_end_ptr, index * H + h)
-        s6 = load_tile(s6_ptr, own * H + h, r + zero, at_v, C, V)
-        t40 = -dot(h2, d_W3_momentum, DOT)  # t₄₀ = −h₂ d_W3_momentum
-        s7 = load_tile(s7_ptr, own * H + h, at_k + zero, at_n1, K, N)
-        store_tile(t40_ptr, own * H + h, r + zero, at_v, C, V, t40)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t41 = -dot(h2, d_W3, DOT)  # t₄₁ = −h₂ d_W3
-        store_tile(t41_ptr, own * H + h, r + zero, at_v, C, V, t41)
+        store_tile(t36_ptr, own * H + h, r + zero, at_v, C, V, t36)
         s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n1, C, N)
-        x38 = n_end[:, None] * t40 + G_end[:, None] * t41 - s6.to(tl.float32)
-        s11 = load_tile(s11_ptr, own * H + h, at_n2 + zero, at_v, N, V)
-        x70 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
-        d3 = load_tile(d3_ptr, index * H + h, r + zero, at_v, C, V)
-        t34 = -dot(k, d_W1_momentum, DOT)  # t₃₄ = −k d_W1_momentum
-        t35 = -dot(k, d_W1, DOT)  # t₃₅ = −k d_W1
-        s4 = load_tile(s4_ptr, own * H + h, r + zero, at_n2, C, N)
-        x19 = n_end[:, None] * t34 + G_end[:, None] * t35 - s3.to(tl.float32)
-        x78 = m_end * d_W3_momentum + reach_end * d_W3 + s11.to(tl.float32)
-        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n1, C, N)
-        x24 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum, DOT)
-        x25 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3, DOT)
-        s5 = load_tile(s5_ptr, own * H + h, r + zero, at_n2, C, N)
-        x60 = s4.to(tl.float32) + x24 + x25
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n1 + zero, at_n2, N, N)
-        t37 = -dot(h1, d_W2, DOT)  # t₃₇ = −h₁ d_W2
-        t36 = -dot(h1, d_W2_momentum, DOT)  # t₃₆ = −h₁ d_W2_momentum
-        h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
-        x29 = n_end[:, None] * t36 + G_end[:, None] * t37 - s5.to(tl.float32)
-        W3 = load_tile(W3_at_ptr, index * H + h, at_n2 + zero, at_v, N, V)
-        t38 = (x19 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₈ = (n[C] · t₃₄ + G[C] · t₃₅ − s₃) · (1 − h₁²)
-        t39 = x29 + dot(t38, W2, DOT)  # t₃₉ = (n[C] · t₃₆ + G[C] · t₃₇ − s₅) + t₃₈ W₂[0]
+        s7 = load_tile(s7_ptr, own * H + h, at_k + zero, at_n1, K, N)
+        x36 = n_end[:, None] * t35 + G_end[:, None] * t36 - s6.to(tl.float32)
         f = load_tile(f_ptr, own * H + h, r + zero, at_v, C, V)
-        t42 = (t39 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₂ = t₃₉ · (1 − h₂²)
-        s14 = dot(t42, W3, DOT)  # s₁₄ = t₄₂ W₃[0]
-        store_tile(s14_ptr, own * H + h, r + zero, at_v, C, V, s14)
-        t43 = x38 + s14  # t₄₃ = (n[C] · t₄₀ + G[C] · t₄₁ − s₆) + s₁₄
-        e = load_tile(e_ptr, own * H + h, r + zero, at_v, C, V)
+        t30 = -dot(k, d_W1, DOT)  # t₃₀ = −k d_W1
+        t29 = -dot(k, d_W1_momentum, DOT)  # t₂₉ = −k d_W1_momentum
+        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n1, C, N)
+        x18 = n_end[:, None] * t29 + G_end[:, None] * t30 - s3.to(tl.float32)
+        x64 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
+        s5 = load_tile(s5_ptr, own * H + h, r + zero, at_n2, C, N)
         rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-        t44 = -tl.sum(t43 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₄₄ = −(Σ_v t₄₃ · f) · r³ / V
-        t45 = rstd[:, None] * t43 + t44[:, None] * f.to(tl.float32)  # t₄₅ = r · t₄₃ + t₄₄ · f
-        t46 = ln_weight[None, :] * t45  # t₄₆ = t₄₅ · w
-        x52 = t46 * e.to(tl.float32)
-        x53 = tl.sum(x52, 1)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n1 + zero, at_n2, N, N)
+        t32 = -dot(h1, d_W2, DOT)  # t₃₂ = −h₁ d_W2
+        t31 = -dot(h1, d_W2_momentum, DOT)  # t₃₁ = −h₁ d_W2_momentum
+        h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
+        x27 = n_end[:, None] * t31 + G_end[:, None] * t32 - s5.to(tl.float32)
+        W3 = load_tile(W3_at_ptr, index * H + h, at_n2 + zero, at_v, N, V)
+        t33 = (x18 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₃ = (n[C] · t₂₉ + G[C] · t₃₀ − s₃) · (1 − h₁²)
+        t34 = x27 + dot(t33, W2, DOT)  # t₃₄ = (n[C] · t₃₁ + G[C] · t₃₂ − s₅) + t₃₃ W₂[0]
+        f = load_tile(f_ptr, own * H + h, r + zero, at_v, C, V)
+        t37 = (t34 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₃₇ = t₃₄ · (1 − h₂²)
+        s14 = dot(t37, W3, DOT)  # s₁₄ = t₃₇ W₃[0]
+        store_tile(s14_ptr, own * H + h, r + zero, at_v, C, V, s14)
+        e = load_tile(e_ptr, own * H + h, r + zero, at_v, C, V)
+        t38 = x36 + s14  # t₃₈ = (n[C] · t₃₅ + G[C] · t₃₆ − s₆) + s₁₄
+        t39 = -tl.sum(t38 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₃₉ = −(Σ_v t₃₈ · f) · r³ / V
+        t40 = rstd[:, None] * t38 + t39[:, None] * f.to(tl.float32)  # t₄₀ = r · t₃₈ + t₃₉ · f
+        t41 = ln_weight[None, :] * t40  # t₄₁ = t₄₀ · w
+        x50 = t41 * e.to(tl.float32)
+        x51 = tl.sum(x50, 1)
         t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
         f = load_tile(f_ptr, own * H + h, r + zero, at_v, C, V)
         t2 = load_tile(t2_ptr, own * H + h, r + zero, at_v, C, V)
-        x54 = (
-            x53 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
+        x52 = (
+            x51 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
         )  # fmt: skip
-        t47 = (
-            2 * x54[:, None] * e.to(tl.float32)
-            + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t46
+        t42 = (
+            2 * x52[:, None] * e.to(tl.float32)
+            + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t41
         )  # fmt: skip
-        t48 = ln_weight[None, :] * t47  # t₄₈ = t₄₇ · w
+        t43 = ln_weight[None, :] * t42  # t₄₃ = t₄₂ · w
         t11 = tl.sum(t2.to(tl.float32) * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
-        x57 = t43 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32))
-        h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
-        t12 = load_tile(t12_ptr, own * H + h, r + zero, at_n2, C, N)
-        x58 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x57, 1) + tl.sum(t48 * f.to(tl.float32), 1))
-        d2 = load_tile(d2_ptr, own * H + h, r + zero, at_n2, C, N)
-        t49 = (
-            (2 * x58[:, None] * f.to(tl.float32) + rstd[:, None] * t48 + t44[:, None] * t2.to(tl.float32) - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t43).to(DOT)  # noqa: E501
-        )  # fmt: skip
-        x61 = dot_nt(t49, W3, DOT)
-        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n1, C, N)
-        t50 = ((1 - square(h2.to(tl.float32))) * (x60 + x61 - 2 * t39 * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)
-        x15 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT)
-        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n1, C, N)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        t13 = load_tile(t13_ptr, own * H + h, r + zero, at_n1, C, N)
-        x13 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT)
-        x63 = s2.to(tl.float32) + x13 + x15
-        h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
+        x55 = t38 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32))
+        s4 = load_tile(s4_ptr, own * H + h, r + zero, at_n2, C, N)
         d3 = load_tile(d3_ptr, index * H + h, r + zero, at_v, C, V)
-        s10 = load_tile(s10_ptr, own * H + h, at_n2 + zero, at_v, N, V)
+        h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
+        x56 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x55, 1) + tl.sum(t43 * f.to(tl.float32), 1))
+        t44 = (
+            (2 * x56[:, None] * f.to(tl.float32) + rstd[:, None] * t43 + t39[:, None] * t2.to(tl.float32) - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t38).to(DOT)  # noqa: E501
+        )  # fmt: skip
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n1, C, N)
         d2 = load_tile(d2_ptr, own * H + h, r + zero, at_n2, C, N)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        t12 = load_tile(t12_ptr, own * H + h, r + zero, at_n2, C, N)
+        h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n1, C, N)
+        t13 = load_tile(t13_ptr, own * H + h, r + zero, at_n1, C, N)
         s8 = load_tile(s8_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
+        x23 = s4.to(tl.float32) - n_end[:, None] * dot_nt(d3, d_W3_momentum, DOT) - G_end[:, None] * dot_nt(d3, d_W3, DOT)
         s9 = load_tile(s9_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
-        x64 = dot_nt(t50, W2, DOT)
+        t45 = (
+            ((1 - square(h2.to(tl.float32))) * (x23 + dot_nt(t44, W3, DOT) - 2 * t34 * t12.to(tl.float32) * h2.to(tl.float32))).to(DOT)
+        )  # fmt: skip
+        x14 = s2.to(tl.float32) - n_end[:, None] * dot_nt(d2, d_W2_momentum, DOT) - G_end[:, None] * dot_nt(d2, d_W2, DOT)
+        h2 = load_tile(h2_ptr, index * H + h, r + zero, at_n2, C, N)
+        s10 = load_tile(s10_ptr, own * H + h, at_n2 + zero, at_v, N, V)
+        s11 = load_tile(s11_ptr, own * H + h, at_n2 + zero, at_v, N, V)
+        t46 = (1 - square(h1.to(tl.float32))) * (x14 + dot_nt(t45, W2, DOT) - 2 * x18 * t13.to(tl.float32) * h1.to(tl.float32))
         s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n1, K, N)
-        t51 = (1 - square(h1.to(tl.float32))) * (x63 + x64 - 2 * x19 * t13.to(tl.float32) * h1.to(tl.float32))
-        x76 = beta_end * d_W3 + s10.to(tl.float32) + dot_tn(t42, d3, DOT) + dot_tn(h2, t49, DOT)
-        x72 = beta_end * d_W2 + s8.to(tl.float32) + dot_tn(t38, d2, DOT) + dot_tn(h1, t50, DOT)
-        x74 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
-        x66 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t51, DOT)
-        store_tile(t51_ptr, own * H + h, r + zero, at_n1, C, N, t51)
-        d_W1 = x66
-        d_W1_momentum = x70
-        d_W2 = x72
-        d_W2_momentum = x74
-        d_W3 = x76
-        d_W3_momentum = x78
+        x66 = beta_end * d_W2 + s8.to(tl.float32) + dot_tn(t33, d2, DOT) + dot_tn(h1, t45, DOT)
+        x68 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
+        x70 = beta_end * d_W3 + s10.to(tl.float32) + dot_tn(t37, d3, DOT) + dot_tn(h2, t44, DOT)
+        x72 = m_end * d_W3_momentum + reach_end * d_W3 + s11.to(tl.float32)
+        x60 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t46, DOT)
+        store_tile(t46_ptr, own * H + h, r + zero, at_n1, C, N, t46)
+        d_W1 = x60
+        d_W1_momentum = x64
+        d_W2 = x66
+        d_W2_momentum = x68
+        d_W3 = x70
+        d_W3_momentum = x72
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n1, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
@@ -956,11 +930,11 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, e_ptr, eta_ptr,
-    f_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr,
-    s18_ptr, s19_ptr, t13_ptr, t40_ptr, t41_ptr, t51_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    D_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr,
+    d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, e_ptr,
+    eta_ptr, f_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr,
+    s17_ptr, s18_ptr, s19_ptr, t13_ptr, t28_ptr, t35_ptr, t36_ptr, t46_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
+    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -983,141 +957,137 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    x83 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    x65 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    x67 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x69 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    t60 = x65 + x67 + x69  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
-    valid = tl.where(here, 1.0, 0.0)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x85 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    x84 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    x89 = m_end * (tl.sum(x83) + tl.sum(x84) + tl.sum(x85))
+    s12 = load_row(s12_ptr, own * H + h, r, C)
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    t35 = load_tile(t35_ptr, own * H + h, r, at_v, C, V)
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+
+    # the gradient of eta
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
     d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
     h1 = load_tile(h1_ptr, own * H + h, r, at_n1, C, N)
-    t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
-    t36 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₆ = −h₁ d_W2_momentum_at
-    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t31 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₁ = −h₁ d_W2_momentum_at
     d2 = load_tile(d2_ptr, own * H + h, r, at_n2, C, N)
-    t40 = load_tile(t40_ptr, own * H + h, r, at_v, C, V)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t34 = -dot(k, d_W1_momentum_at, DOT)  # t₃₄ = −k d_W1_momentum_at
-    t55 = tl.sum(t40.to(tl.float32) * d3, 1) + tl.sum(t36 * d2.to(tl.float32), 1) + tl.sum(t34 * d1, 1)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    t41 = load_tile(t41_ptr, own * H + h, r, at_v, C, V)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
+    t29 = -dot(k, d_W1_momentum_at, DOT)  # t₂₉ = −k d_W1_momentum_at
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    t49 = tl.sum(t35.to(tl.float32) * d3, 1) + tl.sum(t31 * d2.to(tl.float32), 1) + tl.sum(t29 * d1, 1)
+    t28 = load_row(t28_ptr, own * H + h, r, C)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t27 = sum_after(decay_mu, r, DOT)  # t₂₇ = Σ_{l>t} log μ
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    t35 = -dot(k, d_W1_at, DOT)  # t₃₅ = −k d_W1_at
-    t37 = -dot(h1, d_W2_at, DOT)  # t₃₇ = −h₁ d_W2_at
-    t56 = tl.sum(t41.to(tl.float32) * d3, 1) + tl.sum(t37 * d2.to(tl.float32), 1) + tl.sum(t35 * d1, 1)
-    t59 = t56 * eta  # t₅₉ = t₅₆ · η
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t36 = load_tile(t36_ptr, own * H + h, r, at_v, C, V)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    t32 = -dot(h1, d_W2_at, DOT)  # t₃₂ = −h₁ d_W2_at
+    t30 = -dot(k, d_W1_at, DOT)  # t₃₀ = −k d_W1_at
+    t50 = tl.sum(t36.to(tl.float32) * d3, 1) + tl.sum(t32 * d2.to(tl.float32), 1) + tl.sum(t30 * d1, 1)
+    d_eta = s12 + (t49 * exp(t27) + t50 * t28)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    s13 = load_tile(s13_ptr, own * H + h, r, at_k, C, K)
+
+    # the gradient of k
+    n_end = eta * exp(t27)  # n[C] = η · exp(t₂₇)
+    G_end = t28 * eta  # G[C] = t₂₈ · η
+    s14 = load_tile(s14_ptr, own * H + h, r, at_v, C, V)
+    x34 = n_end[:, None] * t35.to(tl.float32) + G_end[:, None] * t36.to(tl.float32)
+    x36 = x34 + s14.to(tl.float32)
+    x37 = -tl.sum(x36 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x38 = rstd[:, None] * x36 + x37[:, None] * f.to(tl.float32)
+    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
+    x39 = ln_weight[None, :] * x38
+    t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
+    x42 = x39 * e.to(tl.float32)
+    s15 = load_row(s15_ptr, own * H + h, at_v, V)
+    x43 = tl.sum(x42, 1)
+    x44 = (
+        x43 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
+    )  # fmt: skip
+    s16 = load_row(s16_ptr, own * H + h, at_v, V)
+    x45 = (
+        2 * x44[:, None] * e.to(tl.float32)
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x39
+    )  # fmt: skip
+    t46 = load_tile(t46_ptr, own * H + h, r, at_n1, C, N)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x48 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
+    x49 = s13.to(tl.float32) + (x45 + dot_nt(t46, W1, DOT) + x48)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x49)
+
+    # the gradient of ln_bias
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + tl.sum(x45, 0))
+
+    # the gradient of ln_weight
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    x53 = s16 + tl.sum(x38 * du.to(tl.float32) + x45 * normal, 0)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x53)
+    s17 = load_row(s17_ptr, own * H + h, r, C)
+
+    # the gradient of log_alpha
+    t53 = t50 * eta  # t₅₃ = t₅₀ · η
     t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x72 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
-    t33 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₃ = Σ_i D[C] · Dμ
-    x87 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
-    x90 = segment_gradient(x87, strict, DOT)
-    t32 = sum_after(decay_mu, r, DOT)  # t₃₂ = Σ_{l>t} log μ
-    G_end = t33 * eta  # G[C] = t₃₃ · η
-    n_end = eta * exp(t32)  # n[C] = η · exp(t₃₂)
-    t41 = load_tile(t41_ptr, own * H + h, r, at_v, C, V)
-    t40 = load_tile(t40_ptr, own * H + h, r, at_v, C, V)
-    s14 = load_tile(s14_ptr, own * H + h, r, at_v, C, V)
-    x40 = n_end[:, None] * t40.to(tl.float32) + G_end[:, None] * t41.to(tl.float32)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    x42 = x40 + s14.to(tl.float32)
-    x43 = -tl.sum(x42 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x44 = rstd[:, None] * x42 + x43[:, None] * f.to(tl.float32)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x54 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-    x55 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    D_end = load_row(D_end_ptr, own * H + h, r, C)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    x60 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    x62 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    x64 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    t54 = x60 + x62 + x64  # t₅₄ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x68 = sum_before(D_end * (t54 * m + tl.sum(t53[None, :] * D_mu, 1)), r, DOT)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x76 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x77 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x78 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    x79 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x72 + beta_end * (tl.sum(x76) + tl.sum(x77) + tl.sum(x78)))
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-    x45 = ln_weight[None, :] * x44
-    s16 = load_row(s16_ptr, own * H + h, at_v, V)
-    x48 = x45 * e.to(tl.float32)
-    x49 = tl.sum(x48, 1)
-    t10 = tl.sum(square(e.to(tl.float32)), 1)  # t₁₀ = ‖e‖²
-    x50 = (
-        x49 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
-    )  # fmt: skip
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    x51 = (
-        2 * x50[:, None] * e.to(tl.float32)
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x45
-    )  # fmt: skip
-    s15 = load_row(s15_ptr, own * H + h, at_v, V)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    x60 = s16 + tl.sum(x44 * du.to(tl.float32) + x51 * normal, 0)
-    t51 = load_tile(t51_ptr, own * H + h, r, at_n1, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    s17 = load_row(s17_ptr, own * H + h, r, C)
-    s13 = load_tile(s13_ptr, own * H + h, r, at_k, C, K)
-    x56 = s13.to(tl.float32) + (x51 + dot_nt(t51, W1, DOT) + (x54 + x55))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x56)
-    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + tl.sum(x51, 0))
-    d_v = s19.to(tl.float32) + -x51
-    s18 = load_row(s18_ptr, own * H + h, r, C)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x60)
-    s12 = load_row(s12_ptr, own * H + h, r, C)
-    d_log_alpha = s17 + x79
+    x74 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    x75 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
+    x76 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    x77 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x68 + beta_end * (tl.sum(x74) + tl.sum(x75) + tl.sum(x76)))
+    d_log_alpha = s17 + x77
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    x88 = sum_before(t55 * n_end, r, DOT)
-    x91 = t60 * D_end * m
-    x92 = tl.cumsum(x91, 0, reverse=True)
-    x93 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x88 + x89 + x90 + x92)
-    d_log_mu = s18 + x93
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    s18 = load_row(s18_ptr, own * H + h, r, C)
+
+    # the gradient of log_mu
+    x81 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    x82 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    x83 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x85 = tl.where(causal, t53[None, :] * D_end[:, None], 0.0) * t7
+    x86 = sum_before(t49 * n_end, r, DOT)
+    x87 = m_end * (tl.sum(x81) + tl.sum(x82) + tl.sum(x83))
+    x88 = segment_gradient(x85, strict, DOT)
+    x89 = t54 * D_end * m
+    x90 = tl.cumsum(x89, 0, reverse=True)
+    x91 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x86 + x87 + x88 + x90)
+    d_log_mu = s18 + x91
+    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    d_eta = s12 + (t55 * exp(t32) + t56 * t33)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+
+    # the gradient of v
+    d_v = s19.to(tl.float32) + -x45
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, W3_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
-    v_ptr, beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, reach_before_ptr, s7_ptr,
-    G_before_ptr, h1_ptr, d2_ptr, h2_ptr, d3_ptr, position_ptr, cu_ptr, T, members, low, high,
+    v_ptr, beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, m_end_ptr, s4_ptr, s5_ptr, s6_ptr, beta_before_ptr,
+    reach_before_ptr, s7_ptr, G_before_ptr, h1_ptr, d2_ptr, h2_ptr, d3_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, reach_end, s1, s2, s3, m_end, s4, s5, s6, reach_before, s7, G_before, h1, d2, …: every tile on its own."""
+    """beta_end, reach_end, s1, s2, s3, m_end, s4, s5, s6, beta_before, reach_before, s7, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1140,12 +1110,14 @@ def resume_prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     store_number(beta_end_ptr, index * H + h, beta_end)
-    x42 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    D_alpha_before = tl.where(strict, exp(x42), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    store_row(beta_before_ptr, index * H + h, r, C, beta_before)
+    x43 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
+    D_alpha_before = tl.where(strict, exp(x43), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
     eta = load_numbers(eta_ptr, at_row, row, here)
@@ -1158,19 +1130,19 @@ def resume_prep(
     store_row(reach_before_ptr, index * H + h, r, C, reach_before)
     D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G_before = eta[None, :] * exact_dot(t1, D_mu, DOT)  # G[t−1] = (t₁ Dμ) · η
     store_tile(G_before_ptr, index * H + h, r, r, C, C, G_before)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P1 = (G_before * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G[t−1] · (q kᵀ)
     z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
     h1 = tanh(z1)  # h₁ = tanh(z₁)
     z2 = dot(h1, W2_start, DOT)  # z₂ = h₁ W₂[start]
     h2 = tanh(z2)  # h₂ = tanh(z₂)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     normal = rstd[:, None] * f  # f̂ = r · f
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     x28 = tl.sum(e * e, 1)
@@ -1235,18 +1207,18 @@ def resume_main(
             store_tile(W2_momentum_at_ptr, index * H + h, at_n1 + zero, at_n2, N, N, W2_momentum)
             store_tile(W3_at_ptr, index * H + h, at_n2 + zero, at_v, N, V, W3)
             store_tile(W3_momentum_at_ptr, index * H + h, at_n2 + zero, at_v, N, V, W3_momentum)
-        s2 = load_tile(s2_ptr, index * H + h, at_n1 + zero, at_n2, N, N)
-        m_end = load_number(m_end_ptr, index * H + h)
-        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_n1, K, N)
-        s3 = load_tile(s3_ptr, index * H + h, at_n2 + zero, at_v, N, V)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        s4 = load_tile(s4_ptr, index * H + h, at_k + zero, at_n1, K, N)
-        beta_end = load_number(beta_end_ptr, index * H + h)
+        s6 = load_tile(s6_ptr, index * H + h, at_n2 + zero, at_v, N, V)
         s5 = load_tile(s5_ptr, index * H + h, at_n1 + zero, at_n2, N, N)
+        s4 = load_tile(s4_ptr, index * H + h, at_k + zero, at_n1, K, N)
+        s3 = load_tile(s3_ptr, index * H + h, at_n2 + zero, at_v, N, V)
+        m_end = load_number(m_end_ptr, index * H + h)
+        s2 = load_tile(s2_ptr, index * H + h, at_n1 + zero, at_n2, N, N)
+        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_n1, K, N)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        beta_end = load_number(beta_end_ptr, index * H + h)
 
         # the state behind the tile
         W1_next = beta_end * W1 + reach_end * W1_momentum - s1.to(tl.float32)  # W₁[C] = β[C] W₁[0] + f[C] S₁[0] − s₁
-        s6 = load_tile(s6_ptr, index * H + h, at_n2 + zero, at_v, N, V)
         W2_next = beta_end * W2 + reach_end * W2_momentum - s2.to(tl.float32)  # W₂[C] = β[C] W₂[0] + f[C] S₂[0] − s₂
         W3_next = beta_end * W3 + reach_end * W3_momentum - s3.to(tl.float32)  # W₃[C] = β[C] W₃[0] + f[C] S₃[0] − s₃
         W1_momentum_next = m_end * W1_momentum - s4.to(tl.float32)  # S₁[C] = m[C] S₁[0] − s₄
@@ -1269,9 +1241,9 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr,
-    d3_ptr, h1_ptr, h2_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr, s7_ptr, o_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr,
+    beta_before_ptr, d2_ptr, d3_ptr, h1_ptr, h2_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, reach_before_ptr, s7_ptr, o_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1292,24 +1264,23 @@ def resume_read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # o
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
     s7 = load_tile(s7_ptr, index * H + h, r, at_n1, C, N)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta_before = load_row(beta_before_ptr, index * H + h, r, C)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+
+    # o
     read_z1 = beta_before[:, None] * dot(q, W1, DOT) + reach_before[:, None] * dot(q, W1_momentum, DOT) - s7.to(tl.float32)
     read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
     W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
     d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     P2 = (G_before.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G[t−1] · (h₁ h₁ᵀ)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     read_z2 = (
         beta_before[:, None] * dot(read_h1, W2, DOT)
         + reach_before[:, None] * dot(read_h1, W2_momentum, DOT)
@@ -1317,7 +1288,6 @@ def resume_read(
     )  # fmt: skip
     read_h2 = (tanh(read_z2)).to(DOT)  # h₂ = tanh(z₂)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
     W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     d3 = load_tile(d3_ptr, index * H + h, r, at_v, C, V)
     P3 = (G_before.to(tl.float32) * dot_nt(read_h2, h2, DOT)).to(DOT)  # P₃ = G[t−1] · (h₂ h₂ᵀ)
@@ -1335,13 +1305,13 @@ def resume_read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
     G_before_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    W3_start_ptr, d2_ptr, d_o_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, reach_before_ptr,
-    v_ptr, du_ptr, f_ptr, d1_ptr, read_h2_ptr, t19_ptr, read_f_ptr, t25_ptr, s26_ptr, s27_ptr, s28_ptr, position_ptr, cu_ptr,
+    W3_start_ptr, d2_ptr, d_o_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    reach_before_ptr, v_ptr, t28_ptr, t13_ptr, f_ptr, du_ptr, D_end_ptr, read_f_ptr, s26_ptr, s27_ptr, position_ptr, cu_ptr,
     T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """du, f, d1, read_h2, t19, read_f, t25, s26, s27, s28: every tile on its own."""
+    """t28, t13, f, du, D_end, read_f, s26, s27: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1354,6 +1324,8 @@ def resume_pre(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
     W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
@@ -1362,104 +1334,86 @@ def resume_pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-
-    # du
     f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
     rstd = tl.rsqrt(tl.sum(f * f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * f  # f̂ = r · f
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     e = u - v.to(tl.float32)  # e = u − v
     t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     du = tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * e
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-
-    # f
-    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-
-    # d1
-    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
-    store_tile(d1_ptr, own * H + h, r, at_n1, C, N, d1)
-
-    # read_h2
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
-    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
-    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
-    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
-    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
-    store_tile(read_h2_ptr, own * H + h, r, at_n2, C, N, read_h2)
-
-    # t19
-    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
-    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    store_tile(t19_ptr, own * H + h, r, r, C, C, t19)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-
-    # read_f
-    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
-    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
-    P3 = (G_before.to(tl.float32) * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     t11 = tl.sum(t2 * f, 1)  # t₁₁ = Σ_v t₂ · f
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f  # d₃ = r · t₂ − r³ · t₁₁ · f / V
+    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    valid = tl.where(here, 1.0, 0.0)
+    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t28 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₈ = Σ_i D[C] · Dμ
+    store_row(t28_ptr, own * H + h, r, C, t28)
+    store_row(D_end_ptr, own * H + h, r, C, D_end)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    P1 = (G_before.to(tl.float32) * t9).to(DOT)  # P₁ = G[t−1] · t₉
+    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    store_tile(t13_ptr, own * H + h, r, at_n1, C, N, t13)
+    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    read_h1 = (tanh(read_z1)).to(DOT)  # h₁ = tanh(z₁)
+    G_before = load_tile(G_before_ptr, index * H + h, r, r, C, C)
+    t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    P2 = (G_before.to(tl.float32) * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
+    t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
+    read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
+    read_h2 = (tanh(read_z2)).to(DOT)  # h₂ = tanh(z₂)
+    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    P3 = (G_before.to(tl.float32) * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
+    t18 = dot(read_h2, W3_momentum, DOT)  # t₁₈ = h₂ S₃[0]
+    t17 = dot(read_h2, W3, DOT)  # t₁₇ = h₂ W₃[0]
     read_f = beta_before[:, None] * t17 + reach_before[:, None] * t18 - dot(P3, d3, DOT)  # f = β[t−1] · t₁₇ + f[t−1] · t₁₈ − P₃ d₃
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
-
-    # t25
-    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
     read_rstd = tl.rsqrt(tl.sum(read_f * read_f, 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    x54 = tl.sum(t3 * read_f, 1)
-    t20 = read_rstd[:, None] * t3 - x54[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f
-    t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    t22 = (t21 * G_before.to(tl.float32)).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
-    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
-    t25 = (1 - read_h2 * read_h2) * (dot(t22, h2, DOT) + dot_nt(t23, W3_momentum, DOT) + dot_nt(t24, W3, DOT))
-    store_tile(t25_ptr, own * H + h, r, at_n2, C, N, t25)
-
-    # s26
-    s26 = t20 * t18  # s₂₆ = t₂₀ · t₁₈
-    store_tile(s26_ptr, own * H + h, r, at_v, C, V, s26)
-
-    # s27
+    t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
+    x61 = tl.sum(t3 * read_f, 1)
+    t20 = read_rstd[:, None] * t3 - x61[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f
+    s26 = tl.sum(t20 * t18, 1)  # s₂₆ = Σ_v t₂₀ · t₁₈
     s27 = tl.sum(t20 * t17, 1)  # s₂₇ = Σ_v t₂₀ · t₁₇
+    store_tile(read_f_ptr, own * H + h, r, at_v, C, V, read_f)
     store_row(s27_ptr, own * H + h, r, C, s27)
-
-    # s28
-    s28 = tl.sum(t25 * t14, 1)  # s₂₈ = Σ_n2 t₂₅ · t₁₄
-    store_row(s28_ptr, own * H + h, r, C, s28)
+    store_row(s26_ptr, own * H + h, r, C, s26)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr,
-    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr, read_f_ptr, read_h2_ptr, s26_ptr,
-    s27_ptr, s28_ptr, t19_ptr, t25_ptr, v_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s16_ptr,
-    s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, s25_ptr, d_q_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, d2_ptr, d_o_ptr, du_ptr,
+    eta_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_before_ptr,
+    read_f_ptr, s26_ptr, s27_ptr, t13_ptr, v_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr,
+    s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, s25_ptr, d_q_ptr, position_ptr, cu_ptr,
+    T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1483,158 +1437,194 @@ def resume_pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
+
+    # s8
     t3 = ln_weight[None, :] * d_o.to(tl.float32)  # t₃ = d_o · w
-    x51 = t3 * read_f.to(tl.float32)
-    x52 = tl.sum(x51, 1)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
     read_rstd = tl.rsqrt(tl.sum(square(read_f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
+    x7 = t3 * read_f.to(tl.float32)
+    x8 = tl.sum(x7, 1)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     t20 = (
         read_rstd[:, None] * t3
-        - x52[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f.to(tl.float32)
+        - x8[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_f.to(tl.float32)
     )  # fmt: skip
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    read_h2 = load_tile(read_h2_ptr, own * H + h, r, at_n2, C, N)
-    t24 = (beta_before[:, None] * t20).to(DOT)  # t₂₄ = β[t−1] · t₂₀
-    s12 = dot_tn(read_h2, t24, DOT)  # s₁₂ = h₂ᵀ t₂₄
-    store_tile(s12_ptr, own * H + h, at_n2, at_v, N, V, s12)
-    t23 = (reach_before[:, None] * t20).to(DOT)  # t₂₃ = f[t−1] · t₂₀
-    s13 = dot_tn(read_h2, t23, DOT)  # s₁₃ = h₂ᵀ t₂₃
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    store_tile(s13_ptr, own * H + h, at_n2, at_v, N, V, s13)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
     t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
     t21 = -dot_nt(t20, d3, DOT)  # t₂₁ = −t₂₀ d₃ᵀ
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    x8 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
-    t5 = exp(x8)  # t₅ = exp(Σ_{j<l<t} log α)
-    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    x19 = sums_before(tl.where(strict, decay_alpha[:, None], 0.0), r, DOT)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    t5 = exp(x19)  # t₅ = exp(Σ_{j<l<t} log α)
+    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
     valid = tl.where(here, 1.0, 0.0)
+    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    t1 = valid[None, :] * D_alpha_before  # t₁ = Dα[t−1] · valid
     t8 = exact_dot(t1, D_mu, DOT)  # t₈ = t₁ Dμ
     G_before = eta[None, :] * t8  # G[t−1] = t₈ · η
     t22 = (t21 * G_before).to(DOT)  # t₂₂ = t₂₁ · G[t−1]
-    s16 = dot_tn(t22, read_h2, DOT)  # s₁₆ = t₂₂ᵀ h₂
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
-    store_tile(s16_ptr, own * H + h, r, at_n2, C, N, s16)
-    P3 = (G_before * t19.to(tl.float32)).to(DOT)  # P₃ = G[t−1] · t₁₉
-    s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
-    store_tile(s18_ptr, own * H + h, r, at_v, C, V, s18)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    x78 = -s18
-    x79 = -tl.sum(x78 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x80 = rstd[:, None] * x78 + x79[:, None] * f.to(tl.float32)
-    x81 = ln_weight[None, :] * x80
-    x87 = tl.sum(x81 * e, 1)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x88 = (
-        x87 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
-    )  # fmt: skip
-    x92 = (
-        2 * x88[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x81
-        + d_o.to(tl.float32)
-    )  # fmt: skip
-    read_f = load_tile(read_f_ptr, own * H + h, r, at_v, C, V)
-    x89 = (
-        2 * x88[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x81
-    )  # fmt: skip
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
-    x95 = x80 * du.to(tl.float32) + x89 * normal + d_o.to(tl.float32) * read_normal
-    s22 = tl.sum(x95, 0)
-    s21 = tl.sum(x92, 0)
-    store_row(s21_ptr, own * H + h, at_v, V, s21)
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    store_row(s22_ptr, own * H + h, at_v, V, s22)
-    t29 = (beta_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₉ = β[t−1] · t₂₅
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n1, C, N)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
     t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
     P1 = (G_before * t9).to(DOT)  # P₁ = G[t−1] · t₉
-    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
-    t6 = dot(q, W1_momentum, DOT)  # t₆ = q S₁[0]
-    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
-    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
-    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
-    s10 = dot_tn(read_h1, t29, DOT)  # s₁₀ = h₁ᵀ t₂₉
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    store_tile(s10_ptr, own * H + h, at_n1, at_n2, N, N, s10)
-    t28 = (reach_before[:, None] * t25.to(tl.float32)).to(DOT)  # t₂₈ = f[t−1] · t₂₅
-    s11 = dot_tn(read_h1, t28, DOT)  # s₁₁ = h₁ᵀ t₂₈
-    store_tile(s11_ptr, own * H + h, at_n1, at_n2, N, N, s11)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t26 = -dot_nt(t25, d2, DOT)  # t₂₆ = −t₂₅ d₂ᵀ
-    t27 = (t26 * G_before).to(DOT)  # t₂₇ = t₂₆ · G[t−1]
-    t30 = (1 - read_h1 * read_h1) * (dot(t27, h1, DOT) + dot_nt(t28, W2_momentum, DOT) + dot_nt(t29, W2, DOT))
-    s26 = load_tile(s26_ptr, own * H + h, r, at_v, C, V)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    s7 = dot(P1, d1, DOT)  # s₇ = P₁ d₁
+    read_z1 = beta_before[:, None] * t4 + reach_before[:, None] * t6 - s7  # z₁ = β[t−1] · t₄ + f[t−1] · t₆ − s₇
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    read_h1 = tanh(read_z1)  # h₁ = tanh(z₁)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    t14 = dot(read_h1, W2, DOT)  # t₁₄ = h₁ W₂[0]
     t15 = dot(read_h1, W2_momentum, DOT)  # t₁₅ = h₁ S₂[0]
-    t58 = tl.sum(s26.to(tl.float32), 1) + tl.sum(t25.to(tl.float32) * t15, 1) + tl.sum(t30 * t6, 1)
-    t53 = -dot_nt(t30, d1, DOT)  # t₅₃ = −t₃₀ d₁ᵀ
-    t19 = load_tile(t19_ptr, own * H + h, r, r, C, C)
     t16 = dot_nt(read_h1, h1, DOT)  # t₁₆ = h₁ h₁ᵀ
-    t54 = t21 * t19.to(tl.float32) + t26 * t16 + t53 * t9  # t₅₄ = t₂₁ · t₁₉ + t₂₆ · t₁₆ + t₅₃ · t₉
-    x107 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t54, DOT)
-    s27 = load_row(s27_ptr, own * H + h, r, C)
-    s28 = load_row(s28_ptr, own * H + h, r, C)
-    x108 = segment_gradient(tl.where(causal, x107, 0.0) * t7, strict, DOT)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
     P2 = (G_before * t16).to(DOT)  # P₂ = G[t−1] · t₁₆
-    t57 = (t53 * G_before).to(DOT)  # t₅₇ = t₅₃ · G[t−1]
-    s19 = tl.sum(t54 * t8, 0)  # s₁₉ = Σ_c t₅₄ · t₈
-    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x101 = valid[None, :] * (t58[:, None] * m[None, :] + dot_nt(eta[None, :] * t54, D_mu, DOT))
-    x102 = tl.where(strict, sums_after(tl.where(strict, x101, 0.0) * t5, r, DOT), 0.0)
-    x105 = sum_after(beta_before * (s27 + s28 + tl.sum(t30 * t4, 1)), r, DOT)
-    s23 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x102, 1) + x105)
-    x109 = tl.cumsum(tl.sum(t58[:, None] * t1, 0) * m, 0, reverse=True)
-    s14 = dot_tn(t27, read_h1, DOT)  # s₁₄ = t₂₇ᵀ h₁
-    store_tile(s14_ptr, own * H + h, r, at_n1, C, N, s14)
-    s15 = dot_tn(P1, t30, DOT)  # s₁₅ = P₁ᵀ t₃₀
-    t25 = load_tile(t25_ptr, own * H + h, r, at_n2, C, N)
-    store_tile(s15_ptr, own * H + h, r, at_n1, C, N, s15)
-    s17 = dot_tn(P2, t25, DOT)  # s₁₇ = P₂ᵀ t₂₅
-    store_tile(s17_ptr, own * H + h, r, at_n2, C, N, s17)
-    t32 = (reach_before[:, None] * t30).to(DOT)  # t₃₂ = f[t−1] · t₃₀
-    t31 = (beta_before[:, None] * t30).to(DOT)  # t₃₁ = β[t−1] · t₃₀
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x112 = d_o.to(tl.float32) + dot(t57, k, DOT) + dot_nt(t32, W1_momentum, DOT) + dot_nt(t31, W1, DOT)
-    s20 = x89 + dot_tn(t57, q, DOT)
-    store_tile(s20_ptr, own * H + h, r, at_k, C, K, s20)
-    s25 = -x89
-    store_tile(s25_ptr, own * H + h, r, at_v, C, V, s25)
-    s8 = dot_tn(q, t31, DOT)  # s₈ = qᵀ t₃₁
+    read_z2 = beta_before[:, None] * t14 + reach_before[:, None] * t15 - dot(P2, d2, DOT)  # z₂ = β[t−1] · t₁₄ + f[t−1] · t₁₅ − P₂ d₂
+    read_h2 = tanh(read_z2)  # h₂ = tanh(z₂)
+    x59 = dot(t22, h2, DOT)
+    x60 = dot_nt(t20, W3_momentum, DOT)
+    x61 = dot_nt(t20, W3, DOT)
+    t23 = (1 - read_h2 * read_h2) * (reach_before[:, None] * x60 + beta_before[:, None] * x61 + x59)
+    t24 = -dot_nt(t23, d2, DOT)  # t₂₄ = −t₂₃ d₂ᵀ
+    t25 = (t24 * G_before).to(DOT)  # t₂₅ = t₂₄ · G[t−1]
+    x65 = dot(t25, h1, DOT)
+    x66 = dot_nt(t23, W2_momentum, DOT)
+    x67 = dot_nt(t23, W2, DOT)
+    t26 = (1 - read_h1 * read_h1) * (reach_before[:, None] * x66 + beta_before[:, None] * x67 + x65)
+    s8 = dot_tn(q, beta_before[:, None] * t26, DOT)  # s₈ = qᵀ (β[t−1] · t₂₆)
     store_tile(s8_ptr, own * H + h, at_k, at_n1, K, N, s8)
-    s9 = dot_tn(q, t32, DOT)  # s₉ = qᵀ t₃₂
+
+    # s9
+    s9 = dot_tn(q, reach_before[:, None] * t26, DOT)  # s₉ = qᵀ (f[t−1] · t₂₆)
     store_tile(s9_ptr, own * H + h, at_k, at_n1, K, N, s9)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x112)
-    s24 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x108 + x109)
-    store_row(s24_ptr, own * H + h, r, C, s24)
-    store_row(s23_ptr, own * H + h, r, C, s23)
+
+    # s10
+    s10 = dot_tn(read_h1, beta_before[:, None] * t23, DOT)  # s₁₀ = h₁ᵀ (β[t−1] · t₂₃)
+    store_tile(s10_ptr, own * H + h, at_n1, at_n2, N, N, s10)
+
+    # s11
+    s11 = dot_tn(read_h1, reach_before[:, None] * t23, DOT)  # s₁₁ = h₁ᵀ (f[t−1] · t₂₃)
+    store_tile(s11_ptr, own * H + h, at_n1, at_n2, N, N, s11)
+
+    # s12
+    s12 = dot_tn(read_h2, beta_before[:, None] * t20, DOT)  # s₁₂ = h₂ᵀ (β[t−1] · t₂₀)
+    store_tile(s12_ptr, own * H + h, at_n2, at_v, N, V, s12)
+
+    # s13
+    s13 = dot_tn(read_h2, reach_before[:, None] * t20, DOT)  # s₁₃ = h₂ᵀ (f[t−1] · t₂₀)
+    store_tile(s13_ptr, own * H + h, at_n2, at_v, N, V, s13)
+
+    # s14
+    s14 = dot_tn(t25, read_h1, DOT)  # s₁₄ = t₂₅ᵀ h₁
+    store_tile(s14_ptr, own * H + h, r, at_n1, C, N, s14)
+
+    # s15
+    s15 = dot_tn(P1, t26, DOT)  # s₁₅ = P₁ᵀ t₂₆
+    store_tile(s15_ptr, own * H + h, r, at_n1, C, N, s15)
+
+    # s16
+    s16 = dot_tn(t22, read_h2, DOT)  # s₁₆ = t₂₂ᵀ h₂
+    store_tile(s16_ptr, own * H + h, r, at_n2, C, N, s16)
+
+    # s17
+    s17 = dot_tn(P2, t23, DOT)  # s₁₇ = P₂ᵀ t₂₃
+    store_tile(s17_ptr, own * H + h, r, at_n2, C, N, s17)
+
+    # s18
+    t19 = dot_nt(read_h2, h2, DOT)  # t₁₉ = h₂ h₂ᵀ
+    P3 = (G_before * t19).to(DOT)  # P₃ = G[t−1] · t₁₉
+    s18 = dot_tn(P3, t20, DOT)  # s₁₈ = P₃ᵀ t₂₀
+    store_tile(s18_ptr, own * H + h, r, at_v, C, V, s18)
+
+    # s19
+    t47 = -dot_nt(t26, d1, DOT)  # t₄₇ = −t₂₆ d₁ᵀ
+    t48 = t21 * t19 + t24 * t16 + t47 * t9  # t₄₈ = t₂₁ · t₁₉ + t₂₄ · t₁₆ + t₄₇ · t₉
+    s19 = tl.sum(t48 * t8, 0)  # s₁₉ = Σ_c t₄₈ · t₈
     store_row(s19_ptr, own * H + h, r, C, s19)
+
+    # s20
+    x85 = -s18
+    x86 = -tl.sum(x85 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x87 = rstd[:, None] * x85 + x86[:, None] * f.to(tl.float32)
+    x88 = ln_weight[None, :] * x87
+    normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    x94 = tl.sum(x88 * e, 1)
+    x95 = (
+        x94 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
+    )  # fmt: skip
+    x96 = (
+        2 * x95[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x88
+    )  # fmt: skip
+    t51 = (t47 * G_before).to(DOT)  # t₅₁ = t₄₇ · G[t−1]
+    s20 = x96 + dot_tn(t51, q, DOT)
+    s26 = load_row(s26_ptr, own * H + h, r, C)
+    store_tile(s20_ptr, own * H + h, r, at_k, C, K, s20)
+
+    # s21
+    x99 = (
+        2 * x95[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x88
+        + d_o.to(tl.float32)
+    )  # fmt: skip
+    s21 = tl.sum(x99, 0)
+    store_row(s21_ptr, own * H + h, at_v, V, s21)
+    s27 = load_row(s27_ptr, own * H + h, r, C)
+
+    # s22
+    read_normal = read_rstd[:, None] * read_f.to(tl.float32)  # f̂ = r · f
+    x102 = x87 * du.to(tl.float32) + x96 * normal + d_o.to(tl.float32) * read_normal
+    s22 = tl.sum(x102, 0)
+    store_row(s22_ptr, own * H + h, at_v, V, s22)
+
+    # s23
+    t52 = s26 + tl.sum(t23 * t15, 1) + tl.sum(t26 * t6, 1)  # t₅₂ = s₂₆ + Σ_n2 t₂₃ · t₁₅ + Σ_n1 t₂₆ · t₆
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x107 = valid[None, :] * (t52[:, None] * m[None, :] + dot_nt(eta[None, :] * t48, D_mu, DOT))
+    x108 = tl.where(strict, sums_after(tl.where(strict, x107, 0.0) * t5, r, DOT), 0.0)
+    x110 = beta_before * (s27 + tl.sum(t23 * t14, 1) + tl.sum(t26 * t4, 1))
+    s23 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(x108, 1) + sum_after(x110, r, DOT))
+    store_row(s23_ptr, own * H + h, r, C, s23)
+
+    # s24
+    x112 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t48, DOT)
+    x113 = segment_gradient(tl.where(causal, x112, 0.0) * t7, strict, DOT)
+    x114 = tl.cumsum(tl.sum(t52[:, None] * t1, 0) * m, 0, reverse=True)
+    s24 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x113 + x114)
+    store_row(s24_ptr, own * H + h, r, C, s24)
+
+    # s25
+    s25 = -x96
+    store_tile(s25_ptr, own * H + h, r, at_v, C, V, s25)
+
+    # the gradient of q
+    x117 = dot(t51, k, DOT)
+    x118 = dot_nt(t26, W1_momentum, DOT)
+    x119 = dot_nt(t26, W1, DOT)
+    x120 = reach_before[:, None] * x118 + beta_before[:, None] * x119 + d_o.to(tl.float32) + x117
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x120)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1672,16 +1662,16 @@ def resume_seq(
             store_tile(d_W2_momentum_at_ptr, own * H + h, at_n1 + zero, at_n2, N, N, d_W2_momentum)
             store_tile(d_W3_at_ptr, own * H + h, at_n2 + zero, at_v, N, V, d_W3)
             store_tile(d_W3_momentum_at_ptr, own * H + h, at_n2 + zero, at_v, N, V, d_W3_momentum)
-        s11 = load_tile(s11_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        s9 = load_tile(s9_ptr, own * H + h, at_k + zero, at_n1, K, N)
-        s13 = load_tile(s13_ptr, own * H + h, at_n2 + zero, at_v, N, V)
-        m_end = load_number(m_end_ptr, index * H + h)
-        s8 = load_tile(s8_ptr, own * H + h, at_k + zero, at_n1, K, N)
-        reach_end = load_number(reach_end_ptr, index * H + h)
-        s10 = load_tile(s10_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
-        x12 = m_end * d_W1_momentum + reach_end * d_W1 + s9.to(tl.float32)
         s12 = load_tile(s12_ptr, own * H + h, at_n2 + zero, at_v, N, V)
+        s10 = load_tile(s10_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
+        s8 = load_tile(s8_ptr, own * H + h, at_k + zero, at_n1, K, N)
+        s13 = load_tile(s13_ptr, own * H + h, at_n2 + zero, at_v, N, V)
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        s11 = load_tile(s11_ptr, own * H + h, at_n1 + zero, at_n2, N, N)
+        s9 = load_tile(s9_ptr, own * H + h, at_k + zero, at_n1, K, N)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
+        x12 = m_end * d_W1_momentum + reach_end * d_W1 + s9.to(tl.float32)
         x16 = m_end * d_W2_momentum + reach_end * d_W2 + s11.to(tl.float32)
         x20 = m_end * d_W3_momentum + reach_end * d_W3 + s13.to(tl.float32)
         d_W1_next = beta_end * d_W1 + s8.to(tl.float32)
@@ -1704,14 +1694,14 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr, W3_start_ptr,
-    d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, eta_ptr,
-    h1_ptr, h2_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s14_ptr, s15_ptr, f_ptr, s29_ptr, s30_ptr, s31_ptr, s32_ptr, t60_ptr,
-    s33_ptr, s34_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, beta_end_ptr, d2_ptr,
+    d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, eta_ptr, h1_ptr,
+    k_ptr, log_mu_ptr, s14_ptr, t13_ptr, t28_ptr, s28_ptr, s29_ptr, t54_ptr, s30_ptr, s31_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """f, s29, s30, s31, s32, t60, s33, s34: every tile on its own."""
+    """s28, s29, t54, s30, s31: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1724,94 +1714,69 @@ def resume_post(
     at_n1 = tl.arange(0, BN)
     at_n2 = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
-    W2_start = load_tile(W2_start_ptr, n * H + h, at_n1, at_n2, N, N).to(tl.float32)
-    W3_start = load_tile(W3_start_ptr, n * H + h, at_n2, at_v, N, V).to(tl.float32)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    f = dot(h2, W3_start, DOT)  # f = h₂ W₃[start]
-    store_tile(f_ptr, own * H + h, r, at_v, C, V, f)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    t35 = -dot(k, d_W1_momentum_at, DOT)  # t₃₅ = −k d_W1_momentum_at
-    s31 = tl.sum(t35 * d1, 1)  # s₃₁ = Σ_n1 t₃₅ · d₁
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    store_row(s31_ptr, own * H + h, r, C, s31)
-    t36 = -dot(k, d_W1_at, DOT)  # t₃₆ = −k d_W1_at
-    s32 = tl.sum(t36 * d1, 1)  # s₃₂ = Σ_n1 t₃₆ · d₁
-    store_row(s32_ptr, own * H + h, r, C, s32)
-    G_end = t34 * eta  # G[C] = t₃₄ · η
-    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
-    s15 = load_tile(s15_ptr, own * H + h, r, at_n1, C, N)
-    n_end = eta * exp(t33)  # n[C] = η · exp(t₃₃)
-    s30 = n_end[:, None] * t35 + G_end[:, None] * t36 - s15.to(tl.float32)  # s₃₀ = n[C] · t₃₅ + G[C] · t₃₆ − s₁₅
-    store_tile(s30_ptr, own * H + h, r, at_n1, C, N, s30)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
+    t28 = load_row(t28_ptr, own * H + h, r, C)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
+    s14 = load_tile(s14_ptr, own * H + h, r, at_n1, C, N)
+    t29 = -dot(k, d_W1_momentum_at, DOT)  # t₂₉ = −k d_W1_momentum_at
+    s29 = tl.sum(t29 * d1, 1)  # s₂₉ = Σ_n1 t₂₉ · d₁
+    store_row(s29_ptr, own * H + h, r, C, s29)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t27 = sum_after(decay_mu, r, DOT)  # t₂₇ = Σ_{l>t} log μ
+    n_end = eta * exp(t27)  # n[C] = η · exp(t₂₇)
+    G_end = t28 * eta  # G[C] = t₂₈ · η
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x42 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    x55 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_n2, at_v, N, V)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    x38 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    x53 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x54 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    s34 = m_end * (tl.sum(x53) + tl.sum(x54) + tl.sum(x55))
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
     W3 = load_tile(W3_at_ptr, index * H + h, at_n2, at_v, N, V)
-    x48 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
-    x50 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    x49 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    s33 = beta_end * (tl.sum(x48) + tl.sum(x49) + tl.sum(x50))
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_n2, C, N)
-    x12 = dot_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum_at.to(tl.float32), DOT)
-    s14 = load_tile(s14_ptr, own * H + h, r, at_n1, C, N)
-    x22 = dot_nt(G_end[:, None] * d2.to(tl.float32), -d_W2_at.to(tl.float32), DOT)
-    s29 = s14.to(tl.float32) + x12 + x22  # s₂₉ = s₁₄ + (n[C] · d₂) (−d_W2_momentum_at)ᵀ + (G[C] · d₂) (−d_W2_at)ᵀ
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n1, at_n2, N, N)
-    store_tile(s29_ptr, own * H + h, r, at_n1, C, N, s29)
-    x40 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    t60 = x38 + x40 + x42  # t₆₀ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
-    store_number(s34_ptr, own * H + h, s34)
-    store_number(s33_ptr, own * H + h, s33)
-    store_number(t60_ptr, own * H + h, t60)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n1, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    s28 = s14.to(tl.float32) - n_end[:, None] * dot_nt(d2, d_W2_momentum_at, DOT) - G_end[:, None] * dot_nt(d2, d_W2_at, DOT)
+    store_tile(s28_ptr, own * H + h, r, at_n1, C, N, s28)
+    x23 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    x38 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x37 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    beta_end = load_number(beta_end_ptr, index * H + h)
+    x39 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n1, K, N)
+    s31 = m_end * (tl.sum(x37) + tl.sum(x38) + tl.sum(x39))
+    x21 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
+    x32 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    x33 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
+    x34 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
+    s30 = beta_end * (tl.sum(x32) + tl.sum(x33) + tl.sum(x34))
+    x26 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    t54 = x21 + x23 + x26  # t₅₄ = Σ_n2 Σ_v d_W3_at · S₃[0] + Σ_n1 Σ_n2 d_W2_at · S₂[0] + Σ_n1 Σ_k d_W1_at · S₁[0]
+    store_number(s31_ptr, own * H + h, s31)
+    store_number(s30_ptr, own * H + h, s30)
+    store_number(t54_ptr, own * H + h, t54)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post2(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
-    d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr, s23_ptr, s24_ptr, s25_ptr,
-    s29_ptr, s30_ptr, s31_ptr, s32_ptr, s33_ptr, s34_ptr, t60_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr,
-    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    D_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr,
+    d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, du_ptr, eta_ptr, f_ptr, h1_ptr, h2_ptr, k_ptr, ln_bias_ptr,
+    ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s15_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, s20_ptr, s21_ptr, s22_ptr,
+    s23_ptr, s24_ptr, s25_ptr, s28_ptr, s29_ptr, s30_ptr, s31_ptr, t13_ptr, t28_ptr, t54_ptr, v_ptr, d_W1_start_ptr,
+    d_W2_start_ptr, d_W3_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr,
+    d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1838,149 +1803,148 @@ def resume_post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    valid = tl.where(here, 1.0, 0.0)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
-    t34 = tl.sum(D_end[:, None] * D_mu, 0)  # t₃₄ = Σ_i D[C] · Dμ
-    G_end = t34 * eta  # G[C] = t₃₄ · η
-    t33 = sum_after(decay_mu, r, DOT)  # t₃₃ = Σ_{l>t} log μ
-    n_end = eta * exp(t33)  # n[C] = η · exp(t₃₃)
-    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    s30 = load_tile(s30_ptr, own * H + h, r, at_n1, C, N)
-    t39 = (s30.to(tl.float32) * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₉ = s₃₀ · (1 − h₁²)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    s17 = load_tile(s17_ptr, own * H + h, r, at_n2, C, N)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
-    t38 = -dot(h1, d_W2_at, DOT)  # t₃₈ = −h₁ d_W2_at
-    t37 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₇ = −h₁ d_W2_momentum_at
-    x42 = n_end[:, None] * t37 + G_end[:, None] * t38 - s17.to(tl.float32)
+    t28 = load_row(t28_ptr, own * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    t40 = x42 + dot(t39, W2_start, DOT)  # t₄₀ = (n[C] · t₃₇ + G[C] · t₃₈ − s₁₇) + t₃₉ W₂[start]
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     rstd = tl.rsqrt(tl.sum(square(f.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f‖² / V + 1e-06)
-    s32 = load_row(s32_ptr, own * H + h, r, C)
-    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
-    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    t60 = load_number(t60_ptr, own * H + h)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    t42 = -dot(h2, d_W3_at, DOT)  # t₄₂ = −h₂ d_W3_at
-    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
-    s31 = load_row(s31_ptr, own * H + h, r, C)
-    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
-    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
-    t56 = tl.sum(t42 * d3, 1) + tl.sum(t38 * d2, 1) + s32  # t₅₆ = Σ_v t₄₂ · d₃ + Σ_n2 t₃₈ · d₂ + s₃₂
-    t59 = t56 * eta  # t₅₉ = t₅₆ · η
-    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    s34 = load_number(s34_ptr, own * H + h)
-    x99 = sum_before(D_end * (t60 * m + tl.sum(t59[None, :] * D_mu, 1)), r, DOT)
-    s19 = load_row(s19_ptr, own * H + h, r, C)
-    t41 = -dot(h2, d_W3_momentum_at, DOT)  # t₄₁ = −h₂ d_W3_momentum_at
-    t55 = tl.sum(t41 * d3, 1) + tl.sum(t37 * d2, 1) + s31  # t₅₅ = Σ_v t₄₁ · d₃ + Σ_n2 t₃₇ · d₂ + s₃₁
-    s33 = load_number(s33_ptr, own * H + h)
-    x105 = tl.where(causal, t59[None, :] * D_end[:, None], 0.0) * t7
-    s23 = load_row(s23_ptr, own * H + h, r, C)
-    x107 = segment_gradient(x105, strict, DOT)
-    x108 = t60 * D_end * m
-    s24 = load_row(s24_ptr, own * H + h, r, C)
-    x109 = tl.cumsum(x108, 0, reverse=True)
-    x106 = sum_before(t55 * n_end, r, DOT)
-    x110 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x106 + s34 + x107 + x109)
-    d_eta = s19 + (t55 * exp(t33) + t56 * t34)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x101 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x99 + s33)
-    d_log_alpha = s23 + x101
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = s24 + x110
-    s18 = load_tile(s18_ptr, own * H + h, r, at_v, C, V)
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    x48 = n_end[:, None] * t41 + G_end[:, None] * t42 - s18.to(tl.float32)
-    t43 = (t40 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₄₃ = t₄₀ · (1 − h₂²)
-    x50 = dot(t43, W3_start, DOT)
-    x79 = (n_end[:, None] * t41 + G_end[:, None] * t42) + x50
-    t44 = x48 + x50  # t₄₄ = (n[C] · t₄₁ + G[C] · t₄₂ − s₁₈) + t₄₃ W₃[start]
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
-    s16 = load_tile(s16_ptr, own * H + h, r, at_n2, C, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
-    x36 = dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
-    x26 = dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    x67 = s16.to(tl.float32) + x26 + x36
-    x80 = -tl.sum(x79 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x81 = rstd[:, None] * x79 + x80[:, None] * f.to(tl.float32)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * f.to(tl.float32)  # f̂ = r · f
-    s22 = load_row(s22_ptr, own * H + h, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
-    x82 = ln_weight[None, :] * x81
-    x83 = tl.sum(x82 * e, 1)
-    x84 = (
-        x83 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
-    )  # fmt: skip
+    G_end = t28 * eta  # G[C] = t₂₈ · η
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t27 = sum_after(decay_mu, r, DOT)  # t₂₇ = Σ_{l>t} log μ
+    n_end = eta * exp(t27)  # n[C] = η · exp(t₂₇)
+    s15 = load_tile(s15_ptr, own * H + h, r, at_n1, C, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
+    t30 = -dot(k, d_W1_at, DOT)  # t₃₀ = −k d_W1_at
+    t29 = -dot(k, d_W1_momentum_at, DOT)  # t₂₉ = −k d_W1_momentum_at
+    x19 = n_end[:, None] * t29 + G_end[:, None] * t30 - s15.to(tl.float32)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    d1 = t13.to(tl.float32) * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    x82 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x85 = (
-        2 * x84[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x82
-    )  # fmt: skip
+    t32 = -dot(h1, d_W2_at, DOT)  # t₃₂ = −h₁ d_W2_at
     f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
-    x94 = s22 + tl.sum(x81 * du.to(tl.float32) + x85 * normal, 0)
-    t45 = -tl.sum(t44 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₄₅ = −(Σ_v t₄₄ · f) · r³ / V
-    t46 = rstd[:, None] * t44 + t45[:, None] * f.to(tl.float32)  # t₄₆ = r · t₄₄ + t₄₅ · f
-    t47 = ln_weight[None, :] * t46  # t₄₇ = t₄₆ · w
-    x60 = tl.sum(t47 * e, 1)
-    x61 = (
-        x60 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    t11 = tl.sum(t2 * f.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    D_end = load_row(D_end_ptr, own * H + h, r, C)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_n2, at_v, N, V)
+    t36 = -dot(h2, d_W3_at, DOT)  # t₃₆ = −h₂ d_W3_at
+    d3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32)
+    t12 = dot_nt(d3, W3_start, DOT)  # t₁₂ = d₃ W₃[start]ᵀ
+    t54 = load_number(t54_ptr, own * H + h)
+    d2 = t12 * (1 - square(h2.to(tl.float32)))  # d₂ = t₁₂ · (1 − h₂²)
+    t50 = tl.sum(t36 * d3, 1) + tl.sum(t32 * d2, 1) + tl.sum(t30 * d1, 1)  # t₅₀ = Σ_v t₃₆ · d₃ + Σ_n2 t₃₂ · d₂ + Σ_n1 t₃₀ · d₁
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s30 = load_number(s30_ptr, own * H + h)
+    s23 = load_row(s23_ptr, own * H + h, r, C)
+    t53 = t50 * eta  # t₅₃ = t₅₀ · η
+    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
+    x101 = tl.where(causal, t53[None, :] * D_end[:, None], 0.0) * t7
+    x103 = segment_gradient(x101, strict, DOT)
+    D_mu = tl.where(causal, t7, 0.0)  # Dμ = causal(t₇)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x94 = sum_before(D_end * (t54 * m + tl.sum(t53[None, :] * D_mu, 1)), r, DOT)
+    x97 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x94 + s30)
+    d_log_alpha = s23 + x97
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    s29 = load_row(s29_ptr, own * H + h, r, C)
+    s17 = load_tile(s17_ptr, own * H + h, r, at_n2, C, N)
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n1, at_n2, N, N)
+    t31 = -dot(h1, d_W2_momentum_at, DOT)  # t₃₁ = −h₁ d_W2_momentum_at
+    s31 = load_number(s31_ptr, own * H + h)
+    x37 = n_end[:, None] * t31 + G_end[:, None] * t32 - s17.to(tl.float32)
+    s19 = load_row(s19_ptr, own * H + h, r, C)
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_n2, at_v, N, V)
+    s24 = load_row(s24_ptr, own * H + h, r, C)
+    t35 = -dot(h2, d_W3_momentum_at, DOT)  # t₃₅ = −h₂ d_W3_momentum_at
+    t49 = tl.sum(t35 * d3, 1) + tl.sum(t31 * d2, 1) + s29  # t₄₉ = Σ_v t₃₅ · d₃ + Σ_n2 t₃₁ · d₂ + s₂₉
+    x104 = t54 * D_end * m
+    x105 = tl.cumsum(x104, 0, reverse=True)
+    x102 = sum_before(t49 * n_end, r, DOT)
+    x106 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x102 + s31 + x103 + x105)
+    d_eta = s19 + (t49 * exp(t27) + t50 * t28)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    d_log_mu = s24 + x106
+    h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
+    t33 = (x19 * (1 - square(h1.to(tl.float32)))).to(DOT)  # t₃₃ = (n[C] · t₂₉ + G[C] · t₃₀ − s₁₅) · (1 − h₁²)
+    s18 = load_tile(s18_ptr, own * H + h, r, at_v, C, V)
+    t34 = x37 + dot(t33, W2_start, DOT)  # t₃₄ = (n[C] · t₃₁ + G[C] · t₃₂ − s₁₇) + t₃₃ W₂[start]
+    h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
+    x45 = n_end[:, None] * t35 + G_end[:, None] * t36 - s18.to(tl.float32)
+    t37 = (t34 * (1 - square(h2.to(tl.float32)))).to(DOT)  # t₃₇ = t₃₄ · (1 − h₂²)
+    x47 = dot(t37, W3_start, DOT)
+    x75 = (n_end[:, None] * t35 + G_end[:, None] * t36) + x47
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    t38 = x45 + x47  # t₃₈ = (n[C] · t₃₅ + G[C] · t₃₆ − s₁₈) + t₃₇ W₃[start]
+    t39 = -tl.sum(t38 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₃₉ = −(Σ_v t₃₈ · f) · r³ / V
+    t40 = rstd[:, None] * t38 + t39[:, None] * f.to(tl.float32)  # t₄₀ = r · t₃₈ + t₃₉ · f
+    t41 = ln_weight[None, :] * t40  # t₄₁ = t₄₀ · w
+    x57 = tl.sum(t41 * e, 1)
+    t10 = tl.sum(e * e, 1)  # t₁₀ = ‖e‖²
+    x58 = (
+        x57 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
     )  # fmt: skip
-    t48 = (
-        2 * x61[:, None] * e
-        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t47
+    t42 = (
+        2 * x58[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * t41
     )  # fmt: skip
-    t49 = ln_weight[None, :] * t48  # t₄₉ = t₄₈ · w
-    x64 = t44 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32))
-    x65 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x64, 1) + tl.sum(t49 * f.to(tl.float32), 1))
-    t50 = (
-        (2 * x65[:, None] * f.to(tl.float32) + rstd[:, None] * t49 + t45[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t44).to(DOT)  # noqa: E501
+    t43 = ln_weight[None, :] * t42  # t₄₃ = t₄₂ · w
+    x61 = t38 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * f.to(tl.float32))
+    x62 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x61, 1) + tl.sum(t43 * f.to(tl.float32), 1))
+    s16 = load_tile(s16_ptr, own * H + h, r, at_n2, C, N)
+    t44 = (
+        (2 * x62[:, None] * f.to(tl.float32) + rstd[:, None] * t43 + t39[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t38).to(DOT)  # noqa: E501
     )  # fmt: skip
     h2 = load_tile(h2_ptr, index * H + h, r, at_n2, C, N)
-    x68 = dot_nt(t50, W3_start, DOT)
-    t51 = ((1 - square(h2.to(tl.float32))) * (x67 + x68 - 2 * t40 * t12 * h2.to(tl.float32))).to(DOT)
+    x31 = s16.to(tl.float32) - n_end[:, None] * dot_nt(d3, d_W3_momentum_at, DOT) - G_end[:, None] * dot_nt(d3, d_W3_at, DOT)
+    t45 = ((1 - square(h2.to(tl.float32))) * (x31 + dot_nt(t44, W3_start, DOT) - 2 * t34 * t12 * h2.to(tl.float32))).to(DOT)
+    s28 = load_tile(s28_ptr, own * H + h, r, at_n1, C, N)
+    x65 = dot_nt(t45, W2_start, DOT)
     h1 = load_tile(h1_ptr, index * H + h, r, at_n1, C, N)
-    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t43, d3, DOT) + dot_tn(h2, t50, DOT))
-    store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t39, d2, DOT) + dot_tn(h1, t51, DOT))
-    t13 = dot_nt(d2, W2_start, DOT)  # t₁₃ = d₂ W₂[start]ᵀ
-    s29 = load_tile(s29_ptr, own * H + h, r, at_n1, C, N)
-    s30 = load_tile(s30_ptr, own * H + h, r, at_n1, C, N)
-    x70 = dot_nt(t51, W2_start, DOT)
-    t52 = (
-        ((1 - square(h1.to(tl.float32))) * (s29.to(tl.float32) + x70 - 2 * s30.to(tl.float32) * t13 * h1.to(tl.float32))).to(DOT)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_n1, C, N)
+    t46 = (
+        ((1 - square(h1.to(tl.float32))) * (s28.to(tl.float32) + x65 - 2 * x19 * t13.to(tl.float32) * h1.to(tl.float32))).to(DOT)
     )  # fmt: skip
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n1, K, N)
-    d1 = t13 * (1 - square(h1.to(tl.float32)))  # d₁ = t₁₃ · (1 − h₁²)
+    store_tile(d_W2_start_ptr, index * H + h, at_n1, at_n2, N, N, dot_tn(t33, d2, DOT) + dot_tn(h1, t45, DOT))
+    f = load_tile(f_ptr, own * H + h, r, at_v, C, V)
+    s22 = load_row(s22_ptr, own * H + h, at_v, V)
+    store_tile(d_W3_start_ptr, index * H + h, at_n2, at_v, N, V, dot_tn(t37, d3, DOT) + dot_tn(h2, t44, DOT))
+    x76 = -tl.sum(x75 * f.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x77 = rstd[:, None] * x75 + x76[:, None] * f.to(tl.float32)
+    x78 = ln_weight[None, :] * x77
+    x79 = tl.sum(x78 * e, 1)
+    x80 = (
+        x79 * tl.where(tl.sqrt(tl.maximum(t10, 0.0)) > 4, -2 * power0(t10, -0.5) * power0(tl.sqrt(tl.maximum(t10, 0.0)), -2), 0)
+    )  # fmt: skip
     s21 = load_row(s21_ptr, own * H + h, at_v, V)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n1, K, N)
-    x88 = dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-    s20 = load_tile(s20_ptr, own * H + h, r, at_k, C, K)
-    x90 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    x81 = (
+        2 * x80[:, None] * e
+        + tl.where(tl.sqrt(tl.maximum(t10[:, None], 0.0)) > 4, 4 * power0(tl.sqrt(tl.maximum(t10[:, None], 0.0)), -1), 1) * x78
+    )  # fmt: skip
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x91 = s20.to(tl.float32) + (x85 + dot_nt(t52, W1_start, DOT) + (x88 + x90))
-    store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, t52, DOT))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x91)
+    x86 = s22 + tl.sum(x77 * du.to(tl.float32) + x81 * normal, 0)
+    s20 = load_tile(s20_ptr, own * H + h, r, at_k, C, K)
+    store_tile(d_W1_start_ptr, index * H + h, at_k, at_n1, K, N, dot_tn(k, t46, DOT))
+    x83 = s20.to(tl.float32) + (x81 + dot_nt(t46, W1_start, DOT) + x82)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x83)
     s25 = load_tile(s25_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x85, 0))
-    d_v = s25.to(tl.float32) + -x85
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s21 + tl.sum(x81, 0))
+    d_v = s25.to(tl.float32) + -x81
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x94)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x86)
 
 
 def power_of_two(n: int) -> int:
@@ -2176,8 +2140,9 @@ def forward_op(
     W2_last = sizes.per_sequence("NN")
     W3_last = sizes.per_sequence("NV")
     o = sizes.rows("V")
+    beta_before = sizes.per_slot("C", narrow=False)
     launch_prep(sizes, (
-        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach_before, G_before,
+        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, beta_before, reach_before, G_before,
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, k, ln_bias, ln_weight, m_end, n_end, reach_end, v,
@@ -2185,9 +2150,10 @@ def forward_op(
         W2_momentum_at, W3_at, W3_momentum_at, W1_last, W2_last, W3_last,
     ))  # fmt: skip
     launch_read(sizes, (
-        G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d3, h2, k, ln_bias, ln_weight, log_alpha,
-        q, reach_before, o,
+        G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, beta_before, d3, h2, k, ln_bias,
+        ln_weight, q, reach_before, o,
     ))  # fmt: skip
+    del beta_before
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, W1_last, W2_last, W3_last, beta_end,
         reach_end, G_end, m_end, n_end, reach_before, G_before, d3, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at,
@@ -2304,7 +2270,7 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 11, "CV": 11, "KN": 4, "NN": 4, "NV": 4}):
+    for part in sizes.parts({"CK": 1, "CN": 9, "CV": 10, "KN": 4, "NN": 4, "NV": 4}):
         h1 = part.per_slot("CN", narrow=True)
         f = part.per_slot("CV", narrow=True)
         e = part.per_slot("CV", narrow=True)
@@ -2312,17 +2278,15 @@ def backward_op(
         t12 = part.per_slot("CN", narrow=True)
         d2 = part.per_slot("CN", narrow=True)
         t13 = part.per_slot("CN", narrow=True)
+        t28 = part.per_slot("C", narrow=False)
         du = part.per_slot("CV", narrow=True)
-        read_h2 = part.per_slot("CN", narrow=True)
-        t19 = part.per_slot("CC", narrow=False)
+        D_end = part.per_slot("C", narrow=False)
         read_f = part.per_slot("CV", narrow=True)
-        t25 = part.per_slot("CN", narrow=True)
-        s20 = part.per_slot("CV", narrow=True)
+        s20 = part.per_slot("C", narrow=False)
         s21 = part.per_slot("C", narrow=False)
-        s22 = part.per_slot("C", narrow=False)
         launch_pre(part, (
             G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d_o, h2, k, ln_bias, ln_weight, log_alpha,
-            q, reach_before, v, h1, f, e, t2, t12, d2, t13, du, read_h2, t19, read_f, t25, s20, s21, s22,
+            log_mu, q, reach_before, v, h1, f, e, t2, t12, d2, t13, t28, du, D_end, read_f, s20, s21,
         ))  # fmt: skip
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
@@ -2343,15 +2307,15 @@ def backward_op(
         s18 = part.per_slot("C", narrow=False)
         s19 = part.per_slot("CV", narrow=True)
         launch_pre2(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, q,
-            reach_before, read_f, read_h2, s20, s21, s22, t13, t19, t25, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s15,
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d_o, du, e, eta, f, h1, h2, k, ln_weight,
+            log_alpha, log_mu, q, reach_before, read_f, s20, s21, t13, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s15,
             s16, s17, s18, s19, d_q,
         ))  # fmt: skip
-        del read_f, read_h2, s20, s21, s22, t19, t25
-        t40 = part.per_slot("CV", narrow=True)
-        t41 = part.per_slot("CV", narrow=True)
+        del read_f, s20, s21
+        t35 = part.per_slot("CV", narrow=True)
+        t36 = part.per_slot("CV", narrow=True)
         s14 = part.per_slot("CV", narrow=True)
-        t51 = part.per_slot("CN", narrow=True)
+        t46 = part.per_slot("CN", narrow=True)
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W1_momentum_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NN", narrow=True)
@@ -2361,17 +2325,17 @@ def backward_op(
         launch_seq(part, (
             G_end, W2_at, W3_at, beta_end, d2, d3, d_W1, d_W1_momentum, d_W2, d_W2_momentum, d_W3, d_W3_momentum, e, f, h1, h2, k,
             ln_weight, m_end, n_end, reach_end, s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t12, t13, t2, d_W1_next,
-            d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, t40, t41, s14, t51, d_W1_at,
+            d_W1_momentum_next, d_W2_next, d_W2_momentum_next, d_W3_next, d_W3_momentum_next, t35, t36, s14, t46, d_W1_at,
             d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_W1_last, d_W2_last, d_W3_last,
         ))  # fmt: skip
         del s1, s10, s11, s2, s3, s4, s5, s6, s7, s8, s9, t12, t2
         launch_post(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d_W1_at, d_W1_momentum_at, d_W2_at,
+            D_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d_W1_at, d_W1_momentum_at, d_W2_at,
             d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, e, eta, f, h1, k, ln_weight, log_alpha, log_mu, s12, s13, s14, s15, s16,
-            s17, s18, s19, t13, t40, t41, t51, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+            s17, s18, s19, t13, t28, t35, t36, t46, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
         ))  # fmt: skip
-        del d2, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, e, f, h1, s12, s13, s14, s15
-        del s16, s17, s18, s19, t13, t40, t41, t51
+        del D_end, d2, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, e, f, h1, s12, s13, s14
+        del s15, s16, s17, s18, s19, t13, t28, t35, t36, t46
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W3 = d_W3_next
@@ -2556,11 +2520,12 @@ def resume_forward_op(
     s4 = sizes.per_slot("KN", narrow=True)
     s5 = sizes.per_slot("NN", narrow=True)
     s6 = sizes.per_slot("NV", narrow=True)
+    beta_before = sizes.per_slot("C", narrow=False)
     s7 = sizes.per_slot("CN", narrow=True)
     d3 = sizes.per_slot("CV", narrow=True)
     launch_resume_prep(sizes, (
         W1_start, W2_start, W3_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, beta_end, reach_end, s1, s2, s3,
-        m_end, s4, s5, s6, reach_before, s7, G_before, h1, d2, h2, d3,
+        m_end, s4, s5, s6, beta_before, reach_before, s7, G_before, h1, d2, h2, d3,
     ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, W3, W3_momentum, beta_end, m_end, reach_end, s1, s2, s3, s4, s5, s6, W1_next, W2_next,
@@ -2569,10 +2534,10 @@ def resume_forward_op(
     ))  # fmt: skip
     del s1, s2, s3, s4, s5, s6
     launch_resume_read(sizes, (
-        G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d3, h1, h2, ln_bias, ln_weight,
-        log_alpha, q, reach_before, s7, o,
+        G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, beta_before, d2, d3, h1, h2, ln_bias,
+        ln_weight, q, reach_before, s7, o,
     ))  # fmt: skip
-    del d3, s7
+    del beta_before, d3, s7
     return (
         o, W1_next, W2_next, W3_next, W1_momentum_next, W2_momentum_next, W3_momentum_next, beta_end, reach_end, m_end,
         reach_before, G_before, h1, d2, h2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at,
@@ -2688,20 +2653,18 @@ def resume_backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CK": 1, "CN": 9, "CV": 6, "KN": 4, "NN": 4, "NV": 4}):
-        du = part.per_slot("CV", narrow=True)
+    for part in sizes.parts({"CK": 1, "CN": 6, "CV": 5, "KN": 4, "NN": 4, "NV": 4}):
+        t28 = part.per_slot("C", narrow=False)
+        t13 = part.per_slot("CN", narrow=True)
         f = part.per_slot("CV", narrow=True)
-        d1 = part.per_slot("CN", narrow=True)
-        read_h2 = part.per_slot("CN", narrow=True)
-        t19 = part.per_slot("CC", narrow=False)
+        du = part.per_slot("CV", narrow=True)
+        D_end = part.per_slot("C", narrow=False)
         read_f = part.per_slot("CV", narrow=True)
-        t25 = part.per_slot("CN", narrow=True)
-        s26 = part.per_slot("CV", narrow=True)
+        s26 = part.per_slot("C", narrow=False)
         s27 = part.per_slot("C", narrow=False)
-        s28 = part.per_slot("C", narrow=False)
         launch_resume_pre(part, (
             G_before, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d_o, h1, h2, k,
-            ln_bias, ln_weight, log_alpha, q, reach_before, v, du, f, d1, read_h2, t19, read_f, t25, s26, s27, s28,
+            ln_bias, ln_weight, log_alpha, log_mu, q, reach_before, v, t28, t13, f, du, D_end, read_f, s26, s27,
         ))  # fmt: skip
         s8 = part.per_slot("KN", narrow=True)
         s9 = part.per_slot("KN", narrow=True)
@@ -2722,11 +2685,11 @@ def resume_backward_op(
         s24 = part.per_slot("C", narrow=False)
         s25 = part.per_slot("CV", narrow=True)
         launch_resume_pre2(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, d1, d2, d_o, du, eta, f, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
-            reach_before, read_f, read_h2, s26, s27, s28, t19, t25, v, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19, s20,
-            s21, s22, s23, s24, s25, d_q,
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, d2, d_o, du, eta, f, h1, h2, k, ln_bias, ln_weight,
+            log_alpha, log_mu, q, reach_before, read_f, s26, s27, t13, v, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19,
+            s20, s21, s22, s23, s24, s25, d_q,
         ))  # fmt: skip
-        del d1, read_f, read_h2, s26, s27, s28, t19, t25
+        del read_f, s26, s27
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W1_momentum_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NN", narrow=True)
@@ -2739,27 +2702,24 @@ def resume_backward_op(
             d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at,
         ))  # fmt: skip
         del s10, s11, s12, s13, s8, s9
-        s29 = part.per_slot("CN", narrow=True)
-        s30 = part.per_slot("CN", narrow=True)
-        s31 = part.per_slot("C", narrow=False)
-        s32 = part.per_slot("C", narrow=False)
-        t60 = part.per_slot("", narrow=False)
-        s33 = part.per_slot("", narrow=False)
-        s34 = part.per_slot("", narrow=False)
+        s28 = part.per_slot("CN", narrow=True)
+        s29 = part.per_slot("C", narrow=False)
+        t54 = part.per_slot("", narrow=False)
+        s30 = part.per_slot("", narrow=False)
+        s31 = part.per_slot("", narrow=False)
         launch_resume_post(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d2, d_W1_at, d_W1_momentum_at,
-            d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h1, h2, k, log_alpha, log_mu, s14, s15, f, s29, s30, s31, s32,
-            t60, s33, s34,
+            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, beta_end, d2, d_W1_at, d_W1_momentum_at, d_W2_at,
+            d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, h1, k, log_mu, s14, t13, t28, s28, s29, t54, s30, s31,
         ))  # fmt: skip
-        del s14, s15
+        del s14
         launch_resume_post2(part, (
-            W1_start, W2_start, W3_start, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, eta,
-            f, h1, h2, k, ln_bias, ln_weight, log_alpha, log_mu, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25, s29, s30, s31,
-            s32, s33, s34, t60, v, d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu,
-            d_v,
+            D_end, W1_start, W2_start, W3_start, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du,
+            eta, f, h1, h2, k, ln_bias, ln_weight, log_alpha, log_mu, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25, s28,
+            s29, s30, s31, t13, t28, t54, v, d_W1_start, d_W2_start, d_W3_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha,
+            d_log_mu, d_v,
         ))  # fmt: skip
-        del d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, f, s16, s17, s18, s19, s20, s21
-        del s22, s23, s24, s25, s29, s30, s31, s32, s33, s34, t60
+        del D_end, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, du, f, s15, s16, s17, s18, s19
+        del s20, s21, s22, s23, s24, s25, s28, s29, s30, s31, t13, t28, t54
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W3 = d_W3_next

@@ -29,9 +29,9 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -199,11 +199,11 @@ def dot_tn(a, b, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, Inv_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, k_ptr, q_ptr, Inv_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """Inv: every tile on its own."""
+    """Inv, P: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -213,14 +213,16 @@ def prep(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     LEVELS: tl.constexpr = BC.bit_length() - 1
+    causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-
-    # Inv
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
+    store_tile(P_ptr, index * H + h, r, r, C, C, P)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L = strictly_causal(K Kᵀ · η)
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
@@ -268,7 +270,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    U_ptr, W_at_ptr, eta_ptr, k_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P_ptr, U_ptr, W_at_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -282,18 +284,15 @@ def read(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
-    P = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η)
     o = dot(q, W, DOT) - dot(P, U, DOT)  # y = q W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -320,36 +319,25 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s1
-    s1 = dot_tn(q, d_o, DOT)  # s₁ = qᵀ d_o
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t4 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₄ = causal(−d_o Uᵀ)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_q = dot(eta[None, :] * t4, k, DOT) + dot_nt(d_o, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    s1 = dot_tn(q, d_o, DOT)  # s₁ = qᵀ d_o
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-
-    # s2
+    s4 = eta[:, None] * dot_tn(t4, q, DOT)  # s₄ = η · (t₄ᵀ q)
+    store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
     t1 = dot_nt(q, k, DOT)  # t₁ = q kᵀ
+    s3 = tl.sum(t4 * t1, 0)  # s₃ = Σ_c t₄ · t₁
     P = (tl.where(causal, eta[None, :] * t1, 0.0)).to(DOT)  # P = causal(t₁ · η)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-
-    # s3
-    t4 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₄ = causal(−d_o Uᵀ)
-    s3 = tl.sum(t4 * t1, 0)  # s₃ = Σ_c t₄ · t₁
     store_row(s3_ptr, own * H + h, r, C, s3)
-
-    # s4
-    t7 = (eta[None, :] * t4).to(DOT)  # t₇ = t₄ · η
-    s4 = dot_tn(t7, q, DOT)  # s₄ = t₇ᵀ q
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
-
-    # the gradient of q
-    d_q = dot(t7, k, DOT) + dot_nt(d_o, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -414,21 +402,20 @@ def post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t3 = load_tile(t3_ptr, own * H + h, r, at_v, C, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t5 = tl.where(strict, -tl.where(strict, dot_nt(t3, U, DOT), 0.0), 0.0)  # t₅ = strictly_causal(−strictly_causal(t₃ Uᵀ))
     t2 = -dot(k, d_W_at, DOT)  # t₂ = −k d_W_at
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     x8 = tl.sum(t5 * kk, 0) + tl.sum(t2 * U.to(tl.float32), 1)
-    t6 = (eta[None, :] * t5).to(DOT)  # t₆ = t₅ · η
     s3 = load_row(s3_ptr, own * H + h, r, C)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x14 = dot_nt(eta[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
+    x13 = eta[:, None] * dot_tn(t5, k, DOT) - eta[:, None] * dot_nt(U, d_W_at, DOT)
     s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
-    x15 = dot_nt(t3, W, DOT) + dot(t6, k, DOT) + (x14 + dot_tn(t6, k, DOT))
-    d_k = s4.to(tl.float32) + x15
+    x14 = dot_nt(t3, W, DOT) + dot(eta[None, :] * t5, k, DOT) + x13
+    d_k = s4.to(tl.float32) + x14
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     d_v = -t3.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
@@ -591,15 +578,17 @@ def forward_op(
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
+    P = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
-        eta, k, Inv,
+        eta, k, q, Inv, P,
     ))  # fmt: skip
     launch_main(sizes, (
         Inv, W, eta, k, v, W_next, U, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        U, W_at, eta, k, q, o,
+        P, U, W_at, q, o,
     ))  # fmt: skip
+    del P
     return o, W_next, Inv, U, W_at
 
 

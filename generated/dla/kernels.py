@@ -31,7 +31,7 @@ TILE = CHUNK  # tokens that are computed at once
 CARRIED = ("W1", "W2")
 STARTS = ("W1_start", "W2_start")
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -40,7 +40,7 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 168), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -180,6 +180,18 @@ def sum_after(x, r, DOT: tl.constexpr):
 
 
 @triton.jit
+def segment_sums(x, strict):
+    """Σ_{column<l≤row} x_l below the diagonal, 0 elsewhere.
+
+    Differences of cumulated sums, of the multiples of 1/64 and of the rests apart: the former are exact up to 2^18, the latter are small,
+    so that a large entry costs the others no digit.
+    """
+    whole = tl.floor(x * 64.0) * 0.015625
+    whole, rest = tl.cumsum(whole, 0), tl.cumsum(x - whole, 0)
+    return tl.where(strict, (whole[:, None] - whole[None, :]) + (rest[:, None] - rest[None, :]), 0.0)
+
+
+@triton.jit
 def dot_nt(a, b, DOT: tl.constexpr):
     """a bᵀ."""
     return dot(a, tl.trans(b.to(DOT)), DOT)
@@ -221,18 +233,6 @@ def dot_tn(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
-def segment_sums(x, strict):
-    """Σ_{column<l≤row} x_l below the diagonal, 0 elsewhere.
-
-    Differences of cumulated sums, of the multiples of 1/64 and of the rests apart: the former are exact up to 2^18, the latter are small,
-    so that a large entry costs the others no digit.
-    """
-    whole = tl.floor(x * 64.0) * 0.015625
-    whole, rest = tl.cumsum(whole, 0), tl.cumsum(x - whole, 0)
-    return tl.where(strict, (whole[:, None] - whole[None, :]) + (rest[:, None] - rest[None, :]), 0.0)
-
-
-@triton.jit
 def segment_gradient(M, strict, DOT: tl.constexpr):
     """Σ_{column<l≤row} M for every l: exactly where the tokens are float32, else by rows less columns."""
     if tl.float32 == DOT:
@@ -256,11 +256,11 @@ def sum_before(x, r, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, log_alpha_ptr, beta_end_ptr, G_end_ptr, beta_ptr, G_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, G_end: every tile on its own."""
+    """beta_end, G_end, beta, G: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -268,6 +268,8 @@ def prep(
     if i >= tiles:
         return
     r = tl.arange(0, BC)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -282,6 +284,15 @@ def prep(
     # G_end
     G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
+
+    # beta
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    store_row(beta_ptr, index * H + h, r, C, beta)
+
+    # G
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -334,7 +345,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W1_at_ptr, W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, k_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -349,23 +360,17 @@ def read(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
 
     # o
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
@@ -373,7 +378,7 @@ def read(
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
     read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    P2 = (G * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    P2 = (G.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     o = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -381,7 +386,7 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
-    W1_at_ptr, W2_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, k_ptr, q_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -395,22 +400,16 @@ def read_wide(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    G = eta[None, :] * D_alpha  # G = Dα · η
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
-    sum7 = tl.zeros([BC, BV], tl.float32)
-    sum7_2 = tl.zeros([BC, BC], tl.float32)
+    P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    sum2 = tl.zeros([BC, BV], tl.float32)
+    sum2_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
@@ -422,24 +421,25 @@ def read_wide(
         d1 = -dot_nt(v, W2, DOT) * gelu_slope(z1)  # d₁ = −(v W₂[0]ᵀ) · gelu′(z₁)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        sum7 += dot(read_h1, W2, DOT)
+        sum2 += dot(read_h1, W2, DOT)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        sum7_2 += dot_nt(read_h1, h1, DOT)
+        sum2_2 += dot_nt(read_h1, h1, DOT)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    P2 = (G * sum7_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    P2 = (G.to(tl.float32) * sum2_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    o = beta[:, None] * sum7 - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
+    o = beta[:, None] * sum2 - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, t8_ptr, read_h1_ptr, s9_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, d_o_ptr, k_ptr, q_ptr, v_ptr, z1_ptr, t6_ptr, h1_ptr, d1_ptr, t7_ptr, read_h1_ptr,
+    s9_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, t7, t8, read_h1, s9: every tile on its own."""
+    """z1, t6, h1, d1, t7, read_h1, s9: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -451,43 +451,36 @@ def pre(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    G = eta[None, :] * D_alpha  # G = Dα · η
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    t3 = (t1 * G.to(tl.float32)).to(DOT)  # t₃ = t₁ · G
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
+    P1 = (G.to(tl.float32) * t5).to(DOT)  # P₁ = G · t₅
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-    store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
     store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    t6 = -dot_nt(v, W2, DOT)  # t₆ = −v W₂[0]ᵀ
+    store_tile(t6_ptr, own * H + h, r, at_n, C, N, t6)
+    d1 = t6 * gelu_slope(z1)  # d₁ = t₆ · gelu′(z₁)
+    store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+    t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+    read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
-    s9 = tl.sum(t8 * t5, 1)  # s₉ = Σ_n t₈ · t₅
-    store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+    t7 = (beta[:, None] * dot_nt(d_o, W2, DOT) + dot(t3, h1, DOT)) * gelu_slope(read_z1)  # t₇ = (β · (d_o W₂[0]ᵀ) + t₃ h₁) · gelu′(z₁)
+    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
+    s9 = tl.sum(t7 * t4, 1)  # s₉ = Σ_n t₇ · t₄
+    store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
     read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
     store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
     store_row(s9_ptr, own * H + h, r, C, s9)
@@ -495,12 +488,12 @@ def pre(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, z1_ptr, t7_ptr, t8_ptr, read_h1_ptr, s9_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, d_o_ptr, k_ptr, q_ptr, v_ptr, z1_ptr, t6_ptr, h1_ptr, d1_ptr, t7_ptr, read_h1_ptr,
+    s9_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, t7, t8, read_h1, s9: every tile on its own."""
+    """z1, t6, h1, d1, t7, read_h1, s9: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -511,29 +504,21 @@ def pre_wide(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    beta = load_row(beta_ptr, index * H + h, r, C)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t3 = (t1 * G.to(tl.float32)).to(DOT)  # t₃ = t₁ · G
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    s9 = tl.zeros([BC], tl.float32)  # s₉ = Σ_n t₈ · t₅
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
+    P1 = (G.to(tl.float32) * t5).to(DOT)  # P₁ = G · t₅
+    s9 = tl.zeros([BC], tl.float32)  # s₉ = Σ_n t₇ · t₄
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -542,16 +527,19 @@ def pre_wide(
         store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-        store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
-        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t6 = -dot_nt(v, W2, DOT)  # t₆ = −v W₂[0]ᵀ
+        store_tile(t6_ptr, own * H + h, r, at_n, C, N, t6)
+        d1 = t6 * gelu_slope(z1)  # d₁ = t₆ · gelu′(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
-        t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
-        s9 += tl.sum(t8 * t5, 1)
-        store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+        read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
+        t7 = (beta[:, None] * dot_nt(d_o, W2, DOT) + dot(t3, h1, DOT)) * gelu_slope(read_z1)  # t₇ = (β · (d_o W₂[0]ᵀ) + t₃ h₁) · gelu′(z₁)
+        s9 += tl.sum(t7 * t4, 1)
+        store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
+        store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
         read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
     store_row(s9_ptr, own * H + h, r, C, s9)
@@ -559,8 +547,8 @@ def pre_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t8_ptr, v_ptr, s1_ptr, s2_ptr,
-    s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, d1_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t7_ptr, v_ptr,
+    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -582,66 +570,60 @@ def pre2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    store_tile(s4_ptr, own * H + h, at_n, at_v, N, V, s4)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
     G = eta[None, :] * D_alpha  # G = Dα · η
+    t7 = load_tile(t7_ptr, own * H + h, r, at_n, C, N)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    t13 = -dot_nt(t7, d1, DOT)  # t₁₃ = −t₇ d₁ᵀ
+    t17 = (t13 * G).to(DOT)  # t₁₇ = t₁₃ · G
+    x38 = beta[:, None] * dot_nt(t7, W1, DOT) + dot(t17, k, DOT)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x38)
+    s1 = dot_tn(q, beta[:, None] * t7.to(tl.float32), DOT)  # s₁ = qᵀ (β · t₇)
+    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+    s6 = dot_tn(t17, q, DOT)  # s₆ = t₁₇ᵀ q
+    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
+    t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
+    P1 = (G * t5).to(DOT)  # P₁ = G · t₅
+    s3 = dot_tn(P1, t7, DOT)  # s₃ = P₁ᵀ t₇
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
     s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
     store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-    x37 = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
-    t14 = dot_nt(read_h1, h1, DOT)  # t₁₄ = h₁ h₁ᵀ
-    P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
-    s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
-    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-    store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
-    t15 = -dot_nt(t8, d1, DOT)  # t₁₅ = −t₈ d₁ᵀ
-    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
-    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-    d_q = dot(t19, k, DOT) + dot_nt(t9, W1, DOT)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    x36 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
+    t12 = dot_nt(read_h1, h1, DOT)  # t₁₂ = h₁ h₁ᵀ
+    P2 = (G * t12).to(DOT)  # P₂ = G · t₁₂
+    t14 = t1 * t12 + t13 * t5  # t₁₄ = t₁ · t₁₂ + t₁₃ · t₅
+    x30 = segment_gradient(tl.where(causal, eta[None, :] * t14, 0.0) * t2, strict, DOT)
     s9 = load_row(s9_ptr, own * H + h, r, C)
-    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
-    s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
-    t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-    store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-    s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
-    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
-    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
-    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + tl.cumsum(beta * (x37 + s9), 0, reverse=True))
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s5 = tl.sum(t14 * D_alpha, 0)  # s₅ = Σ_c t₁₄ · Dα
+    s4 = dot_tn(read_h1, beta[:, None] * d_o.to(tl.float32), DOT)  # s₄ = h₁ᵀ (β · d_o)
+    store_tile(s4_ptr, own * H + h, at_n, at_v, N, V, s4)
+    s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
+    x32 = tl.sum(d_o.to(tl.float32) * dot(read_h1, W2, DOT), 1)
+    s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x30 + tl.cumsum(beta * (x32 + s9), 0, reverse=True))
     store_row(s7_ptr, own * H + h, r, C, s7)
     store_row(s5_ptr, own * H + h, r, C, s5)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2_wide(
-    W1_at_ptr, W2_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t8_ptr, v_ptr, s1_ptr, s2_ptr,
-    s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_at_ptr, W2_at_ptr, d1_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s9_ptr, t7_ptr, v_ptr,
+    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -675,70 +657,65 @@ def pre2_wide(
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
+    t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
+    P1 = (G * t5).to(DOT)  # P₁ = G · t₅
+    x16 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)
+    t12 = tl.zeros([BC, BC], tl.float32)  # t₁₂ = h₁ h₁ᵀ
     sum13 = tl.zeros([BC, BC], tl.float32)
     sum13_2 = tl.zeros([BC, BV], tl.float32)
     sum13_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
         read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t12 += dot_nt(read_h1, h1, DOT)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        t7 = load_tile(t7_ptr, own * H + h, r, at_n, C, N)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum13 += dot_nt(t7, d1, DOT)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        t14 += dot_nt(read_h1, h1, DOT)
+        sum13_2 += dot(read_h1, W2, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        sum13_3 += dot_nt(t7, W1, DOT)
+        s1 = dot_tn(q, beta[:, None] * t7.to(tl.float32), DOT)  # s₁ = qᵀ (β · t₇)
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
         s2 = dot_tn(t3, read_h1, DOT)  # s₂ = t₃ᵀ h₁
         store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
-        s4 = dot_tn(read_h1, t4, DOT)  # s₄ = h₁ᵀ t₄
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        store_tile(s4_ptr, own * H + h, at_n, at_v, N, V, s4)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        sum13_2 += dot(read_h1, W2, DOT)
-        t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-        t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        sum13 += dot_nt(t8, d1, DOT)
-        t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        sum13_3 += dot_nt(t9, W1, DOT)
-        s1 = dot_tn(q, t9, DOT)  # s₁ = qᵀ t₉
-        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-        s3 = dot_tn(P1, t8, DOT)  # s₃ = P₁ᵀ t₈
+        s3 = dot_tn(P1, t7, DOT)  # s₃ = P₁ᵀ t₇
         store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+        s4 = dot_tn(read_h1, x16, DOT)  # s₄ = h₁ᵀ (β · d_o)
+        store_tile(s4_ptr, own * H + h, at_n, at_v, N, V, s4)
     s9 = load_row(s9_ptr, own * H + h, r, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
+    P2 = (G * t12).to(DOT)  # P₂ = G · t₁₂
     s8 = dot_tn(P2, d_o, DOT)  # s₈ = −(−P₂ᵀ d_o)
     store_tile(s8_ptr, own * H + h, r, at_v, C, V, s8)
     x26 = beta * (tl.sum(d_o.to(tl.float32) * sum13_2, 1) + s9)
-    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
-    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    s5 = tl.sum(t16 * D_alpha, 0)  # s₅ = Σ_c t₁₆ · Dα
+    t13 = -sum13  # t₁₃ = −t₇ d₁ᵀ
+    t14 = t1 * t12 + t13 * t5  # t₁₄ = t₁ · t₁₂ + t₁₃ · t₅
+    s5 = tl.sum(t14 * D_alpha, 0)  # s₅ = Σ_c t₁₄ · Dα
     store_row(s5_ptr, own * H + h, r, C, s5)
-    x23 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
+    x23 = segment_gradient(tl.where(causal, eta[None, :] * t14, 0.0) * t2, strict, DOT)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t17 = (t13 * G).to(DOT)  # t₁₇ = t₁₃ · G
+    d_q = beta[:, None] * sum13_3 + dot(t17, k, DOT)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
-    s6 = dot_tn(t19, q, DOT)  # s₆ = t₁₉ᵀ q
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    s6 = dot_tn(t17, q, DOT)  # s₆ = t₁₇ᵀ q
     store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
     s7 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x23 + tl.cumsum(x26, 0, reverse=True))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_row(s7_ptr, own * H + h, r, C, s7)
-    d_q = dot(t19, k, DOT) + sum13_3
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, beta_end_ptr, d_W1_ptr, d_W2_ptr, k_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, t7_ptr, v_ptr, z1_ptr, d_W1_next_ptr,
-    d_W2_next_ptr, t12_ptr, t13_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T,
+    G_end_ptr, beta_end_ptr, d_W1_ptr, d_W2_ptr, k_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, t6_ptr, v_ptr, z1_ptr, d_W1_next_ptr,
+    d_W2_next_ptr, t10_ptr, t11_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T,
     members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, t12, t13: from the last tile to the first."""
+    """d_W1, d_W2, t10, t11: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -762,31 +739,32 @@ def seq(
         if SAVE:
             store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        G_end = load_row(G_end_ptr, index * H + h, r, C)
         s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
-        t11 = -dot(k, d_W1, DOT)  # t₁₁ = −k d_W1
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        G_end = load_row(G_end_ptr, index * H + h, r, C)
+        s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
+        du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
         beta_end = load_number(beta_end_ptr, index * H + h)
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        t7 = load_tile(t7_ptr, own * H + h, r + zero, at_n, C, N)
-        x13 = G_end[:, None] * t11 - s3.to(tl.float32)
-        s4 = load_tile(s4_ptr, own * H + h, at_n + zero, at_v, N, V)
-        du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+        t6 = load_tile(t6_ptr, own * H + h, r + zero, at_n, C, N)
+        x9 = s2.to(tl.float32) - G_end[:, None] * dot_nt(du, d_W2, DOT)
         s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
-        x9 = s2.to(tl.float32) + dot_nt(G_end[:, None] * du, -d_W2, DOT)
-        t12 = (
+        t9 = -dot(k, d_W1, DOT)  # t₉ = −k d_W1
+        x13 = G_end[:, None] * t9 - s3.to(tl.float32)
+        t10 = (
             x13
-            * t7.to(tl.float32)
+            * t6.to(tl.float32)
             * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
             + x9 * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
-        t13 = x13 * gelu_slope(z1.to(tl.float32))  # t₁₃ = (G[C] · t₁₁ − s₃) · gelu′(z₁)
-        x19 = beta_end * d_W2 + s4.to(tl.float32) + dot_tn(t13, du, DOT)
-        x16 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t12, DOT)
-        store_tile(t13_ptr, own * H + h, r + zero, at_n, C, N, t13)
-        store_tile(t12_ptr, own * H + h, r + zero, at_n, C, N, t12)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
+        s4 = load_tile(s4_ptr, own * H + h, at_n + zero, at_v, N, V)
+        t11 = x13 * gelu_slope(z1.to(tl.float32))  # t₁₁ = (G[C] · t₉ − s₃) · gelu′(z₁)
+        x16 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t10, DOT)
+        store_tile(t10_ptr, own * H + h, r + zero, at_n, C, N, t10)
+        x19 = beta_end * d_W2 + s4.to(tl.float32) - dot_tn(t11, v, DOT)
+        store_tile(t11_ptr, own * H + h, r + zero, at_n, C, N, t11)
         d_W1 = x16
         d_W2 = x19
         if i == tiles - 1:
@@ -799,8 +777,9 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    G_end_ptr, W1_at_ptr, W2_at_ptr, d_W1_at_ptr, d_W2_at_ptr, k_ptr, log_alpha_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t12_ptr,
-    t13_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, W1_at_ptr, W2_at_ptr, d1_ptr, d_W1_at_ptr, d_W2_at_ptr, h1_ptr, k_ptr, log_alpha_ptr, s5_ptr, s6_ptr, s7_ptr,
+    s8_ptr, t10_ptr, t11_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -819,52 +798,51 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
-    z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-    d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    h1 = gelu(z1)  # h₁ = gelu(z₁)
-    t17 = -dot(h1, d_W2_at, DOT)  # t₁₇ = −h₁ d_W2_at
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    s5 = load_row(s5_ptr, own * H + h, r, C)
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t15 = -dot(h1, d_W2_at, DOT)  # t₁₅ = −h₁ d_W2_at
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x26 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t18 = tl.sum(t17 * du, 1) + tl.sum(t11 * d1, 1)  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
-    x22 = dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
-    t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
-    d_k = s6.to(tl.float32) + (dot_nt(t12, W1, DOT) + x22)
-    s5 = load_row(s5_ptr, own * H + h, r, C)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    t13 = load_tile(t13_ptr, own * H + h, r, at_n, C, N)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+    t10 = load_tile(t10_ptr, own * H + h, r, at_n, C, N)
+    t9 = -dot(k, d_W1_at, DOT)  # t₉ = −k d_W1_at
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     s7 = load_row(s7_ptr, own * H + h, r, C)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
-    x31 = s8.to(tl.float32) + (-(G_end[:, None] * t17) - dot(t13, W2, DOT))
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, x31)
-    x27 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + x26)
-    t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
-    d_eta = s5 + t18 * exp(t10)
+    t16 = tl.sum(t15 * du, 1) + tl.sum(t9 * d1.to(tl.float32), 1)  # t₁₆ = Σ_v t₁₅ · ∂ℓ/∂u + Σ_n t₉ · d₁
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
+    d_eta = s5 + t16 * exp(t8)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_log_alpha = s7 + x27
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x24 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    x25 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t16 * G_end, r, DOT) + x24)
+    d_log_alpha = s7 + x25
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
+    t11 = load_tile(t11_ptr, own * H + h, r, at_n, C, N)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    x19 = dot_nt(t10, W1, DOT) + -G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
+    d_k = s6.to(tl.float32) + x19
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    x29 = s8.to(tl.float32) + (-(G_end[:, None] * t15) - dot(t11, W2, DOT))
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, x29)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    G_end_ptr, W1_at_ptr, W2_at_ptr, d_W1_at_ptr, d_W2_at_ptr, k_ptr, log_alpha_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, t12_ptr,
-    t13_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, W1_at_ptr, W2_at_ptr, d1_ptr, d_W1_at_ptr, d_W2_at_ptr, h1_ptr, k_ptr, log_alpha_ptr, s5_ptr, s6_ptr, s7_ptr,
+    s8_ptr, t10_ptr, t11_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -882,56 +860,52 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    sum1 = tl.zeros([BC, BV], tl.float32)
-    sum1_2 = tl.zeros([BC], tl.float32)
-    sum1_3 = tl.zeros([BC, BK], tl.float32)
-    sum1_4 = tl.zeros([BC, BK], tl.float32)
-    sum1_5 = tl.zeros([], tl.float32)
-    sum1_6 = tl.zeros([], tl.float32)
-    sum1_7 = tl.zeros([BC, BV], tl.float32)
+    sum0 = tl.zeros([BC, BV], tl.float32)
+    sum0_2 = tl.zeros([BC], tl.float32)
+    sum0_3 = tl.zeros([BC, BK], tl.float32)
+    sum0_4 = tl.zeros([BC, BK], tl.float32)
+    sum0_5 = tl.zeros([], tl.float32)
+    sum0_6 = tl.zeros([], tl.float32)
+    sum0_7 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
-        h1 = gelu(z1)  # h₁ = gelu(z₁)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum1 += dot(h1, d_W2_at, DOT)
-        t13 = load_tile(t13_ptr, own * H + h, r, at_n, C, N)
-        sum1_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        sum1_7 += dot(t13, W2, DOT)
-        t7 = -dot_nt(v, W2, DOT)  # t₇ = −v W₂[0]ᵀ
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+        sum0 += dot(h1, d_W2_at, DOT)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
-        t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
-        sum1_2 += tl.sum(t11 * d1, 1)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        t9 = -dot(k, d_W1_at, DOT)  # t₉ = −k d_W1_at
+        sum0_2 += tl.sum(t9 * d1.to(tl.float32), 1)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum1_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-        t12 = load_tile(t12_ptr, own * H + h, r, at_n, C, N)
-        sum1_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        sum1_3 += dot_nt(t12, W1, DOT)
-    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
-    d_k = s6.to(tl.float32) + (sum1_3 + sum1_4)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+        t10 = load_tile(t10_ptr, own * H + h, r, at_n, C, N)
+        sum0_3 += dot_nt(t10, W1, DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum0_4 += dot_nt(d1, d_W1_at, DOT)
+        sum0_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        t11 = load_tile(t11_ptr, own * H + h, r, at_n, C, N)
+        sum0_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        sum0_7 += dot(t11, W2, DOT)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
     s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
-    t17 = -sum1  # t₁₇ = −h₁ d_W2_at
-    x24 = s8.to(tl.float32) + (-(G_end[:, None] * t17) - sum1_7)
-    s5 = load_row(s5_ptr, own * H + h, r, C)
+    t15 = -sum0  # t₁₅ = −h₁ d_W2_at
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    x24 = s8.to(tl.float32) + (-(G_end[:, None] * t15) - sum0_7)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, x24)
-    s7 = load_row(s7_ptr, own * H + h, r, C)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t18 = tl.sum(t17 * du, 1) + sum1_2  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
+    s5 = load_row(s5_ptr, own * H + h, r, C)
+    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
+    t16 = tl.sum(t15 * du, 1) + sum0_2  # t₁₆ = Σ_v t₁₅ · ∂ℓ/∂u + Σ_n t₉ · d₁
+    s7 = load_row(s7_ptr, own * H + h, r, C)
+    x18 = s6.to(tl.float32) + (sum0_3 + -G_end[:, None] * sum0_4)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x18)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x21 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum1_5 + sum1_6))
-    t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
-    d_eta = s5 + t18 * exp(t10)
+    x21 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t16 * G_end, r, DOT) + beta_end * (sum0_5 + sum0_6))
+    t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
+    d_eta = s5 + t16 * exp(t8)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     d_log_alpha = s7 + x21
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
@@ -939,12 +913,12 @@ def post_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
-    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, beta_end_ptr, s1_ptr, s2_ptr, s3_ptr, h1_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, beta_end_ptr, s1_ptr, s2_ptr, beta_ptr, s3_ptr,
+    G_ptr, h1_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, s1, s2, s3, h1: every tile on its own."""
+    """beta_end, s1, s2, beta, s3, G, h1: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -964,8 +938,11 @@ def resume_prep(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    store_row(beta_ptr, index * H + h, r, C, beta)
     D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
@@ -1028,8 +1005,7 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    W1_at_ptr, W2_at_ptr, eta_ptr, h1_ptr, log_alpha_ptr, q_ptr, s3_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    G_ptr, W1_at_ptr, W2_at_ptr, beta_ptr, h1_ptr, q_ptr, s3_ptr, v_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1043,16 +1019,12 @@ def resume_read(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    sum3 = tl.zeros([BC, BV], tl.float32)
-    sum3_2 = tl.zeros([BC, BC], tl.float32)
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    sum1 = tl.zeros([BC, BV], tl.float32)
+    sum1_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
@@ -1062,26 +1034,24 @@ def resume_read(
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        sum3 += dot(read_h1, W2, DOT)
-        sum3_2 += dot_nt(read_h1, h1, DOT)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    G = eta[None, :] * D_alpha  # G = Dα · η
+        sum1 += dot(read_h1, W2, DOT)
+        sum1_2 += dot_nt(read_h1, h1, DOT)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    P2 = (G * sum3_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    P2 = (G.to(tl.float32) * sum1_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    o = beta[:, None] * sum3 - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
+    o = beta[:, None] * sum1 - dot(P2, du, DOT)  # y = β · (h₁ W₂[0]) − P₂ ∂ℓ/∂u
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, d1_ptr, t8_ptr,
+    G_ptr, W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, beta_ptr, d_o_ptr, k_ptr, q_ptr, v_ptr, d1_ptr, t7_ptr,
     read_h1_ptr, s12_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d1, t8, read_h1, s12: every tile on its own."""
+    """d1, t7, read_h1, s12: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1092,29 +1062,21 @@ def resume_pre(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    beta = load_row(beta_ptr, index * H + h, r, C)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t2, 0.0)  # Dα = causal(t₂)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t3 = (t1 * G.to(tl.float32)).to(DOT)  # t₃ = t₁ · G
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    s12 = tl.zeros([BC], tl.float32)  # s₁₂ = Σ_n t₈ · t₅
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
+    P1 = (G.to(tl.float32) * t5).to(DOT)  # P₁ = G · t₅
+    s12 = tl.zeros([BC], tl.float32)  # s₁₂ = Σ_n t₇ · t₄
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -1122,18 +1084,19 @@ def resume_pre(
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
-        t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
-        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+        t6 = -dot_nt(v, W2_start, DOT)  # t₆ = −v W₂[start]ᵀ
+        d1 = t6 * gelu_slope(z1)  # d₁ = t₆ · gelu′(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        t4 = dot(q, W1, DOT)  # t₄ = q W₁[0]
+        read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
+        d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        read_z1 = beta[:, None] * t5 - dot(P1, d1, DOT)  # z₁ = β · t₅ − P₁ d₁
-        t8 = (dot(t3, h1, DOT) + dot_nt(t4, W2, DOT)) * gelu_slope(read_z1)  # t₈ = (t₃ h₁ + t₄ W₂[0]ᵀ) · gelu′(z₁)
-        s12 += tl.sum(t8 * t5, 1)
-        store_tile(t8_ptr, own * H + h, r, at_n, C, N, t8)
+        t7 = (beta[:, None] * dot_nt(d_o, W2, DOT) + dot(t3, h1, DOT)) * gelu_slope(read_z1)  # t₇ = (β · (d_o W₂[0]ᵀ) + t₃ h₁) · gelu′(z₁)
+        s12 += tl.sum(t7 * t4, 1)
+        store_tile(t7_ptr, own * H + h, r, at_n, C, N, t7)
         read_h1 = gelu(read_z1)  # h₁ = gelu(z₁)
         store_tile(read_h1_ptr, own * H + h, r, at_n, C, N, read_h1)
     store_row(s12_ptr, own * H + h, r, C, s12)
@@ -1141,7 +1104,7 @@ def resume_pre(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
-    W1_at_ptr, W2_at_ptr, d1_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s12_ptr, t8_ptr, v_ptr,
+    W1_at_ptr, W2_at_ptr, d1_ptr, d_o_ptr, eta_ptr, h1_ptr, k_ptr, log_alpha_ptr, q_ptr, read_h1_ptr, s12_ptr, t7_ptr, v_ptr,
     s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1168,7 +1131,7 @@ def resume_pre2(
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
+    x4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
     t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
@@ -1177,51 +1140,50 @@ def resume_pre2(
     t3 = (t1 * G).to(DOT)  # t₃ = t₁ · G
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t6 = dot_nt(q, k, DOT)  # t₆ = q kᵀ
-    P1 = (G * t6).to(DOT)  # P₁ = G · t₆
-    t14 = tl.zeros([BC, BC], tl.float32)  # t₁₄ = h₁ h₁ᵀ
+    t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
+    P1 = (G * t5).to(DOT)  # P₁ = G · t₅
+    t12 = tl.zeros([BC, BC], tl.float32)  # t₁₂ = h₁ h₁ᵀ
     sum13 = tl.zeros([BC, BC], tl.float32)
     sum13_2 = tl.zeros([BC, BV], tl.float32)
     sum13_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        t8 = load_tile(t8_ptr, own * H + h, r, at_n, C, N)
-        s7 = dot_tn(P1, t8, DOT)  # s₇ = P₁ᵀ t₈
-        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
-        sum13 += dot_nt(t8, d1, DOT)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-        s4 = dot_tn(q, t9, DOT)  # s₄ = qᵀ t₉
-        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-        store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
-        s5 = dot_tn(read_h1, t4, DOT)  # s₅ = h₁ᵀ t₄
-        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-        s6 = dot_tn(t3, read_h1, DOT)  # s₆ = t₃ᵀ h₁
         h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
+        read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
+        t12 += dot_nt(read_h1, h1, DOT)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        t7 = load_tile(t7_ptr, own * H + h, r, at_n, C, N)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t14 += dot_nt(read_h1, h1, DOT)
+        sum13 += dot_nt(t7, d1, DOT)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum13_2 += dot(read_h1, W2, DOT)
-        sum13_3 += dot_nt(t9, W1, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        sum13_3 += dot_nt(t7, W1, DOT)
+        s4 = dot_tn(q, beta[:, None] * t7.to(tl.float32), DOT)  # s₄ = qᵀ (β · t₇)
+        store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
+        s5 = dot_tn(read_h1, x4, DOT)  # s₅ = h₁ᵀ (β · d_o)
+        store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
+        s6 = dot_tn(t3, read_h1, DOT)  # s₆ = t₃ᵀ h₁
+        store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
+        s7 = dot_tn(P1, t7, DOT)  # s₇ = P₁ᵀ t₇
+        store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
     s12 = load_row(s12_ptr, own * H + h, r, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P2 = (G * t14).to(DOT)  # P₂ = G · t₁₄
+    P2 = (G * t12).to(DOT)  # P₂ = G · t₁₂
     s11 = dot_tn(P2, d_o, DOT)  # s₁₁ = −(−P₂ᵀ d_o)
     store_tile(s11_ptr, own * H + h, r, at_v, C, V, s11)
     x26 = beta * (tl.sum(d_o.to(tl.float32) * sum13_2, 1) + s12)
-    t15 = -sum13  # t₁₅ = −t₈ d₁ᵀ
-    t16 = t1 * t14 + t15 * t6  # t₁₆ = t₁ · t₁₄ + t₁₅ · t₆
-    s8 = tl.sum(t16 * D_alpha, 0)  # s₈ = Σ_c t₁₆ · Dα
+    t13 = -sum13  # t₁₃ = −t₇ d₁ᵀ
+    t14 = t1 * t12 + t13 * t5  # t₁₄ = t₁ · t₁₂ + t₁₃ · t₅
+    s8 = tl.sum(t14 * D_alpha, 0)  # s₈ = Σ_c t₁₄ · Dα
     store_row(s8_ptr, own * H + h, r, C, s8)
-    x23 = segment_gradient(tl.where(causal, eta[None, :] * t16, 0.0) * t2, strict, DOT)
+    x23 = segment_gradient(tl.where(causal, eta[None, :] * t14, 0.0) * t2, strict, DOT)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t19 = (t15 * G).to(DOT)  # t₁₉ = t₁₅ · G
-    d_q = dot(t19, k, DOT) + sum13_3
+    t17 = (t13 * G).to(DOT)  # t₁₇ = t₁₃ · G
+    d_q = beta[:, None] * sum13_3 + dot(t17, k, DOT)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    s9 = dot_tn(t19, q, DOT)  # s₉ = t₁₉ᵀ q
+    s9 = dot_tn(t17, q, DOT)  # s₉ = t₁₇ᵀ q
     store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
     s10 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x23 + tl.cumsum(x26, 0, reverse=True))
     store_row(s10_ptr, own * H + h, r, C, s10)
@@ -1291,69 +1253,68 @@ def resume_post(
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t10 = sum_after(decay_alpha, r, DOT)  # t₁₀ = Σ_{l>t} log α
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    G_end = eta * exp(t10)  # G[C] = η · exp(t₁₀)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x7 = (G_end[:, None] * du).to(DOT)
-    sum7 = tl.zeros([BC, BV], tl.float32)
-    sum7_2 = tl.zeros([BC], tl.float32)
-    sum7_3 = tl.zeros([BC, BK], tl.float32)
-    sum7_4 = tl.zeros([BC, BK], tl.float32)
-    sum7_5 = tl.zeros([], tl.float32)
-    sum7_6 = tl.zeros([], tl.float32)
-    sum7_7 = tl.zeros([BC, BV], tl.float32)
+    G_end = eta * exp(t8)  # G[C] = η · exp(t₈)
+    sum6 = tl.zeros([BC, BV], tl.float32)
+    sum6_2 = tl.zeros([BC], tl.float32)
+    sum6_3 = tl.zeros([BC, BK], tl.float32)
+    sum6_4 = tl.zeros([BC, BK], tl.float32)
+    sum6_5 = tl.zeros([], tl.float32)
+    sum6_6 = tl.zeros([], tl.float32)
+    sum6_7 = tl.zeros([BC, BV], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        t11 = -dot(k, d_W1_at, DOT)  # t₁₁ = −k d_W1_at
-        x21 = G_end[:, None] * t11 - s7.to(tl.float32)
+        t9 = -dot(k, d_W1_at, DOT)  # t₉ = −k d_W1_at
+        x20 = G_end[:, None] * t9 - s7.to(tl.float32)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         v = load_rows(v_ptr, at_row, row, here, at_v, V)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        t13 = (x21 * gelu_slope(z1)).to(DOT)  # t₁₃ = (G[C] · t₁₁ − s₇) · gelu′(z₁)
+        t11 = (x20 * gelu_slope(z1)).to(DOT)  # t₁₁ = (G[C] · t₉ − s₇) · gelu′(z₁)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, -dot_tn(t13, v, DOT))
-        sum7_7 += dot(t13, W2_start, DOT)
-        t7 = -dot_nt(v, W2_start, DOT)  # t₇ = −v W₂[start]ᵀ
-        d1 = t7 * gelu_slope(z1)  # d₁ = t₇ · gelu′(z₁)
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, -dot_tn(t11, v, DOT))
+        sum6_7 += dot(t11, W2_start, DOT)
+        t6 = -dot_nt(v, W2_start, DOT)  # t₆ = −v W₂[start]ᵀ
+        d1 = t6 * gelu_slope(z1)  # d₁ = t₆ · gelu′(z₁)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum7_2 += tl.sum(t11 * d1, 1)
-        sum7_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        sum6_2 += tl.sum(t9 * d1, 1)
+        sum6_4 += dot_nt(d1, d_W1_at, DOT)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
-        x19 = s6.to(tl.float32) + dot_nt(x7, -d_W2_at.to(tl.float32), DOT)
-        t12 = (
-            (x21 * t7 * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + x19 * gelu_slope(z1)).to(DOT)  # noqa: E501
+        x18 = s6.to(tl.float32) - G_end[:, None] * dot_nt(du, d_W2_at, DOT)
+        t10 = (
+            (x20 * t6 * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + x18 * gelu_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        sum7 += dot(h1, d_W2_at, DOT)
-        sum7_3 += dot_nt(t12, W1_start, DOT)
+        sum6 += dot(h1, d_W2_at, DOT)
+        sum6_3 += dot_nt(t10, W1_start, DOT)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t12, DOT))
-        sum7_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t10, DOT))
+        sum6_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum7_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        sum6_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
     s8 = load_row(s8_ptr, own * H + h, r, C)
     s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
-    d_k = s9.to(tl.float32) + (sum7_3 + sum7_4)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    x18 = s9.to(tl.float32) + (sum6_3 + -G_end[:, None] * sum6_4)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x18)
     s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
     s10 = load_row(s10_ptr, own * H + h, r, C)
-    t17 = -sum7  # t₁₇ = −h₁ d_W2_at
-    x25 = s11.to(tl.float32) + (-(G_end[:, None] * t17) - sum7_7)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, x25)
-    t18 = tl.sum(t17 * du, 1) + sum7_2  # t₁₈ = Σ_v t₁₇ · ∂ℓ/∂u + Σ_n t₁₁ · d₁
-    d_eta = s8 + t18 * exp(t10)
+    t15 = -sum6  # t₁₅ = −h₁ d_W2_at
+    x24 = s11.to(tl.float32) + (-(G_end[:, None] * t15) - sum6_7)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, x24)
+    t16 = tl.sum(t15 * du, 1) + sum6_2  # t₁₆ = Σ_v t₁₅ · ∂ℓ/∂u + Σ_n t₉ · d₁
+    d_eta = s8 + t16 * exp(t8)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x22 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t18 * G_end, r, DOT) + beta_end * (sum7_5 + sum7_6))
-    d_log_alpha = s10 + x22
+    x21 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t16 * G_end, r, DOT) + beta_end * (sum6_5 + sum6_6))
+    d_log_alpha = s10 + x21
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
@@ -1518,11 +1479,13 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
+    beta = sizes.per_slot("C", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     W1_at = sizes.per_slot("KN", narrow=True)
@@ -1531,15 +1494,15 @@ def forward_op(
     W2_last = sizes.per_sequence("NV")
     o = sizes.rows("V")
     launch_prep(sizes, (
-        eta, log_alpha, beta_end, G_end,
+        eta, log_alpha, beta_end, G_end, beta, G,
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W2, beta_end, k, v, W1_next, W2_next, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
     launch_read(sizes, (
-        W1_at, W2_at, eta, k, log_alpha, q, v, o,
+        G, W1_at, W2_at, beta, k, q, v, o,
     ))  # fmt: skip
-    return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, W1_at, W2_at
+    return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, beta, G, W1_at, W2_at
 
 
 @forward_op.register_fake
@@ -1555,7 +1518,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
@@ -1564,9 +1527,11 @@ def _(
     W2_last = sizes.per_sequence("NV")
     beta_end = sizes.per_slot("", narrow=False)
     G_end = sizes.per_slot("C", narrow=False)
+    beta = sizes.per_slot("C", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, W1_at, W2_at
+    return o, W1_next, W2_next, W1_last, W2_last, beta_end, G_end, beta, G, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::backward", mutates_args=())
@@ -1578,6 +1543,8 @@ def backward_op(
     eta: Tensor,
     beta_end: Tensor,
     G_end: Tensor,
+    beta: Tensor,
+    G: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1598,14 +1565,16 @@ def backward_op(
     d_k = sizes.rows("K")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CK": 1, "CN": 8, "CV": 1, "KN": 2, "NV": 2}):
+    for part in sizes.parts({"CK": 1, "CN": 10, "CV": 1, "KN": 2, "NV": 2}):
         z1 = part.per_slot("CN", narrow=True)
+        t6 = part.per_slot("CN", narrow=True)
+        h1 = part.per_slot("CN", narrow=True)
+        d1 = part.per_slot("CN", narrow=True)
         t7 = part.per_slot("CN", narrow=True)
-        t8 = part.per_slot("CN", narrow=True)
         read_h1 = part.per_slot("CN", narrow=True)
         s9 = part.per_slot("C", narrow=False)
         launch_pre(part, (
-            W1_at, W2_at, d_o, eta, k, log_alpha, q, v, z1, t7, t8, read_h1, s9,
+            G, W1_at, W2_at, beta, d_o, k, q, v, z1, t6, h1, d1, t7, read_h1, s9,
         ))  # fmt: skip
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
@@ -1616,22 +1585,22 @@ def backward_op(
         s7 = part.per_slot("C", narrow=False)
         s8 = part.per_slot("CV", narrow=True)
         launch_pre2(part, (
-            W1_at, W2_at, d_o, eta, k, log_alpha, q, read_h1, s9, t8, v, s1, s2, s3, s4, s5, s6, s7, s8, d_q,
+            W1_at, W2_at, d1, d_o, eta, h1, k, log_alpha, q, read_h1, s9, t7, v, s1, s2, s3, s4, s5, s6, s7, s8, d_q,
         ))  # fmt: skip
-        del read_h1, s9, t8
-        t12 = part.per_slot("CN", narrow=True)
-        t13 = part.per_slot("CN", narrow=True)
+        del read_h1, s9, t7
+        t10 = part.per_slot("CN", narrow=True)
+        t11 = part.per_slot("CN", narrow=True)
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
         launch_seq(part, (
-            G_end, beta_end, d_W1, d_W2, k, s1, s2, s3, s4, t7, v, z1, d_W1_next, d_W2_next, t12, t13, d_W1_at, d_W2_at, d_W1_last,
+            G_end, beta_end, d_W1, d_W2, k, s1, s2, s3, s4, t6, v, z1, d_W1_next, d_W2_next, t10, t11, d_W1_at, d_W2_at, d_W1_last,
             d_W2_last,
         ))  # fmt: skip
-        del s1, s2, s3, s4, t7, z1
+        del s1, s2, s3, s4, t6, z1
         launch_post(part, (
-            G_end, W1_at, W2_at, d_W1_at, d_W2_at, k, log_alpha, s5, s6, s7, s8, t12, t13, v, d_eta, d_k, d_log_alpha, d_v,
+            G_end, W1_at, W2_at, d1, d_W1_at, d_W2_at, h1, k, log_alpha, s5, s6, s7, s8, t10, t11, v, d_eta, d_k, d_log_alpha, d_v,
         ))  # fmt: skip
-        del d_W1_at, d_W2_at, s5, s6, s7, s8, t12, t13
+        del d1, d_W1_at, d_W2_at, h1, s5, s6, s7, s8, t10, t11
         d_W1 = d_W1_next
         d_W2 = d_W2_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next
@@ -1646,6 +1615,8 @@ def _(
     eta: Tensor,
     beta_end: Tensor,
     G_end: Tensor,
+    beta: Tensor,
+    G: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
     d_o: Tensor,
@@ -1670,19 +1641,19 @@ def _(
 
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, log_alpha, eta, _W1, _W2, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, _W1_last, _W2_last, beta_end, G_end, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, _W1_last, _W2_last, beta_end, G_end, beta, G, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, beta_end, G_end, W1_at, W2_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, log_alpha, eta, beta_end, G_end, beta, G, W1_at, W2_at, position, cu_seqlens)
     ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:5]]
     ctx.set_materialize_grads(False)
 
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, beta_end, G_end, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, log_alpha, eta, beta_end, G_end, beta, G, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2, d_W1_last, d_W2_last = cotangents(ctx, gradients)
     gradients_of = backward_op(
-        q, k, v, log_alpha, eta, beta_end, G_end, W1_at, W2_at, d_o, d_W1, d_W2, d_W1_last, d_W2_last, position, cu_seqlens,
-        ctx.grid,
+        q, k, v, log_alpha, eta, beta_end, G_end, beta, G, W1_at, W2_at, d_o, d_W1, d_W2, d_W1_last, d_W2_last, position,
+        cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next = gradients_of
     return (
@@ -1718,10 +1689,12 @@ def resume_forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
+    beta = sizes.per_slot("C", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
@@ -1732,17 +1705,17 @@ def resume_forward_op(
     s2 = sizes.per_slot("NV", narrow=True)
     s3 = sizes.per_slot("CN", narrow=True)
     launch_resume_prep(sizes, (
-        W1_start, W2_start, eta, k, log_alpha, q, v, beta_end, s1, s2, s3, h1,
+        W1_start, W2_start, eta, k, log_alpha, q, v, beta_end, s1, s2, beta, s3, G, h1,
     ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W2, beta_end, s1, s2, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
     del s1, s2
     launch_resume_read(sizes, (
-        W1_at, W2_at, eta, h1, log_alpha, q, s3, v, o,
+        G, W1_at, W2_at, beta, h1, q, s3, v, o,
     ))  # fmt: skip
     del s3
-    return o, W1_next, W2_next, beta_end, h1, W1_at, W2_at
+    return o, W1_next, W2_next, beta_end, beta, G, h1, W1_at, W2_at
 
 
 @resume_forward_op.register_fake
@@ -1760,16 +1733,18 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     sizes = Sizes(q, {"K": q.shape[-1], "N": W1.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W1_next = sizes.per_sequence("KN")
     W2_next = sizes.per_sequence("NV")
     beta_end = sizes.per_slot("", narrow=False)
+    beta = sizes.per_slot("C", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
     W1_at = sizes.per_slot("KN", narrow=True)
     W2_at = sizes.per_slot("NV", narrow=True)
-    return o, W1_next, W2_next, beta_end, h1, W1_at, W2_at
+    return o, W1_next, W2_next, beta_end, beta, G, h1, W1_at, W2_at
 
 
 @torch.library.custom_op(f"{OPS}::resume_backward", mutates_args=())
@@ -1782,6 +1757,8 @@ def resume_backward_op(
     W1_start: Tensor,
     W2_start: Tensor,
     beta_end: Tensor,
+    beta: Tensor,
+    G: Tensor,
     h1: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
@@ -1805,11 +1782,11 @@ def resume_backward_op(
     d_v = sizes.rows("V")
     for part in sizes.parts({"CK": 1, "CN": 5, "CV": 1, "KN": 2, "NV": 2}):
         d1 = part.per_slot("CN", narrow=True)
-        t8 = part.per_slot("CN", narrow=True)
+        t7 = part.per_slot("CN", narrow=True)
         read_h1 = part.per_slot("CN", narrow=True)
         s12 = part.per_slot("C", narrow=False)
         launch_resume_pre(part, (
-            W1_at, W1_start, W2_at, W2_start, d_o, eta, k, log_alpha, q, v, d1, t8, read_h1, s12,
+            G, W1_at, W1_start, W2_at, W2_start, beta, d_o, k, q, v, d1, t7, read_h1, s12,
         ))  # fmt: skip
         s4 = part.per_slot("KN", narrow=True)
         s5 = part.per_slot("NV", narrow=True)
@@ -1820,9 +1797,9 @@ def resume_backward_op(
         s10 = part.per_slot("C", narrow=False)
         s11 = part.per_slot("CV", narrow=True)
         launch_resume_pre2(part, (
-            W1_at, W2_at, d1, d_o, eta, h1, k, log_alpha, q, read_h1, s12, t8, v, s4, s5, s6, s7, s8, s9, s10, s11, d_q,
+            W1_at, W2_at, d1, d_o, eta, h1, k, log_alpha, q, read_h1, s12, t7, v, s4, s5, s6, s7, s8, s9, s10, s11, d_q,
         ))  # fmt: skip
-        del d1, read_h1, s12, t8
+        del d1, read_h1, s12, t7
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
         launch_resume_seq(part, (
@@ -1849,6 +1826,8 @@ def _(
     W1_start: Tensor,
     W2_start: Tensor,
     beta_end: Tensor,
+    beta: Tensor,
+    G: Tensor,
     h1: Tensor,
     W1_at: Tensor,
     W2_at: Tensor,
@@ -1874,18 +1853,19 @@ def _(
 
 def _save_resume_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, v, log_alpha, eta, _W1, _W2, W1_start, W2_start, position, cu_seqlens, grid, _save = inputs
-    _o, _W1_next, _W2_next, beta_end, h1, W1_at, W2_at = output
+    _o, _W1_next, _W2_next, beta_end, beta, G, h1, W1_at, W2_at = output
     ctx.grid = grid
-    ctx.save_for_backward(q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, h1, W1_at, W2_at, position, cu_seqlens)
+    ctx.save_for_backward(q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, beta, G, h1, W1_at, W2_at, position, cu_seqlens)
     ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:3]]
     ctx.set_materialize_grads(False)
 
 
 def _differentiate_resume_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, h1, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
+    q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, beta, G, h1, W1_at, W2_at, position, cu_seqlens = ctx.saved_tensors
     d_o, d_W1, d_W2 = cotangents(ctx, gradients)
     gradients_of = resume_backward_op(
-        q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, h1, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens, ctx.grid,
+        q, k, v, log_alpha, eta, W1_start, W2_start, beta_end, beta, G, h1, W1_at, W2_at, d_o, d_W1, d_W2, position, cu_seqlens,
+        ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_W1_next, d_W2_next, d_W1_start, d_W2_start = gradients_of
     return (

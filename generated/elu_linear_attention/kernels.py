@@ -29,9 +29,9 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -194,13 +194,13 @@ def prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     q_phi = tl.where(q.to(tl.float32) > 0, q.to(tl.float32) + 1, exp(tl.minimum(q.to(tl.float32), 0.0)))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(q_phi_ptr, index * H + h, r, at_k, C, K, q_phi)
     k_phi = tl.where(k.to(tl.float32) > 0, k.to(tl.float32) + 1, exp(tl.minimum(k.to(tl.float32), 0.0)))
-    x8 = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    x8 = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     P = (tl.where(causal, eta[None, :] * x8, 0.0)).to(DOT)  # P = causal((φ(q) φ(k)ᵀ) · η)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     s1 = dot_tn(k_phi, eta[:, None] * du, DOT)  # s₁ = φ(k)ᵀ (η · ∂ℓ/∂u)
@@ -254,9 +254,9 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
 
     # o
     o = dot(q_phi, W, DOT) - s2.to(tl.float32)  # y = φ(q) W[0] − s₂
@@ -288,14 +288,14 @@ def pre(
     eta = load_numbers(eta_ptr, at_row, row, here)
     q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s3 = dot_tn(q_phi, d_o, DOT)  # s₃ = φ(q)ᵀ d_o
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    s3 = dot_tn(q_phi, d_o, DOT)  # s₃ = φ(q)ᵀ d_o
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     t1 = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # t₁ = causal(−d_o ∂ℓ/∂uᵀ)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t4 = (eta[None, :] * t1).to(DOT)  # t₄ = t₁ · η
-    x12 = dot_tn(t4, q_phi, DOT)
+    x11 = dot_tn(t1, q_phi, DOT)
+    x12 = eta[:, None] * x11
     s5 = (
         x12
         * tl.where(k.to(tl.float32) > 0, 1, exp(tl.minimum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) < 0, 1.0, 0.0))
@@ -307,16 +307,17 @@ def pre(
     P = (tl.where(causal, eta[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η)
     s6 = dot_tn(P, d_o, DOT)  # s₆ = −(−Pᵀ d_o)
     store_tile(s6_ptr, own * H + h, r, at_v, C, V, s6)
+    x18 = (eta[None, :] * t1).to(DOT)
     store_tile(k_phi_ptr, own * H + h, r, at_k, C, K, k_phi)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x18 = dot(t4, k_phi, DOT)
+    x19 = dot(x18, k_phi, DOT)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x19 = dot_nt(d_o, W, DOT)
-    x20 = (
-        (x18 + x19)
+    x20 = dot_nt(d_o, W, DOT)
+    x21 = (
+        (x19 + x20)
         * tl.where(q.to(tl.float32) > 0, 1, exp(tl.minimum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) < 0, 1.0, 0.0))
     )  # fmt: skip
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x20)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x21)
     store_row(s4_ptr, own * H + h, r, C, s4)
 
 
@@ -370,25 +371,26 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    s4 = load_row(s4_ptr, own * H + h, r, C)
-    s6 = load_tile(s6_ptr, own * H + h, r, at_v, C, V)
     k_phi = load_tile(k_phi_ptr, own * H + h, r, at_k, C, K)
+    s4 = load_row(s4_ptr, own * H + h, r, C)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    s6 = load_tile(s6_ptr, own * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     t3 = -dot(k_phi, d_W_at, DOT)  # t₃ = −φ(k) d_W_at
     d_v = s6.to(tl.float32) + -(eta[:, None] * t3)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     d_eta = s4 + tl.sum(t3 * du, 1)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x9 = dot_nt(eta[:, None] * du, -d_W_at.to(tl.float32), DOT)
     s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
-    x11 = (
-        x9
+    x10 = dot_nt(du, d_W_at, DOT)
+    x11 = -eta[:, None] * x10
+    x12 = (
+        x11
         * tl.where(k.to(tl.float32) > 0, 1, exp(tl.minimum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) < 0, 1.0, 0.0))
     )  # fmt: skip
-    d_k = s5.to(tl.float32) + x11
+    d_k = s5.to(tl.float32) + x12
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 

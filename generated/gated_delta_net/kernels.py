@@ -29,9 +29,9 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -264,6 +264,8 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
@@ -278,8 +280,6 @@ def prep(
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     G = eta[None, :] * D_alpha  # G = Dα · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P = G * dot_nt(q, k, DOT)  # P = G · (q kᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
@@ -349,11 +349,11 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = load_row(beta_ptr, index * H + h, r, C)
 
     # o
     o = beta[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β · (q W[0]) − P U
@@ -383,49 +383,48 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t9 = -dot_nt(d_o, U, DOT)  # t₉ = −d_o Uᵀ
-    t10 = t9 * t3  # t₁₀ = t₉ · t₃
-    x21 = segment_gradient(tl.where(causal, eta[None, :] * t10, 0.0) * t1, strict, DOT)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    s3 = tl.sum(t10 * D_alpha, 0)  # s₃ = Σ_c t₁₀ · Dα
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    P = (G * t3).to(DOT)  # P = G · t₃
-    t15 = (t9 * G).to(DOT)  # t₁₅ = t₉ · G
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t2 = dot_nt(q, k, DOT)  # t₂ = q kᵀ
+    t7 = -dot_nt(d_o, U, DOT)  # t₇ = −d_o Uᵀ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t8 = t7 * t2  # t₈ = t₇ · t₂
+    x20 = segment_gradient(tl.where(causal, eta[None, :] * t8, 0.0) * t1, strict, DOT)
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    s3 = tl.sum(t8 * D_alpha, 0)  # s₃ = Σ_c t₈ · Dα
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    P = (G * t2).to(DOT)  # P = G · t₂
+    t13 = (t7 * G).to(DOT)  # t₁₃ = t₇ · G
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
-    s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
+    s1 = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # s₁ = qᵀ (β · d_o)
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-    s4 = dot_tn(t15, q, DOT)  # s₄ = t₁₅ᵀ q
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    x22 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    x24 = beta[:, None] * dot_nt(d_o, W, DOT) + dot(t13, k, DOT)
+    s4 = dot_tn(t13, q, DOT)  # s₄ = t₁₃ᵀ q
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
-    x23 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    d_q = dot(t15, k, DOT) + dot_nt(t2, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x21 + tl.cumsum(x23, 0, reverse=True))
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x24)
+    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x20 + tl.cumsum(x22, 0, reverse=True))
     store_row(s5_ptr, own * H + h, r, C, s5)
     store_row(s3_ptr, own * H + h, r, C, s3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_ptr, s1_ptr, s2_ptr, d_W_next_ptr, t6_ptr, d_W_at_ptr,
+    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_ptr, s1_ptr, s2_ptr, d_W_next_ptr, t5_ptr, d_W_at_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, t6: from the last tile to the first."""
+    """d_W, t5: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -447,22 +446,21 @@ def seq(
         beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
-        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
         s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        t4 = -dot(k, d_W, DOT)  # t₄ = −k d_W
-        t6 = exact_dot(tl.trans(Inv), G_end[:, None] * t4 - s2.to(tl.float32), DOT)  # t₆ = (I + L)⁻¹ᵀ (G[C] · t₄ − s₂)
-        t7 = (beta[:, None] * t6).to(DOT)  # t₇ = β · t₆
-        x11 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t7, DOT)
-        store_tile(t6_ptr, own * H + h, r + zero, at_v, C, V, t6)
-        d_W = x11
+        t3 = -dot(k, d_W, DOT)  # t₃ = −k d_W
+        t5 = exact_dot(tl.trans(Inv), G_end[:, None] * t3 - s2.to(tl.float32), DOT)  # t₅ = (I + L)⁻¹ᵀ (G[C] · t₃ − s₂)
+        x10 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, beta[:, None] * t5, DOT)
+        store_tile(t5_ptr, own * H + h, r + zero, at_v, C, V, t5)
+        d_W = x10
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s3_ptr, s4_ptr, s5_ptr, t6_ptr, d_eta_ptr, d_k_ptr,
+    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s3_ptr, s4_ptr, s5_ptr, t5_ptr, d_eta_ptr, d_k_ptr,
     d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -483,51 +481,49 @@ def post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
-    t12 = -tl.where(strict, dot_nt(t6, U, DOT), 0.0)  # t₁₂ = −strictly_causal(t₆ Uᵀ)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t5 = load_tile(t5_ptr, own * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t10 = -tl.where(strict, dot_nt(t5, U, DOT), 0.0)  # t₁₀ = −strictly_causal(t₅ Uᵀ)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    t13 = t12 * kk  # t₁₃ = t₁₂ · K Kᵀ
+    t11 = t10 * kk  # t₁₁ = t₁₀ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    x29 = segment_gradient(tl.where(strict, eta[None, :] * t13, 0.0) * t1, strict, DOT)
     s3 = load_row(s3_ptr, own * H + h, r, C)
+    x28 = segment_gradient(tl.where(strict, eta[None, :] * t11, 0.0) * t1, strict, DOT)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    t14 = (t12 * G_decayed).to(DOT)  # t₁₄ = t₁₂ · G[decayed]
+    t12 = (t10 * G_decayed).to(DOT)  # t₁₂ = t₁₀ · G[decayed]
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t4 = -dot(k, d_W_at, DOT)  # t₄ = −k d_W_at
-    t11 = tl.sum(t4 * U.to(tl.float32), 1)  # t₁₁ = Σ_v t₄ · U
-    t5 = sum_after(decay_alpha, r, DOT)  # t₅ = Σ_{l>t} log α
-    x15 = s3 + (t11 * exp(t5) + tl.sum(t13 * D_alpha_decayed, 0))
-    G_end = eta * exp(t5)  # G[C] = η · exp(t₅)
+    t3 = -dot(k, d_W_at, DOT)  # t₃ = −k d_W_at
+    t9 = tl.sum(t3 * U.to(tl.float32), 1)  # t₉ = Σ_v t₃ · U
+    t4 = sum_after(decay_alpha, r, DOT)  # t₄ = Σ_{l>t} log α
+    x15 = s3 + (t9 * exp(t4) + tl.sum(t11 * D_alpha_decayed, 0))
+    G_end = eta * exp(t4)  # G[C] = η · exp(t₄)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    t7 = (beta[:, None] * t6.to(tl.float32)).to(DOT)  # t₇ = β · t₆
-    x24 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x25 = dot_nt(t7, W, DOT) + dot(t14, k, DOT) + (x24 + dot_tn(t14, k, DOT))
-    t8 = dot(k, W, DOT)  # t₈ = k W[0]
-    x31 = tl.cumsum(tl.sum(t6.to(tl.float32) * t8, 1) * beta, 0, reverse=True)
-    x32 = sum_before(t11 * G_end, r, DOT)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    s5 = load_row(s5_ptr, own * H + h, r, C)
-    x33 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    t5 = load_tile(t5_ptr, own * H + h, r, at_v, C, V)
+    x23 = dot_tn(t12, k, DOT) - G_end[:, None] * dot_nt(U, d_W_at, DOT)
+    x24 = beta[:, None] * dot_nt(t5, W, DOT) + dot(t12, k, DOT) + x23
     s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
-    x34 = (
-        tl.sum(x33) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x32 + x29 + x31)
+    t6 = dot(k, W, DOT)  # t₆ = k W[0]
+    x30 = tl.cumsum(tl.sum(t5.to(tl.float32) * t6, 1) * beta, 0, reverse=True)
+    x31 = sum_before(t9 * G_end, r, DOT)
+    s5 = load_row(s5_ptr, own * H + h, r, C)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x32 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    x33 = (
+        tl.sum(x32) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x31 + x28 + x30)
     )  # fmt: skip
-    d_k = s4.to(tl.float32) + x25
+    d_k = s4.to(tl.float32) + x24
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    d_v = -t6.to(tl.float32)
+    d_v = -t5.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_numbers(d_eta_ptr, at_row, row, here, x15)
-    d_log_alpha = s5 + x34
+    d_log_alpha = s5 + x33
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
@@ -764,16 +760,16 @@ def backward_op(
         launch_pre(part, (
             U, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, s5, d_q,
         ))  # fmt: skip
-        t6 = part.per_slot("CV", narrow=True)
+        t5 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
         launch_seq(part, (
-            G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, t6, d_W_at,
+            G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, t5, d_W_at,
         ))  # fmt: skip
         del s1, s2
         launch_post(part, (
-            U, W_at, d_W_at, eta, k, log_alpha, s3, s4, s5, t6, d_eta, d_k, d_log_alpha, d_v,
+            U, W_at, d_W_at, eta, k, log_alpha, s3, s4, s5, t5, d_eta, d_k, d_log_alpha, d_v,
         ))  # fmt: skip
-        del d_W_at, s3, s4, s5, t6
+        del d_W_at, s3, s4, s5, t5
         d_W = d_W_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next
 

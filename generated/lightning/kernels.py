@@ -29,9 +29,9 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -212,11 +212,12 @@ def sum_before(x, r, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, beta_end_ptr, s1_ptr, s2_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, k_ptr, log_alpha_ptr, q_ptr, v_ptr, beta_end_ptr, s1_ptr, beta_ptr, s2_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, s1, s2: every tile on its own."""
+    """beta_end, s1, beta, s2: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -231,17 +232,19 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    store_row(beta_ptr, index * H + h, r, C, beta)
     D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     G = eta[None, :] * D_alpha  # G = Dα · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    P = (G * dot_nt(q, k, DOT)).to(DOT)  # P = G · (q kᵀ)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    P = (G * dot_nt(q, k, DOT)).to(DOT)  # P = G · (q kᵀ)
     G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     s1 = dot_tn(k, G_end[:, None] * du, DOT)  # s₁ = kᵀ (G[C] · ∂ℓ/∂u)
@@ -279,7 +282,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W_at_ptr, log_alpha_ptr, q_ptr, s2_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, beta_ptr, q_ptr, s2_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -296,14 +299,12 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # o
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = load_row(beta_ptr, index * H + h, r, C)
+
+    # o
     o = beta[:, None] * dot(q, W, DOT) - s2.to(tl.float32)  # y = β · (q W[0]) − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -336,33 +337,32 @@ def pre(
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t5 = exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
-    t4 = t2 * t3  # t₄ = t₂ · t₃
-    x20 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
-    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-    s4 = tl.sum(t4 * D_alpha, 0)  # s₄ = Σ_c t₄ · Dα
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    t9 = (t2 * G).to(DOT)  # t₉ = t₂ · G
-    P = (G * t3).to(DOT)  # P = G · t₃
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t4 = exp(segment_sums(decay_alpha, strict))  # t₄ = exp(Σ_{j<l≤t} log α)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t2 = dot_nt(q, k, DOT)  # t₂ = q kᵀ
+    t3 = t1 * t2  # t₃ = t₁ · t₂
+    x19 = segment_gradient(tl.where(causal, eta[None, :] * t3, 0.0) * t4, strict, DOT)
+    D_alpha = tl.where(causal, t4, 0.0)  # Dα = causal(t₄)
+    s4 = tl.sum(t3 * D_alpha, 0)  # s₄ = Σ_c t₃ · Dα
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    t8 = (t1 * G).to(DOT)  # t₈ = t₁ · G
+    P = (G * t2).to(DOT)  # P = G · t₂
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
-    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
+    s3 = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # s₃ = qᵀ (β · d_o)
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
-    s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
-    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
-    s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s5 = dot_tn(t8, q, DOT)  # s₅ = t₈ᵀ q
+    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
+    x21 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    x25 = beta[:, None] * dot_nt(d_o, W, DOT) + dot(t8, k, DOT)
+    s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
     store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
-    x22 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x20 + tl.cumsum(x22, 0, reverse=True))
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x25)
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x19 + tl.cumsum(x21, 0, reverse=True))
     store_row(s6_ptr, own * H + h, r, C, s6)
     store_row(s4_ptr, own * H + h, r, C, s4)
 
@@ -418,37 +418,36 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
-    G_end = eta * exp(t8)  # G[C] = η · exp(t₈)
-    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
     s4 = load_row(s4_ptr, own * H + h, r, C)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
-    d_v = s7.to(tl.float32) + -(G_end[:, None] * t6)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    t7 = sum_after(decay_alpha, r, DOT)  # t₇ = Σ_{l>t} log α
+    G_end = eta * exp(t7)  # G[C] = η · exp(t₇)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t7 = tl.sum(t6 * du, 1)  # t₇ = Σ_v t₆ · ∂ℓ/∂u
-    d_eta = s4 + t7 * exp(t8)
-    x14 = dot_nt(G_end[:, None] * du, -d_W_at.to(tl.float32), DOT)
-    x19 = sum_before(t7 * G_end, r, DOT)
-    s6 = load_row(s6_ptr, own * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x14 = s5.to(tl.float32) + -G_end[:, None] * dot_nt(du, d_W_at, DOT)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x14)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x20 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
-    x21 = (
-        tl.sum(x20) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + x19 * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-    )  # fmt: skip
-    d_k = s5.to(tl.float32) + x14
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
+    t5 = -dot(k, d_W_at, DOT)  # t₅ = −k d_W_at
+    t6 = tl.sum(t5 * du, 1)  # t₆ = Σ_v t₅ · ∂ℓ/∂u
+    s6 = load_row(s6_ptr, own * H + h, r, C)
+    d_eta = s4 + t6 * exp(t7)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_log_alpha = s6 + x21
+    x18 = sum_before(t6 * G_end, r, DOT)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x19 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    x20 = (
+        tl.sum(x19) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + x18 * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+    )  # fmt: skip
+    d_v = s7.to(tl.float32) + -(G_end[:, None] * t5)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    d_log_alpha = s6 + x20
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
@@ -608,18 +607,19 @@ def forward_op(
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
     s1 = sizes.per_slot("KV", narrow=True)
+    beta = sizes.per_slot("C", narrow=False)
     s2 = sizes.per_slot("CV", narrow=True)
     launch_prep(sizes, (
-        eta, k, log_alpha, q, v, beta_end, s1, s2,
+        eta, k, log_alpha, q, v, beta_end, s1, beta, s2,
     ))  # fmt: skip
     launch_main(sizes, (
         W, beta_end, s1, W_next, W_at,
     ))  # fmt: skip
     del s1
     launch_read(sizes, (
-        W_at, log_alpha, q, s2, o,
+        W_at, beta, q, s2, o,
     ))  # fmt: skip
-    del s2
+    del beta, s2
     return o, W_next, beta_end, W_at
 
 

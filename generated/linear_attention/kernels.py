@@ -29,9 +29,9 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -185,14 +185,14 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # s1
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    s1 = dot_tn(k, eta[:, None] * du, DOT)  # s₁ = kᵀ (η · ∂ℓ/∂u)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s1 = dot_tn(k, eta[:, None] * du, DOT)  # s₁ = kᵀ (η · ∂ℓ/∂u)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
 
     # s2
@@ -246,9 +246,9 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
     o = dot(q, W, DOT) - s2.to(tl.float32)  # y = q W[0] − s₂
@@ -277,37 +277,26 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # s3
-    s3 = dot_tn(q, d_o, DOT)  # s₃ = qᵀ d_o
     eta = load_numbers(eta_ptr, at_row, row, here)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
-
-    # s4
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t1 = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # t₁ = causal(−d_o ∂ℓ/∂uᵀ)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_q = dot(eta[None, :] * t1, k, DOT) + dot_nt(d_o, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    s3 = dot_tn(q, d_o, DOT)  # s₃ = qᵀ d_o
+    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
+    s5 = eta[:, None] * dot_tn(t1, q, DOT)  # s₅ = η · (t₁ᵀ q)
+    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
     t2 = dot_nt(q, k, DOT)  # t₂ = q kᵀ
     s4 = tl.sum(t1 * t2, 0)  # s₄ = Σ_c t₁ · t₂
-    store_row(s4_ptr, own * H + h, r, C, s4)
-
-    # s5
-    t4 = (eta[None, :] * t1).to(DOT)  # t₄ = t₁ · η
-    s5 = dot_tn(t4, q, DOT)  # s₅ = t₄ᵀ q
-    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
-
-    # s6
     P = (tl.where(causal, eta[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η)
     s6 = dot_tn(P, d_o, DOT)  # s₆ = −(−Pᵀ d_o)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     store_tile(s6_ptr, own * H + h, r, at_v, C, V, s6)
-
-    # the gradient of q
-    d_q = dot(t4, k, DOT) + dot_nt(d_o, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    store_row(s4_ptr, own * H + h, r, C, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -360,21 +349,20 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    s4 = load_row(s4_ptr, own * H + h, r, C)
-    s6 = load_tile(s6_ptr, own * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    t3 = -dot(k, d_W_at, DOT)  # t₃ = −k d_W_at
-    d_v = s6.to(tl.float32) + -(eta[:, None] * t3)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    d_eta = s4 + tl.sum(t3 * du, 1)
+    s4 = load_row(s4_ptr, own * H + h, r, C)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
-    x9 = dot_nt(eta[:, None] * du, -d_W_at.to(tl.float32), DOT)
-    d_k = s5.to(tl.float32) + x9
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x9 = s5.to(tl.float32) + -eta[:, None] * dot_nt(du, d_W_at, DOT)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x9)
+    s6 = load_tile(s6_ptr, own * H + h, r, at_v, C, V)
+    t3 = -dot(k, d_W_at, DOT)  # t₃ = −k d_W_at
+    d_eta = s4 + tl.sum(t3 * du, 1)
+    d_v = s6.to(tl.float32) + -(eta[:, None] * t3)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 

@@ -29,9 +29,9 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -204,11 +204,11 @@ def dot_tn(a, b, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, step_size_ptr, Inv_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, k_ptr, q_ptr, step_size_ptr, Inv_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """step_size, Inv: every tile on its own."""
+    """step_size, Inv, P: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -218,22 +218,22 @@ def prep(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     LEVELS: tl.constexpr = BC.bit_length() - 1
+    causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
-
-    # step_size
     step_size = eta / (eta * tl.sum(square(k.to(tl.float32)), 1) + 1)  # η̃ = η / (η · ‖k‖² + 1)
-    store_row(step_size_ptr, index * H + h, r, C, step_size)
-
-    # Inv
+    P = tl.where(causal, step_size[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η̃)
+    store_tile(P_ptr, index * H + h, r, r, C, C, P)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     L = tl.where(strict, step_size[None, :] * kk, 0.0)  # L = strictly_causal(K Kᵀ · η̃)
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
+    store_row(step_size_ptr, index * H + h, r, C, step_size)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -277,7 +277,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    U_ptr, W_at_ptr, k_ptr, q_ptr, step_size_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P_ptr, U_ptr, W_at_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -291,18 +291,15 @@ def read(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    step_size = load_row(step_size_ptr, index * H + h, r, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
-    P = (tl.where(causal, step_size[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η̃)
     o = dot(q, W, DOT) - dot(P, U, DOT)  # y = q W[0] − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -332,10 +329,10 @@ def pre(
     eta = load_numbers(eta_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # s1
     s1 = dot_tn(q, d_o, DOT)  # s₁ = qᵀ d_o
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
 
     # s2
@@ -343,8 +340,8 @@ def pre(
     t1 = tl.sum(square(k.to(tl.float32)), 1)  # t₁ = ‖k‖²
     step_size = eta / (eta * t1 + 1)  # η̃ = η / (η · t₁ + 1)
     P = (tl.where(causal, step_size[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η̃)
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
 
     # s3
@@ -352,16 +349,15 @@ def pre(
     x12 = tl.sum(t5 * t2, 0)
     s3 = x12 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
     store_row(s3_ptr, own * H + h, r, C, s3)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
 
     # s4
-    t8 = (step_size[None, :] * t5).to(DOT)  # t₈ = t₅ · η̃
-    s4 = 2 * (-x12 * (eta * eta) / square(eta * t1 + 1))[:, None] * k.to(tl.float32) + dot_tn(t8, q, DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s4 = 2 * (-x12 * (eta * eta) / square(eta * t1 + 1))[:, None] * k.to(tl.float32) + step_size[:, None] * dot_tn(t5, q, DOT)
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
 
     # the gradient of q
-    d_q = dot(t8, k, DOT) + dot_nt(d_o, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    x16 = dot(step_size[None, :] * t5, k, DOT) + dot_nt(d_o, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x16)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -425,38 +421,34 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t4 = load_tile(t4_ptr, own * H + h, r, at_v, C, V)
-    d_v = -t4.to(tl.float32)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    t4 = load_tile(t4_ptr, own * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_v = -t4.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     t3 = -dot(k, d_W_at, DOT)  # t₃ = −k d_W_at
-    s3 = load_row(s3_ptr, own * H + h, r, C)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     t6 = tl.where(strict, -tl.where(strict, dot_nt(t4, U, DOT), 0.0), 0.0)  # t₆ = strictly_causal(−strictly_causal(t₄ Uᵀ))
     x8 = tl.sum(t6 * kk, 0) + tl.sum(t3 * U.to(tl.float32), 1)
     t1 = tl.sum(square(k.to(tl.float32)), 1)  # t₁ = ‖k‖²
     step_size = eta / (eta * t1 + 1)  # η̃ = η / (η · t₁ + 1)
-    t7 = (step_size[None, :] * t6).to(DOT)  # t₇ = t₆ · η̃
-    x11 = x8 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t4 = load_tile(t4_ptr, own * H + h, r, at_v, C, V)
+    x16 = step_size[:, None] * dot_tn(t6, k, DOT) - step_size[:, None] * dot_nt(U, d_W_at, DOT)
+    x18 = (step_size[None, :] * t6).to(DOT)
+    s3 = load_row(s3_ptr, own * H + h, r, C)
     x20 = -x8 * (eta * eta) / square(eta * t1 + 1)
+    x17 = dot_nt(t4, W, DOT)
+    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
+    x19 = dot(x18, k, DOT)
+    x21 = 2 * x20[:, None] * k.to(tl.float32) + x17 + x19 + x16
+    d_k = s4.to(tl.float32) + x21
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    x11 = x8 * (1 / (eta * t1 + 1) - eta * t1 / square(eta * t1 + 1))
     d_eta = s3 + x11
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    x17 = dot_nt(step_size[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    t4 = load_tile(t4_ptr, own * H + h, r, at_v, C, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x18 = dot_nt(t4, W, DOT)
-    x21 = dot_tn(t7, k, DOT)
-    x19 = dot(t7, k, DOT)
-    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
-    x22 = 2 * x20[:, None] * k.to(tl.float32) + x18 + x19 + (x17 + x21)
-    d_k = s4.to(tl.float32) + x22
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
 
 def power_of_two(n: int) -> int:
@@ -615,15 +607,17 @@ def forward_op(
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
+    P = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
-        eta, k, step_size, Inv,
+        eta, k, q, step_size, Inv, P,
     ))  # fmt: skip
     launch_main(sizes, (
         Inv, W, k, step_size, v, W_next, U, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        U, W_at, k, q, step_size, o,
+        P, U, W_at, q, o,
     ))  # fmt: skip
+    del P
     return o, W_next, step_size, Inv, U, W_at
 
 

@@ -29,7 +29,7 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W", "W_momentum")
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -300,10 +300,10 @@ def prep(
     D_mu_decayed = tl.where(strict, exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ[decayed] = strictly_causal(exp(Σ_{j<l≤t} log μ))
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G_decayed_ahead = eta[None, :] * (exact_dot(t3, D_mu, DOT) + D_mu_decayed)  # G[decayed, ahead] = (t₃ Dμ + Dμ[decayed]) · η
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
     L = G_decayed_ahead * kk  # L = G[decayed, ahead] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
     P = G * dot_nt(q, k, DOT)  # P = G · (q kᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
@@ -381,13 +381,13 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = load_row(beta_ptr, index * H + h, r, C)
 
     # o
     o = beta[:, None] * dot(q, W, DOT) + reach[:, None] * dot(q, W_momentum, DOT) - dot(P, U, DOT)
@@ -396,11 +396,11 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, t13_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, s2_ptr, t12_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, t13: every tile on its own."""
+    """s1, s2, t12: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -417,35 +417,39 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # s1
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
+    P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    s1 = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # s₁ = qᵀ (β · d_o)
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
 
-    # t13
+    # s2
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+
+    # t12
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
-    t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
-    store_row(t13_ptr, own * H + h, r, C, t13)
+    t4 = exp(segment_sums(decay_mu, strict))  # t₄ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t4, 0.0)  # Dμ = causal(t₄)
+    t12 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₂ = Σ_i D[C] · Dμ
+    store_row(t12_ptr, own * H + h, r, C, t12)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s2_ptr, s3_ptr,
-    s4_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s3_ptr, s4_ptr,
+    s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s2, s3, s4, s5, s6, s7, d_q: every tile on its own."""
+    """s3, s4, s5, s6, s7, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -461,55 +465,51 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t16 = -dot_nt(d_o, U, DOT)  # t₁₆ = −d_o Uᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t8 = dot_nt(q, k, DOT)  # t₈ = q kᵀ
+    t17 = t16 * t8  # t₁₇ = t₁₆ · t₈
     valid = tl.where(here, 1.0, 0.0)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
     t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    x34 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t17, DOT)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t20 = -dot_nt(d_o, U, DOT)  # t₂₀ = −d_o Uᵀ
-    t21 = t20 * t9  # t₂₁ = t₂₀ · t₉
-    t30 = (eta[None, :] * t21).to(DOT)  # t₃₀ = t₂₁ · η
-    x38 = segment_gradient(tl.where(causal, dot_tn(t2, t30, DOT), 0.0) * t5, strict, DOT)
-    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
-    t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
-    s4 = tl.sum(t21 * t8, 0)  # s₄ = Σ_c t₂₁ · t₈
-    G = eta[None, :] * t8  # G = t₈ · η
-    P = (G * t9).to(DOT)  # P = G · t₉
+    t4 = exp(segment_sums(decay_mu, strict))  # t₄ = exp(Σ_{j<l≤t} log μ)
+    x35 = segment_gradient(tl.where(causal, x34, 0.0) * t4, strict, DOT)
+    D_mu = tl.where(causal, t4, 0.0)  # Dμ = causal(t₄)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    t31 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₁ = Σ_v d_o · (q S[0])
-    x32 = valid[None, :] * (t31[:, None] * m[None, :] + dot_nt(t30, D_mu, DOT))
-    x33 = segment_gradient(tl.where(causal, x32, 0.0) * t1, strict, DOT)
-    t27 = (t20 * G).to(DOT)  # t₂₇ = t₂₀ · G
-    x39 = tl.cumsum(tl.sum(t31[:, None] * t2, 0) * m, 0, reverse=True)
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-    t16 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₆ = f · d_o
-    s3 = dot_tn(q, t16, DOT)  # s₃ = qᵀ t₁₆
-    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    x42 = dot(t27, k, DOT) + dot_nt(t16, W_momentum, DOT) + dot_nt(t4, W, DOT)
-    x36 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    s5 = dot_tn(t27, q, DOT)  # s₅ = t₂₇ᵀ q
-    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x42)
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x33 + tl.cumsum(x36, 0, reverse=True))
-    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x38 + x39)
+    t26 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₂₆ = Σ_v d_o · (q S[0])
+    x36 = tl.cumsum(tl.sum(t26[:, None] * t2, 0) * m, 0, reverse=True)
+    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x35 + x36)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     store_row(s7_ptr, own * H + h, r, C, s7)
+    x28 = valid[None, :] * (t26[:, None] * m[None, :] + dot_nt(eta[None, :] * t17, D_mu, DOT))
+    x29 = segment_gradient(tl.where(causal, x28, 0.0) * t1, strict, DOT)
+    t7 = exact_dot(t2, D_mu, DOT)  # t₇ = t₂ Dμ
+    s4 = tl.sum(t17 * t7, 0)  # s₄ = Σ_c t₁₇ · t₇
+    G = eta[None, :] * t7  # G = t₇ · η
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t23 = (t16 * G).to(DOT)  # t₂₃ = t₁₆ · G
+    s3 = dot_tn(q, reach[:, None] * d_o.to(tl.float32), DOT)  # s₃ = qᵀ (f · d_o)
+    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    x38 = reach[:, None] * dot_nt(d_o, W_momentum, DOT) + beta[:, None] * dot_nt(d_o, W, DOT) + dot(t23, k, DOT)
+    x32 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    s5 = dot_tn(t23, q, DOT)  # s₅ = t₂₃ᵀ q
+    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x38)
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x29 + tl.cumsum(x32, 0, reverse=True))
     store_row(s6_ptr, own * H + h, r, C, s6)
     store_row(s4_ptr, own * H + h, r, C, s4)
 
@@ -517,12 +517,12 @@ def pre2(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, d_W_momentum_ptr, k_ptr, m_end_ptr, n_end_ptr,
-    reach_decayed_ahead_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, d_W_next_ptr, d_W_momentum_next_ptr, t14_ptr, d_W_at_ptr,
+    reach_decayed_ahead_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, d_W_next_ptr, d_W_momentum_next_ptr, t13_ptr, d_W_at_ptr,
     d_W_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, d_W_momentum, t14: from the last tile to the first."""
+    """d_W, d_W_momentum, t13: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -547,24 +547,22 @@ def seq(
         s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
         Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
         reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
-        m_end = load_number(m_end_ptr, index * H + h)
         reach_end = load_number(reach_end_ptr, index * H + h)
+        m_end = load_number(m_end_ptr, index * H + h)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        t12 = -dot(k, d_W, DOT)  # t₁₂ = −k d_W
         beta = load_row(beta_ptr, index * H + h, r, C)
         beta_end = load_number(beta_end_ptr, index * H + h)
         s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_v, K, V)
-        t10 = -dot(k, d_W_momentum, DOT)  # t₁₀ = −k d_W_momentum
-        x11 = n_end[:, None] * t10 + G_end[:, None] * t12 - s2.to(tl.float32)
+        t11 = -dot(k, d_W, DOT)  # t₁₁ = −k d_W
         s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
-        t14 = exact_dot(tl.trans(Inv), x11, DOT)  # t₁₄ = (I + L)⁻¹ᵀ (n[C] · t₁₀ + G[C] · t₁₂ − s₂)
-        t17 = (reach_decayed_ahead[:, None] * t14).to(DOT)  # t₁₇ = f[decayed, ahead] · t₁₄
-        x21 = m_end * d_W_momentum + reach_end * d_W + s3.to(tl.float32) + dot_tn(k, t17, DOT)
-        t15 = (beta[:, None] * t14).to(DOT)  # t₁₅ = β · t₁₄
-        x15 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t15, DOT)
-        store_tile(t14_ptr, own * H + h, r + zero, at_v, C, V, t14)
-        d_W = x15
-        d_W_momentum = x21
+        t9 = -dot(k, d_W_momentum, DOT)  # t₉ = −k d_W_momentum
+        x11 = n_end[:, None] * t9 + G_end[:, None] * t11 - s2.to(tl.float32)
+        t13 = exact_dot(tl.trans(Inv), x11, DOT)  # t₁₃ = (I + L)⁻¹ᵀ (n[C] · t₉ + G[C] · t₁₁ − s₂)
+        x19 = m_end * d_W_momentum + reach_end * d_W + s3.to(tl.float32) + dot_tn(k, reach_decayed_ahead[:, None] * t13, DOT)
+        x14 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, beta[:, None] * t13, DOT)
+        store_tile(t13_ptr, own * H + h, r + zero, at_v, C, V, t13)
+        d_W = x14
+        d_W_momentum = x19
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
     store_tile(d_W_momentum_next_ptr, n * H + h, at_k, at_v, K, V, d_W_momentum)
@@ -573,12 +571,12 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s4_ptr,
-    t13_ptr, t14_ptr, d_eta_ptr, d_v_ptr, t26_ptr, t28_ptr, t29_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, position_ptr,
+    t12_ptr, t13_ptr, d_eta_ptr, d_v_ptr, t22_ptr, t24_ptr, t25_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, position_ptr,
     cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_v, t26, t28, t29, s8, s9, s10, s11, s12: every tile on its own."""
+    """d_eta, d_v, t22, t24, t25, s8, s9, s10, s11, s12: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -594,61 +592,61 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     x44 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
     s11 = tl.sum(x44)  # s₁₁ = Σ_v Σ_k d_W_momentum_at · S[0]
     store_number(s11_ptr, own * H + h, s11)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t10 = -dot(k, d_W_momentum_at, DOT)  # t₁₀ = −k d_W_momentum_at
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    t22 = tl.sum(t10 * U.to(tl.float32), 1)  # t₂₂ = Σ_v t₁₀ · U
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t29 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₂₉ = Σ_v Σ_k d_W_at · S[0]
+    t9 = -dot(k, d_W_momentum_at, DOT)  # t₉ = −k d_W_momentum_at
+    t18 = tl.sum(t9 * U.to(tl.float32), 1)  # t₁₈ = Σ_v t₉ · U
+    t25 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₂₅ = Σ_v Σ_k d_W_at · S[0]
     s9 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₉ = Σ_v Σ_k d_W_at · W[0]
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     store_number(s9_ptr, own * H + h, s9)
-    t12 = -dot(k, d_W_at, DOT)  # t₁₂ = −k d_W_at
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    t11 = -dot(k, d_W_at, DOT)  # t₁₁ = −k d_W_at
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t23 = tl.sum(t12 * U.to(tl.float32), 1)  # t₂₃ = Σ_v t₁₂ · U
-    d_v = -t14.to(tl.float32)
+    t19 = tl.sum(t11 * U.to(tl.float32), 1)  # t₁₉ = Σ_v t₁₁ · U
+    d_v = -t13.to(tl.float32)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    t24 = -tl.where(strict, dot_nt(t14, U, DOT), 0.0)  # t₂₄ = −strictly_causal(t₁₄ Uᵀ)
-    store_number(t29_ptr, own * H + h, t29)
+    t20 = -tl.where(strict, dot_nt(t13, U, DOT), 0.0)  # t₂₀ = −strictly_causal(t₁₃ Uᵀ)
+    store_number(t25_ptr, own * H + h, t25)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
-    t28 = t23 * eta  # t₂₈ = t₂₃ · η
-    store_row(t28_ptr, own * H + h, r, C, t28)
+    t4 = exp(segment_sums(decay_mu, strict))  # t₄ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t4, 0.0)  # Dμ = causal(t₄)
+    t24 = t19 * eta  # t₂₄ = t₁₉ · η
+    store_row(t24_ptr, own * H + h, r, C, t24)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    s8 = sum_before(D_end * (t29 * m + tl.sum(t28[None, :] * D_mu, 1)), r, DOT)  # s₈ = Σ_{l<t} D[C] · (t₂₉ m + Σ_j Dμ · t₂₈)
+    s8 = sum_before(D_end * (t25 * m + tl.sum(t24[None, :] * D_mu, 1)), r, DOT)  # s₈ = Σ_{l<t} D[C] · (t₂₅ m + Σ_j Dμ · t₂₄)
     store_row(s8_ptr, own * H + h, r, C, s8)
     t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     t3 = valid[None, :] * D_alpha_decayed  # t₃ = Dα[decayed] · valid
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    t6 = exact_dot(t3, D_mu, DOT)  # t₆ = t₃ Dμ
+    t12 = load_row(t12_ptr, own * H + h, r, C)
+    t5 = exact_dot(t3, D_mu, DOT)  # t₅ = t₃ Dμ
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    t25 = t24 * kk  # t₂₅ = t₂₄ · K Kᵀ
-    t7 = exp(segment_sums(decay_mu, strict))  # t₇ = exp(Σ_{j<l≤t} log μ)
-    t33 = eta[None, :] * t25  # t₃₃ = t₂₅ · η
-    s12 = segment_gradient(tl.where(strict, t33, 0.0) * t7, strict, DOT)  # s₁₂ = Σ_j strictly_causal(Σ_{l≥t} strictly_causal(t₃₃) · t₇)
-    D_mu_decayed = tl.where(strict, t7, 0.0)  # Dμ[decayed] = strictly_causal(t₇)
-    t11 = sum_after(decay_mu, r, DOT)  # t₁₁ = Σ_{l>t} log μ
+    t21 = t20 * kk  # t₂₁ = t₂₀ · K Kᵀ
+    t6 = exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
+    t28 = eta[None, :] * t21  # t₂₈ = t₂₁ · η
+    s12 = segment_gradient(tl.where(strict, t28, 0.0) * t6, strict, DOT)  # s₁₂ = Σ_j strictly_causal(Σ_{l≥t} strictly_causal(t₂₈) · t₆)
+    D_mu_decayed = tl.where(strict, t6, 0.0)  # Dμ[decayed] = strictly_causal(t₆)
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
     s4 = load_row(s4_ptr, own * H + h, r, C)
-    x28 = (t22 * exp(t11) + t23 * t13) + tl.sum(t25 * (t6 + D_mu_decayed), 0)
-    G_decayed_ahead = eta[None, :] * (t6 + D_mu_decayed)  # G[decayed, ahead] = (t₆ + Dμ[decayed]) · η
-    t26 = t24 * G_decayed_ahead  # t₂₆ = t₂₄ · G[decayed, ahead]
-    store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
+    x28 = (t18 * exp(t10) + t19 * t12) + tl.sum(t21 * (t5 + D_mu_decayed), 0)
+    G_decayed_ahead = eta[None, :] * (t5 + D_mu_decayed)  # G[decayed, ahead] = (t₅ + Dμ[decayed]) · η
+    t22 = t20 * G_decayed_ahead  # t₂₂ = t₂₀ · G[decayed, ahead]
+    store_tile(t22_ptr, own * H + h, r, r, C, C, t22)
     store_row(s12_ptr, own * H + h, r, C, s12)
-    n_end = eta * exp(t11)  # n[C] = η · exp(t₁₁)
-    s10 = sum_before(t22 * n_end, r, DOT)  # s₁₀ = Σ_{l<t} t₂₂ · n[C]
+    n_end = eta * exp(t10)  # n[C] = η · exp(t₁₀)
+    s10 = sum_before(t18 * n_end, r, DOT)  # s₁₀ = Σ_{l<t} t₁₈ · n[C]
     store_row(s10_ptr, own * H + h, r, C, s10)
     d_eta = s4 + x28
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
@@ -657,8 +655,8 @@ def post(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
     G_end_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr,
-    log_mu_ptr, reach_decayed_ahead_ptr, s10_ptr, s11_ptr, s12_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t14_ptr, t26_ptr,
-    t28_ptr, t29_ptr, d_k_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
+    log_mu_ptr, reach_decayed_ahead_ptr, s10_ptr, s11_ptr, s12_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t13_ptr, t22_ptr,
+    t24_ptr, t25_ptr, d_k_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -678,80 +676,78 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    t24 = -tl.where(strict, dot_nt(t14, U, DOT), 0.0)  # t₂₄ = −strictly_causal(t₁₄ Uᵀ)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t20 = -tl.where(strict, dot_nt(t13, U, DOT), 0.0)  # t₂₀ = −strictly_causal(t₁₃ Uᵀ)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
+    t22 = load_tile(t22_ptr, own * H + h, r, r, C, C)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    t25 = t24 * kk  # t₂₅ = t₂₄ · K Kᵀ
-    t19 = dot(k, W_momentum, DOT)  # t₁₉ = k S[0]
+    t21 = t20 * kk  # t₂₁ = t₂₀ · K Kᵀ
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t32 = tl.sum(t14.to(tl.float32) * t19, 1)  # t₃₂ = Σ_v t₁₄ · t₁₉
-    t33 = (eta[None, :] * t25).to(DOT)  # t₃₃ = t₂₅ · η
-    valid = tl.where(here, 1.0, 0.0)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
-    t29 = load_number(t29_ptr, own * H + h)
-    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
-    t28 = load_row(t28_ptr, own * H + h, r, C)
-    x39 = valid[None, :] * (t32[:, None] * m[None, :] + dot_nt(t33, D_mu, DOT))
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    n_end = eta * exp(t10)  # n[C] = η · exp(t₁₀)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    x19 = dot_tn(t22, k, DOT) - n_end[:, None] * dot_nt(U, d_W_momentum_at, DOT) - G_end[:, None] * dot_nt(U, d_W_at, DOT)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t15 = dot(k, W_momentum, DOT)  # t₁₅ = k S[0]
+    reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
+    t27 = tl.sum(t13.to(tl.float32) * t15, 1)  # t₂₇ = Σ_v t₁₃ · t₁₅
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t14 = dot(k, W, DOT)  # t₁₄ = k W[0]
+    x43 = tl.cumsum(tl.sum(t13.to(tl.float32) * t14, 1) * beta, 0, reverse=True)
+    x22 = dot(t22, k, DOT)
+    x20 = dot_nt(t13, W_momentum, DOT)
+    x21 = dot_nt(t13, W, DOT)
+    x23 = reach_decayed_ahead[:, None] * x20 + beta[:, None] * x21 + x22 + x19
+    t28 = (eta[None, :] * t21).to(DOT)  # t₂₈ = t₂₁ · η
+    valid = tl.where(here, 1.0, 0.0)
+    t24 = load_row(t24_ptr, own * H + h, r, C)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    t4 = exp(segment_sums(decay_mu, strict))  # t₄ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t4, 0.0)  # Dμ = causal(t₄)
+    t25 = load_number(t25_ptr, own * H + h)
+    x39 = valid[None, :] * (t27[:, None] * m[None, :] + dot_nt(t28, D_mu, DOT))
     t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     x41 = segment_gradient(tl.where(strict, x39, 0.0) * t1, strict, DOT)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    t3 = valid[None, :] * D_alpha_decayed  # t₃ = Dα[decayed] · valid
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x57 = m * (t32 + (t29 * D_end + tl.sum(t32[:, None] * t3, 0)))
-    x55 = tl.where(causal, t28[None, :] * D_end[:, None] + dot_tn(t3, t33, DOT), 0.0)
+    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
     s8 = load_row(s8_ptr, own * H + h, r, C)
     s9 = load_number(s9_ptr, own * H + h)
-    x58 = segment_gradient(x55 * t5, strict, DOT)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    x54 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_decayed, t21, DOT) + t24[None, :] * D_end[:, None]
+    x55 = segment_gradient(tl.where(causal, x54, 0.0) * t4, strict, DOT)
+    t3 = valid[None, :] * D_alpha_decayed  # t₃ = Dα[decayed] · valid
+    x58 = m * (t27 + (t25 * D_end + tl.sum(t27[:, None] * t3, 0)))
     s10 = load_row(s10_ptr, own * H + h, r, C)
-    s12 = load_row(s12_ptr, own * H + h, r, C)
-    s6 = load_row(s6_ptr, own * H + h, r, C)
     s11 = load_number(s11_ptr, own * H + h)
-    t18 = dot(k, W, DOT)  # t₁₈ = k W[0]
+    s6 = load_row(s6_ptr, own * H + h, r, C)
+    s12 = load_row(s12_ptr, own * H + h, r, C)
+    d_k = s5.to(tl.float32) + x23
     s7 = load_row(s7_ptr, own * H + h, r, C)
-    x43 = tl.cumsum(tl.sum(t14.to(tl.float32) * t18, 1) * beta, 0, reverse=True)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x44 = (
         s9 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + x41 + x43)
     )  # fmt: skip
-    x59 = tl.cumsum(x57, 0, reverse=True)
-    reach_decayed_ahead = load_row(reach_decayed_ahead_ptr, index * H + h, r, C)
+    x59 = tl.cumsum(x58, 0, reverse=True)
     m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
     x60 = (
         s11 * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (s10 + s12 + x58 + x59)
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (s10 + s12 + x55 + x59)
     )  # fmt: skip
     d_log_alpha = s6 + x44
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     d_log_mu = s7 + x60
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    t15 = (beta[:, None] * t14.to(tl.float32)).to(DOT)  # t₁₅ = β · t₁₄
-    t17 = (reach_decayed_ahead[:, None] * t14.to(tl.float32)).to(DOT)  # t₁₇ = f[decayed, ahead] · t₁₄
-    t11 = sum_after(decay_mu, r, DOT)  # t₁₁ = Σ_{l>t} log μ
-    n_end = eta * exp(t11)  # n[C] = η · exp(t₁₁)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    x19 = dot_nt(n_end[:, None] * U.to(tl.float32), -d_W_momentum_at.to(tl.float32), DOT)
-    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    x22 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
-    x23 = dot_nt(t17, W_momentum, DOT) + dot_nt(t15, W, DOT) + dot(t26, k, DOT) + (x19 + x22 + dot_tn(t26, k, DOT))
-    d_k = s5.to(tl.float32) + x23
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
 
 def power_of_two(n: int) -> int:
@@ -906,7 +902,7 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 15]:
+) -> tuple[(Tensor,) * 16]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -918,13 +914,13 @@ def forward_op(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
+    P = sizes.per_slot("CC", narrow=True)
     W_next = sizes.per_sequence("KV")
     W_momentum_next = sizes.per_sequence("KV")
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
-    P = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
         eta, k, log_alpha, log_mu, q, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, P,
     ))  # fmt: skip
@@ -935,9 +931,8 @@ def forward_op(
     launch_read(sizes, (
         P, U, W_at, W_momentum_at, beta, q, reach, o,
     ))  # fmt: skip
-    del P
     return (
-        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
+        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, P, U, W_at,
         W_momentum_at,
     )  # fmt: skip
 
@@ -956,7 +951,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 15]:
+) -> tuple[(Tensor,) * 16]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
@@ -970,11 +965,12 @@ def _(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
+    P = sizes.per_slot("CC", narrow=True)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
     return (
-        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
+        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, P, U, W_at,
         W_momentum_at,
     )  # fmt: skip
 
@@ -995,6 +991,7 @@ def backward_op(
     m_end: Tensor,
     n_end: Tensor,
     reach: Tensor,
+    P: Tensor,
     U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
@@ -1017,45 +1014,45 @@ def backward_op(
     d_log_mu = sizes.rows("", log_mu.dtype)
     for part in sizes.parts({"CC": 1, "CK": 1, "CV": 2, "KV": 4}):
         s1 = part.per_slot("KV", narrow=True)
-        t13 = part.per_slot("C", narrow=False)
-        launch_pre(part, (
-            d_o, log_alpha, log_mu, q, s1, t13,
-        ))  # fmt: skip
         s2 = part.per_slot("CV", narrow=True)
+        t12 = part.per_slot("C", narrow=False)
+        launch_pre(part, (
+            P, d_o, log_alpha, log_mu, q, s1, s2, t12,
+        ))  # fmt: skip
         s3 = part.per_slot("KV", narrow=True)
         s4 = part.per_slot("C", narrow=False)
         s5 = part.per_slot("CK", narrow=True)
         s6 = part.per_slot("C", narrow=False)
         s7 = part.per_slot("C", narrow=False)
         launch_pre2(part, (
-            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s2, s3, s4, s5, s6, s7, d_q,
+            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s3, s4, s5, s6, s7, d_q,
         ))  # fmt: skip
-        t14 = part.per_slot("CV", narrow=True)
+        t13 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
         d_W_momentum_at = part.per_slot("KV", narrow=True)
         launch_seq(part, (
             G_end, Inv, beta, beta_end, d_W, d_W_momentum, k, m_end, n_end, reach_decayed_ahead, reach_end, s1, s2, s3, d_W_next,
-            d_W_momentum_next, t14, d_W_at, d_W_momentum_at,
+            d_W_momentum_next, t13, d_W_at, d_W_momentum_at,
         ))  # fmt: skip
         del s1, s2, s3
-        t26 = part.per_slot("CC", narrow=True)
-        t28 = part.per_slot("C", narrow=False)
-        t29 = part.per_slot("", narrow=False)
+        t22 = part.per_slot("CC", narrow=True)
+        t24 = part.per_slot("C", narrow=False)
+        t25 = part.per_slot("", narrow=False)
         s8 = part.per_slot("C", narrow=False)
         s9 = part.per_slot("", narrow=False)
         s10 = part.per_slot("C", narrow=False)
         s11 = part.per_slot("", narrow=False)
         s12 = part.per_slot("C", narrow=False)
         launch_post(part, (
-            U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, s4, t13, t14, d_eta, d_v, t26, t28, t29, s8,
+            U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, s4, t12, t13, d_eta, d_v, t22, t24, t25, s8,
             s9, s10, s11, s12,
         ))  # fmt: skip
-        del s4, t13
+        del s4, t12
         launch_post2(part, (
             G_end, U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, reach_decayed_ahead, s10, s11, s12,
-            s5, s6, s7, s8, s9, t14, t26, t28, t29, d_k, d_log_alpha, d_log_mu,
+            s5, s6, s7, s8, s9, t13, t22, t24, t25, d_k, d_log_alpha, d_log_mu,
         ))  # fmt: skip
-        del d_W_at, d_W_momentum_at, s10, s11, s12, s5, s6, s7, s8, s9, t14, t26, t28, t29
+        del d_W_at, d_W_momentum_at, s10, s11, s12, s5, s6, s7, s8, s9, t13, t22, t24, t25
         d_W = d_W_next
         d_W_momentum = d_W_momentum_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next
@@ -1077,6 +1074,7 @@ def _(
     m_end: Tensor,
     n_end: Tensor,
     reach: Tensor,
+    P: Tensor,
     U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
@@ -1102,13 +1100,13 @@ def _(
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, log_alpha, eta, log_mu, _W, _W_momentum, position, cu_seqlens, grid, _save = inputs
     (
-        _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
-        W_momentum_at,
+        _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, P, U,
+        W_at, W_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
-        W_momentum_at, position, cu_seqlens,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, P, U,
+        W_at, W_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:3]]
     ctx.set_materialize_grads(False)
@@ -1116,13 +1114,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
-        W_momentum_at, position, cu_seqlens,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, P, U,
+        W_at, W_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W, d_W_momentum = cotangents(ctx, gradients)
     gradients_of = backward_op(
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, U, W_at,
-        W_momentum_at, d_o, d_W, d_W_momentum, position, cu_seqlens, ctx.grid,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta, reach_decayed_ahead, m_end, n_end, reach, P, U,
+        W_at, W_momentum_at, d_o, d_W, d_W_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next = gradients_of
     return (

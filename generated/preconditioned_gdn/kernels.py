@@ -29,11 +29,10 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W", "preconditioner")
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -258,11 +257,11 @@ def sum_before(x, r, DOT: tl.constexpr):
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
     eta_ptr, eta_d_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, beta_end_ptr, beta_d_ptr, s1_ptr, G_end_ptr, G_decayed_ptr,
-    beta_ptr, s2_ptr, s3_ptr, position_ptr, cu_ptr, T, members, low, high,
+    beta_ptr, s2_ptr, s3_ptr, G_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3: every tile on its own."""
+    """beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3, G: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -276,33 +275,36 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
-    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    x9 = eta_d[:, None] * square(k.to(tl.float32))
-    s3 = tl.sum(exp(sum_after(decay_alpha_d, r, DOT))[:, None] * x9, 0)  # s₃ = Σ_j exp(Σ_{l>t} log α_d) · (η_d · k²)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    store_row(s3_ptr, index * H + h, at_k, K, s3)
-    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
-    store_row(beta_d_ptr, index * H + h, r, C, beta_d)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    s2 = exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
-    store_number(s2_ptr, index * H + h, s2)
-    D_alpha_d = tl.where(causal, exp(segment_sums(decay_alpha_d, strict)), 0.0)  # Dα_d = causal(exp(Σ_{j<l≤t} log α_d))
-    s1 = dot(D_alpha_d, x9, DOT)  # s₁ = Dα_d (η_d · k²)
-    store_tile(s1_ptr, index * H + h, r, at_k, C, K, s1)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    store_row(beta_ptr, index * H + h, r, C, beta)
+    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
+    store_row(G_end_ptr, index * H + h, r, C, G_end)
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    eta_d = load_numbers(eta_d_ptr, at_row, row, here)
     store_tile(G_decayed_ptr, index * H + h, r, r, C, C, G_decayed)
-    G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
-    store_row(G_end_ptr, index * H + h, r, C, G_end)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    store_row(beta_ptr, index * H + h, r, C, beta)
-    store_number(beta_end_ptr, index * H + h, beta_end)
+    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
+    D_alpha_d = tl.where(causal, exp(segment_sums(decay_alpha_d, strict)), 0.0)  # Dα_d = causal(exp(Σ_{j<l≤t} log α_d))
+    x9 = eta_d[:, None] * square(k.to(tl.float32))
+    s1 = dot(D_alpha_d, x9, DOT)  # s₁ = Dα_d (η_d · k²)
+    store_tile(s1_ptr, index * H + h, r, at_k, C, K, s1)
+    s3 = tl.sum(exp(sum_after(decay_alpha_d, r, DOT))[:, None] * x9, 0)  # s₃ = Σ_j exp(Σ_{l>t} log α_d) · (η_d · k²)
+    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
+    store_row(beta_d_ptr, index * H + h, r, C, beta_d)
+    store_row(s3_ptr, index * H + h, at_k, K, s3)
+    s2 = exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
+    store_number(s2_ptr, index * H + h, s2)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -367,7 +369,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    U_ptr, W_at_ptr, eta_ptr, log_alpha_ptr, q_ptr, written_key_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, U_ptr, W_at_ptr, beta_ptr, q_ptr, written_key_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -381,77 +383,30 @@ def read(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
-    P = (G * dot_nt(q, written_key, DOT)).to(DOT)  # P = G · (q m(D) · kᵀ)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = load_row(beta_ptr, index * H + h, r, C)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+
+    # o
+    P = (G.to(tl.float32) * dot_nt(q, written_key, DOT)).to(DOT)  # P = G · (q m(D) · kᵀ)
     o = beta[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β · (q W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    beta_ptr, beta_d_ptr, d_o_ptr, preconditioner_at_ptr, q_ptr, s1_ptr, s4_ptr, D_ptr, gain_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, preconditioner_at_ptr, q_ptr, s1_ptr, s4_ptr,
+    D_ptr, gain_ptr, Inv_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, D, gain: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    beta_d = load_row(beta_d_ptr, index * H + h, r, C)
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-
-    # s4
-    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
-    s4 = dot_tn(q, t2, DOT)  # s₄ = qᵀ t₂
-    s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
-    store_tile(s4_ptr, own * H + h, at_k, at_v, K, V, s4)
-
-    # D
-    D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
-    store_tile(D_ptr, own * H + h, r, at_k, C, K, D)
-
-    # gain
-    gain = exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
-    store_tile(gain_ptr, own * H + h, r, at_k, C, K, gain)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def pre2(
-    D_ptr, U_ptr, W_at_ptr, d_o_ptr, eta_ptr, gain_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, preconditioner_at_ptr, q_ptr,
-    Inv_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """Inv, s5, s6, s7, s8, s9, d_q: every tile on its own."""
+    """s4, D, gain, Inv, s5, s6, s7, s8, s9, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -468,15 +423,21 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
+    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
+    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
+    s1 = load_tile(s1_ptr, index * H + h, r, at_k, C, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
-    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
+    D = beta_d[:, None] * preconditioner[None, :] + s1.to(tl.float32)  # D = β_dᵀ ⊗ D[0] + s₁
+    gain = exp(-0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) / (tl.abs(tl.log(D + 1e-06) + 0.2) + 1))
+    written_key = gain * k.to(tl.float32)  # m(D) · k = m(D) · k
     kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
     L = G_decayed * kk  # L = G[decayed] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
@@ -484,42 +445,39 @@ def pre2(
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t10 = -dot_nt(d_o, U, DOT)  # t₁₀ = −d_o Uᵀ
-    t4 = dot_nt(q, written_key, DOT)  # t₄ = q m(D) · kᵀ
-    t11 = t10 * t4  # t₁₁ = t₁₀ · t₄
-    x25 = segment_gradient(tl.where(causal, eta[None, :] * t11, 0.0) * t1, strict, DOT)
+    t8 = -dot_nt(d_o, U, DOT)  # t₈ = −d_o Uᵀ
+    t3 = dot_nt(q, written_key, DOT)  # t₃ = q m(D) · kᵀ
+    t9 = t8 * t3  # t₉ = t₈ · t₃
+    x33 = segment_gradient(tl.where(causal, eta[None, :] * t9, 0.0) * t1, strict, DOT)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    s7 = tl.sum(t11 * D_alpha, 0)  # s₇ = Σ_c t₁₁ · Dα
+    s7 = tl.sum(t9 * D_alpha, 0)  # s₇ = Σ_c t₉ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
-    t16 = (t10 * G).to(DOT)  # t₁₆ = t₁₀ · G
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P = (G * t4).to(DOT)  # P = G · t₄
-    s5 = dot_tn(P, d_o, DOT)  # s₅ = Pᵀ d_o
-    store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    x28 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    t2 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β · d_o
-    log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
-    d_q = dot(t16, written_key, DOT) + dot_nt(t2, W, DOT)
-    s6 = dot_tn(t16, q, DOT)  # s₆ = t₁₆ᵀ q
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
-    D = load_tile(D_ptr, own * H + h, r, at_k, C, K)
-    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    P = (G * t3).to(DOT)  # P = G · t₃
+    t14 = (t8 * G).to(DOT)  # t₁₄ = t₈ · G
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x31 = (
+    s6 = dot_tn(t14, q, DOT)  # s₆ = t₁₄ᵀ q
+    x37 = (
         s6
         * k.to(tl.float32)
-        * gain.to(tl.float32)
-        * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
+        * gain
+        * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
     )  # fmt: skip
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
-    decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
-    x36 = tl.cumsum(tl.sum(preconditioner[None, :] * x31, 1) * beta_d, 0, reverse=True)
-    s8 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x25 + tl.cumsum(x28, 0, reverse=True))
-    s9 = x36 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
+    x38 = tl.cumsum(tl.sum(preconditioner[None, :] * x37, 1) * beta_d, 0, reverse=True)
+    store_tile(D_ptr, own * H + h, r, at_k, C, K, D)
+    store_tile(gain_ptr, own * H + h, r, at_k, C, K, gain)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    s4 = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # s₄ = qᵀ (β · d_o)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    store_tile(s4_ptr, own * H + h, at_k, at_v, K, V, s4)
+    x40 = beta[:, None] * dot_nt(d_o, W, DOT) + dot(t14, written_key, DOT)
+    x35 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    s5 = dot_tn(P, d_o, DOT)  # s₅ = Pᵀ d_o
+    store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
+    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x40)
+    s8 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x33 + tl.cumsum(x35, 0, reverse=True))
+    s9 = x38 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
     store_row(s9_ptr, own * H + h, r, C, s9)
     store_row(s8_ptr, own * H + h, r, C, s8)
     store_row(s7_ptr, own * H + h, r, C, s7)
@@ -528,12 +486,12 @@ def pre2(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     D_ptr, G_decayed_ptr, G_end_ptr, Inv_ptr, U_ptr, beta_ptr, beta_d_ptr, beta_end_ptr, d_W_ptr, d_preconditioner_ptr,
-    gain_ptr, k_ptr, s2_ptr, s4_ptr, s5_ptr, s6_ptr, d_W_next_ptr, d_preconditioner_next_ptr, t7_ptr, t18_ptr, d_W_at_ptr,
+    gain_ptr, k_ptr, s2_ptr, s4_ptr, s5_ptr, s6_ptr, d_W_next_ptr, d_preconditioner_next_ptr, t6_ptr, t16_ptr, d_W_at_ptr,
     d_preconditioner_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, d_preconditioner, t7, t18: from the last tile to the first."""
+    """d_W, d_preconditioner, t6, t16: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -555,40 +513,39 @@ def seq(
             store_tile(d_W_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W)
             store_row(d_preconditioner_at_ptr, own * H + h, at_k, K, d_preconditioner)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        beta = load_row(beta_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         Inv = load_tile(Inv_ptr, own * H + h, r + zero, r, C, C)
         s5 = load_tile(s5_ptr, own * H + h, r + zero, at_v, C, V)
         gain = load_tile(gain_ptr, own * H + h, r + zero, at_k, C, K)
-        written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
         U = load_tile(U_ptr, index * H + h, r + zero, at_v, C, V)
-        t5 = -dot(written_key, d_W, DOT)  # t₅ = −m(D) · k d_W
+        written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
         G_decayed = load_tile(G_decayed_ptr, index * H + h, r + zero, r, C, C)
-        t7 = exact_dot(tl.trans(Inv), G_end[:, None] * t5 - s5.to(tl.float32), DOT)  # t₇ = (I + L)⁻¹ᵀ (G[C] · t₅ − s₅)
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        store_tile(t7_ptr, own * H + h, r + zero, at_v, C, V, t7)
+        t4 = -dot(written_key, d_W, DOT)  # t₄ = −m(D) · k d_W
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         s6 = load_tile(s6_ptr, own * H + h, r + zero, at_k, C, K)
-        s4 = load_tile(s4_ptr, own * H + h, at_k + zero, at_v, K, V)
-        t8 = (beta[:, None] * t7).to(DOT)  # t₈ = β · t₇
-        beta_d = load_row(beta_d_ptr, index * H + h, r, C)
-        s2 = load_number(s2_ptr, index * H + h)
-        t13 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₃ = −strictly_causal(t₇ Uᵀ)
+        t6 = exact_dot(tl.trans(Inv), G_end[:, None] * t4 - s5.to(tl.float32), DOT)  # t₆ = (I + L)⁻¹ᵀ (G[C] · t₄ − s₅)
+        beta = load_row(beta_ptr, index * H + h, r, C)
+        beta_end = load_number(beta_end_ptr, index * H + h)
         gain = load_tile(gain_ptr, own * H + h, r + zero, at_k, C, K)
         D = load_tile(D_ptr, own * H + h, r + zero, at_k, C, K)
-        t17 = (t13 * G_decayed.to(tl.float32)).to(DOT)  # t₁₇ = t₁₃ · G[decayed]
-        x21 = s6.to(tl.float32) + dot_nt(G_end[:, None] * U.to(tl.float32), -d_W, DOT) + dot_tn(t17, k, DOT)
-        x14 = beta_end * d_W + s4.to(tl.float32) + dot_tn(k, t8, DOT)
-        t18 = (
-            x21
+        beta_d = load_row(beta_d_ptr, index * H + h, r, C)
+        s2 = load_number(s2_ptr, index * H + h)
+        s4 = load_tile(s4_ptr, own * H + h, at_k + zero, at_v, K, V)
+        t11 = -tl.where(strict, dot_nt(t6, U, DOT), 0.0)  # t₁₁ = −strictly_causal(t₆ Uᵀ)
+        t15 = (t11 * G_decayed.to(tl.float32)).to(DOT)  # t₁₅ = t₁₁ · G[decayed]
+        x20 = s6.to(tl.float32) + dot_tn(t15, k, DOT) - G_end[:, None] * dot_nt(U, d_W, DOT)
+        t16 = (
+            x20
             * k.to(tl.float32)
             * gain.to(tl.float32)
             * (0.4054651081081644 * (tl.log(D.to(tl.float32) + 1e-06) + 0.2) * sign(tl.log(D.to(tl.float32) + 1e-06) + 0.2) / (square(tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D.to(tl.float32) + 1e-06) + 0.2) + 1) * (D.to(tl.float32) + 1e-06)))  # noqa: E501
         )  # fmt: skip
-        x25 = s2 * d_preconditioner + tl.sum(beta_d[:, None] * t18, 0)
-        store_tile(t18_ptr, own * H + h, r + zero, at_k, C, K, t18)
-        d_W = x14
-        d_preconditioner = x25
+        x13 = beta_end * d_W + s4.to(tl.float32) + dot_tn(k, beta[:, None] * t6, DOT)
+        store_tile(t6_ptr, own * H + h, r + zero, at_v, C, V, t6)
+        x24 = s2 * d_preconditioner + tl.sum(beta_d[:, None] * t16, 0)
+        store_tile(t16_ptr, own * H + h, r + zero, at_k, C, K, t16)
+        d_W = x13
+        d_preconditioner = x24
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
     store_row(d_preconditioner_next_ptr, n * H + h, at_k, K, d_preconditioner)
@@ -597,12 +554,12 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     U_ptr, W_at_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_ptr, eta_d_ptr, k_ptr, log_alpha_ptr, log_alpha_d_ptr, s7_ptr,
-    t7_ptr, written_key_ptr, d_eta_ptr, d_v_ptr, t17_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, position_ptr, cu_ptr, T,
+    t6_ptr, written_key_ptr, d_eta_ptr, d_v_ptr, t15_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, position_ptr, cu_ptr, T,
     members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_v, t17, s10, s11, s12, s13: every tile on its own."""
+    """d_eta, d_v, t15, s10, s11, s12, s13: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -617,46 +574,46 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
     eta_d = load_numbers(eta_d_ptr, at_row, row, here)
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t15 = exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
+    t13 = exp(sum_after(decay_alpha_d, r, DOT))  # t₁₃ = exp(Σ_{l>t} log α_d)
     x28 = d_preconditioner_at[None, :] * (eta_d[:, None] * square(k.to(tl.float32)))
-    s13 = sum_before(tl.sum(x28, 1) * t15, r, DOT)  # s₁₃ = Σ_{l<t} (Σ_k (η_d · k²) · d_preconditioner_at) · t₁₅
-    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    s13 = sum_before(tl.sum(x28, 1) * t13, r, DOT)  # s₁₃ = Σ_{l<t} (Σ_k (η_d · k²) · d_preconditioner_at) · t₁₃
     store_row(s13_ptr, own * H + h, r, C, s13)
-    d_v = -t7.to(tl.float32)
+    d_v = -t6.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     s11 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₁₁ = Σ_v Σ_k d_W_at · W[0]
     store_number(s11_ptr, own * H + h, s11)
-    written_key = load_tile(written_key_ptr, index * H + h, r, at_k, C, K)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t5 = -dot(written_key, d_W_at, DOT)  # t₅ = −m(D) · k d_W_at
-    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t12 = tl.sum(t5 * U.to(tl.float32), 1)  # t₁₂ = Σ_v t₅ · U
-    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t4 = -dot(written_key, d_W_at, DOT)  # t₄ = −m(D) · k d_W_at
+    t10 = tl.sum(t4 * U.to(tl.float32), 1)  # t₁₀ = Σ_v t₄ · U
+    t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
     kk = dot_nt(k, written_key, DOT)  # K Kᵀ = k m(D) · kᵀ
     s7 = load_row(s7_ptr, own * H + h, r, C)
-    t13 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₃ = −strictly_causal(t₇ Uᵀ)
-    t14 = t13 * kk  # t₁₄ = t₁₃ · K Kᵀ
+    t11 = -tl.where(strict, dot_nt(t6, U, DOT), 0.0)  # t₁₁ = −strictly_causal(t₆ Uᵀ)
+    t12 = t11 * kk  # t₁₂ = t₁₁ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    s12 = segment_gradient(tl.where(strict, eta[None, :] * t14, 0.0) * t1, strict, DOT)
+    s12 = segment_gradient(tl.where(strict, eta[None, :] * t12, 0.0) * t1, strict, DOT)
     store_row(s12_ptr, own * H + h, r, C, s12)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
-    t6 = sum_after(decay_alpha, r, DOT)  # t₆ = Σ_{l>t} log α
-    x16 = s7 + (t12 * exp(t6) + tl.sum(t14 * D_alpha_decayed, 0))
+    t5 = sum_after(decay_alpha, r, DOT)  # t₅ = Σ_{l>t} log α
+    x16 = s7 + (t10 * exp(t5) + tl.sum(t12 * D_alpha_decayed, 0))
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-    t17 = t13 * G_decayed  # t₁₇ = t₁₃ · G[decayed]
-    store_tile(t17_ptr, own * H + h, r, r, C, C, t17)
-    G_end = eta * exp(t6)  # G[C] = η · exp(t₆)
-    s10 = sum_before(t12 * G_end, r, DOT)  # s₁₀ = Σ_{l<t} t₁₂ · G[C]
+    t15 = t11 * G_decayed  # t₁₅ = t₁₁ · G[decayed]
+    store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
+    G_end = eta * exp(t5)  # G[C] = η · exp(t₅)
+    s10 = sum_before(t10 * G_end, r, DOT)  # s₁₀ = Σ_{l<t} t₁₀ · G[C]
     store_row(s10_ptr, own * H + h, r, C, s10)
     store_numbers(d_eta_ptr, at_row, row, here, x16)
 
@@ -664,8 +621,8 @@ def post(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
     G_end_ptr, U_ptr, W_at_ptr, d_W_at_ptr, d_preconditioner_at_ptr, eta_d_ptr, gain_ptr, k_ptr, log_alpha_ptr,
-    log_alpha_d_ptr, preconditioner_at_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s6_ptr, s8_ptr, s9_ptr, t17_ptr, t18_ptr,
-    t7_ptr, d_eta_d_ptr, d_k_ptr, d_log_alpha_ptr, d_log_alpha_d_ptr, position_ptr, cu_ptr, T, members, low, high,
+    log_alpha_d_ptr, preconditioner_at_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s6_ptr, s8_ptr, s9_ptr, t15_ptr, t16_ptr,
+    t6_ptr, d_eta_d_ptr, d_k_ptr, d_log_alpha_ptr, d_log_alpha_d_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -685,39 +642,43 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t16 = load_tile(t16_ptr, own * H + h, r, at_k, C, K)
     log_alpha_d = load_numbers(log_alpha_d_ptr, at_row, row, here)
+    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
     eta_d = load_numbers(eta_d_ptr, at_row, row, here)
     decay_alpha_d = tl.maximum(-60.0, log_alpha_d)  # log α_d = max(−60, log alpha_d)
-    d_preconditioner_at = load_row(d_preconditioner_at_ptr, own * H + h, at_k, K)
-    t18 = load_tile(t18_ptr, own * H + h, r, at_k, C, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t3 = exp(segment_sums(decay_alpha_d, strict))  # t₃ = exp(Σ_{j<l≤t} log α_d)
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    t2 = exp(segment_sums(decay_alpha_d, strict))  # t₂ = exp(Σ_{j<l≤t} log α_d)
     x41 = eta_d[:, None] * square(k.to(tl.float32))
-    x42 = segment_gradient(tl.where(causal, dot_nt(t18, x41, DOT), 0.0) * t3, strict, DOT)
-    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
-    D_alpha_d = tl.where(causal, t3, 0.0)  # Dα_d = causal(t₃)
+    x42 = segment_gradient(tl.where(causal, dot_nt(t16, x41, DOT), 0.0) * t2, strict, DOT)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    D_alpha_d = tl.where(causal, t2, 0.0)  # Dα_d = causal(t₂)
     s1 = dot(D_alpha_d, x41, DOT)  # s₁ = Dα_d (η_d · k²)
-    t15 = exp(sum_after(decay_alpha_d, r, DOT))  # t₁₅ = exp(Σ_{l>t} log α_d)
-    x7 = d_preconditioner_at[None, :] * t15[:, None] + dot_tn(D_alpha_d, t18, DOT)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    preconditioner = load_row(preconditioner_at_ptr, index * H + h, at_k, K)
+    t13 = exp(sum_after(decay_alpha_d, r, DOT))  # t₁₃ = exp(Σ_{l>t} log α_d)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    x23 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
-    D = beta_d[:, None] * preconditioner[None, :] + s1  # D = β_dᵀ ⊗ D[0] + s₁
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
-    t17 = load_tile(t17_ptr, own * H + h, r, r, C, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    x7 = d_preconditioner_at[None, :] * t13[:, None] + dot_tn(D_alpha_d, t16, DOT)
     gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
-    x24 = x23 + dot_tn(t17, k, DOT)
+    x22 = dot_tn(t15, k, DOT) - G_end[:, None] * dot_nt(U, d_W_at, DOT)
+    beta_d = exp(tl.cumsum(decay_alpha_d, 0))  # β_d = exp(Σ_{l≤t} log α_d)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    D = beta_d[:, None] * preconditioner[None, :] + s1  # D = β_dᵀ ⊗ D[0] + s₁
+    s9 = load_row(s9_ptr, own * H + h, r, C)
     x46 = (
-        x24
+        x22
         * k.to(tl.float32)
         * gain.to(tl.float32)
         * (0.4054651081081644 * (tl.log(D + 1e-06) + 0.2) * sign(tl.log(D + 1e-06) + 0.2) / (square(tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)) - 0.4054651081081644 / ((tl.abs(tl.log(D + 1e-06) + 0.2) + 1) * (D + 1e-06)))  # noqa: E501
     )  # fmt: skip
     x47 = tl.cumsum(tl.sum(preconditioner[None, :] * x46, 1) * beta_d, 0, reverse=True)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x25 = dot(t15, written_key, DOT)
     x48 = d_preconditioner_at * preconditioner
     x49 = tl.sum(x48, 0)
     s2 = exp(tl.sum(decay_alpha_d, 0))  # s₂ = exp(Σ_c log α_d)
@@ -725,42 +686,32 @@ def post2(
         x49 * s2 * (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha_d + 60 < 0, 1.0, 0.0)) * (s13 + x42 + x47)
     )  # fmt: skip
+    d_log_alpha_d = s9 + x50
+    store_numbers(d_log_alpha_d_ptr, at_row, row, here, d_log_alpha_d)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t6 = load_tile(t6_ptr, own * H + h, r, at_v, C, V)
+    t7 = dot(k, W, DOT)  # t₇ = k W[0]
+    x34 = tl.cumsum(tl.sum(t6.to(tl.float32) * t7, 1) * beta, 0, reverse=True)
+    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
+    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
     s10 = load_row(s10_ptr, own * H + h, r, C)
     s11 = load_number(s11_ptr, own * H + h)
     s12 = load_row(s12_ptr, own * H + h, r, C)
     s8 = load_row(s8_ptr, own * H + h, r, C)
-    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s9 = load_row(s9_ptr, own * H + h, r, C)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t9 = dot(k, W, DOT)  # t₉ = k W[0]
-    x34 = tl.cumsum(tl.sum(t7.to(tl.float32) * t9, 1) * beta, 0, reverse=True)
+    x24 = dot_nt(t6, W, DOT)
+    x26 = 2 * eta_d[:, None] * x7 * k.to(tl.float32) + beta[:, None] * x24 + x22 * gain.to(tl.float32) + x25
+    d_eta_d = tl.sum(x7 * square(k.to(tl.float32)), 1)
+    d_k = s6.to(tl.float32) * gain.to(tl.float32) + x26
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     x35 = (
         s11 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s10 + s12 + x34)
     )  # fmt: skip
-    t8 = (beta[:, None] * t7.to(tl.float32)).to(DOT)  # t₈ = β · t₇
+    store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
     d_log_alpha = s8 + x35
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_alpha_d = s9 + x50
-    store_numbers(d_log_alpha_d_ptr, at_row, row, here, d_log_alpha_d)
-    gain = load_tile(gain_ptr, own * H + h, r, at_k, C, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    written_key = gain.to(tl.float32) * k.to(tl.float32)  # m(D) · k = m(D) · k
-    x26 = (
-        2 * eta_d[:, None] * x7 * k.to(tl.float32)
-        + x24 * gain.to(tl.float32)
-        + dot_nt(t8, W, DOT)
-        + dot(t17, written_key, DOT)
-    )  # fmt: skip
-    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
-    d_eta_d = tl.sum(x7 * square(k.to(tl.float32)), 1)
-    d_k = s6.to(tl.float32) * gain.to(tl.float32) + x26
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    store_numbers(d_eta_d_ptr, at_row, row, here, d_eta_d)
 
 
 def power_of_two(n: int) -> int:
@@ -895,7 +846,6 @@ launch_prep = Launch(prep, "prep", walks=False, widths="K")
 launch_main = Launch(main, "main", walks=True, widths="KV")
 launch_read = Launch(read, "read", walks=False, widths="KV")
 launch_pre = Launch(pre, "pre", walks=False, widths="KV")
-launch_pre2 = Launch(pre2, "pre2", walks=False, widths="KV")
 launch_seq = Launch(seq, "seq", walks=True, widths="KV")
 launch_post = Launch(post, "post", walks=False, widths="KV")
 launch_post2 = Launch(post2, "post2", walks=False, widths="KV")
@@ -934,8 +884,9 @@ def forward_op(
     preconditioner_at = sizes.per_slot("K", narrow=True)
     o = sizes.rows("V")
     s3 = sizes.per_slot("K", narrow=False)
+    G = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
-        eta, eta_d, k, log_alpha, log_alpha_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3,
+        eta, eta_d, k, log_alpha, log_alpha_d, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, s3, G,
     ))  # fmt: skip
     launch_main(sizes, (
         G_decayed, G_end, W, beta, beta_d, beta_end, k, preconditioner, s1, s2, s3, v, W_next, preconditioner_next, written_key,
@@ -943,8 +894,9 @@ def forward_op(
     ))  # fmt: skip
     del s3
     launch_read(sizes, (
-        U, W_at, eta, log_alpha, q, written_key, o,
+        G, U, W_at, beta, q, written_key, o,
     ))  # fmt: skip
+    del G
     return o, W_next, preconditioner_next, beta_end, beta_d, s1, G_end, G_decayed, beta, s2, written_key, U, W_at, preconditioner_at
 
 
@@ -1023,42 +975,39 @@ def backward_op(
         s4 = part.per_slot("KV", narrow=True)
         D = part.per_slot("CK", narrow=True)
         gain = part.per_slot("CK", narrow=True)
-        launch_pre(part, (
-            beta, beta_d, d_o, preconditioner_at, q, s1, s4, D, gain,
-        ))  # fmt: skip
         Inv = part.per_slot("CC", narrow=False)
         s5 = part.per_slot("CV", narrow=True)
         s6 = part.per_slot("CK", narrow=True)
         s7 = part.per_slot("C", narrow=False)
         s8 = part.per_slot("C", narrow=False)
         s9 = part.per_slot("C", narrow=False)
-        launch_pre2(part, (
-            D, U, W_at, d_o, eta, gain, k, log_alpha, log_alpha_d, preconditioner_at, q, Inv, s5, s6, s7, s8, s9, d_q,
+        launch_pre(part, (
+            U, W_at, d_o, eta, k, log_alpha, log_alpha_d, preconditioner_at, q, s1, s4, D, gain, Inv, s5, s6, s7, s8, s9, d_q,
         ))  # fmt: skip
-        t7 = part.per_slot("CV", narrow=True)
-        t18 = part.per_slot("CK", narrow=True)
+        t6 = part.per_slot("CV", narrow=True)
+        t16 = part.per_slot("CK", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
         d_preconditioner_at = part.per_slot("K", narrow=True)
         launch_seq(part, (
             D, G_decayed, G_end, Inv, U, beta, beta_d, beta_end, d_W, d_preconditioner, gain, k, s2, s4, s5, s6, d_W_next,
-            d_preconditioner_next, t7, t18, d_W_at, d_preconditioner_at,
+            d_preconditioner_next, t6, t16, d_W_at, d_preconditioner_at,
         ))  # fmt: skip
         del D, Inv, s4, s5
-        t17 = part.per_slot("CC", narrow=True)
+        t15 = part.per_slot("CC", narrow=True)
         s10 = part.per_slot("C", narrow=False)
         s11 = part.per_slot("", narrow=False)
         s12 = part.per_slot("C", narrow=False)
         s13 = part.per_slot("C", narrow=False)
         launch_post(part, (
-            U, W_at, d_W_at, d_preconditioner_at, eta, eta_d, k, log_alpha, log_alpha_d, s7, t7, written_key, d_eta, d_v, t17, s10,
+            U, W_at, d_W_at, d_preconditioner_at, eta, eta_d, k, log_alpha, log_alpha_d, s7, t6, written_key, d_eta, d_v, t15, s10,
             s11, s12, s13,
         ))  # fmt: skip
         del s7
         launch_post2(part, (
             G_end, U, W_at, d_W_at, d_preconditioner_at, eta_d, gain, k, log_alpha, log_alpha_d, preconditioner_at, s10, s11, s12,
-            s13, s6, s8, s9, t17, t18, t7, d_eta_d, d_k, d_log_alpha, d_log_alpha_d,
+            s13, s6, s8, s9, t15, t16, t6, d_eta_d, d_k, d_log_alpha, d_log_alpha_d,
         ))  # fmt: skip
-        del d_W_at, d_preconditioner_at, gain, s10, s11, s12, s13, s6, s8, s9, t17, t18, t7
+        del d_W_at, d_preconditioner_at, gain, s10, s11, s12, s13, s6, s8, s9, t15, t16, t6
         d_W = d_W_next
         d_preconditioner = d_preconditioner_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_alpha_d, d_eta_d, d_W_next, d_preconditioner_next

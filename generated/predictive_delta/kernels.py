@@ -29,9 +29,9 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -220,6 +220,14 @@ def dot_nt(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
+def sum_before(x, r, DOT: tl.constexpr):
+    """The sum of the entries before each, which no large entry of its own can spoil where the tokens are float32."""
+    if tl.float32 == DOT:
+        return tl.sum(tl.where(r[None, :] < r[:, None], x[None, :], 0.0), 1)
+    return tl.cumsum(x, 0) - x
+
+
+@triton.jit
 def sums_before(x, r, DOT: tl.constexpr):
     """Down the rows of a tile: the sum of the entries before each."""
     return exact_dot(tl.where(r[None, :] < r[:, None], 1.0, 0.0), x, DOT)
@@ -229,14 +237,6 @@ def sums_before(x, r, DOT: tl.constexpr):
 def dot_tn(a, b, DOT: tl.constexpr):
     """aᵀ b."""
     return dot(tl.trans(a.to(DOT)), b, DOT)
-
-
-@triton.jit
-def sum_before(x, r, DOT: tl.constexpr):
-    """The sum of the entries before each, which no large entry of its own can spoil where the tokens are float32."""
-    if tl.float32 == DOT:
-        return tl.sum(tl.where(r[None, :] < r[:, None], x[None, :], 0.0), 1)
-    return tl.cumsum(x, 0) - x
 
 
 @triton.jit
@@ -256,12 +256,12 @@ def segment_gradient(M, strict, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, log_alpha_ptr, q_ptr, beta_end_ptr, G_end_ptr, Inv_ptr, beta_ptr, P_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    eta_ptr, k_ptr, log_alpha_ptr, q_ptr, beta_end_ptr, G_end_ptr, Inv_ptr, beta_ptr, beta_before_ptr, P_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, G_end, Inv, beta, P: every tile on its own."""
+    """beta_end, G_end, Inv, beta, beta_before, P: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -275,14 +275,14 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
     D_alpha_before = tl.where(strict, exp(sums_before(t1, r, DOT)), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
     G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P = G_before * dot_nt(q, k, DOT)  # P = G[t−1] · (q kᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
     D_alpha_decayed = tl.where(strict, exp(segment_sums(decay_alpha, strict)), 0.0)
@@ -296,6 +296,8 @@ def prep(
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     store_row(beta_ptr, index * H + h, r, C, beta)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    store_row(beta_before_ptr, index * H + h, r, C, beta_before)
     store_number(beta_end_ptr, index * H + h, beta_end)
 
 
@@ -343,7 +345,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    P_ptr, U_ptr, W_at_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P_ptr, U_ptr, W_at_ptr, beta_before_ptr, q_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -360,15 +362,13 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # o
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta_before = load_row(beta_before_ptr, index * H + h, r, C)
+
+    # o
     o = beta_before[:, None] * dot(q, W, DOT) - dot(P, U, DOT)  # y = β[t−1] · (q W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -399,45 +399,44 @@ def pre(
     eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
-    t4 = exp(sums_before(t1, r, DOT))  # t₄ = exp(Σ_{j<l<t} log α)
+    t3 = exp(sums_before(t1, r, DOT))  # t₃ = exp(Σ_{j<l<t} log α)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t5 = dot_nt(q, k, DOT)  # t₅ = q kᵀ
-    D_alpha_before = tl.where(strict, t4, 0.0)  # Dα[t−1] = strictly_causal(t₄)
+    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
+    D_alpha_before = tl.where(strict, t3, 0.0)  # Dα[t−1] = strictly_causal(t₃)
     G_before = eta[None, :] * D_alpha_before  # G[t−1] = Dα[t−1] · η
-    P = (G_before * t5).to(DOT)  # P = G[t−1] · t₅
+    P = (G_before * t4).to(DOT)  # P = G[t−1] · t₄
     s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-    t11 = -dot_nt(d_o, U, DOT)  # t₁₁ = −d_o Uᵀ
-    t17 = (t11 * G_before).to(DOT)  # t₁₇ = t₁₁ · G[t−1]
-    t12 = t11 * t5  # t₁₂ = t₁₁ · t₅
-    s3 = tl.sum(t12 * D_alpha_before, 0)  # s₃ = Σ_c t₁₂ · Dα[t−1]
-    x22 = sums_after(tl.where(strict, eta[None, :] * t12, 0.0) * t4, r, DOT)
+    t9 = -dot_nt(d_o, U, DOT)  # t₉ = −d_o Uᵀ
+    t15 = (t9 * G_before).to(DOT)  # t₁₅ = t₉ · G[t−1]
+    t10 = t9 * t4  # t₁₀ = t₉ · t₄
+    s3 = tl.sum(t10 * D_alpha_before, 0)  # s₃ = Σ_c t₁₀ · Dα[t−1]
+    x21 = sums_after(tl.where(strict, eta[None, :] * t10, 0.0) * t3, r, DOT)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    x24 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta_before
-    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(tl.where(strict, x22, 0.0), 1) + sum_after(x24, r, DOT))
-    t2 = (beta_before[:, None] * d_o.to(tl.float32)).to(DOT)  # t₂ = β[t−1] · d_o
-    s1 = dot_tn(q, t2, DOT)  # s₁ = qᵀ t₂
+    x23 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta_before
+    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (tl.sum(tl.where(strict, x21, 0.0), 1) + sum_after(x23, r, DOT))
+    s1 = dot_tn(q, beta_before[:, None] * d_o.to(tl.float32), DOT)  # s₁ = qᵀ (β[t−1] · d_o)
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-    s4 = dot_tn(t17, q, DOT)  # s₄ = t₁₇ᵀ q
+    x25 = beta_before[:, None] * dot_nt(d_o, W, DOT) + dot(t15, k, DOT)
+    s4 = dot_tn(t15, q, DOT)  # s₄ = t₁₅ᵀ q
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
-    d_q = dot(t17, k, DOT) + dot_nt(t2, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x25)
     store_row(s5_ptr, own * H + h, r, C, s5)
     store_row(s3_ptr, own * H + h, r, C, s3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_ptr, s1_ptr, s2_ptr, d_W_next_ptr, t8_ptr, d_W_at_ptr,
+    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_ptr, s1_ptr, s2_ptr, d_W_next_ptr, t7_ptr, d_W_at_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, t8: from the last tile to the first."""
+    """d_W, t7: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -459,22 +458,21 @@ def seq(
         beta_end = load_number(beta_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
-        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
         s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        t6 = -dot(k, d_W, DOT)  # t₆ = −k d_W
-        t8 = exact_dot(tl.trans(Inv), G_end[:, None] * t6 - s2.to(tl.float32), DOT)  # t₈ = (I + L)⁻¹ᵀ (G[C] · t₆ − s₂)
-        t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
-        x11 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t9, DOT)
-        store_tile(t8_ptr, own * H + h, r + zero, at_v, C, V, t8)
-        d_W = x11
+        t5 = -dot(k, d_W, DOT)  # t₅ = −k d_W
+        t7 = exact_dot(tl.trans(Inv), G_end[:, None] * t5 - s2.to(tl.float32), DOT)  # t₇ = (I + L)⁻¹ᵀ (G[C] · t₅ − s₂)
+        x10 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, beta[:, None] * t7, DOT)
+        store_tile(t7_ptr, own * H + h, r + zero, at_v, C, V, t7)
+        d_W = x10
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s3_ptr, s4_ptr, s5_ptr, t8_ptr, d_eta_ptr, d_k_ptr,
+    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, s3_ptr, s4_ptr, s5_ptr, t7_ptr, d_eta_ptr, d_k_ptr,
     d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -495,51 +493,49 @@ def post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
-    t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    t12 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₂ = −strictly_causal(t₇ Uᵀ)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
+    t13 = t12 * kk  # t₁₃ = t₁₂ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t3 = exp(segment_sums(decay_alpha, strict))  # t₃ = exp(Σ_{j<l≤t} log α)
-    x31 = segment_gradient(tl.where(strict, eta[None, :] * t15, 0.0) * t3, strict, DOT)
+    t2 = exp(segment_sums(decay_alpha, strict))  # t₂ = exp(Σ_{j<l≤t} log α)
     s3 = load_row(s3_ptr, own * H + h, r, C)
-    D_alpha_decayed = tl.where(strict, t3, 0.0)  # Dα[decayed] = strictly_causal(t₃)
+    x30 = segment_gradient(tl.where(strict, eta[None, :] * t13, 0.0) * t2, strict, DOT)
+    D_alpha_decayed = tl.where(strict, t2, 0.0)  # Dα[decayed] = strictly_causal(t₂)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    t16 = (t14 * G_decayed).to(DOT)  # t₁₆ = t₁₄ · G[decayed]
+    t14 = (t12 * G_decayed).to(DOT)  # t₁₄ = t₁₂ · G[decayed]
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
-    t13 = tl.sum(t6 * U.to(tl.float32), 1)  # t₁₃ = Σ_v t₆ · U
-    t7 = sum_after(decay_alpha, r, DOT)  # t₇ = Σ_{l>t} log α
-    x15 = s3 + (t13 * exp(t7) + tl.sum(t15 * D_alpha_decayed, 0))
-    G_end = eta * exp(t7)  # G[C] = η · exp(t₇)
+    t5 = -dot(k, d_W_at, DOT)  # t₅ = −k d_W_at
+    t11 = tl.sum(t5 * U.to(tl.float32), 1)  # t₁₁ = Σ_v t₅ · U
+    t6 = sum_after(decay_alpha, r, DOT)  # t₆ = Σ_{l>t} log α
+    x15 = s3 + (t11 * exp(t6) + tl.sum(t13 * D_alpha_decayed, 0))
+    G_end = eta * exp(t6)  # G[C] = η · exp(t₆)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-    x24 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x25 = dot_nt(t9, W, DOT) + dot(t16, k, DOT) + (x24 + dot_tn(t16, k, DOT))
-    t10 = dot(k, W, DOT)  # t₁₀ = k W[0]
-    x30 = tl.cumsum(tl.sum(t8.to(tl.float32) * t10, 1) * beta, 0, reverse=True)
-    x32 = sum_before(t13 * G_end, r, DOT)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    s5 = load_row(s5_ptr, own * H + h, r, C)
-    x33 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    x23 = dot_tn(t14, k, DOT) - G_end[:, None] * dot_nt(U, d_W_at, DOT)
+    x24 = beta[:, None] * dot_nt(t7, W, DOT) + dot(t14, k, DOT) + x23
     s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
-    x34 = (
-        tl.sum(x33) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x32 + x30 + x31)
+    t8 = dot(k, W, DOT)  # t₈ = k W[0]
+    x29 = tl.cumsum(tl.sum(t7.to(tl.float32) * t8, 1) * beta, 0, reverse=True)
+    x31 = sum_before(t11 * G_end, r, DOT)
+    s5 = load_row(s5_ptr, own * H + h, r, C)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x32 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    x33 = (
+        tl.sum(x32) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x31 + x29 + x30)
     )  # fmt: skip
-    d_k = s4.to(tl.float32) + x25
+    d_k = s4.to(tl.float32) + x24
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    d_v = -t8.to(tl.float32)
+    d_v = -t7.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_numbers(d_eta_ptr, at_row, row, here, x15)
-    d_log_alpha = s5 + x34
+    d_log_alpha = s5 + x33
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
@@ -702,17 +698,18 @@ def forward_op(
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
+    beta_before = sizes.per_slot("C", narrow=False)
     P = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
-        eta, k, log_alpha, q, beta_end, G_end, Inv, beta, P,
+        eta, k, log_alpha, q, beta_end, G_end, Inv, beta, beta_before, P,
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, Inv, W, beta, beta_end, k, v, W_next, U, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        P, U, W_at, log_alpha, q, o,
+        P, U, W_at, beta_before, q, o,
     ))  # fmt: skip
-    del P
+    del P, beta_before
     return o, W_next, beta_end, G_end, Inv, beta, U, W_at
 
 
@@ -776,16 +773,16 @@ def backward_op(
         launch_pre(part, (
             U, W_at, d_o, eta, k, log_alpha, q, s1, s2, s3, s4, s5, d_q,
         ))  # fmt: skip
-        t8 = part.per_slot("CV", narrow=True)
+        t7 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
         launch_seq(part, (
-            G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, t8, d_W_at,
+            G_end, Inv, beta, beta_end, d_W, k, s1, s2, d_W_next, t7, d_W_at,
         ))  # fmt: skip
         del s1, s2
         launch_post(part, (
-            U, W_at, d_W_at, eta, k, log_alpha, s3, s4, s5, t8, d_eta, d_k, d_log_alpha, d_v,
+            U, W_at, d_W_at, eta, k, log_alpha, s3, s4, s5, t7, d_eta, d_k, d_log_alpha, d_v,
         ))  # fmt: skip
-        del d_W_at, s3, s4, s5, t8
+        del d_W_at, s3, s4, s5, t7
         d_W = d_W_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next
 

@@ -29,9 +29,9 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -167,11 +167,11 @@ def dot_nt(a, b, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, q_ptr, v_ptr, s1_ptr, s2_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, k_ptr, q_ptr, v_ptr, s1_ptr, q_phi_ptr, s2_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2: every tile on its own."""
+    """s1, q_phi, s2: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -187,19 +187,16 @@ def prep(
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-
-    # s1
-    k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
-    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    s1 = dot_tn(k_phi, eta[:, None] * du, DOT)  # s₁ = φ(k)ᵀ (η · ∂ℓ/∂u)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
-
-    # s2
-    q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q) = relu(q)
+    q_phi = tl.maximum(q.to(tl.float32), 0.0)  # φ(q) = relu(q)
+    store_tile(q_phi_ptr, index * H + h, r, at_k, C, K, q_phi)
+    k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     x8 = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     P = (tl.where(causal, eta[None, :] * x8, 0.0)).to(DOT)  # P = causal((φ(q) φ(k)ᵀ) · η)
+    du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
+    s1 = dot_tn(k_phi, eta[:, None] * du, DOT)  # s₁ = φ(k)ᵀ (η · ∂ℓ/∂u)
+    store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
     s2 = dot(P, du, DOT)  # s₂ = P ∂ℓ/∂u
     store_tile(s2_ptr, index * H + h, r, at_v, C, V, s2)
 
@@ -232,7 +229,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W_at_ptr, q_ptr, s2_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, q_phi_ptr, s2_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -249,12 +246,11 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-
-    # o
-    q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q) = relu(q)
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
+
+    # o
     o = dot(q_phi, W, DOT) - s2.to(tl.float32)  # y = φ(q) W[0] − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
@@ -285,26 +281,25 @@ def pre(
     eta = load_numbers(eta_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     q_phi = (tl.maximum(q.to(tl.float32), 0.0)).to(DOT)  # φ(q) = relu(q)
-    s3 = dot_tn(q_phi, d_o, DOT)  # s₃ = φ(q)ᵀ d_o
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    s3 = dot_tn(q_phi, d_o, DOT)  # s₃ = φ(q)ᵀ d_o
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    t1 = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # t₁ = causal(−d_o ∂ℓ/∂uᵀ)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t4 = (eta[None, :] * t1).to(DOT)  # t₄ = t₁ · η
-    s5 = dot_tn(t4, q_phi, DOT) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)  # s₅ = (t₄ᵀ φ(q)) · 1[k > 0]
+    t1 = tl.where(causal, -dot_nt(d_o, du, DOT), 0.0)  # t₁ = causal(−d_o ∂ℓ/∂uᵀ)
+    s5 = eta[:, None] * dot_tn(t1, q_phi, DOT) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)  # s₅ = (η · (t₁ᵀ φ(q))) · 1[k > 0]
     store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
     k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
     t2 = dot_nt(q_phi, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)  # t₂ = φ(q) φ(k)ᵀ
     s4 = tl.sum(t1 * t2, 0)  # s₄ = Σ_c t₁ · t₂
+    store_row(s4_ptr, own * H + h, r, C, s4)
     P = (tl.where(causal, eta[None, :] * t2, 0.0)).to(DOT)  # P = causal(t₂ · η)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x17 = (dot(t4, k_phi, DOT) + dot_nt(d_o, W, DOT)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s6 = dot_tn(P, d_o, DOT)  # s₆ = −(−Pᵀ d_o)
     store_tile(s6_ptr, own * H + h, r, at_v, C, V, s6)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x17)
-    store_row(s4_ptr, own * H + h, r, C, s4)
+    x16 = (dot(eta[None, :] * t1, k_phi, DOT) + dot_nt(d_o, W, DOT)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x16)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -363,18 +358,17 @@ def post(
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     k_phi = tl.maximum(k.to(tl.float32), 0.0)  # φ(k) = relu(k)
     s6 = load_tile(s6_ptr, own * H + h, r, at_v, C, V)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t3 = -dot(k_phi, d_W_at, DOT)  # t₃ = −φ(k) d_W_at
     d_v = s6.to(tl.float32) + -(eta[:, None] * t3)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     d_eta = s4 + tl.sum(t3 * du, 1)
-    x10 = dot_nt(eta[:, None] * du, -d_W_at.to(tl.float32), DOT)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
-    x11 = s5.to(tl.float32) + x10 * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x11)
+    x10 = -eta[:, None] * dot_nt(du, d_W_at, DOT) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
+    d_k = s5.to(tl.float32) + x10
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
@@ -532,18 +526,19 @@ def forward_op(
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
     s1 = sizes.per_slot("KV", narrow=True)
+    q_phi = sizes.per_slot("CK", narrow=True)
     s2 = sizes.per_slot("CV", narrow=True)
     launch_prep(sizes, (
-        eta, k, q, v, s1, s2,
+        eta, k, q, v, s1, q_phi, s2,
     ))  # fmt: skip
     launch_main(sizes, (
         W, s1, W_next, W_at,
     ))  # fmt: skip
     del s1
     launch_read(sizes, (
-        W_at, q, s2, o,
+        W_at, q_phi, s2, o,
     ))  # fmt: skip
-    del s2
+    del q_phi, s2
     return o, W_next, W_at
 
 

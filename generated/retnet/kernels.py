@@ -29,15 +29,15 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "prep2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
+    "prep2": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "pre2": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post2": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
@@ -215,11 +215,12 @@ def sum_before(x, r, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, log_alpha_ptr, v_ptr, beta_end_ptr, s1_ptr, G_ptr, du_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, k_ptr, log_alpha_ptr, v_ptr, beta_end_ptr, s1_ptr, beta_ptr, G_ptr, du_ptr, position_ptr, cu_ptr, T, members,
+    low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, s1, G, du: every tile on its own."""
+    """beta_end, s1, beta, G, du: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -234,6 +235,8 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
@@ -242,10 +245,10 @@ def prep(
     store_tile(G_ptr, index * H + h, r, r, C, C, G)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    store_row(beta_ptr, index * H + h, r, C, beta)
     G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     du = -v.to(tl.float32)  # ∂ℓ/∂u = −v
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     store_tile(du_ptr, index * H + h, r, at_v, C, V, du)
     s1 = dot_tn(k, G_end[:, None] * du, DOT)  # s₁ = kᵀ (G[C] · ∂ℓ/∂u)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
@@ -270,9 +273,9 @@ def prep2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
 
     # s2
@@ -310,7 +313,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W_at_ptr, log_alpha_ptr, q_ptr, s2_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, beta_ptr, q_ptr, s2_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -327,26 +330,24 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # o
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = load_row(beta_ptr, index * H + h, r, C)
+
+    # o
     o = beta[:, None] * dot(q, W, DOT) - s2.to(tl.float32)  # y = β · (q W[0]) − s₂
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    d_o_ptr, du_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s3_ptr, s4_ptr, t9_ptr, s8_ptr, P_ptr, position_ptr, cu_ptr, T,
+    d_o_ptr, du_ptr, eta_ptr, k_ptr, log_alpha_ptr, q_ptr, s3_ptr, s4_ptr, t8_ptr, s8_ptr, P_ptr, position_ptr, cu_ptr, T,
     members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3, s4, t9, s8, P: every tile on its own."""
+    """s3, s4, t8, s8, P: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -362,36 +363,35 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
     eta = load_numbers(eta_ptr, at_row, row, here)
-    s3 = dot_tn(q, t1, DOT)  # s₃ = qᵀ t₁
     du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
+    s3 = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # s₃ = qᵀ (β · d_o)
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t2 = -dot_nt(d_o, du, DOT)  # t₂ = −d_o ∂ℓ/∂uᵀ
-    t3 = dot_nt(q, k, DOT)  # t₃ = q kᵀ
-    t5 = exp(segment_sums(decay_alpha, strict))  # t₅ = exp(Σ_{j<l≤t} log α)
-    t4 = t2 * t3  # t₄ = t₂ · t₃
-    s8 = segment_gradient(tl.where(causal, eta[None, :] * t4, 0.0) * t5, strict, DOT)
+    t1 = -dot_nt(d_o, du, DOT)  # t₁ = −d_o ∂ℓ/∂uᵀ
+    t2 = dot_nt(q, k, DOT)  # t₂ = q kᵀ
+    t4 = exp(segment_sums(decay_alpha, strict))  # t₄ = exp(Σ_{j<l≤t} log α)
+    t3 = t1 * t2  # t₃ = t₁ · t₂
+    s8 = segment_gradient(tl.where(causal, eta[None, :] * t3, 0.0) * t4, strict, DOT)
     store_row(s8_ptr, own * H + h, r, C, s8)
-    D_alpha = tl.where(causal, t5, 0.0)  # Dα = causal(t₅)
-    s4 = tl.sum(t4 * D_alpha, 0)  # s₄ = Σ_c t₄ · Dα
+    D_alpha = tl.where(causal, t4, 0.0)  # Dα = causal(t₄)
+    s4 = tl.sum(t3 * D_alpha, 0)  # s₄ = Σ_c t₃ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
-    t9 = t2 * G  # t₉ = t₂ · G
-    store_tile(t9_ptr, own * H + h, r, r, C, C, t9)
-    P = G * t3  # P = G · t₃
+    t8 = t1 * G  # t₈ = t₁ · G
+    store_tile(t8_ptr, own * H + h, r, r, C, C, t8)
+    P = G * t2  # P = G · t₂
     store_tile(P_ptr, own * H + h, r, r, C, C, P)
     store_row(s4_ptr, own * H + h, r, C, s4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    P_ptr, W_at_ptr, d_o_ptr, k_ptr, log_alpha_ptr, q_ptr, s8_ptr, t9_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr,
+    P_ptr, W_at_ptr, d_o_ptr, k_ptr, log_alpha_ptr, q_ptr, s8_ptr, t8_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr,
     cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -411,26 +411,32 @@ def pre2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    P = load_tile(P_ptr, own * H + h, r, r, C, C)
-    s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
-    store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
-    t9 = load_tile(t9_ptr, own * H + h, r, r, C, C)
-    s8 = load_row(s8_ptr, own * H + h, r, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s5 = dot_tn(t9, q, DOT)  # s₅ = t₉ᵀ q
-    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    t8 = load_tile(t8_ptr, own * H + h, r, r, C, C)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+
+    # s5
+    s5 = dot_tn(t8, q, DOT)  # s₅ = t₈ᵀ q
+    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
+
+    # s6
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    P = load_tile(P_ptr, own * H + h, r, r, C, C)
     x9 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
     s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + tl.cumsum(x9, 0, reverse=True))
     store_row(s6_ptr, own * H + h, r, C, s6)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t1 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁ = β · d_o
-    d_q = dot(t9, k, DOT) + dot_nt(t1, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+
+    # s7
+    s7 = dot_tn(P, d_o, DOT)  # s₇ = −(−Pᵀ d_o)
+    store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
+
+    # the gradient of q
+    x14 = beta[:, None] * dot_nt(d_o, W, DOT) + dot(t8, k, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -466,11 +472,11 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     W_at_ptr, d_W_at_ptr, du_ptr, eta_ptr, k_ptr, log_alpha_ptr, s4_ptr, s6_ptr, s7_ptr, d_eta_ptr, d_log_alpha_ptr, d_v_ptr,
-    s9_ptr, s10_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_log_alpha, d_v, s9, s10: every tile on its own."""
+    """d_eta, d_log_alpha, d_v, G_end: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -485,41 +491,38 @@ def post(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    s10 = -d_W_at.to(tl.float32)  # s₁₀ = −d_W_at
-    eta = load_numbers(eta_ptr, at_row, row, here)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(s10_ptr, own * H + h, at_k, at_v, K, V, s10)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t6 = -dot(k, d_W_at, DOT)  # t₆ = −k d_W_at
-    x16 = d_W_at.to(tl.float32) * W.to(tl.float32)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t8 = sum_after(decay_alpha, r, DOT)  # t₈ = Σ_{l>t} log α
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
-    G_end = eta * exp(t8)  # G[C] = η · exp(t₈)
+    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
+    t5 = -dot(k, d_W_at, DOT)  # t₅ = −k d_W_at
+    x16 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    t6 = tl.sum(t5 * du.to(tl.float32), 1)  # t₆ = Σ_v t₅ · ∂ℓ/∂u
     s4 = load_row(s4_ptr, own * H + h, r, C)
-    t7 = tl.sum(t6 * du.to(tl.float32), 1)  # t₇ = Σ_v t₆ · ∂ℓ/∂u
-    x15 = sum_before(t7 * G_end, r, DOT)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t7 = sum_after(decay_alpha, r, DOT)  # t₇ = Σ_{l>t} log α
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     s6 = load_row(s6_ptr, own * H + h, r, C)
+    G_end = eta * exp(t7)  # G[C] = η · exp(t₇)
+    x15 = sum_before(t6 * G_end, r, DOT)
     x17 = (
         tl.sum(x16) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
         + x15 * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
     )  # fmt: skip
-    s9 = G_end[:, None] * du.to(tl.float32)  # s₉ = G[C] · ∂ℓ/∂u
-    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
-    store_tile(s9_ptr, own * H + h, r, at_v, C, V, s9)
-    d_v = s7.to(tl.float32) + -(G_end[:, None] * t6)
+    d_v = s7.to(tl.float32) + -(G_end[:, None] * t5)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_eta = s4 + t7 * exp(t8)
+    d_eta = s4 + t6 * exp(t7)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    store_row(G_end_ptr, own * H + h, r, C, G_end)
     d_log_alpha = s6 + x17
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
-    s10_ptr, s5_ptr, s9_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_end_ptr, d_W_at_ptr, du_ptr, s5_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -537,13 +540,14 @@ def post2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    G_end = load_row(G_end_ptr, own * H + h, r, C)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    du = load_tile(du_ptr, index * H + h, r, at_v, C, V)
     s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
-    s10 = load_tile(s10_ptr, own * H + h, at_k, at_v, K, V)
-    s9 = load_tile(s9_ptr, own * H + h, r, at_v, C, V)
 
     # the gradient of k
-    d_k = s5.to(tl.float32) + dot_nt(s9, s10, DOT)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    x4 = s5.to(tl.float32) + -G_end[:, None] * dot_nt(du, d_W_at, DOT)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x4)
 
 
 def power_of_two(n: int) -> int:
@@ -706,9 +710,10 @@ def forward_op(
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
     s1 = sizes.per_slot("KV", narrow=True)
+    beta = sizes.per_slot("C", narrow=False)
     G = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
-        eta, k, log_alpha, v, beta_end, s1, G, du,
+        eta, k, log_alpha, v, beta_end, s1, beta, G, du,
     ))  # fmt: skip
     s2 = sizes.per_slot("CV", narrow=True)
     launch_prep2(sizes, (
@@ -720,9 +725,9 @@ def forward_op(
     ))  # fmt: skip
     del s1
     launch_read(sizes, (
-        W_at, log_alpha, q, s2, o,
+        W_at, beta, q, s2, o,
     ))  # fmt: skip
-    del s2
+    del beta, s2
     return o, W_next, beta_end, du, W_at
 
 
@@ -771,37 +776,36 @@ def backward_op(
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
     d_k = sizes.rows("K")
-    for part in sizes.parts({"CC": 2, "CK": 1, "CV": 2, "KV": 3}):
+    for part in sizes.parts({"CC": 2, "CK": 1, "CV": 1, "KV": 2}):
         s3 = part.per_slot("KV", narrow=True)
         s4 = part.per_slot("C", narrow=False)
-        t9 = part.per_slot("CC", narrow=True)
+        t8 = part.per_slot("CC", narrow=True)
         s8 = part.per_slot("C", narrow=False)
         P = part.per_slot("CC", narrow=True)
         launch_pre(part, (
-            d_o, du, eta, k, log_alpha, q, s3, s4, t9, s8, P,
+            d_o, du, eta, k, log_alpha, q, s3, s4, t8, s8, P,
         ))  # fmt: skip
         s5 = part.per_slot("CK", narrow=True)
         s6 = part.per_slot("C", narrow=False)
         s7 = part.per_slot("CV", narrow=True)
         launch_pre2(part, (
-            P, W_at, d_o, k, log_alpha, q, s8, t9, s5, s6, s7, d_q,
+            P, W_at, d_o, k, log_alpha, q, s8, t8, s5, s6, s7, d_q,
         ))  # fmt: skip
-        del P, s8, t9
+        del P, s8, t8
         d_W_at = part.per_slot("KV", narrow=True)
         launch_seq(part, (
             beta_end, d_W, s3, d_W_next, d_W_at,
         ))  # fmt: skip
         del s3
-        s9 = part.per_slot("CV", narrow=True)
-        s10 = part.per_slot("KV", narrow=True)
+        G_end = part.per_slot("C", narrow=False)
         launch_post(part, (
-            W_at, d_W_at, du, eta, k, log_alpha, s4, s6, s7, d_eta, d_log_alpha, d_v, s9, s10,
+            W_at, d_W_at, du, eta, k, log_alpha, s4, s6, s7, d_eta, d_log_alpha, d_v, G_end,
         ))  # fmt: skip
-        del d_W_at, s4, s6, s7
+        del s4, s6, s7
         launch_post2(part, (
-            s10, s5, s9, d_k,
+            G_end, d_W_at, du, s5, d_k,
         ))  # fmt: skip
-        del s10, s5, s9
+        del G_end, d_W_at, s5
         d_W = d_W_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next
 

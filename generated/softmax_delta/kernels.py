@@ -29,9 +29,9 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -207,11 +207,11 @@ def dot_tn(a, b, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, k_ptr, q_ptr, t2_ptr, Inv_ptr, q_phi_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, k_ptr, q_ptr, t2_ptr, Inv_ptr, t1_ptr, t3_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t2, Inv, q_phi, P: every tile on its own."""
+    """t2, Inv, t1, t3, P: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -228,34 +228,26 @@ def prep(
     at_row, row = t * H + h, r * H
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
-
-    # t2
     x1 = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)
     t2 = exp(k.to(tl.float32) - x1[:, None])  # t₂ = exp(k − max(k))
     store_tile(t2_ptr, index * H + h, r, at_k, C, K, t2)
-
-    # Inv
     t4 = tl.sum(tl.where((at_k < K)[None, :], t2, 0.0), 1)  # t₄ = Σ_k t₂
-    k_phi = t2 / t4[:, None]  # φ(k) = t₂ / t₄
-    x5 = dot_nt(t2, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     t5 = 1 / t4  # t₅ = 1 / t₄
+    k_phi = t2 / t4[:, None]  # φ(k) = t₂ / t₄
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x5 = dot_nt(t2, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
     kk = t5[:, None] * x5  # K Kᵀ = t₅ · (t₂ φ(k)ᵀ)
     L = tl.where(strict, eta[None, :] * kk, 0.0)  # L = strictly_causal(K Kᵀ · η)
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
-
-    # q_phi
     x12 = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)
     t1 = exp(q.to(tl.float32) - x12[:, None])  # t₁ = exp(q − max(q))
-    t3 = tl.sum(tl.where((at_k < K)[None, :], t1, 0.0), 1)  # t₃ = Σ_k t₁
-    q_phi = t1 / t3[:, None]  # φ(q) = t₁ / t₃
-    store_tile(q_phi_ptr, index * H + h, r, at_k, C, K, q_phi)
-
-    # P
-    x16 = dot_nt(t1, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
-    P = tl.where(causal, eta[None, :] / t3[:, None] * x16, 0.0)  # P = causal((t₁ φ(k)ᵀ) · η / t₃)
+    store_tile(t1_ptr, index * H + h, r, at_k, C, K, t1)
+    x15 = dot_nt(t1, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
+    t3 = 1 / tl.sum(tl.where((at_k < K)[None, :], t1, 0.0), 1)  # t₃ = 1 / (Σ_k t₁)
+    P = tl.where(causal, t3[:, None] * eta[None, :] * x15, 0.0)  # P = causal(t₃ · (t₁ φ(k)ᵀ) · η)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
+    store_row(t3_ptr, index * H + h, r, C, t3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -298,7 +290,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    P_ptr, U_ptr, W_at_ptr, q_phi_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P_ptr, U_ptr, W_at_ptr, t1_ptr, t3_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -315,24 +307,25 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    t3 = load_row(t3_ptr, index * H + h, r, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    t1 = load_tile(t1_ptr, index * H + h, r, at_k, C, K)
 
     # o
-    o = dot(q_phi, W, DOT) - dot(P, U, DOT)  # y = φ(q) W[0] − P U
+    o = t3[:, None] * dot(t1, W, DOT) - dot(P, U, DOT)  # y = t₃ · (t₁ W[0]) − P U
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, s1_ptr, k_phi_ptr, s2_ptr, s3_ptr, s4_ptr, t17_ptr, d_q_ptr,
+    U_ptr, W_at_ptr, d_o_ptr, eta_ptr, k_ptr, q_ptr, s1_ptr, k_phi_ptr, s2_ptr, s3_ptr, s4_ptr, t15_ptr, d_q_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, k_phi, s2, s3, s4, t17, d_q: every tile on its own."""
+    """s1, k_phi, s2, s3, s4, t15, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -347,48 +340,46 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x1 = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t1 = exp(q.to(tl.float32) - x1[:, None])  # t₁ = exp(q − max(q))
+    t4 = tl.sum(tl.where((at_k < K)[None, :], t1, 0.0), 1)  # t₄ = Σ_k t₁
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q_phi = (t1 / t4[:, None]).to(DOT)  # φ(q) = t₁ / t₄
+    s1 = dot_tn(q_phi, d_o, DOT)  # s₁ = φ(q)ᵀ d_o
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
+    t11 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₁₁ = causal(−d_o Uᵀ)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x19 = eta[:, None] * dot_tn(t11, q_phi, DOT)
     t5 = tl.max(tl.where((at_k < K)[None, :], k.to(tl.float32), float("-inf")), 1)  # t₅ = max(k)
     t2 = exp(k.to(tl.float32) - t5[:, None])  # t₂ = exp(k − t₅)
+    x20 = tl.sum(tl.where((at_k < K)[None, :], x19 * t2, 0.0), 1)
     t6 = tl.sum(tl.where((at_k < K)[None, :], t2, 0.0), 1)  # t₆ = Σ_k t₂
+    x21 = t2 * (x19 / t6[:, None] - x20[:, None] / (t6[:, None] * t6[:, None]))
     k_phi = t2 / t6[:, None]  # φ(k) = t₂ / t₆
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    store_tile(k_phi_ptr, own * H + h, r, at_k, C, K, k_phi)
-    t3 = tl.max(tl.where((at_k < K)[None, :], q.to(tl.float32), float("-inf")), 1)  # t₃ = max(q)
-    t1 = exp(q.to(tl.float32) - t3[:, None])  # t₁ = exp(q − t₃)
-    t4 = tl.sum(tl.where((at_k < K)[None, :], t1, 0.0), 1)  # t₄ = Σ_k t₁
-    x12 = dot_nt(t1, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    t8 = x12 / t4[:, None]  # t₈ = t₁ φ(k)ᵀ / t₄
-    s2 = dot_tn(tl.where(causal, eta[None, :] * t8, 0.0), d_o, DOT)  # s₂ = causal(t₈ · η)ᵀ d_o
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-    t11 = tl.where(causal, -dot_nt(d_o, U, DOT), 0.0)  # t₁₁ = causal(−d_o Uᵀ)
-    s3 = tl.sum(t11 * t8, 0)  # s₃ = Σ_c t₁₁ · t₈
+    x23 = tl.sum(tl.where((at_k < K)[None, :], x21, 0.0), 1)
+    t15 = 1 - tl.where(t5[:, None] > k.to(tl.float32), 1.0, 0.0)  # t₁₅ = 1 − 1[t₅ > k]
+    x24 = tl.sum(tl.where((at_k < K)[None, :], t15, 0.0), 1)
+    s4 = x21 - x23[:, None] / x24[:, None] * t15
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t14 = (eta[None, :] * t11).to(DOT)  # t₁₄ = t₁₁ · η
-    t18 = dot(t14, k_phi, DOT) + dot_nt(d_o, W, DOT)  # t₁₈ = t₁₄ φ(k) + d_o W[0]ᵀ
-    x29 = tl.sum(tl.where((at_k < K)[None, :], t18 * t1, 0.0), 1)
-    t19 = t1 * (t18 / t4[:, None] - x29[:, None] / (t4[:, None] * t4[:, None]))  # t₁₉ = t₁ · (t₁₈ / t₄ − Σ_k t₁₈ · t₁ / t₄²)
-    q_phi = (t1 / t4[:, None]).to(DOT)  # φ(q) = t₁ / t₄
-    x20 = dot_tn(t14, q_phi, DOT)
-    x21 = tl.sum(tl.where((at_k < K)[None, :], x20 * t2, 0.0), 1)
-    x22 = t2 * (x20 / t6[:, None] - x21[:, None] / (t6[:, None] * t6[:, None]))
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x32 = tl.sum(tl.where((at_k < K)[None, :], t19, 0.0), 1)
-    t20 = 1 - tl.where(t3[:, None] > q.to(tl.float32), 1.0, 0.0)  # t₂₀ = 1 − 1[t₃ > q]
-    x33 = tl.sum(tl.where((at_k < K)[None, :], t20, 0.0), 1)
-    d_q = t19 - x32[:, None] / x33[:, None] * t20
-    s1 = dot_tn(q_phi, d_o, DOT)  # s₁ = φ(q)ᵀ d_o
-    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x24 = tl.sum(tl.where((at_k < K)[None, :], x22, 0.0), 1)
-    t17 = 1 - tl.where(t5[:, None] > k.to(tl.float32), 1.0, 0.0)  # t₁₇ = 1 − 1[t₅ > k]
-    x25 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)
-    s4 = x22 - x24[:, None] / x25[:, None] * t17
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
-    store_tile(t17_ptr, own * H + h, r, at_k, C, K, t17)
+    t16 = dot(eta[None, :] * t11, k_phi, DOT) + dot_nt(d_o, W, DOT)  # t₁₆ = (t₁₁ · η) φ(k) + d_o W[0]ᵀ
+    x28 = tl.sum(tl.where((at_k < K)[None, :], t16 * t1, 0.0), 1)
+    t17 = t1 * (t16 / t4[:, None] - x28[:, None] / (t4[:, None] * t4[:, None]))  # t₁₇ = t₁ · (t₁₆ / t₄ − Σ_k t₁₆ · t₁ / t₄²)
+    store_tile(k_phi_ptr, own * H + h, r, at_k, C, K, k_phi)
+    x12 = dot_nt(t1, tl.where((at_k < K)[None, :], k_phi, 0.0), DOT)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x31 = tl.sum(tl.where((at_k < K)[None, :], t17, 0.0), 1)
+    t18 = 1 - tl.where(x1[:, None] > q.to(tl.float32), 1.0, 0.0)  # t₁₈ = 1 − 1[max[q] > q]
+    x32 = tl.sum(tl.where((at_k < K)[None, :], t18, 0.0), 1)
+    d_q = t17 - x31[:, None] / x32[:, None] * t18
+    t8 = x12 / t4[:, None]  # t₈ = t₁ φ(k)ᵀ / t₄
+    s3 = tl.sum(t11 * t8, 0)  # s₃ = Σ_c t₁₁ · t₈
+    s2 = dot_tn(tl.where(causal, eta[None, :] * t8, 0.0), d_o, DOT)  # s₂ = causal(t₈ · η)ᵀ d_o
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+    store_tile(t15_ptr, own * H + h, r, at_k, C, K, t15)
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
     store_row(s3_ptr, own * H + h, r, C, s3)
 
@@ -434,7 +425,7 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, s3_ptr, s4_ptr, t10_ptr, t17_ptr, t2_ptr, d_eta_ptr, d_k_ptr, d_v_ptr,
+    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, s3_ptr, s4_ptr, t10_ptr, t15_ptr, t2_ptr, d_eta_ptr, d_k_ptr, d_v_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -454,32 +445,30 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
-    t6 = tl.sum(t2.to(tl.float32), 1)  # t₆ = Σ_k t₂
-    t7 = 1 / t6  # t₇ = 1 / t₆
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t2 = load_tile(t2_ptr, index * H + h, r, at_k, C, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t6 = tl.sum(t2.to(tl.float32), 1)  # t₆ = Σ_k t₂
+    t7 = 1 / t6  # t₇ = 1 / t₆
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     t12 = tl.where(strict, -tl.where(strict, dot_nt(t10, U, DOT), 0.0), 0.0)  # t₁₂ = strictly_causal(−strictly_causal(t₁₀ Uᵀ))
     k_phi = t2.to(tl.float32) / t6[:, None]  # φ(k) = t₂ / t₆
     t9 = -dot(k_phi, d_W_at, DOT)  # t₉ = −φ(k) d_W_at
     kk = t7[:, None] * dot_nt(t2, k_phi, DOT)  # K Kᵀ = t₇ · (t₂ φ(k)ᵀ)
     x11 = tl.sum(t12 * kk, 0) + tl.sum(t9 * U.to(tl.float32), 1)
-    t13 = (eta[None, :] * t12).to(DOT)  # t₁₃ = t₁₂ · η
-    x17 = dot_nt(eta[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    x18 = dot_nt(t10, W, DOT) + dot(t13, k_phi, DOT) + (x17 + dot_tn(t13, k_phi, DOT))
-    x19 = x18 * t2.to(tl.float32)
-    x20 = tl.sum(x19, 1)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_k, C, K)
-    s3 = load_row(s3_ptr, own * H + h, r, C)
-    x21 = x18 * t2.to(tl.float32) / t6[:, None] - x20[:, None] / (t6[:, None] * t6[:, None]) * t2.to(tl.float32)
+    x16 = eta[:, None] * dot_tn(t12, k_phi, DOT) - eta[:, None] * dot_nt(U, d_W_at, DOT)
+    t15 = load_tile(t15_ptr, own * H + h, r, at_k, C, K)
     s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
-    x23 = x21 - tl.sum(x21, 1)[:, None] / tl.sum(t17.to(tl.float32), 1)[:, None] * t17.to(tl.float32)
-    d_k = s4.to(tl.float32) + x23
+    x17 = dot_nt(t10, W, DOT) + dot(eta[None, :] * t12, k_phi, DOT) + x16
     t10 = load_tile(t10_ptr, own * H + h, r, at_v, C, V)
+    s3 = load_row(s3_ptr, own * H + h, r, C)
+    x18 = x17 * t2.to(tl.float32)
+    x19 = tl.sum(x18, 1)
+    x20 = x17 * t2.to(tl.float32) / t6[:, None] - x19[:, None] / (t6[:, None] * t6[:, None]) * t2.to(tl.float32)
+    x22 = x20 - tl.sum(x20, 1)[:, None] / tl.sum(t15.to(tl.float32), 1)[:, None] * t15.to(tl.float32)
+    d_k = s4.to(tl.float32) + x22
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     d_v = -t10.to(tl.float32)
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
@@ -643,18 +632,19 @@ def forward_op(
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
-    q_phi = sizes.per_slot("CK", narrow=True)
+    t1 = sizes.per_slot("CK", narrow=True)
+    t3 = sizes.per_slot("C", narrow=False)
     P = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
-        eta, k, q, t2, Inv, q_phi, P,
+        eta, k, q, t2, Inv, t1, t3, P,
     ))  # fmt: skip
     launch_main(sizes, (
         Inv, W, eta, t2, v, W_next, U, W_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        P, U, W_at, q_phi, o,
+        P, U, W_at, t1, t3, o,
     ))  # fmt: skip
-    del P, q_phi
+    del P, t1, t3
     return o, W_next, t2, Inv, U, W_at
 
 
@@ -708,9 +698,9 @@ def backward_op(
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("C", narrow=False)
         s4 = part.per_slot("CK", narrow=True)
-        t17 = part.per_slot("CK", narrow=True)
+        t15 = part.per_slot("CK", narrow=True)
         launch_pre(part, (
-            U, W_at, d_o, eta, k, q, s1, k_phi, s2, s3, s4, t17, d_q,
+            U, W_at, d_o, eta, k, q, s1, k_phi, s2, s3, s4, t15, d_q,
         ))  # fmt: skip
         t10 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
@@ -719,9 +709,9 @@ def backward_op(
         ))  # fmt: skip
         del k_phi, s1, s2
         launch_post(part, (
-            U, W_at, d_W_at, eta, s3, s4, t10, t17, t2, d_eta, d_k, d_v,
+            U, W_at, d_W_at, eta, s3, s4, t10, t15, t2, d_eta, d_k, d_v,
         ))  # fmt: skip
-        del d_W_at, s3, s4, t10, t17
+        del d_W_at, s3, s4, t10, t15
         d_W = d_W_next
     return d_q, d_k, d_v, d_eta, d_W_next
 

@@ -29,9 +29,9 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -289,6 +289,7 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
@@ -302,15 +303,14 @@ def prep(
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G = eta[None, :] * D_alpha  # G = Dα · η
     x4 = fourth(tl.maximum(k.to(tl.float32), 0.0))
     x5 = tl.sum(x4, 1)
     k_phi = power0(tl.sqrt(tl.maximum(x5[:, None], 0.0)) + 0.1, -1) * square(tl.maximum(k.to(tl.float32), 0.0))
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     kk = dot_nt(k_phi, k_phi, DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
     L = G_decayed * kk  # L = G[decayed] · K Kᵀ
     Inv = inverse(L, r, LEVELS, DOT)  # (I + L)⁻¹
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     store_tile(Inv_ptr, index * H + h, r, r, C, C, Inv)
     x17 = fourth(tl.maximum(q.to(tl.float32), 0.0))
     x18 = tl.sum(x17, 1)
@@ -382,11 +382,11 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    beta = load_row(beta_ptr, index * H + h, r, C)
-    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
+    beta = load_row(beta_ptr, index * H + h, r, C)
 
     # o
     o = beta[:, None] * dot(q_phi, W, DOT) - dot(P, U, DOT)  # y = β · (φ(q) W[0]) − P U
@@ -416,73 +416,72 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
+    k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     eta = load_numbers(eta_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    q_phi = load_tile(q_phi_ptr, index * H + h, r, at_k, C, K)
-    k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
-    t5 = dot_nt(q_phi, k_phi, DOT)  # t₅ = φ(q) φ(k)ᵀ
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t11 = -dot_nt(d_o, U, DOT)  # t₁₁ = −d_o Uᵀ
-    t12 = t11 * t5  # t₁₂ = t₁₁ · t₅
-    x26 = segment_gradient(tl.where(causal, eta[None, :] * t12, 0.0) * t1, strict, DOT)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t4 = dot_nt(q_phi, k_phi, DOT)  # t₄ = φ(q) φ(k)ᵀ
+    t9 = -dot_nt(d_o, U, DOT)  # t₉ = −d_o Uᵀ
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t10 = t9 * t4  # t₁₀ = t₉ · t₄
+    x25 = segment_gradient(tl.where(causal, eta[None, :] * t10, 0.0) * t1, strict, DOT)
     D_alpha = tl.where(causal, t1, 0.0)  # Dα = causal(t₁)
-    s3 = tl.sum(t12 * D_alpha, 0)  # s₃ = Σ_c t₁₂ · Dα
+    s3 = tl.sum(t10 * D_alpha, 0)  # s₃ = Σ_c t₁₀ · Dα
     G = eta[None, :] * D_alpha  # G = Dα · η
-    P = (G * t5).to(DOT)  # P = G · t₅
+    P = (G * t4).to(DOT)  # P = G · t₄
+    t15 = (t9 * G).to(DOT)  # t₁₅ = t₉ · G
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    s1 = dot_tn(q_phi, beta[:, None] * d_o.to(tl.float32), DOT)  # s₁ = φ(q)ᵀ (β · d_o)
+    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+    x27 = tl.sum(d_o.to(tl.float32) * dot(q_phi, W, DOT), 1) * beta
+    t17 = beta[:, None] * dot_nt(d_o, W, DOT) + dot(t15, k_phi, DOT)  # t₁₇ = β · (d_o W[0]ᵀ) + t₁₅ φ(k)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t17 = (t11 * G).to(DOT)  # t₁₇ = t₁₁ · G
-    t4 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₄ = Σ_k max(k, 0)^4
-    x20 = dot_tn(t17, q_phi, DOT)
-    x22 = tl.sum(x20 * square(tl.maximum(k.to(tl.float32), 0.0)), 1)
-    x24 = -0.5 * x22 * power0(t4, -0.5) * power0(tl.sqrt(tl.maximum(t4, 0.0)) + 0.1, -2)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x19 = dot_tn(t15, q_phi, DOT)
+    t3 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₃ = Σ_k max(k, 0)^4
+    x21 = tl.sum(x19 * square(tl.maximum(k.to(tl.float32), 0.0)), 1)
+    x23 = -0.5 * x21 * power0(t3, -0.5) * power0(tl.sqrt(tl.maximum(t3, 0.0)) + 0.1, -2)
     s4 = (
         2
-        * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -1)
-        * x20
+        * power0(tl.sqrt(tl.maximum(t3[:, None], 0.0)) + 0.1, -1)
+        * x19
         * tl.maximum(k.to(tl.float32), 0.0)
         * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
-        + 4 * x24[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
+        + 4 * x23[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
     store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t3 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₃ = β · d_o
-    s1 = dot_tn(q_phi, t3, DOT)  # s₁ = φ(q)ᵀ t₃
-    store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-    x28 = tl.sum(d_o.to(tl.float32) * dot(q_phi, W, DOT), 1) * beta
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t19 = dot(t17, k_phi, DOT) + dot_nt(t3, W, DOT)  # t₁₉ = t₁₇ φ(k) + t₃ W[0]ᵀ
-    x33 = tl.sum(t19 * square(tl.maximum(q.to(tl.float32), 0.0)), 1)
+    x32 = tl.sum(t17 * square(tl.maximum(q.to(tl.float32), 0.0)), 1)
     t2 = tl.sum(fourth(tl.maximum(q.to(tl.float32), 0.0)), 1)  # t₂ = Σ_k max(q, 0)^4
-    x34 = -0.5 * x33 * power0(t2, -0.5) * power0(tl.sqrt(tl.maximum(t2, 0.0)) + 0.1, -2)
-    x35 = (
+    x33 = -0.5 * x32 * power0(t2, -0.5) * power0(tl.sqrt(tl.maximum(t2, 0.0)) + 0.1, -2)
+    x34 = (
         2
         * power0(tl.sqrt(tl.maximum(t2[:, None], 0.0)) + 0.1, -1)
-        * t19
+        * t17
         * tl.maximum(q.to(tl.float32), 0.0)
         * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
-        + 4 * x34[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
+        + 4 * x33[:, None] * cube(tl.maximum(q.to(tl.float32), 0.0)) * tl.where(q.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x35)
-    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x26 + tl.cumsum(x28, 0, reverse=True))
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x34)
+    s5 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x25 + tl.cumsum(x27, 0, reverse=True))
     store_row(s5_ptr, own * H + h, r, C, s5)
     store_row(s3_ptr, own * H + h, r, C, s3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
-    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_phi_ptr, s1_ptr, s2_ptr, d_W_next_ptr, t8_ptr, d_W_at_ptr,
+    G_end_ptr, Inv_ptr, beta_ptr, beta_end_ptr, d_W_ptr, k_phi_ptr, s1_ptr, s2_ptr, d_W_next_ptr, t7_ptr, d_W_at_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, t8: from the last tile to the first."""
+    """d_W, t7: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     _first, _end, _base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -501,22 +500,21 @@ def seq(
         beta_end = load_number(beta_end_ptr, index * H + h)
         k_phi = load_tile(k_phi_ptr, index * H + h, r + zero, at_k, C, K)
         Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
-        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
         s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
+        s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        t6 = -dot(k_phi, d_W, DOT)  # t₆ = −φ(k) d_W
-        t8 = exact_dot(tl.trans(Inv), G_end[:, None] * t6 - s2.to(tl.float32), DOT)  # t₈ = (I + L)⁻¹ᵀ (G[C] · t₆ − s₂)
-        t9 = (beta[:, None] * t8).to(DOT)  # t₉ = β · t₈
-        x11 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k_phi, t9, DOT)
-        store_tile(t8_ptr, own * H + h, r + zero, at_v, C, V, t8)
-        d_W = x11
+        t5 = -dot(k_phi, d_W, DOT)  # t₅ = −φ(k) d_W
+        t7 = exact_dot(tl.trans(Inv), G_end[:, None] * t5 - s2.to(tl.float32), DOT)  # t₇ = (I + L)⁻¹ᵀ (G[C] · t₅ − s₂)
+        x10 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k_phi, beta[:, None] * t7, DOT)
+        store_tile(t7_ptr, own * H + h, r + zero, at_v, C, V, t7)
+        d_W = x10
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, s3_ptr, s4_ptr, s5_ptr, t8_ptr, d_eta_ptr,
+    U_ptr, W_at_ptr, d_W_at_ptr, eta_ptr, k_ptr, k_phi_ptr, log_alpha_ptr, s3_ptr, s4_ptr, s5_ptr, t7_ptr, d_eta_ptr,
     d_k_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -536,64 +534,63 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_v = -t8.to(tl.float32)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    k_phi = load_tile(k_phi_ptr, index * H + h, r, at_k, C, K)
+    t12 = -tl.where(strict, dot_nt(t7, U, DOT), 0.0)  # t₁₂ = −strictly_causal(t₇ Uᵀ)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     kk = dot_nt(k_phi, k_phi, DOT)  # K Kᵀ = φ(k) φ(k)ᵀ
-    t14 = -tl.where(strict, dot_nt(t8, U, DOT), 0.0)  # t₁₄ = −strictly_causal(t₈ Uᵀ)
-    t15 = t14 * kk  # t₁₅ = t₁₄ · K Kᵀ
+    t13 = t12 * kk  # t₁₃ = t₁₂ · K Kᵀ
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t1 = exp(segment_sums(decay_alpha, strict))  # t₁ = exp(Σ_{j<l≤t} log α)
-    x34 = segment_gradient(tl.where(strict, eta[None, :] * t15, 0.0) * t1, strict, DOT)
     s3 = load_row(s3_ptr, own * H + h, r, C)
+    x33 = segment_gradient(tl.where(strict, eta[None, :] * t13, 0.0) * t1, strict, DOT)
     D_alpha_decayed = tl.where(strict, t1, 0.0)  # Dα[decayed] = strictly_causal(t₁)
     G_decayed = eta[None, :] * D_alpha_decayed  # G[decayed] = Dα[decayed] · η
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    t16 = (t14 * G_decayed).to(DOT)  # t₁₆ = t₁₄ · G[decayed]
+    t14 = (t12 * G_decayed).to(DOT)  # t₁₄ = t₁₂ · G[decayed]
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t6 = -dot(k_phi, d_W_at, DOT)  # t₆ = −φ(k) d_W_at
-    t13 = tl.sum(t6 * U.to(tl.float32), 1)  # t₁₃ = Σ_v t₆ · U
-    t7 = sum_after(decay_alpha, r, DOT)  # t₇ = Σ_{l>t} log α
-    x15 = s3 + (t13 * exp(t7) + tl.sum(t15 * D_alpha_decayed, 0))
-    G_end = eta * exp(t7)  # G[C] = η · exp(t₇)
+    t5 = -dot(k_phi, d_W_at, DOT)  # t₅ = −φ(k) d_W_at
+    t11 = tl.sum(t5 * U.to(tl.float32), 1)  # t₁₁ = Σ_v t₅ · U
+    t6 = sum_after(decay_alpha, r, DOT)  # t₆ = Σ_{l>t} log α
+    x15 = s3 + (t11 * exp(t6) + tl.sum(t13 * D_alpha_decayed, 0))
+    G_end = eta * exp(t6)  # G[C] = η · exp(t₆)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t8 = load_tile(t8_ptr, own * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    t9 = (beta[:, None] * t8.to(tl.float32)).to(DOT)  # t₉ = β · t₈
-    x24 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x25 = dot_nt(t9, W, DOT) + dot(t16, k_phi, DOT) + (x24 + dot_tn(t16, k_phi, DOT))
-    t10 = dot(k_phi, W, DOT)  # t₁₀ = φ(k) W[0]
-    x36 = tl.cumsum(tl.sum(t8.to(tl.float32) * t10, 1) * beta, 0, reverse=True)
-    x37 = sum_before(t13 * G_end, r, DOT)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x38 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    x23 = dot_tn(t14, k_phi, DOT) - G_end[:, None] * dot_nt(U, d_W_at, DOT)
+    x24 = beta[:, None] * dot_nt(t7, W, DOT) + dot(t14, k_phi, DOT) + x23
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x39 = (
-        tl.sum(x38) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x37 + x34 + x36)
-    )  # fmt: skip
-    s5 = load_row(s5_ptr, own * H + h, r, C)
-    x28 = tl.sum(x25 * square(tl.maximum(k.to(tl.float32), 0.0)), 1)
-    t4 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₄ = Σ_k max(k, 0)^4
-    x29 = -0.5 * x28 * power0(t4, -0.5) * power0(tl.sqrt(tl.maximum(t4, 0.0)) + 0.1, -2)
     s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
-    x30 = (
+    t8 = dot(k_phi, W, DOT)  # t₈ = φ(k) W[0]
+    x35 = tl.cumsum(tl.sum(t7.to(tl.float32) * t8, 1) * beta, 0, reverse=True)
+    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
+    x36 = sum_before(t11 * G_end, r, DOT)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x37 = d_W_at.to(tl.float32) * W.to(tl.float32)
+    x38 = (
+        tl.sum(x37) * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + x33 + x35)
+    )  # fmt: skip
+    x27 = tl.sum(x24 * square(tl.maximum(k.to(tl.float32), 0.0)), 1)
+    s5 = load_row(s5_ptr, own * H + h, r, C)
+    t3 = tl.sum(fourth(tl.maximum(k.to(tl.float32), 0.0)), 1)  # t₃ = Σ_k max(k, 0)^4
+    x28 = -0.5 * x27 * power0(t3, -0.5) * power0(tl.sqrt(tl.maximum(t3, 0.0)) + 0.1, -2)
+    x29 = (
         2
-        * power0(tl.sqrt(tl.maximum(t4[:, None], 0.0)) + 0.1, -1)
-        * x25
+        * power0(tl.sqrt(tl.maximum(t3[:, None], 0.0)) + 0.1, -1)
+        * x24
         * tl.maximum(k.to(tl.float32), 0.0)
         * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
-        + 4 * x29[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
+        + 4 * x28[:, None] * cube(tl.maximum(k.to(tl.float32), 0.0)) * tl.where(k.to(tl.float32) > 0, 1.0, 0.0)
     )  # fmt: skip
-    d_k = s4.to(tl.float32) + x30
+    d_k = s4.to(tl.float32) + x29
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    d_v = -t7.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_numbers(d_eta_ptr, at_row, row, here, x15)
-    d_log_alpha = s5 + x39
+    d_log_alpha = s5 + x38
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
@@ -836,16 +833,16 @@ def backward_op(
         launch_pre(part, (
             U, W_at, d_o, eta, k, k_phi, log_alpha, q, q_phi, s1, s2, s3, s4, s5, d_q,
         ))  # fmt: skip
-        t8 = part.per_slot("CV", narrow=True)
+        t7 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
         launch_seq(part, (
-            G_end, Inv, beta, beta_end, d_W, k_phi, s1, s2, d_W_next, t8, d_W_at,
+            G_end, Inv, beta, beta_end, d_W, k_phi, s1, s2, d_W_next, t7, d_W_at,
         ))  # fmt: skip
         del s1, s2
         launch_post(part, (
-            U, W_at, d_W_at, eta, k, k_phi, log_alpha, s3, s4, s5, t8, d_eta, d_k, d_log_alpha, d_v,
+            U, W_at, d_W_at, eta, k, k_phi, log_alpha, s3, s4, s5, t7, d_eta, d_k, d_log_alpha, d_v,
         ))  # fmt: skip
-        del d_W_at, s3, s4, s5, t8
+        del d_W_at, s3, s4, s5, t7
         d_W = d_W_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_W_next
 

@@ -31,9 +31,9 @@ TILE = CHUNK  # tokens that are computed at once
 CARRIED = ("W1", "W2", "W3", "W1_momentum", "W2_momentum", "W3_momentum")
 STARTS = ("W1_start", "W2_start", "W3_start")
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -369,10 +369,10 @@ def main(
         z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         z3 = dot_apart(k, W3, DOT, T)  # z₃ = k W₃[0]
         h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         f = dot_apart(h_2, W2, DOT, T)  # f = h W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x15 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
@@ -568,8 +568,8 @@ def read(
 
     # o
     read_z1 = dot(q, W1, DOT)  # z₁ = q W₁[0]
-    read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    read_z3 = dot(q, W3, DOT)  # z₃ = q W₃[0]
     read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
     read_f = dot(read_h, W2, DOT)  # f = h W₂[0]
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
@@ -627,11 +627,11 @@ def read_wide(
 def pre(
     W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
     s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, t1_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr, t13_ptr, s4_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    D_end_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, z1, z3, h, centred, t1, d2, t3, s2, s3, d3, d1, t13, s4, d_q: every tile on its own."""
+    """s1, z1, z3, h, centred, t1, d2, t3, s2, s3, d3, d1, t13, s4, D_end, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -724,6 +724,7 @@ def pre(
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
+    store_row(D_end_ptr, own * H + h, r, C, D_end)
     store_row(s4_ptr, own * H + h, at_v, V, s4)
     store_row(t13_ptr, own * H + h, r, C, t13)
 
@@ -732,11 +733,11 @@ def pre(
 def pre_wide(
     W1_at_ptr, W2_at_ptr, W3_at_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
     s1_ptr, z1_ptr, z3_ptr, h_ptr, centred_ptr, t1_ptr, d2_ptr, t3_ptr, s2_ptr, s3_ptr, d3_ptr, d1_ptr, t13_ptr, s4_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    D_end_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, z1, z3, h, centred, t1, d2, t3, s2, s3, d3, d1, t13, s4, d_q: every tile on its own."""
+    """s1, z1, z3, h, centred, t1, d2, t3, s2, s3, d3, d1, t13, s4, D_end, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -764,6 +765,7 @@ def pre_wide(
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(t13_ptr, own * H + h, r, C, t13)
+    store_row(D_end_ptr, own * H + h, r, C, D_end)
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
     f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[0]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
@@ -897,31 +899,28 @@ def seq(
             store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
             store_tile(d_W3_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3)
             store_tile(d_W3_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3_momentum)
-        m_end = load_number(m_end_ptr, index * H + h)
-        reach_end = load_number(reach_end_ptr, index * H + h)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
         t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
-        x14 = n_end[:, None] * t9 + G_end[:, None] * t11
         h_2 = load_tile(h_ptr, own * H + h, r + zero, at_n, C, N)
-        d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
+        x14 = n_end[:, None] * t9 + G_end[:, None] * t11
         t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
         t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
         x19 = n_end[:, None] * t15 + G_end[:, None] * t16
+        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
         t17 = -dot_apart(h_2, d_W2_momentum, DOT, T)  # t₁₇ = −h d_W2_momentum
         store_tile(t17_ptr, own * H + h, r + zero, at_v, C, V, t17)
+        t18 = -dot_apart(h_2, d_W2, DOT, T)  # t₁₈ = −h d_W2
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
         z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
-        t18 = -dot_apart(h_2, d_W2, DOT, T)  # t₁₈ = −h d_W2
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
         store_tile(t18_ptr, own * H + h, r + zero, at_v, C, V, t18)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         t19 = (x19 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x14 * silu(z1.to(tl.float32))).to(DOT)
         t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + dot_apart(t19, W2, DOT, T)  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[0]
         t21 = t20 - tl.sum(t20, 1)[:, None] / V  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         t22 = -tl.sum(t21 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₂ = −(Σ_v t₂₁ · f̃) · r³ / V
         t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
         t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
@@ -930,24 +929,24 @@ def seq(
         t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
         t14 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₄ = Σ_v t₁ · f̃
         d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
-        x39 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-        x40 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x39, 1) + tl.sum(t25 * centred.to(tl.float32), 1))
+        x38 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x39 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x38, 1) + tl.sum(t25 * centred.to(tl.float32), 1))
         t26 = (
-            2 * x40[:, None] * centred.to(tl.float32)
+            2 * x39[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t25
             + t22[:, None] * t1.to(tl.float32)
             - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t21
         )  # fmt: skip
         t27 = (t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V).to(DOT)  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
-        x23 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
         beta_end = load_number(beta_end_ptr, index * H + h)
         z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+        m_end = load_number(m_end_ptr, index * H + h)
+        reach_end = load_number(reach_end_ptr, index * H + h)
         t3 = load_tile(t3_ptr, own * H + h, r + zero, at_n, C, N)
         s2 = load_tile(s2_ptr, own * H + h, at_n + zero, at_v, N, V)
-        x22 = dot_apart_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT, T)
-        t28 = (x22 + x23) + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
-        s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_n, K, N)
+        x22 = -n_end[:, None] * dot_apart_nt(d2, d_W2_momentum, DOT, T) - G_end[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
+        t28 = x22 + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = (−n[C] · (d₂ d_W2_momentumᵀ) − G[C] · (d₂ d_W2ᵀ)) + t₂₇ W₂[0]ᵀ
         t29 = (
             t3.to(tl.float32)
             * x19
@@ -956,20 +955,22 @@ def seq(
             + x14 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
             + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
         )  # fmt: skip
+        s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_n, K, N)
         t31 = x19 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
-        x50 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
-        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
+        x49 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
         d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
-        x54 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
+        d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
+        x53 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
         store_tile(t31_ptr, own * H + h, r + zero, at_n, C, N, t31)
         d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
-        x45 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
+        x44 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
         store_tile(t29_ptr, own * H + h, r + zero, at_n, C, N, t29)
-        d_W1 = x45
+        d_W1 = x44
         d_W1_momentum = d_W1_momentum_next
-        d_W2 = tl.where((at_v < V)[None, :], x50, 0.0)
+        d_W2 = tl.where((at_v < V)[None, :], x49, 0.0)
         d_W2_momentum = d_W2_momentum_next
-        d_W3 = x54
+        d_W3 = x53
         d_W3_momentum = d_W3_momentum_next
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -1080,104 +1081,102 @@ def seq_wide(
         t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
         t14 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₄ = Σ_v t₁ · f̃
         d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
-        x23 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-        x24 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x23, 1) + tl.sum(t25 * centred.to(tl.float32), 1))
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        x21 = t21 * (t1.to(tl.float32) - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x22 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x21, 1) + tl.sum(t25 * centred.to(tl.float32), 1))
         t26 = (
-            2 * x24[:, None] * centred.to(tl.float32)
+            2 * x22[:, None] * centred.to(tl.float32)
             + rstd[:, None] * t25
             + t22[:, None] * t1.to(tl.float32)
             - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t21
         )  # fmt: skip
         t27 = (t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V).to(DOT)  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
-        x10 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
-        x9 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
-            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
-            tl.debug_barrier()
-            store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_next)
-            if SAVE:
-                store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
-            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
-            t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
-            x38 = n_end[:, None] * t15 + G_end[:, None] * t16
-            d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
-            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-            tl.debug_barrier()
-            store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_next)
-            if SAVE:
-                store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            t3 = load_tile(t3_ptr, own * H + h, r + zero, at_n, C, N)
-            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-            if SAVE:
-                store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
-            d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            x42 = dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
-            s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_n, K, N)
-            t28 = x42 + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = ((n[C] · d₂) (−d_W2_momentum)ᵀ + (G[C] · d₂) (−d_W2)ᵀ) + t₂₇ W₂[0]ᵀ
-            t31 = x38 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
             d_W3_momentum = load_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            store_tile(t31_ptr, own * H + h, r + zero, at_n, C, N, t31)
-            if SAVE:
-                store_tile(d_W3_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3)
-            x56 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
-            if i == tiles - 1:
-                x56 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, x56)
+            k = load_rows(k_ptr, at_row, row, here, at_k, K)
+            d_W3 = load_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W3_momentum_next = m_end * d_W3_momentum + reach_end * d_W3
             tl.debug_barrier()
             store_tile(d_W3_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W3_momentum_next)
+            d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             if SAVE:
                 store_tile(d_W3_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3_momentum)
-            t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
-            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-            t3 = load_tile(t3_ptr, own * H + h, r + zero, at_n, C, N)
-            z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
-            s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
+            d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             t9 = -dot_apart(k, d_W3_momentum, DOT, T)  # t₉ = −k d_W3_momentum
-            x32 = n_end[:, None] * t9 + G_end[:, None] * t11
-            t29 = (
-                t3.to(tl.float32)
-                * x38
-                * z3.to(tl.float32)
-                * (z1.to(tl.float32) * square(1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) + 2 * (1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(sigmoid(z1.to(tl.float32))) * (1 - sigmoid(z1.to(tl.float32))))  # noqa: E501
-                + x32 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
-                + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
-            )  # fmt: skip
-            t19 = (x38 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x32 * silu(z1.to(tl.float32))).to(DOT)
-            s2 = load_tile(s2_ptr, own * H + h, at_n + zero, at_v, N, V)
-            d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
-            h_2 = load_tile(h_ptr, own * H + h, r + zero, at_n, C, N)
-            x46 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
-            if i == tiles - 1:
-                x46 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            t11 = -dot_apart(k, d_W3, DOT, T)  # t₁₁ = −k d_W3
+            x30 = n_end[:, None] * t9 + G_end[:, None] * t11
+            if SAVE:
+                store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
+            if SAVE:
+                store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
+            d_W1_momentum_next = m_end * d_W1_momentum + reach_end * d_W1
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x46)
-            x52 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
-            store_tile(t29_ptr, own * H + h, r + zero, at_n, C, N, t29)
-            if i == tiles - 1:
-                x52 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x52)
+            store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, d_W1_momentum_next)
+            t15 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₁₅ = −k d_W1_momentum
+            t16 = -dot_apart(k, d_W1, DOT, T)  # t₁₆ = −k d_W1
+            x36 = n_end[:, None] * t15 + G_end[:, None] * t16
             if SAVE:
                 store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+            z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
+            h_2 = load_tile(h_ptr, own * H + h, r + zero, at_n, C, N)
+            d2 = load_tile(d2_ptr, own * H + h, r + zero, at_v, C, V)
+            d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            s2 = load_tile(s2_ptr, own * H + h, at_n + zero, at_v, N, V)
+            t19 = (x36 * z3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + x30 * silu(z1.to(tl.float32))).to(DOT)
+            x50 = beta_end * d_W2 + s2.to(tl.float32) + dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT)
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            if i == tiles - 1:
+                x50 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            tl.debug_barrier()
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x50)
+            if SAVE:
+                store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
+            x41 = -n_end[:, None] * dot_apart_nt(d2, d_W2_momentum, DOT, T) - G_end[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
+            z3 = load_tile(z3_ptr, own * H + h, r + zero, at_n, C, N)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+            t3 = load_tile(t3_ptr, own * H + h, r + zero, at_n, C, N)
+            s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
+            d_W2_momentum_next = m_end * d_W2_momentum + reach_end * d_W2
+            t28 = x41 + dot_apart_nt(t27, W2, DOT, T)  # t₂₈ = (−n[C] · (d₂ d_W2_momentumᵀ) − G[C] · (d₂ d_W2ᵀ)) + t₂₇ W₂[0]ᵀ
+            t29 = (
+                t3.to(tl.float32)
+                * x36
+                * z3.to(tl.float32)
+                * (z1.to(tl.float32) * square(1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) + 2 * (1 - sigmoid(z1.to(tl.float32))) * sigmoid(z1.to(tl.float32)) - z1.to(tl.float32) * square(sigmoid(z1.to(tl.float32))) * (1 - sigmoid(z1.to(tl.float32))))  # noqa: E501
+                + x30 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32))
+                + z3.to(tl.float32) * t28 * silu_slope(z1.to(tl.float32))
+            )  # fmt: skip
+            s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_n, K, N)
+            t31 = x36 * t3.to(tl.float32) * silu_slope(z1.to(tl.float32)) + t28 * silu(z1.to(tl.float32))
+            x45 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t29, DOT)
+            if i == tiles - 1:
+                x45 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            tl.debug_barrier()
+            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x45)
+            tl.debug_barrier()
+            store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, d_W2_momentum_next)
+            x54 = beta_end * d_W3 + s3.to(tl.float32) + dot_tn(k, t31, DOT)
+            store_tile(t29_ptr, own * H + h, r + zero, at_n, C, N, t29)
+            store_tile(t31_ptr, own * H + h, r + zero, at_n, C, N, t31)
+            if i == tiles - 1:
+                x54 += load_tile(d_W3_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+            tl.debug_barrier()
+            store_tile(d_W3_next_ptr, n * H + h, at_k, at_n, K, N, x54)
+            if SAVE:
+                store_tile(d_W3_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W3)
         tl.debug_barrier()
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr,
-    d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_o_ptr,
-    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s4_ptr, t13_ptr, t17_ptr, t18_ptr, t23_ptr,
-    t29_ptr, t31_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    D_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, centred_ptr,
+    d1_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s4_ptr, t13_ptr,
+    t17_ptr, t18_ptr, t23_ptr, t29_ptr, t31_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
+    d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1211,111 +1210,108 @@ def post(
     e = u - v.to(tl.float32)  # e = u − v
     t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x48 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
-    x40 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x40, 0))
+    x49 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
+    x41 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x41, 0))
     d_v = -t24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x48)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x49)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+    x57 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    x74 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x54 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x59 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    t35 = x54 + x57 + x59  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    D_end = load_row(D_end_ptr, own * H + h, r, C)
+    x75 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    x72 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+    x79 = m_end * (tl.sum(x72) + tl.sum(x74) + tl.sum(x75))
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
+    t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
+    t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    x9 = tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
     t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
     t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
     x20 = tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    x74 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    x56 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    x53 = tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    x58 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    t35 = x53 + x56 + x58  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    x72 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
-    valid = tl.where(here, 1.0, 0.0)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    x75 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x79 = m_end * (tl.sum(x72) + tl.sum(x74) + tl.sum(x75))
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-    t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
-    x9 = tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
     d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
     t18 = load_tile(t18_ptr, own * H + h, r, at_v, C, V)
     t33 = x20 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
     t12 = exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
-    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    x65 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
+    x63 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
     x77 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
     x80 = segment_gradient(x77, strict, DOT)
     d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     t32 = x9 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
+    x81 = t35 * D_end * m
+    x82 = tl.cumsum(x81, 0, reverse=True)
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
     n_end = eta * exp(t10)  # n[C] = η · exp(t₁₀)
+    x78 = sum_before(t32 * n_end, r, DOT)
+    x83 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x78 + x79 + x80 + x82)
+    d_eta = t32 * exp(t10) + t33 * t13
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    x35 = dot_nt(d1, d_W1_momentum_at, DOT)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     G_end = t13 * eta  # G[C] = t₁₃ · η
+    x37 = dot_nt(d1, d_W1_at, DOT)
+    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
+    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    x36 = dot_nt(d3, d_W3_at, DOT)
+    x34 = dot_nt(d3, d_W3_momentum_at, DOT)
+    x38 = -n_end[:, None] * x34 - n_end[:, None] * x35 - G_end[:, None] * x36 - G_end[:, None] * x37
     d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     x69 = d_W2_at.to(tl.float32) * W2.to(tl.float32)
-    d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-    W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    x68 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     x70 = d_W1_at.to(tl.float32) * W1.to(tl.float32)
-    x71 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x65 + beta_end * (tl.sum(x68) + tl.sum(x69) + tl.sum(x70)))
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    x34 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-    x37 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    t29 = load_tile(t29_ptr, own * H + h, r, at_n, C, N)
-    t31 = load_tile(t31_ptr, own * H + h, r, at_n, C, N)
     d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-    d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
-    d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    x36 = dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
     W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-    x33 = dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
-    x38 = t24 + dot_nt(t31, W3, DOT) + dot_nt(t29, W1, DOT) + (x33 + x34 + x36 + x37)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x38)
-    x78 = sum_before(t32 * n_end, r, DOT)
-    x81 = t35 * D_end * m
-    x82 = tl.cumsum(x81, 0, reverse=True)
-    x83 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x78 + x79 + x80 + x82)
+    x68 = d_W3_at.to(tl.float32) * W3.to(tl.float32)
+    x71 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x63 + beta_end * (tl.sum(x68) + tl.sum(x69) + tl.sum(x70)))
+    t31 = load_tile(t31_ptr, own * H + h, r, at_n, C, N)
+    t29 = load_tile(t29_ptr, own * H + h, r, at_n, C, N)
+    x39 = t24 + dot_nt(t31, W3, DOT) + dot_nt(t29, W1, DOT) + x38
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x39)
     store_numbers(d_log_mu_ptr, at_row, row, here, x83)
     store_numbers(d_log_alpha_ptr, at_row, row, here, x71)
-    d_eta = t32 * exp(t10) + t33 * t13
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr,
-    d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr, d_o_ptr,
-    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s4_ptr, t13_ptr, t17_ptr, t18_ptr, t23_ptr,
-    t29_ptr, t31_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    D_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W3_at_ptr, W3_momentum_at_ptr, centred_ptr,
+    d1_ptr, d2_ptr, d3_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s4_ptr, t13_ptr,
+    t17_ptr, t18_ptr, t23_ptr, t29_ptr, t31_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr,
+    d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1346,107 +1342,110 @@ def post_wide(
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     t23 = load_tile(t23_ptr, own * H + h, r, at_v, C, V)
     e = u - v.to(tl.float32)  # e = u − v
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     t24 = ln_weight[None, :] * t23.to(tl.float32)  # t₂₄ = t₂₃ · w
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    x21 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    x12 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x12, 0))
+    x14 = s4 + tl.sum(t23.to(tl.float32) * e + t24 * normal, 0)
+    x5 = ln_weight[None, :] * t23.to(tl.float32) + d_o.to(tl.float32)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, tl.sum(x5, 0))
     d_v = -t24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x21)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    n_end = eta * exp(t10)  # n[C] = η · exp(t₁₀)
-    G_end = t13 * eta  # G[C] = t₁₃ · η
-    sum18 = tl.zeros([BC], tl.float32)
-    sum18_2 = tl.zeros([BC], tl.float32)
-    sum18_3 = tl.zeros([BC, BK], tl.float32)
-    sum18_4 = tl.zeros([BC, BK], tl.float32)
-    sum18_5 = tl.zeros([BC, BK], tl.float32)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x14)
+    sum11 = tl.zeros([BC], tl.float32)
+    sum11_2 = tl.zeros([BC], tl.float32)
+    sum11_3 = tl.zeros([BC, BK], tl.float32)
+    sum11_4 = tl.zeros([BC, BK], tl.float32)
+    sum11_5 = tl.zeros([BC, BK], tl.float32)
+    sum11_6 = tl.zeros([BC, BK], tl.float32)
+    sum11_7 = tl.zeros([BC, BK], tl.float32)
+    sum11_8 = tl.zeros([BC, BK], tl.float32)
     t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum18_6 = tl.zeros([], tl.float32)
-    sum18_7 = tl.zeros([], tl.float32)
-    sum18_8 = tl.zeros([], tl.float32)
-    sum18_9 = tl.zeros([], tl.float32)
-    sum18_10 = tl.zeros([], tl.float32)
-    sum18_11 = tl.zeros([], tl.float32)
+    sum11_9 = tl.zeros([], tl.float32)
+    sum11_10 = tl.zeros([], tl.float32)
+    sum11_11 = tl.zeros([], tl.float32)
+    sum11_12 = tl.zeros([], tl.float32)
+    sum11_13 = tl.zeros([], tl.float32)
+    sum11_14 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        x40 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        x33 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        sum18_10 += tl.sum(x40)
+        sum11_13 += tl.sum(x33)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        sum18_7 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
+        sum11_10 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        x38 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+        x31 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
         d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum18_9 += tl.sum(x38)
+        sum11_12 += tl.sum(x31)
         t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
         t31 = load_tile(t31_ptr, own * H + h, r, at_n, C, N)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum18_3 += dot_nt(t31, W3, DOT)
-        sum18_6 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
+        sum11_3 += dot_nt(t31, W3, DOT)
+        sum11_9 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
         t29 = load_tile(t29_ptr, own * H + h, r, at_n, C, N)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum18_4 += dot_nt(t29, W1, DOT)
-        sum18_8 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        sum11_4 += dot_nt(t29, W1, DOT)
+        sum11_11 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
         d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d3 = load_tile(d3_ptr, own * H + h, r, at_n, C, N)
-        sum18_5 += dot_nt(n_end[:, None] * d3.to(tl.float32), -d_W3_momentum_at.to(tl.float32), DOT)
+        sum11_5 += dot_nt(d3, d_W3_momentum_at, DOT)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        sum18_5 += dot_nt(G_end[:, None] * d3.to(tl.float32), -d_W3_at.to(tl.float32), DOT)
+        sum11_7 += dot_nt(d3, d_W3_at, DOT)
         t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        sum18_2 += tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
+        sum11_2 += tl.sum(t11 * d3.to(tl.float32) + t16 * d1.to(tl.float32), 1)
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
         t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        sum18 += tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
-        sum18_5 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
+        sum11 += tl.sum(t9 * d3.to(tl.float32) + t15 * d1.to(tl.float32), 1)
+        sum11_6 += dot_nt(d1, d_W1_momentum_at, DOT)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum18_5 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        sum11_8 += dot_nt(d1, d_W1_at, DOT)
         t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        x41 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum18_11 += tl.sum(x41)
+        x34 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum11_14 += tl.sum(x34)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     d2 = load_tile(d2_ptr, own * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    t32 = sum11 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t18 = load_tile(t18_ptr, own * H + h, r, at_v, C, V)
-    t32 = sum18 + tl.sum(t17.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₂ = Σ_n (t₉ · d₃ + t₁₅ · d₁) + Σ_v t₁₇ · d₂
-    t33 = sum18_2 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
+    t33 = sum11_2 + tl.sum(t18.to(tl.float32) * d2.to(tl.float32), 1)  # t₃₃ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁) + Σ_v t₁₈ · d₂
     d_eta = t32 * exp(t10) + t33 * t13
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_k = t24 + sum18_3 + sum18_4 + sum18_5
+    n_end = eta * exp(t10)  # n[C] = η · exp(t₁₀)
+    D_end = load_row(D_end_ptr, own * H + h, r, C)
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    x39 = -n_end[:, None] * sum11_5 - n_end[:, None] * sum11_6 - G_end[:, None] * sum11_7 - G_end[:, None] * sum11_8
+    d_k = t24 + sum11_3 + sum11_4 + x39
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
     t34 = t33 * eta  # t₃₄ = t₃₃ · η
     t12 = exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    x46 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x45 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x47 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x45 + beta_end * (sum18_6 + sum18_7 + sum18_8))
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x47)
+    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x46 + beta_end * (sum11_9 + sum11_10 + sum11_11))
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x50)
     m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x49 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
-    x50 = sum_before(t32 * n_end, r, DOT)
-    x51 = m_end * (sum18_9 + sum18_10 + sum18_11)
-    x52 = segment_gradient(x49, strict, DOT)
-    x53 = t35 * D_end * m
-    x54 = tl.cumsum(x53, 0, reverse=True)
-    x55 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x50 + x51 + x52 + x54)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x55)
+    x52 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
+    x53 = sum_before(t32 * n_end, r, DOT)
+    x54 = m_end * (sum11_12 + sum11_13 + sum11_14)
+    x55 = segment_gradient(x52, strict, DOT)
+    x56 = t35 * D_end * m
+    x57 = tl.cumsum(x56, 0, reverse=True)
+    x58 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x53 + x54 + x55 + x57)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x58)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1646,12 +1645,13 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s7_ptr, t13_ptr,
-    s8_ptr, s9_ptr, s10_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W1_start_ptr, W2_start_ptr, W3_start_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr,
+    v_ptr, s7_ptr, t13_ptr, centred_ptr, s8_ptr, s9_ptr, d1_ptr, s10_ptr, D_end_ptr, d_q_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s7, t13, s8, s9, s10, d_q: every tile on its own."""
+    """s7, t13, centred, s8, s9, d1, s10, D_end, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1664,6 +1664,7 @@ def resume_pre(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -1678,7 +1679,9 @@ def resume_pre(
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
     store_row(t13_ptr, own * H + h, r, C, t13)
+    store_row(D_end_ptr, own * H + h, r, C, D_end)
     read_f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
+    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -1688,47 +1691,72 @@ def resume_pre(
         read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         read_f += dot(read_h, W2_start, DOT)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
+        f += dot(h_2, W2_start, DOT)
+    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
+    centred = f - mean[:, None]  # f̃ = f − mean(f)
+    x25 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x25 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    d2 = (t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V).to(DOT)  # d₂ = t₂ − Σ_v t₂ / V
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x17 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     s10 = tl.sum(d_o.to(tl.float32) * read_normal, 0)  # s₁₀ = Σ_c d_o · f̂
     store_row(s10_ptr, own * H + h, at_v, V, s10)
     t4 = ln_weight[None, :] * d_o.to(tl.float32)  # t₄ = d_o · w
-    x17 = t4 * read_centred
-    x18 = tl.sum(x17, 1)
+    x19 = t4 * read_centred
+    x20 = tl.sum(x19, 1)
     t5 = (
         read_rstd[:, None] * t4
-        - x18[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
+        - x20[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t6 = (t5 - tl.sum(tl.where((at_v < V)[None, :], t5, 0.0), 1)[:, None] / V).to(DOT)  # t₆ = t₅ − Σ_v t₅ / V
-    sum22 = tl.zeros([BC, BK], tl.float32)
-    sum22_2 = tl.zeros([BC, BK], tl.float32)
+    sum35 = tl.zeros([BC, BK], tl.float32)
+    sum35_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         t7 = dot_nt(t6, W2_start, DOT)  # t₇ = t₆ W₂[start]ᵀ
+        t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
         read_z1 = dot(q, W1_start, DOT)  # z₁ = q W₁[start]
         t30 = (t7 * silu(read_z1)).to(DOT)  # t₃₀ = t₇ · silu(z₁)
-        s9 = dot_tn(q, t30, DOT)  # s₉ = qᵀ t₃₀
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        store_tile(s9_ptr, own * H + h, at_k, at_n, K, N, s9)
-        sum22 += dot_nt(t30, W3_start, DOT)
+        sum35 += dot_nt(t30, W3_start, DOT)
         read_z3 = dot(q, W3_start, DOT)  # z₃ = q W₃[start]
         t8 = (t7 * read_z3 * silu_slope(read_z1)).to(DOT)  # t₈ = t₇ · z₃ · silu′(z₁)
         read_h = (read_z3 * silu(read_z1)).to(DOT)  # h = z₃ · silu(z₁)
-        sum22_2 += dot_nt(t8, W1_start, DOT)
+        sum35_2 += dot_nt(t8, W1_start, DOT)
         s7 = dot_tn(q, t8, DOT)  # s₇ = qᵀ t₈
         store_tile(s7_ptr, own * H + h, at_k, at_n, K, N, s7)
         s8 = dot_tn(read_h, t6, DOT)  # s₈ = hᵀ t₆
         store_tile(s8_ptr, own * H + h, at_n, at_v, N, V, s8)
+        store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
+        s9 = dot_tn(q, t30, DOT)  # s₉ = qᵀ t₃₀
+        store_tile(s9_ptr, own * H + h, at_k, at_n, K, N, s9)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + sum22 + sum22_2
+    d_q = d_o.to(tl.float32) + sum35 + sum35_2
     store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
 
 
@@ -1793,14 +1821,13 @@ def resume_seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
     W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, W3_at_ptr, W3_momentum_at_ptr,
-    W3_start_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr, d_W3_momentum_at_ptr,
-    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, t13_ptr, v_ptr, n_end_ptr, G_end_ptr, s11_ptr,
-    d2_ptr, s12_ptr, t19_ptr, h_ptr, e_ptr, s14_ptr, s15_ptr, D_end_ptr, t35_ptr, s16_ptr, s17_ptr, position_ptr, cu_ptr, T,
-    members, low, high,
+    beta_end_ptr, centred_ptr, d1_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W3_at_ptr,
+    d_W3_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_mu_ptr, t13_ptr, v_ptr, n_end_ptr, G_end_ptr,
+    s11_ptr, d2_ptr, s12_ptr, s14_ptr, s15_ptr, t35_ptr, s16_ptr, s17_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """n_end, G_end, s11, d2, s12, t19, h, e, s14, s15, D_end, t35, s16, s17: every tile on its own."""
+    """n_end, G_end, s11, d2, s12, s14, s15, t35, s16, s17: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1816,133 +1843,100 @@ def resume_post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    t13 = load_row(t13_ptr, own * H + h, r, C)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t14 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₁₄ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
+    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
     n_end = eta * exp(t10)  # n[C] = η · exp(t₁₀)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     G_end = t13 * eta  # G[C] = t₁₃ · η
-    store_row(n_end_ptr, own * H + h, r, C, n_end)
+    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
     store_row(G_end_ptr, own * H + h, r, C, G_end)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    store_row(D_end_ptr, own * H + h, r, C, D_end)
-    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
+    store_row(n_end_ptr, own * H + h, r, C, n_end)
+    s14 = tl.zeros([BC], tl.float32)  # s₁₄ = Σ_n (t₉ · d₃ + t₁₅ · d₁)
+    s15 = tl.zeros([BC], tl.float32)  # s₁₅ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁)
     t35 = tl.zeros([], tl.float32)  # t₃₅ = Σ_n Σ_k d_W3_at · S₃[0] + Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum13 = tl.zeros([], tl.float32)
-    sum13_2 = tl.zeros([], tl.float32)
-    sum13_3 = tl.zeros([], tl.float32)
-    sum13_4 = tl.zeros([], tl.float32)
-    sum13_5 = tl.zeros([], tl.float32)
-    sum13_6 = tl.zeros([], tl.float32)
+    sum17 = tl.zeros([], tl.float32)
+    sum17_2 = tl.zeros([], tl.float32)
+    sum17_3 = tl.zeros([], tl.float32)
+    sum17_4 = tl.zeros([], tl.float32)
+    sum17_5 = tl.zeros([], tl.float32)
+    sum17_6 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+        x41 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        sum17_5 += tl.sum(x41)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        sum17_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        x30 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
+        W3_momentum = load_tile(W3_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        x39 = d_W3_momentum_at.to(tl.float32) * W3_momentum.to(tl.float32)
         d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum13_4 += tl.sum(x30)
+        sum17_4 += tl.sum(x39)
         W3 = load_tile(W3_at_ptr, index * H + h, at_k, at_n, K, N)
         t35 += tl.sum(d_W3_at.to(tl.float32) * W3_momentum.to(tl.float32))
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        sum13 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
+        sum17 += tl.sum(d_W3_at.to(tl.float32) * W3.to(tl.float32))
         t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
         t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
         s11 = n_end[:, None] * t9 + G_end[:, None] * t11  # s₁₁ = n[C] · t₉ + G[C] · t₁₁
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         store_tile(s11_ptr, own * H + h, r, at_n, C, N, s11)
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        x34 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum13_6 += tl.sum(x34)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        sum13_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        s12 = n_end[:, None] * t15 + G_end[:, None] * t16  # s₁₂ = n[C] · t₁₅ + G[C] · t₁₆
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        t19 = s12 * z3 * silu_slope(z1) + s11 * silu(z1)  # t₁₉ = s₁₂ · z₃ · silu′(z₁) + s₁₁ · silu(z₁)
-        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        x32 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        sum13_5 += tl.sum(x32)
-        store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        store_tile(t19_ptr, own * H + h, r, at_n, C, N, t19)
-        f += dot(h_2, W2_start, DOT)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        store_tile(h_ptr, own * H + h, r, at_n, C, N, h_2)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t35 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        sum13_2 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x24 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    store_tile(e_ptr, own * H + h, r, at_v, C, V, e)
-    t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    s16 = beta_end * (sum13 + sum13_2 + sum13_3)
-    store_number(s16_ptr, own * H + h, s16)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    s17 = m_end * (sum13_4 + sum13_5 + sum13_6)
-    store_number(s17_ptr, own * H + h, s17)
-    store_number(t35_ptr, own * H + h, t35)
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    store_tile(d2_ptr, own * H + h, r, at_v, C, V, d2)
-    s14 = tl.zeros([BC], tl.float32)  # s₁₄ = Σ_n (t₉ · d₃ + t₁₅ · d₁)
-    s15 = tl.zeros([BC], tl.float32)  # s₁₅ = Σ_n (t₁₁ · d₃ + t₁₆ · d₁)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
-        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
-        d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        x42 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum17_6 += tl.sum(x42)
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         t15 = -dot(k, d_W1_momentum_at, DOT)  # t₁₅ = −k d_W1_momentum_at
-        t9 = -dot(k, d_W3_momentum_at, DOT)  # t₉ = −k d_W3_momentum_at
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        s14 += tl.sum(t9 * d3 + t15 * d1, 1)
-        d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
+        s14 += tl.sum(t9 * d3 + t15 * d1.to(tl.float32), 1)
+        t35 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
         t16 = -dot(k, d_W1_at, DOT)  # t₁₆ = −k d_W1_at
-        t11 = -dot(k, d_W3_at, DOT)  # t₁₁ = −k d_W3_at
-        s15 += tl.sum(t11 * d3 + t16 * d1, 1)
+        s15 += tl.sum(t11 * d3 + t16 * d1.to(tl.float32), 1)
+        s12 = n_end[:, None] * t15 + G_end[:, None] * t16  # s₁₂ = n[C] · t₁₅ + G[C] · t₁₆
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        store_tile(s12_ptr, own * H + h, r, at_n, C, N, s12)
+        sum17_3 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+    beta_end = load_number(beta_end_ptr, index * H + h)
     store_row(s14_ptr, own * H + h, r, C, s14)
     store_row(s15_ptr, own * H + h, r, C, s15)
+    store_number(t35_ptr, own * H + h, t35)
+    s16 = beta_end * (sum17 + sum17_2 + sum17_3)
+    store_number(s16_ptr, own * H + h, s16)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    s17 = m_end * (sum17_4 + sum17_5 + sum17_6)
+    store_number(s17_ptr, own * H + h, s17)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post2(
-    D_end_ptr, W2_start_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_o_ptr, e_ptr, eta_ptr, h_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, s10_ptr, s14_ptr, s15_ptr, s16_ptr, s17_ptr, t13_ptr, t19_ptr, t35_ptr, d_eta_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, s13_ptr, t24_ptr, t27_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
-    H: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BN: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
-    DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
+    D_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, centred_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_o_ptr, eta_ptr,
+    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s10_ptr, s11_ptr, s12_ptr, s14_ptr, s15_ptr, s16_ptr,
+    s17_ptr, t13_ptr, t35_ptr, v_ptr, d_eta_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr,
+    s13_ptr, t19_ptr, t24_ptr, t27_ptr, position_ptr, cu_ptr, T, members, low, high,
+    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
+    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s13, t24, t27: every tile on its own."""
+    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s13, t19, t24, t27: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1951,112 +1945,114 @@ def resume_post2(
         return
     own = index - low
     r = tl.arange(0, BC)
+    at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
+    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    sum1 = tl.zeros([BC, BV], tl.float32)
-    f = tl.zeros([BC, BV], tl.float32)  # f = h W₂[start]
-    sum1_2 = tl.zeros([BC, BV], tl.float32)
-    sum1_3 = tl.zeros([BC, BV], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        h_2 = load_tile(h_ptr, own * H + h, r, at_n, C, N)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        sum1 += dot(h_2, d_W2_momentum_at, DOT)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        f += dot(h_2, W2_start, DOT)
-        t19 = load_tile(t19_ptr, own * H + h, r, at_n, C, N)
-        sum1_2 += dot(h_2, d_W2_at, DOT)
-        sum1_3 += dot(t19, W2_start, DOT)
-    mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
-    centred = f - mean[:, None]  # f̃ = f − mean(f)
-    s14 = load_row(s14_ptr, own * H + h, r, C)
-    x14 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-    s15 = load_row(s15_ptr, own * H + h, r, C)
-    rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    t1 = ln_weight[None, :] * e.to(tl.float32)  # t₁ = e · w
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    t14 = tl.sum(t1 * centred, 1)  # t₁₄ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    t13 = load_row(t13_ptr, own * H + h, r, C)
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    t17 = -sum1  # t₁₇ = −h d_W2_momentum_at
-    t32 = s14 + tl.sum(t17 * d2, 1)  # t₃₂ = s₁₄ + Σ_v t₁₇ · d₂
-    t18 = -sum1_2  # t₁₈ = −h d_W2_at
-    t33 = s15 + tl.sum(t18 * d2, 1)  # t₃₃ = s₁₅ + Σ_v t₁₈ · d₂
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    t13 = load_row(t13_ptr, own * H + h, r, C)
+    e = u - v.to(tl.float32)  # e = u − v
+    t1 = ln_weight[None, :] * e  # t₁ = e · w
+    t14 = tl.sum(t1 * centred.to(tl.float32), 1)  # t₁₄ = Σ_v t₁ · f̃
+    t2 = rstd[:, None] * t1 - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
+    d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     t10 = sum_after(decay_mu, r, DOT)  # t₁₀ = Σ_{l>t} log μ
-    d_eta = t32 * exp(t10) + t33 * t13
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    D_end = load_row(D_end_ptr, own * H + h, r, C)
-    t34 = t33 * eta  # t₃₄ = t₃₃ · η
-    G_end = t13 * eta  # G[C] = t₁₃ · η
     n_end = eta * exp(t10)  # n[C] = η · exp(t₁₀)
-    t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum1_3  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[start]
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    sum17 = tl.zeros([BC, BV], tl.float32)
+    sum17_2 = tl.zeros([BC, BV], tl.float32)
+    sum17_3 = tl.zeros([BC, BV], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        W3_start = load_tile(W3_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
+        s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
+        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
+        t19 = s12.to(tl.float32) * z3 * silu_slope(z1) + s11.to(tl.float32) * silu(z1)  # t₁₉ = s₁₂ · z₃ · silu′(z₁) + s₁₁ · silu(z₁)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+        h_2 = z3 * silu(z1)  # h = z₃ · silu(z₁)
+        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+        sum17 += dot(h_2, d_W2_momentum_at, DOT)
+        sum17_2 += dot(h_2, d_W2_at, DOT)
+        s13 = -n_end[:, None] * dot_nt(d2, d_W2_momentum_at, DOT) - G_end[:, None] * dot_nt(d2, d_W2_at, DOT)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        store_tile(s13_ptr, own * H + h, r, at_n, C, N, s13)
+        sum17_3 += dot(t19, W2_start, DOT)
+        store_tile(t19_ptr, own * H + h, r, at_n, C, N, t19)
+    D_end = load_row(D_end_ptr, own * H + h, r, C)
+    s15 = load_row(s15_ptr, own * H + h, r, C)
     t35 = load_number(t35_ptr, own * H + h)
-    x22 = (G_end[:, None] * d2).to(DOT)
-    x19 = (n_end[:, None] * d2).to(DOT)
-    x53 = sum_before(t32 * n_end, r, DOT)
-    s17 = load_number(s17_ptr, own * H + h)
+    t18 = -sum17_2  # t₁₈ = −h d_W2_at
+    t33 = s15 + tl.sum(t18 * d2, 1)  # t₃₃ = s₁₅ + Σ_v t₁₈ · d₂
+    t34 = t33 * eta  # t₃₄ = t₃₃ · η
     t12 = exp(segment_sums(decay_mu, strict))  # t₁₂ = exp(Σ_{j<l≤t} log μ)
-    x52 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s16 = load_number(s16_ptr, own * H + h)
-    x54 = segment_gradient(x52, strict, DOT)
+    x47 = tl.where(causal, t34[None, :] * D_end[:, None], 0.0) * t12
+    s14 = load_row(s14_ptr, own * H + h, r, C)
+    x49 = segment_gradient(x47, strict, DOT)
+    s17 = load_number(s17_ptr, own * H + h)
     D_mu = tl.where(causal, t12, 0.0)  # Dμ = causal(t₁₂)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x47 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
-    x55 = t35 * D_end * m
-    x56 = tl.cumsum(x55, 0, reverse=True)
-    x57 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x53 + s17 + x54 + x56)
-    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + s16)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, x50)
-    store_numbers(d_log_mu_ptr, at_row, row, here, x57)
+    x42 = sum_before(D_end * (t35 * m + tl.sum(t34[None, :] * D_mu, 1)), r, DOT)
+    x50 = t35 * D_end * m
+    x51 = tl.cumsum(x50, 0, reverse=True)
+    t17 = -sum17  # t₁₇ = −h d_W2_momentum_at
+    t32 = s14 + tl.sum(t17 * d2, 1)  # t₃₂ = s₁₄ + Σ_v t₁₇ · d₂
+    x48 = sum_before(t32 * n_end, r, DOT)
+    x52 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x48 + s17 + x49 + x51)
+    t20 = (n_end[:, None] * t17 + G_end[:, None] * t18) + sum17_3  # t₂₀ = (n[C] · t₁₇ + G[C] · t₁₈) + t₁₉ W₂[start]
+    d_eta = t32 * exp(t10) + t33 * t13
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s16 = load_number(s16_ptr, own * H + h)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     t21 = t20 - tl.sum(t20, 1)[:, None] / V  # t₂₁ = t₂₀ − Σ_v t₂₀ / V
-    x33 = tl.sum(tl.where((at_v < V)[None, :], t21 * centred, 0.0), 1)
+    t22 = -tl.sum(t21 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₂ = −(Σ_v t₂₁ · f̃) · r³ / V
     s10 = load_row(s10_ptr, own * H + h, at_v, V)
-    t22 = -x33 * (rstd * rstd * rstd) / V  # t₂₂ = −(Σ_v t₂₁ · f̃) · r³ / V
-    t23 = rstd[:, None] * t21 + t22[:, None] * centred  # t₂₃ = r · t₂₁ + t₂₂ · f̃
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t23 = rstd[:, None] * t21 + t22[:, None] * centred.to(tl.float32)  # t₂₃ = r · t₂₁ + t₂₂ · f̃
+    x33 = tl.sum(ln_weight[None, :] * t23 + d_o.to(tl.float32), 0)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, x33)
+    x45 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x42 + s16)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, x45)
+    store_numbers(d_log_mu_ptr, at_row, row, here, x52)
     t24 = ln_weight[None, :] * t23  # t₂₄ = t₂₃ · w
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(t23 * e + t24 * normal, 0))
     d_v = -t24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     store_tile(t24_ptr, own * H + h, r, at_v, C, V, t24)
-    e = load_tile(e_ptr, own * H + h, r, at_v, C, V)
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
-    x40 = s10 + tl.sum(t23 * e.to(tl.float32) + t24 * normal, 0)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
-    x60 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred)
-    x61 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x60, 0.0), 1) + tl.sum(t25 * centred, 1))
+    x55 = t21 * (t1 - 3 * t14[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+    x56 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x55, 1) + tl.sum(t25 * centred.to(tl.float32), 1))
     t26 = (
-        2 * x61[:, None] * centred
+        2 * x56[:, None] * centred.to(tl.float32)
         + rstd[:, None] * t25
         + t22[:, None] * t1
         - t14[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t21
     )  # fmt: skip
     t27 = t26 - tl.sum(tl.where((at_v < V)[None, :], t26, 0.0), 1)[:, None] / V  # t₂₇ = t₂₆ − Σ_v t₂₆ / V
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(t27_ptr, own * H + h, r, at_v, C, V, t27)
-    x36 = tl.sum(ln_weight[None, :] * t23 + d_o.to(tl.float32), 0)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x40)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, x36)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        s13 = dot_nt(x19, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x22, -d_W2_at.to(tl.float32), DOT)
-        store_tile(s13_ptr, own * H + h, r, at_n, C, N, s13)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post3(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr,
+    G_end_ptr, W1_start_ptr, W2_start_ptr, W3_start_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W3_at_ptr,
     d_W3_momentum_at_ptr, k_ptr, n_end_ptr, s11_ptr, s12_ptr, s13_ptr, s7_ptr, s8_ptr, s9_ptr, t19_ptr, t24_ptr, t27_ptr,
     d_W1_start_ptr, d_W2_start_ptr, d_W3_start_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
@@ -2076,11 +2072,12 @@ def resume_post3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    G_end = load_row(G_end_ptr, own * H + h, r, C)
-    n_end = load_row(n_end_ptr, own * H + h, r, C)
-    sum2 = tl.zeros([BC, BK], tl.float32)
-    sum2_2 = tl.zeros([BC, BK], tl.float32)
-    sum2_3 = tl.zeros([BC, BK], tl.float32)
+    sum0 = tl.zeros([BC, BK], tl.float32)
+    sum0_2 = tl.zeros([BC, BK], tl.float32)
+    sum0_3 = tl.zeros([BC, BK], tl.float32)
+    sum0_4 = tl.zeros([BC, BK], tl.float32)
+    sum0_5 = tl.zeros([BC, BK], tl.float32)
+    sum0_6 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -2093,36 +2090,39 @@ def resume_post3(
         z3 = dot(k, W3_start, DOT)  # z₃ = k W₃[start]
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         h_2 = (z3 * silu(z1)).to(DOT)  # h = z₃ · silu(z₁)
-        x27 = s8.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x27)
+        x25 = s8.to(tl.float32) + (dot_tn(t19, d2, DOT) + dot_tn(h_2, t27, DOT))
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, x25)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         s13 = load_tile(s13_ptr, own * H + h, r, at_n, C, N)
         t28 = s13.to(tl.float32) + dot_nt(t27, W2_start, DOT)  # t₂₈ = s₁₃ + t₂₇ W₂[start]ᵀ
-        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
         t3 = dot_nt(d2, W2_start, DOT)  # t₃ = d₂ W₂[start]ᵀ
-        t31 = (s12.to(tl.float32) * t3 * silu_slope(z1) + t28 * silu(z1)).to(DOT)  # t₃₁ = s₁₂ · t₃ · silu′(z₁) + t₂₈ · silu(z₁)
+        s12 = load_tile(s12_ptr, own * H + h, r, at_n, C, N)
         s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
-        sum2 += dot_nt(t31, W3_start, DOT)
         t29 = (
             (t3 * s12.to(tl.float32) * z3 * (z1 * square(1 - sigmoid(z1)) * sigmoid(z1) + 2 * (1 - sigmoid(z1)) * sigmoid(z1) - z1 * square(sigmoid(z1)) * (1 - sigmoid(z1))) + s11.to(tl.float32) * t3 * silu_slope(z1) + z3 * t28 * silu_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
-        sum2_2 += dot_nt(t29, W1_start, DOT)
-        d1 = t3 * z3 * silu_slope(z1)  # d₁ = t₃ · z₃ · silu′(z₁)
+        t31 = (s12.to(tl.float32) * t3 * silu_slope(z1) + t28 * silu(z1)).to(DOT)  # t₃₁ = s₁₂ · t₃ · silu′(z₁) + t₂₈ · silu(z₁)
+        sum0 += dot_nt(t31, W3_start, DOT)
+        sum0_2 += dot_nt(t29, W1_start, DOT)
         d_W3_momentum_at = load_tile(d_W3_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d3 = t3 * silu(z1)  # d₃ = t₃ · silu(z₁)
         d_W3_at = load_tile(d_W3_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum2_3 += dot_nt(n_end[:, None] * d3, -d_W3_momentum_at.to(tl.float32), DOT)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum2_3 += dot_nt(G_end[:, None] * d3, -d_W3_at.to(tl.float32), DOT)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum2_3 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
+        sum0_3 += dot_nt(d3, d_W3_momentum_at, DOT)
         s7 = load_tile(s7_ptr, own * H + h, at_k, at_n, K, N)
-        sum2_3 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        sum0_5 += dot_nt(d3, d_W3_at, DOT)
         s9 = load_tile(s9_ptr, own * H + h, at_k, at_n, K, N)
         store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, s7.to(tl.float32) + dot_tn(k, t29, DOT))
         store_tile(d_W3_start_ptr, index * H + h, at_k, at_n, K, N, s9.to(tl.float32) + dot_tn(k, t31, DOT))
+        d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+        sum0_4 += dot_nt(d1, d_W1_momentum_at, DOT)
+        sum0_6 += dot_nt(d1, d_W1_at, DOT)
+    G_end = load_row(G_end_ptr, own * H + h, r, C)
+    n_end = load_row(n_end_ptr, own * H + h, r, C)
     t24 = load_tile(t24_ptr, own * H + h, r, at_v, C, V)
-    d_k = t24.to(tl.float32) + sum2 + sum2_2 + sum2_3
+    x9 = -n_end[:, None] * sum0_3 - n_end[:, None] * sum0_4 - G_end[:, None] * sum0_5 - G_end[:, None] * sum0_6
+    d_k = t24.to(tl.float32) + sum0 + sum0_2 + x9
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
 
@@ -2269,7 +2269,7 @@ launch_resume_main = Launch(resume_main, "resume_main", walks=True, widths="KNV"
 launch_resume_pre = Launch(resume_pre, "resume_pre", walks=False, widths="KNV", blocked="N")
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
-launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="NV", blocked="N")
+launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
 launch_resume_post3 = Launch(resume_post3, "resume_post3", walks=False, widths="KNV", blocked="N")
 
 
@@ -2449,9 +2449,10 @@ def backward_op(
         d1 = part.per_slot("CN", narrow=True)
         t13 = part.per_slot("C", narrow=False)
         s4 = part.per_slot("V", narrow=False)
+        D_end = part.per_slot("C", narrow=False)
         launch_pre(part, (
             W1_at, W2_at, W3_at, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, s1, z1, z3, h, centred, t1, d2, t3, s2, s3, d3,
-            d1, t13, s4, d_q,
+            d1, t13, s4, D_end, d_q,
         ))  # fmt: skip
         t17 = part.per_slot("CV", narrow=True)
         t18 = part.per_slot("CV", narrow=True)
@@ -2472,12 +2473,12 @@ def backward_op(
         ))  # fmt: skip
         del h, s1, s2, s3, t1, t3, z1, z3
         launch_post(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, centred, d1, d2, d3, d_W1_at, d_W1_momentum_at,
-            d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_o, eta, k, ln_bias, ln_weight, log_alpha, log_mu, s4, t13, t17,
-            t18, t23, t29, t31, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+            D_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W3_at, W3_momentum_at, centred, d1, d2, d3, d_W1_at,
+            d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, d_o, eta, k, ln_bias, ln_weight, log_alpha,
+            log_mu, s4, t13, t17, t18, t23, t29, t31, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
         ))  # fmt: skip
-        del centred, d1, d2, d3, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, s4, t13, t17, t18
-        del t23, t29, t31
+        del D_end, centred, d1, d2, d3, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, s4, t13
+        del t17, t18, t23, t29, t31
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W3 = d_W3_next
@@ -2771,11 +2772,15 @@ def resume_backward_op(
     for part in sizes.parts({"CN": 5, "CV": 4, "KN": 6, "NV": 3}):
         s7 = part.per_slot("KN", narrow=True)
         t13 = part.per_slot("C", narrow=False)
+        centred = part.per_slot("CV", narrow=True)
         s8 = part.per_slot("NV", narrow=True)
         s9 = part.per_slot("KN", narrow=True)
+        d1 = part.per_slot("CN", narrow=True)
         s10 = part.per_slot("V", narrow=False)
+        D_end = part.per_slot("C", narrow=False)
         launch_resume_pre(part, (
-            W1_start, W2_start, W3_start, d_o, ln_weight, log_alpha, log_mu, q, s7, t13, s8, s9, s10, d_q,
+            W1_start, W2_start, W3_start, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, s7, t13, centred, s8, s9, d1, s10,
+            D_end, d_q,
         ))  # fmt: skip
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W1_momentum_at = part.per_slot("KN", narrow=True)
@@ -2793,33 +2798,31 @@ def resume_backward_op(
         s11 = part.per_slot("CN", narrow=True)
         d2 = part.per_slot("CV", narrow=True)
         s12 = part.per_slot("CN", narrow=True)
-        t19 = part.per_slot("CN", narrow=True)
-        h = part.per_slot("CN", narrow=True)
-        e = part.per_slot("CV", narrow=True)
         s14 = part.per_slot("C", narrow=False)
         s15 = part.per_slot("C", narrow=False)
-        D_end = part.per_slot("C", narrow=False)
         t35 = part.per_slot("", narrow=False)
         s16 = part.per_slot("", narrow=False)
         s17 = part.per_slot("", narrow=False)
         launch_resume_post(part, (
-            W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, W3_start, d_W1_at,
-            d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, k, ln_bias, ln_weight, log_alpha, log_mu,
-            t13, v, n_end, G_end, s11, d2, s12, t19, h, e, s14, s15, D_end, t35, s16, s17,
+            W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, W3_at, W3_momentum_at, beta_end, centred, d1, d_W1_at,
+            d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W3_at, d_W3_momentum_at, eta, k, ln_bias, ln_weight, log_mu, t13, v,
+            n_end, G_end, s11, d2, s12, s14, s15, t35, s16, s17,
         ))  # fmt: skip
         s13 = part.per_slot("CN", narrow=True)
+        t19 = part.per_slot("CN", narrow=True)
         t24 = part.per_slot("CV", narrow=True)
         t27 = part.per_slot("CV", narrow=True)
         launch_resume_post2(part, (
-            D_end, W2_start, d_W2_at, d_W2_momentum_at, d_o, e, eta, h, ln_weight, log_alpha, log_mu, s10, s14, s15, s16, s17, t13,
-            t19, t35, d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s13, t24, t27,
+            D_end, W1_start, W2_start, W3_start, centred, d_W2_at, d_W2_momentum_at, d_o, eta, k, ln_bias, ln_weight, log_alpha,
+            log_mu, s10, s11, s12, s14, s15, s16, s17, t13, t35, v, d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s13,
+            t19, t24, t27,
         ))  # fmt: skip
-        del D_end, d_W2_at, d_W2_momentum_at, e, h, s10, s14, s15, s16, s17, t13, t35
+        del D_end, centred, d_W2_at, d_W2_momentum_at, s10, s14, s15, s16, s17, t13, t35
         launch_resume_post3(part, (
-            G_end, W1_start, W2_start, W3_start, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, k, n_end, s11, s12, s13,
-            s7, s8, s9, t19, t24, t27, d_W1_start, d_W2_start, d_W3_start, d_k,
+            G_end, W1_start, W2_start, W3_start, d1, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, k, n_end, s11, s12,
+            s13, s7, s8, s9, t19, t24, t27, d_W1_start, d_W2_start, d_W3_start, d_k,
         ))  # fmt: skip
-        del G_end, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, n_end, s11, s12, s13, s7, s8, s9, t19, t24, t27
+        del G_end, d1, d2, d_W1_at, d_W1_momentum_at, d_W3_at, d_W3_momentum_at, n_end, s11, s12, s13, s7, s8, s9, t19, t24, t27
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W3 = d_W3_next

@@ -29,14 +29,14 @@ LEAST = 16  # the narrowest that a width is padded to
 TILE = 64  # tokens that are computed at once
 CARRIED = ("W", "W_momentum")
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "post2": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "post2": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
@@ -259,11 +259,11 @@ def sums_after(x, r, DOT: tl.constexpr):
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
     eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, beta_end_ptr, reach_end_ptr, G_end_ptr, Inv_ptr, beta_before_ptr,
-    reach_before_ptr, m_end_ptr, n_end_ptr, reach_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
+    reach_before_ptr, m_end_ptr, n_end_ptr, beta_ptr, reach_ptr, P_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr,
     GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P: every tile on its own."""
+    """beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, beta, reach, P: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -278,22 +278,26 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    store_number(beta_end_ptr, index * H + h, beta_end)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    store_row(beta_before_ptr, index * H + h, r, C, beta_before)
     t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
     D_alpha_before = tl.where(strict, exp(sums_before(t1, r, DOT)), 0.0)  # Dα[t−1] = strictly_causal(exp(Σ_{j<l<t} log α))
     valid = tl.where(here, 1.0, 0.0)
     t3 = valid[None, :] * D_alpha_before  # t₃ = Dα[t−1] · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    store_number(m_end_ptr, index * H + h, m_end)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    reach_before = tl.sum(m[None, :] * t3, 1)  # f[t−1] = Σ_i t₃ · m
+    store_row(reach_before_ptr, index * H + h, r, C, reach_before)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    store_number(beta_end_ptr, index * H + h, beta_end)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    store_row(beta_before_ptr, index * H + h, r, C, beta_before)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    store_number(m_end_ptr, index * H + h, m_end)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    store_row(beta_ptr, index * H + h, r, C, beta)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
     store_number(reach_end_ptr, index * H + h, reach_end)
@@ -304,14 +308,12 @@ def prep(
     D_mu = tl.where(causal, exp(segment_sums(decay_mu, strict)), 0.0)  # Dμ = causal(exp(Σ_{j<l≤t} log μ))
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     store_row(G_end_ptr, index * H + h, r, C, G_end)
-    reach_before = tl.sum(m[None, :] * t3, 1)  # f[t−1] = Σ_i t₃ · m
-    store_row(reach_before_ptr, index * H + h, r, C, reach_before)
     reach = tl.sum(m[None, :] * t2, 1)  # f = Σ_i t₂ · m
     store_row(reach_ptr, index * H + h, r, C, reach)
     G_before = eta[None, :] * exact_dot(t3, D_mu, DOT)  # G[t−1] = (t₃ Dμ) · η
-    G = eta[None, :] * exact_dot(t2, D_mu, DOT)  # G = (t₂ Dμ) · η
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G = eta[None, :] * exact_dot(t2, D_mu, DOT)  # G = (t₂ Dμ) · η
     P = G * dot_nt(q, k, DOT)  # P = G · (q kᵀ)
     store_tile(P_ptr, index * H + h, r, r, C, C, P)
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
@@ -374,7 +376,7 @@ def main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    P_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low,
+    P_ptr, U_ptr, W_at_ptr, W_momentum_at_ptr, beta_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low,
     high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -392,28 +394,27 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # o
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = load_row(beta_ptr, index * H + h, r, C)
+
+    # o
     o = beta[:, None] * dot(q, W, DOT) + reach[:, None] * dot(q, W_momentum, DOT) - dot(P, U, DOT)
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
-    d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, t14_ptr, position_ptr, cu_ptr, T, members, low, high,
+    P_ptr, d_o_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, s1_ptr, s2_ptr, t13_ptr, t4_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, t14: every tile on its own."""
+    """s1, s2, t13, t4: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -430,35 +431,44 @@ def pre(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # s1
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    s1 = dot_tn(q, t4, DOT)  # s₁ = qᵀ t₄
+    P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    s1 = dot_tn(q, beta[:, None] * d_o.to(tl.float32), DOT)  # s₁ = qᵀ (β · d_o)
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
 
-    # t14
+    # s2
+    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
+    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
+
+    # t13
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t6 = exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
-    t14 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₄ = Σ_i D[C] · Dμ
-    store_row(t14_ptr, own * H + h, r, C, t14)
+    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
+    t13 = tl.sum(D_end[:, None] * D_mu, 0)  # t₁₃ = Σ_i D[C] · Dμ
+    store_row(t13_ptr, own * H + h, r, C, t13)
+
+    # t4
+    t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
+    t4 = exp(sums_before(t1, r, DOT))  # t₄ = exp(Σ_{j<l<t} log α)
+    store_tile(t4_ptr, own * H + h, r, r, C, C, t4)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s2_ptr, s3_ptr,
-    s4_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, s3_ptr, s4_ptr,
+    s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s2, s3, s4, s5, s6, s7, d_q: every tile on its own."""
+    """s3, s4, s5, s6, s7, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -474,55 +484,51 @@ def pre2(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    valid = tl.where(here, 1.0, 0.0)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t8 = exp(segment_sums(decay_alpha, strict))  # t₈ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t8, 0.0)  # Dα = causal(t₈)
-    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t6 = exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    t22 = -dot_nt(d_o, U, DOT)  # t₂₂ = −d_o Uᵀ
-    t23 = t22 * t10  # t₂₃ = t₂₂ · t₁₀
-    t32 = (eta[None, :] * t23).to(DOT)  # t₃₂ = t₂₃ · η
-    x38 = segment_gradient(tl.where(causal, dot_tn(t2, t32, DOT), 0.0) * t6, strict, DOT)
-    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
-    t9 = exact_dot(t2, D_mu, DOT)  # t₉ = t₂ Dμ
-    s4 = tl.sum(t23 * t9, 0)  # s₄ = Σ_c t₂₃ · t₉
-    G = eta[None, :] * t9  # G = t₉ · η
-    P = (G * t10).to(DOT)  # P = G · t₁₀
+    t18 = -dot_nt(d_o, U, DOT)  # t₁₈ = −d_o Uᵀ
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t9 = dot_nt(q, k, DOT)  # t₉ = q kᵀ
+    t19 = t18 * t9  # t₁₉ = t₁₈ · t₉
+    valid = tl.where(here, 1.0, 0.0)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    t7 = exp(segment_sums(decay_alpha, strict))  # t₇ = exp(Σ_{j<l≤t} log α)
+    D_alpha = tl.where(causal, t7, 0.0)  # Dα = causal(t₇)
+    t2 = valid[None, :] * D_alpha  # t₂ = Dα · valid
+    x34 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t19, DOT)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    x35 = segment_gradient(tl.where(causal, x34, 0.0) * t5, strict, DOT)
+    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    t33 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₃₃ = Σ_v d_o · (q S[0])
-    x32 = valid[None, :] * (t33[:, None] * m[None, :] + dot_nt(t32, D_mu, DOT))
-    x33 = segment_gradient(tl.where(causal, x32, 0.0) * t8, strict, DOT)
-    t29 = (t22 * G).to(DOT)  # t₂₉ = t₂₂ · G
-    x39 = tl.cumsum(tl.sum(t33[:, None] * t2, 0) * m, 0, reverse=True)
-    s2 = dot_tn(P, d_o, DOT)  # s₂ = Pᵀ d_o
-    store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-    t18 = (reach[:, None] * d_o.to(tl.float32)).to(DOT)  # t₁₈ = f · d_o
-    s3 = dot_tn(q, t18, DOT)  # s₃ = qᵀ t₁₈
-    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    t4 = (beta[:, None] * d_o.to(tl.float32)).to(DOT)  # t₄ = β · d_o
-    x42 = dot(t29, k, DOT) + dot_nt(t18, W_momentum, DOT) + dot_nt(t4, W, DOT)
-    x36 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
-    s5 = dot_tn(t29, q, DOT)  # s₅ = t₂₉ᵀ q
-    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x42)
-    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x33 + tl.cumsum(x36, 0, reverse=True))
-    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x38 + x39)
+    t28 = tl.sum(d_o.to(tl.float32) * dot(q, W_momentum, DOT), 1)  # t₂₈ = Σ_v d_o · (q S[0])
+    x36 = tl.cumsum(tl.sum(t28[:, None] * t2, 0) * m, 0, reverse=True)
+    s7 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x35 + x36)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     store_row(s7_ptr, own * H + h, r, C, s7)
+    x28 = valid[None, :] * (t28[:, None] * m[None, :] + dot_nt(eta[None, :] * t19, D_mu, DOT))
+    x29 = segment_gradient(tl.where(causal, x28, 0.0) * t7, strict, DOT)
+    t8 = exact_dot(t2, D_mu, DOT)  # t₈ = t₂ Dμ
+    s4 = tl.sum(t19 * t8, 0)  # s₄ = Σ_c t₁₉ · t₈
+    G = eta[None, :] * t8  # G = t₈ · η
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    t25 = (t18 * G).to(DOT)  # t₂₅ = t₁₈ · G
+    s3 = dot_tn(q, reach[:, None] * d_o.to(tl.float32), DOT)  # s₃ = qᵀ (f · d_o)
+    store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    x38 = reach[:, None] * dot_nt(d_o, W_momentum, DOT) + beta[:, None] * dot_nt(d_o, W, DOT) + dot(t25, k, DOT)
+    x32 = tl.sum(d_o.to(tl.float32) * dot(q, W, DOT), 1) * beta
+    s5 = dot_tn(t25, q, DOT)  # s₅ = t₂₅ᵀ q
+    store_tile(s5_ptr, own * H + h, r, at_k, C, K, s5)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x38)
+    s6 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x29 + tl.cumsum(x32, 0, reverse=True))
     store_row(s6_ptr, own * H + h, r, C, s6)
     store_row(s4_ptr, own * H + h, r, C, s4)
 
@@ -530,12 +536,12 @@ def pre2(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, Inv_ptr, beta_before_ptr, beta_end_ptr, d_W_ptr, d_W_momentum_ptr, k_ptr, m_end_ptr, n_end_ptr,
-    reach_before_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, d_W_next_ptr, d_W_momentum_next_ptr, t15_ptr, d_W_at_ptr,
+    reach_before_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, d_W_next_ptr, d_W_momentum_next_ptr, t14_ptr, d_W_at_ptr,
     d_W_momentum_at_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W, d_W_momentum, t15: from the last tile to the first."""
+    """d_W, d_W_momentum, t14: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -557,28 +563,26 @@ def seq(
             store_tile(d_W_momentum_at_ptr, own * H + h, at_k + zero, at_v, K, V, d_W_momentum)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         n_end = load_row(n_end_ptr, index * H + h, r, C)
-        beta_before = load_row(beta_before_ptr, index * H + h, r, C)
         s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
-        reach_before = load_row(reach_before_ptr, index * H + h, r, C)
         Inv = load_tile(Inv_ptr, index * H + h, r + zero, r, C, C)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        t13 = -dot(k, d_W, DOT)  # t₁₃ = −k d_W
-        m_end = load_number(m_end_ptr, index * H + h)
+        reach_before = load_row(reach_before_ptr, index * H + h, r, C)
         reach_end = load_number(reach_end_ptr, index * H + h)
-        t11 = -dot(k, d_W_momentum, DOT)  # t₁₁ = −k d_W_momentum
+        m_end = load_number(m_end_ptr, index * H + h)
+        t12 = -dot(k, d_W, DOT)  # t₁₂ = −k d_W
+        beta_before = load_row(beta_before_ptr, index * H + h, r, C)
         beta_end = load_number(beta_end_ptr, index * H + h)
-        x11 = n_end[:, None] * t11 + G_end[:, None] * t13 - s2.to(tl.float32)
         s3 = load_tile(s3_ptr, own * H + h, at_k + zero, at_v, K, V)
-        t15 = exact_dot(tl.trans(Inv), x11, DOT)  # t₁₅ = (I + L)⁻¹ᵀ (n[C] · t₁₁ + G[C] · t₁₃ − s₂)
+        t10 = -dot(k, d_W_momentum, DOT)  # t₁₀ = −k d_W_momentum
         s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
-        t16 = 2 * t15  # t₁₆ = 2 t₁₅
-        t17 = (beta_before[:, None] * t16).to(DOT)  # t₁₇ = β[t−1] · t₁₆
-        t19 = (reach_before[:, None] * t16).to(DOT)  # t₁₉ = f[t−1] · t₁₆
-        x22 = m_end * d_W_momentum + reach_end * d_W + s3.to(tl.float32) + dot_tn(k, t19, DOT)
-        x16 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, t17, DOT)
-        store_tile(t15_ptr, own * H + h, r + zero, at_v, C, V, t15)
-        d_W = x16
-        d_W_momentum = x22
+        x11 = n_end[:, None] * t10 + G_end[:, None] * t12 - s2.to(tl.float32)
+        t14 = exact_dot(tl.trans(Inv), x11, DOT)  # t₁₄ = (I + L)⁻¹ᵀ (n[C] · t₁₀ + G[C] · t₁₂ − s₂)
+        t15 = 2 * t14  # t₁₅ = 2 t₁₄
+        x20 = m_end * d_W_momentum + reach_end * d_W + s3.to(tl.float32) + dot_tn(k, reach_before[:, None] * t15, DOT)
+        x15 = beta_end * d_W + s1.to(tl.float32) + dot_tn(k, beta_before[:, None] * t15, DOT)
+        store_tile(t14_ptr, own * H + h, r + zero, at_v, C, V, t14)
+        d_W = x15
+        d_W_momentum = x20
 
     store_tile(d_W_next_ptr, n * H + h, at_k, at_v, K, V, d_W)
     store_tile(d_W_momentum_next_ptr, n * H + h, at_k, at_v, K, V, d_W_momentum)
@@ -586,13 +590,13 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s4_ptr,
-    t14_ptr, t15_ptr, d_eta_ptr, d_v_ptr, t28_ptr, s8_ptr, s9_ptr, t30_ptr, t31_ptr, s10_ptr, s11_ptr, t35_ptr, s12_ptr,
-    s13_ptr, position_ptr, cu_ptr, T, members, low, high,
+    U_ptr, W_at_ptr, W_momentum_at_ptr, d_W_at_ptr, d_W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr,
+    reach_before_ptr, s4_ptr, s5_ptr, t13_ptr, t14_ptr, t4_ptr, d_eta_ptr, d_k_ptr, d_v_ptr, t26_ptr, t27_ptr, s8_ptr,
+    s9_ptr, t23_ptr, s10_ptr, s11_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_eta, d_v, t28, s8, s9, t30, t31, s10, s11, t35, s12, s13: every tile on its own."""
+    """d_eta, d_k, d_v, t26, t27, s8, s9, t23, s10, s11: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -608,79 +612,88 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t14 = load_row(t14_ptr, own * H + h, r, C)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
     W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
-    x46 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
-    s13 = tl.sum(x46)  # s₁₃ = Σ_v Σ_k d_W_momentum_at · S[0]
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    store_number(s13_ptr, own * H + h, s13)
-    t31 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₃₁ = Σ_v Σ_k d_W_at · S[0]
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    G_end = t14 * eta  # G[C] = t₁₄ · η
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    s9 = dot_nt(G_end[:, None] * U.to(tl.float32), -d_W_at.to(tl.float32), DOT)  # s₉ = (G[C] · U) (−d_W_at)ᵀ
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
-    s11 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₁₁ = Σ_v Σ_k d_W_at · W[0]
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x52 = d_W_momentum_at.to(tl.float32) * W_momentum.to(tl.float32)
+    s11 = tl.sum(x52)  # s₁₁ = Σ_v Σ_k d_W_momentum_at · S[0]
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     store_number(s11_ptr, own * H + h, s11)
-    t13 = -dot(k, d_W_at, DOT)  # t₁₃ = −k d_W_at
-    t25 = tl.sum(t13 * U.to(tl.float32), 1)  # t₂₅ = Σ_v t₁₃ · U
+    d_v = -2 * t14.to(tl.float32)
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t10 = -dot(k, d_W_momentum_at, DOT)  # t₁₀ = −k d_W_momentum_at
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t20 = tl.sum(t10 * U.to(tl.float32), 1)  # t₂₀ = Σ_v t₁₀ · U
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    t27 = tl.sum(d_W_at.to(tl.float32) * W_momentum.to(tl.float32))  # t₂₇ = Σ_v Σ_k d_W_at · S[0]
+    t12 = -dot(k, d_W_at, DOT)  # t₁₂ = −k d_W_at
+    t21 = tl.sum(t12 * U.to(tl.float32), 1)  # t₂₁ = Σ_v t₁₂ · U
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t12 = sum_after(decay_mu, r, DOT)  # t₁₂ = Σ_{l>t} log μ
-    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
-    n_end = eta * exp(t12)  # n[C] = η · exp(t₁₂)
-    s8 = dot_nt(n_end[:, None] * U.to(tl.float32), -d_W_momentum_at.to(tl.float32), DOT)  # s₈ = (n[C] · U) (−d_W_momentum_at)ᵀ
-    store_tile(s8_ptr, own * H + h, r, at_k, C, K, s8)
-    t11 = -dot(k, d_W_momentum_at, DOT)  # t₁₁ = −k d_W_momentum_at
+    t11 = sum_after(decay_mu, r, DOT)  # t₁₁ = Σ_{l>t} log μ
+    n_end = eta * exp(t11)  # n[C] = η · exp(t₁₁)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t24 = tl.sum(t11 * U.to(tl.float32), 1)  # t₂₄ = Σ_v t₁₁ · U
-    s12 = sum_before(t24 * n_end, r, DOT)  # s₁₂ = Σ_{l<t} t₂₄ · n[C]
-    store_row(s12_ptr, own * H + h, r, C, s12)
-    t6 = exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
-    t30 = t25 * eta  # t₃₀ = t₂₅ · η
-    store_row(t30_ptr, own * H + h, r, C, t30)
+    s10 = sum_before(t20 * n_end, r, DOT)  # s₁₀ = Σ_{l<t} t₂₀ · n[C]
+    store_row(s10_ptr, own * H + h, r, C, s10)
+    t26 = t21 * eta  # t₂₆ = t₂₁ · η
+    store_row(t26_ptr, own * H + h, r, C, t26)
+    store_number(t27_ptr, own * H + h, t27)
+    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    s10 = sum_before(D_end * (t31 * m + tl.sum(t30[None, :] * D_mu, 1)), r, DOT)  # s₁₀ = Σ_{l<t} D[C] · (t₃₁ m + Σ_j Dμ · t₃₀)
-    store_row(s10_ptr, own * H + h, r, C, s10)
-    store_number(t31_ptr, own * H + h, t31)
-    t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
-    t5 = exp(sums_before(t1, r, DOT))  # t₅ = exp(Σ_{j<l<t} log α)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    t3 = valid[None, :] * D_alpha_before  # t₃ = Dα[t−1] · valid
+    s8 = sum_before(D_end * (t27 * m + tl.sum(t26[None, :] * D_mu, 1)), r, DOT)  # s₈ = Σ_{l<t} D[C] · (t₂₇ m + Σ_j Dμ · t₂₆)
+    t4 = load_tile(t4_ptr, own * H + h, r, r, C, C)
+    store_row(s8_ptr, own * H + h, r, C, s8)
+    D_alpha_before = tl.where(strict, t4.to(tl.float32), 0.0)  # Dα[t−1] = strictly_causal(t₄)
     s4 = load_row(s4_ptr, own * H + h, r, C)
-    t15 = load_tile(t15_ptr, own * H + h, r, at_v, C, V)
-    t7 = exact_dot(t3, D_mu, DOT)  # t₇ = t₃ Dμ
-    d_v = -2 * t15.to(tl.float32)
-    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    t26 = -tl.where(strict, dot_nt(t15, U, DOT), 0.0)  # t₂₆ = −strictly_causal(t₁₅ Uᵀ)
+    t13 = load_row(t13_ptr, own * H + h, r, C)
+    t3 = (valid[None, :] * D_alpha_before).to(DOT)  # t₃ = Dα[t−1] · valid
+    t6 = dot(t3, D_mu, DOT)  # t₆ = t₃ Dμ
     kk = dot_nt(k, k, DOT)  # K Kᵀ = k kᵀ
-    t27 = 2 * t26 * kk  # t₂₇ = 2 t₂₆ · K Kᵀ
-    x27 = s4 + ((t24 * exp(t12) + t25 * t14) + tl.sum(t27 * t7, 0))
-    G_before = eta[None, :] * t7  # G[t−1] = t₇ · η
-    t28 = 2 * t26 * G_before  # t₂₈ = 2 t₂₆ · G[t−1]
-    store_tile(t28_ptr, own * H + h, r, r, C, C, t28)
-    t35 = eta[None, :] * t27  # t₃₅ = t₂₇ · η
-    store_tile(t35_ptr, own * H + h, r, r, C, C, t35)
-    store_numbers(d_eta_ptr, at_row, row, here, x27)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    U = load_tile(U_ptr, index * H + h, r, at_v, C, V)
+    t22 = -tl.where(strict, dot_nt(t14, U, DOT), 0.0)  # t₂₂ = −strictly_causal(t₁₄ Uᵀ)
+    t23 = 2 * t22 * kk  # t₂₃ = 2 t₂₂ · K Kᵀ
+    x24 = s4 + ((t20 * exp(t11) + t21 * t13) + tl.sum(t23 * t6, 0))
+    G_before = eta[None, :] * t6  # G[t−1] = t₆ · η
+    t24 = (2 * t22 * G_before).to(DOT)  # t₂₄ = 2 t₂₂ · G[t−1]
+    G_end = t13 * eta  # G[C] = t₁₃ · η
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    d_W_momentum_at = load_tile(d_W_momentum_at_ptr, own * H + h, at_k, at_v, K, V)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
+    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
+    x38 = dot_tn(t24, k, DOT) - n_end[:, None] * dot_nt(U, d_W_momentum_at, DOT) - G_end[:, None] * dot_nt(U, d_W_at, DOT)
+    t15 = (2 * t14.to(tl.float32)).to(DOT)  # t₁₅ = 2 t₁₄
+    x41 = dot(t24, k, DOT)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    x40 = dot_nt(t15, W, DOT)
+    x39 = dot_nt(t15, W_momentum, DOT)
+    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
+    x42 = reach_before[:, None] * x39 + beta_before[:, None] * x40 + x41 + x38
+    d_k = s5.to(tl.float32) + x42
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
+    store_tile(t23_ptr, own * H + h, r, r, C, C, t23)
+    s9 = tl.sum(d_W_at.to(tl.float32) * W.to(tl.float32))  # s₉ = Σ_v Σ_k d_W_at · W[0]
+    store_numbers(d_eta_ptr, at_row, row, here, x24)
+    store_number(s9_ptr, own * H + h, s9)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post2(
-    W_at_ptr, W_momentum_at_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, reach_before_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr,
-    s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t15_ptr, t28_ptr, t30_ptr, t31_ptr, t35_ptr, d_k_ptr, d_log_alpha_ptr,
-    d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, W_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s10_ptr, s11_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
+    t14_ptr, t23_ptr, t26_ptr, t27_ptr, t4_ptr, d_log_alpha_ptr, d_log_mu_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_k, d_log_alpha, d_log_mu: every tile on its own."""
+    """d_log_alpha, d_log_mu: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -697,67 +710,58 @@ def post2(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    t15 = load_tile(t15_ptr, own * H + h, r, at_v, C, V)
-    t16 = 2 * t15.to(tl.float32)  # t₁₆ = 2 t₁₅
-    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    reach_before = load_row(reach_before_ptr, index * H + h, r, C)
-    t21 = dot(k, W_momentum, DOT)  # t₂₁ = k S[0]
-    t34 = tl.sum(t16 * t21, 1)  # t₃₄ = Σ_v t₁₆ · t₂₁
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    W_momentum = load_tile(W_momentum_at_ptr, index * H + h, at_k, at_v, K, V)
+    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
-    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
-    t20 = dot(k, W, DOT)  # t₂₀ = k W[0]
-    x23 = sum_after(tl.sum(t16 * t20, 1) * beta_before, r, DOT)
-    t17 = (beta_before[:, None] * t16).to(DOT)  # t₁₇ = β[t−1] · t₁₆
-    t19 = (reach_before[:, None] * t16).to(DOT)  # t₁₉ = f[t−1] · t₁₆
-    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
-    t28 = load_tile(t28_ptr, own * H + h, r, r, C, C)
-    s8 = load_tile(s8_ptr, own * H + h, r, at_k, C, K)
-    x15 = s8.to(tl.float32) + s9.to(tl.float32) + dot_tn(t28, k, DOT)
-    s5 = load_tile(s5_ptr, own * H + h, r, at_k, C, K)
-    x16 = dot_nt(t19, W_momentum, DOT) + dot_nt(t17, W, DOT) + dot(t28, k, DOT) + x15
-    d_k = s5.to(tl.float32) + x16
+    t17 = dot(k, W_momentum, DOT)  # t₁₇ = k S[0]
+    t15 = 2 * t14.to(tl.float32)  # t₁₅ = 2 t₁₄
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    t1 = tl.where(strict, decay_alpha[:, None], 0.0)  # t₁ = strictly_causal(log α)
-    t31 = load_number(t31_ptr, own * H + h)
-    t5 = exp(sums_before(t1, r, DOT))  # t₅ = exp(Σ_{j<l<t} log α)
-    t30 = load_row(t30_ptr, own * H + h, r, C)
+    t29 = tl.sum(t15 * t17, 1)  # t₂₉ = Σ_v t₁₅ · t₁₇
+    t4 = load_tile(t4_ptr, own * H + h, r, r, C, C)
+    t23 = load_tile(t23_ptr, own * H + h, r, r, C, C)
+    t16 = dot(k, W, DOT)  # t₁₆ = k W[0]
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_before = exp(sum_before(decay_alpha, r, DOT))  # β[t−1] = exp(Σ_{l<t} log α)
+    x12 = sum_after(tl.sum(t15 * t16, 1) * beta_before, r, DOT)
+    t27 = load_number(t27_ptr, own * H + h)
     valid = tl.where(here, 1.0, 0.0)
-    D_alpha_before = tl.where(strict, t5, 0.0)  # Dα[t−1] = strictly_causal(t₅)
-    t3 = valid[None, :] * D_alpha_before  # t₃ = Dα[t−1] · valid
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t26 = load_row(t26_ptr, own * H + h, r, C)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    t35 = load_tile(t35_ptr, own * H + h, r, r, C, C)
-    x50 = tl.cumsum((t31 * D_end + tl.sum(t34[:, None] * t3, 0)) * m, 0, reverse=True)
-    x48 = tl.where(causal, t30[None, :] * D_end[:, None] + dot_tn(t3, t35, DOT), 0.0)
+    D_alpha_before = tl.where(strict, t4.to(tl.float32), 0.0)  # Dα[t−1] = strictly_causal(t₄)
+    t3 = valid[None, :] * D_alpha_before  # t₃ = Dα[t−1] · valid
+    x42 = tl.cumsum((t27 * D_end + tl.sum(t29[:, None] * t3, 0)) * m, 0, reverse=True)
+    x38 = valid[:, None] * eta[None, :] * dot_tn(D_alpha_before, t23, DOT) + t26[None, :] * D_end[:, None]
+    t5 = exp(segment_sums(decay_mu, strict))  # t₅ = exp(Σ_{j<l≤t} log μ)
+    x39 = segment_gradient(tl.where(causal, x38, 0.0) * t5, strict, DOT)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    s9 = load_number(s9_ptr, own * H + h)
+    D_mu = tl.where(causal, t5, 0.0)  # Dμ = causal(t₅)
+    t4 = load_tile(t4_ptr, own * H + h, r, r, C, C)
     s10 = load_row(s10_ptr, own * H + h, r, C)
     s11 = load_number(s11_ptr, own * H + h)
-    t6 = exp(segment_sums(decay_mu, strict))  # t₆ = exp(Σ_{j<l≤t} log μ)
-    x51 = segment_gradient(x48 * t6, strict, DOT)
-    s12 = load_row(s12_ptr, own * H + h, r, C)
-    s13 = load_number(s13_ptr, own * H + h)
     s6 = load_row(s6_ptr, own * H + h, r, C)
-    D_mu = tl.where(causal, t6, 0.0)  # Dμ = causal(t₆)
-    x33 = valid[None, :] * (t34[:, None] * m[None, :] + dot_nt(t35, D_mu, DOT))
+    x24 = valid[None, :] * (t29[:, None] * m[None, :] + dot_nt(eta[None, :] * t23.to(tl.float32), D_mu, DOT))
+    x26 = sums_after(tl.where(strict, x24, 0.0) * t4.to(tl.float32), r, DOT)
     s7 = load_row(s7_ptr, own * H + h, r, C)
-    x36 = tl.where(strict, sums_after(tl.where(strict, x33, 0.0) * t5, r, DOT), 0.0)
-    x37 = tl.sum(x36, 1)
+    x27 = tl.where(strict, x26, 0.0)
+    x28 = tl.sum(x27, 1)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x38 = (
-        s11 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s10 + x23 + x37)
+    x29 = (
+        s9 * beta_end * (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (s8 + x12 + x28)
     )  # fmt: skip
     m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x52 = (
-        s13 * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
-        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (s12 + x51 + x50)
+    x43 = (
+        s11 * m_end * (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0))
+        + (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (s10 + x39 + x42)
     )  # fmt: skip
-    d_log_alpha = s6 + x38
+    d_log_alpha = s6 + x29
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = s7 + x52
+    d_log_mu = s7 + x43
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
@@ -913,7 +917,7 @@ def forward_op(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 15]:
+) -> tuple[(Tensor,) * 16]:
     """Outputs, final states, and what the backward pass reads."""
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     beta_end = sizes.per_slot("", narrow=False)
@@ -925,26 +929,27 @@ def forward_op(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
+    P = sizes.per_slot("CC", narrow=True)
     W_next = sizes.per_sequence("KV")
     W_momentum_next = sizes.per_sequence("KV")
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
     o = sizes.rows("V")
-    P = sizes.per_slot("CC", narrow=True)
+    beta = sizes.per_slot("C", narrow=False)
     launch_prep(sizes, (
-        eta, k, log_alpha, log_mu, q, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P,
+        eta, k, log_alpha, log_mu, q, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, beta, reach, P,
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, Inv, W, W_momentum, beta_before, beta_end, k, m_end, n_end, reach_before, reach_end, v, W_next, W_momentum_next,
         U, W_at, W_momentum_at,
     ))  # fmt: skip
     launch_read(sizes, (
-        P, U, W_at, W_momentum_at, log_alpha, q, reach, o,
+        P, U, W_at, W_momentum_at, beta, q, reach, o,
     ))  # fmt: skip
-    del P
+    del beta
     return (
-        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
+        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P, U, W_at,
         W_momentum_at,
     )  # fmt: skip
 
@@ -963,7 +968,7 @@ def _(
     cu_seqlens: Tensor | None,
     grid: str,
     save: bool,
-) -> tuple[(Tensor,) * 15]:
+) -> tuple[(Tensor,) * 16]:
     sizes = Sizes(q, {"K": q.shape[-1], "V": v.shape[-1]}, position, cu_seqlens, grid, True)
     o = sizes.rows("V")
     W_next = sizes.per_sequence("KV")
@@ -977,11 +982,12 @@ def _(
     m_end = sizes.per_slot("", narrow=False)
     n_end = sizes.per_slot("C", narrow=False)
     reach = sizes.per_slot("C", narrow=False)
+    P = sizes.per_slot("CC", narrow=True)
     U = sizes.per_slot("CV", narrow=True)
     W_at = sizes.per_slot("KV", narrow=True)
     W_momentum_at = sizes.per_slot("KV", narrow=True)
     return (
-        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
+        o, W_next, W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P, U, W_at,
         W_momentum_at,
     )  # fmt: skip
 
@@ -1002,6 +1008,7 @@ def backward_op(
     m_end: Tensor,
     n_end: Tensor,
     reach: Tensor,
+    P: Tensor,
     U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
@@ -1018,53 +1025,50 @@ def backward_op(
     d_W_next = sizes.per_sequence("KV")
     d_W_momentum_next = sizes.per_sequence("KV")
     d_eta = sizes.rows("", eta.dtype)
-    d_v = sizes.rows("V")
     d_k = sizes.rows("K")
+    d_v = sizes.rows("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    for part in sizes.parts({"CC": 2, "CK": 3, "CV": 2, "KV": 4}):
+    for part in sizes.parts({"CC": 2, "CK": 1, "CV": 2, "KV": 4}):
         s1 = part.per_slot("KV", narrow=True)
-        t14 = part.per_slot("C", narrow=False)
-        launch_pre(part, (
-            d_o, log_alpha, log_mu, q, s1, t14,
-        ))  # fmt: skip
         s2 = part.per_slot("CV", narrow=True)
+        t13 = part.per_slot("C", narrow=False)
+        t4 = part.per_slot("CC", narrow=False)
+        launch_pre(part, (
+            P, d_o, log_alpha, log_mu, q, s1, s2, t13, t4,
+        ))  # fmt: skip
         s3 = part.per_slot("KV", narrow=True)
         s4 = part.per_slot("C", narrow=False)
         s5 = part.per_slot("CK", narrow=True)
         s6 = part.per_slot("C", narrow=False)
         s7 = part.per_slot("C", narrow=False)
         launch_pre2(part, (
-            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s2, s3, s4, s5, s6, s7, d_q,
+            U, W_at, W_momentum_at, d_o, eta, k, log_alpha, log_mu, q, reach, s3, s4, s5, s6, s7, d_q,
         ))  # fmt: skip
-        t15 = part.per_slot("CV", narrow=True)
+        t14 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
         d_W_momentum_at = part.per_slot("KV", narrow=True)
         launch_seq(part, (
             G_end, Inv, beta_before, beta_end, d_W, d_W_momentum, k, m_end, n_end, reach_before, reach_end, s1, s2, s3, d_W_next,
-            d_W_momentum_next, t15, d_W_at, d_W_momentum_at,
+            d_W_momentum_next, t14, d_W_at, d_W_momentum_at,
         ))  # fmt: skip
         del s1, s2, s3
-        t28 = part.per_slot("CC", narrow=True)
-        s8 = part.per_slot("CK", narrow=True)
-        s9 = part.per_slot("CK", narrow=True)
-        t30 = part.per_slot("C", narrow=False)
-        t31 = part.per_slot("", narrow=False)
+        t26 = part.per_slot("C", narrow=False)
+        t27 = part.per_slot("", narrow=False)
+        s8 = part.per_slot("C", narrow=False)
+        s9 = part.per_slot("", narrow=False)
+        t23 = part.per_slot("CC", narrow=True)
         s10 = part.per_slot("C", narrow=False)
         s11 = part.per_slot("", narrow=False)
-        t35 = part.per_slot("CC", narrow=True)
-        s12 = part.per_slot("C", narrow=False)
-        s13 = part.per_slot("", narrow=False)
         launch_post(part, (
-            U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, s4, t14, t15, d_eta, d_v, t28, s8, s9, t30,
-            t31, s10, s11, t35, s12, s13,
+            U, W_at, W_momentum_at, d_W_at, d_W_momentum_at, eta, k, log_alpha, log_mu, reach_before, s4, s5, t13, t14, t4, d_eta,
+            d_k, d_v, t26, t27, s8, s9, t23, s10, s11,
         ))  # fmt: skip
-        del d_W_at, d_W_momentum_at, s4, t14
+        del d_W_at, d_W_momentum_at, s4, s5, t13
         launch_post2(part, (
-            W_at, W_momentum_at, k, log_alpha, log_mu, reach_before, s10, s11, s12, s13, s5, s6, s7, s8, s9, t15, t28, t30, t31, t35,
-            d_k, d_log_alpha, d_log_mu,
+            W_at, W_momentum_at, eta, k, log_alpha, log_mu, s10, s11, s6, s7, s8, s9, t14, t23, t26, t27, t4, d_log_alpha, d_log_mu,
         ))  # fmt: skip
-        del s10, s11, s12, s13, s5, s6, s7, s8, s9, t15, t28, t30, t31, t35
+        del s10, s11, s6, s7, s8, s9, t14, t23, t26, t27, t4
         d_W = d_W_next
         d_W_momentum = d_W_momentum_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next
@@ -1086,6 +1090,7 @@ def _(
     m_end: Tensor,
     n_end: Tensor,
     reach: Tensor,
+    P: Tensor,
     U: Tensor,
     W_at: Tensor,
     W_momentum_at: Tensor,
@@ -1111,13 +1116,13 @@ def _(
 def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     q, k, _v, log_alpha, eta, log_mu, _W, _W_momentum, position, cu_seqlens, grid, _save = inputs
     (
-        _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
-        W_momentum_at,
+        _o, _W_next, _W_momentum_next, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P, U,
+        W_at, W_momentum_at,
     ) = output  # fmt: skip
     ctx.grid = grid
     ctx.save_for_backward(
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
-        W_momentum_at, position, cu_seqlens,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P, U,
+        W_at, W_momentum_at, position, cu_seqlens,
     )  # fmt: skip
     ctx.visible = [(x.shape, x.dtype, x.device) for x in output[:3]]
     ctx.set_materialize_grads(False)
@@ -1125,13 +1130,13 @@ def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...])
 
 def _differentiate_forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     (
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
-        W_momentum_at, position, cu_seqlens,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P, U,
+        W_at, W_momentum_at, position, cu_seqlens,
     ) = ctx.saved_tensors  # fmt: skip
     d_o, d_W, d_W_momentum = cotangents(ctx, gradients)
     gradients_of = backward_op(
-        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, U, W_at,
-        W_momentum_at, d_o, d_W, d_W_momentum, position, cu_seqlens, ctx.grid,
+        q, k, log_alpha, eta, log_mu, beta_end, reach_end, G_end, Inv, beta_before, reach_before, m_end, n_end, reach, P, U,
+        W_at, W_momentum_at, d_o, d_W, d_W_momentum, position, cu_seqlens, ctx.grid,
     )  # fmt: skip
     d_q, d_k, d_v, d_log_alpha, d_eta, d_log_mu, d_W_next, d_W_momentum_next = gradients_of
     return (

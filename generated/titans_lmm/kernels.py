@@ -31,7 +31,7 @@ TILE = CHUNK  # tokens that are computed at once
 CARRIED = ("W1", "W2", "W1_momentum", "W2_momentum")
 STARTS = ("W1_start", "W2_start")
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 8, 2, 64, 255), (256, 8, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -41,14 +41,13 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 168), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 8, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post2": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_post3": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
 }  # per kernel and largest width: warps, stages, block of the split width, registers
 OPS = f"miras_{__name__.replace('.', '_')}"  # where torch.library finds the operators of this file
 PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # may kernels hold instructions of NVIDIA's?
@@ -284,12 +283,12 @@ def sum_before(x, r, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, log_alpha_ptr, log_mu_ptr, beta_end_ptr, reach_end_ptr, G_end_ptr, m_end_ptr, n_end_ptr, reach_ptr, G_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, log_alpha_ptr, log_mu_ptr, beta_end_ptr, reach_end_ptr, G_end_ptr, m_end_ptr, n_end_ptr, beta_ptr, reach_ptr,
+    G_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, reach_end, G_end, m_end, n_end, reach, G: every tile on its own."""
+    """beta_end, reach_end, G_end, m_end, n_end, beta, reach, G: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -302,11 +301,13 @@ def prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
     store_number(beta_end_ptr, index * H + h, beta_end)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    store_row(beta_ptr, index * H + h, r, C, beta)
     valid = tl.where(here, 1.0, 0.0)
     D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
@@ -372,10 +373,10 @@ def main(
         # the surprises of all tokens
         z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x12 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x12 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         normal = rstd[:, None] * centred  # f̂ = r · f̃
@@ -515,8 +516,8 @@ def main_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -536,17 +537,15 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-
-    # o
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    beta = load_row(beta_ptr, index * H + h, r, C)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     reach = load_row(reach_ptr, index * H + h, r, C)
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+
+    # o
     P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -560,8 +559,8 @@ def read(
     read_f = beta[:, None] * dot(read_h1, W2, DOT) + reach[:, None] * dot(read_h1, W2_momentum, DOT) - dot(P2, d2, DOT)
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x24 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x22 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x22 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -569,8 +568,8 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
+    q_ptr, reach_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -590,16 +589,14 @@ def read_wide(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    beta = load_row(beta_ptr, index * H + h, r, C)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
-    sum7 = tl.zeros([BC, BV], tl.float32)
-    sum7_2 = tl.zeros([BC, BV], tl.float32)
-    sum7_3 = tl.zeros([BC, BC], tl.float32)
+    sum5 = tl.zeros([BC, BV], tl.float32)
+    sum5_2 = tl.zeros([BC, BV], tl.float32)
+    sum5_3 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
@@ -613,18 +610,18 @@ def read_wide(
         read_z1 = beta[:, None] * dot(q, W1, DOT) + reach[:, None] * dot(q, W1_momentum, DOT) - dot(P1, d1, DOT)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum7 += dot(read_h1, W2, DOT)
-        sum7_2 += dot(read_h1, W2_momentum, DOT)
+        sum5 += dot(read_h1, W2, DOT)
+        sum5_2 += dot(read_h1, W2_momentum, DOT)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        sum7_3 += dot_nt(read_h1, h1, DOT)
+        sum5_3 += dot_nt(read_h1, h1, DOT)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    P2 = (G.to(tl.float32) * sum7_3).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
-    read_f = beta[:, None] * sum7 + reach[:, None] * sum7_2 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) + f · (h₁ S₂[0]) − P₂ d₂
+    P2 = (G.to(tl.float32) * sum5_3).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    read_f = beta[:, None] * sum5 + reach[:, None] * sum5_2 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) + f · (h₁ S₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x14 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
@@ -634,13 +631,13 @@ def read_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t27_ptr,
-    read_h1_ptr, t15_ptr, t17_ptr, s17_ptr, read_z1_ptr, P2_ptr, read_normal_ptr, s20_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t24_ptr,
+    du_ptr, D_end_ptr, read_h1_ptr, t15_ptr, t17_ptr, read_z1_ptr, P2_ptr, read_normal_ptr, s19_ptr, s20_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, t2, t12, d1, t27, read_h1, t15, t17, s17, read_z1, P2, read_normal, s20: every tile on its own."""
+    """z1, h1, centred, t2, t12, d1, t24, du, D_end, read_h1, t15, t17, read_z1, P2, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -659,11 +656,13 @@ def pre(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
+    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
     f = dot(h1, W2, DOT)  # f = h₁ W₂[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -681,7 +680,7 @@ def pre(
     store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    store_tile(z1_ptr, own * H + h, r, at_n, C, N, z1)
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
     t12 = dot_nt(d2, W2, DOT)  # t₁₂ = d₂ W₂[0]ᵀ
     store_tile(t12_ptr, own * H + h, r, at_n, C, N, t12)
     d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
@@ -691,9 +690,9 @@ def pre(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
-    store_row(t27_ptr, own * H + h, r, C, t27)
-    store_tile(h1_ptr, own * H + h, r, at_n, C, N, h1)
+    t24 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₄ = Σ_i D[C] · Dμ
+    store_row(t24_ptr, own * H + h, r, C, t24)
+    store_row(D_end_ptr, own * H + h, r, C, D_end)
     store_tile(d1_ptr, own * H + h, r, at_n, C, N, d1)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     reach = load_row(reach_ptr, index * H + h, r, C)
@@ -729,27 +728,27 @@ def pre(
         - x54[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+    s19 = tl.sum(t17 * t14, 1)  # s₁₉ = Σ_v t₁₇ · t₁₄
     s20 = tl.sum(t17 * t13, 1)  # s₂₀ = Σ_v t₁₇ · t₁₃
     store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
-    s17 = t17 * t14  # s₁₇ = t₁₇ · t₁₄
-    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
     store_tile(read_z1_ptr, own * H + h, r, at_n, C, N, read_z1)
     store_tile(P2_ptr, own * H + h, r, r, C, C, P2)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
     store_row(s20_ptr, own * H + h, r, C, s20)
+    store_row(s19_ptr, own * H + h, r, C, s19)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, d_o_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t27_ptr,
-    read_h1_ptr, t15_ptr, t17_ptr, s17_ptr, read_z1_ptr, P2_ptr, read_normal_ptr, s20_ptr, position_ptr, cu_ptr, T, members,
-    low, high,
+    log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, v_ptr, z1_ptr, h1_ptr, centred_ptr, t2_ptr, t12_ptr, d1_ptr, t24_ptr,
+    du_ptr, D_end_ptr, read_h1_ptr, t15_ptr, t17_ptr, read_z1_ptr, P2_ptr, read_normal_ptr, s19_ptr, s20_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, t2, t12, d1, t27, read_h1, t15, t17, s17, read_z1, P2, read_normal, s20: every tile on its own."""
+    """z1, h1, centred, t2, t12, d1, t24, du, D_end, read_h1, t15, t17, read_z1, P2, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -775,9 +774,10 @@ def pre_wide(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t24 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₄ = Σ_i D[C] · Dμ
     reach = load_row(reach_ptr, index * H + h, r, C)
-    t27 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₇ = Σ_i D[C] · Dμ
-    store_row(t27_ptr, own * H + h, r, C, t27)
+    store_row(t24_ptr, own * H + h, r, C, t24)
+    store_row(D_end_ptr, own * H + h, r, C, D_end)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
@@ -832,12 +832,11 @@ def pre_wide(
         read_rstd[:, None] * t4
         - x41[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
-    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    s17 = t17 * t14  # s₁₇ = t₁₇ · t₁₄
-    store_tile(s17_ptr, own * H + h, r, at_v, C, V, s17)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
     store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
+    s19 = tl.sum(t17 * t14, 1)  # s₁₉ = Σ_v t₁₇ · t₁₄
     s20 = tl.sum(t17 * t13, 1)  # s₂₀ = Σ_v t₁₇ · t₁₃
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -852,20 +851,22 @@ def pre_wide(
     du = 2 * e  # ∂ℓ/∂u = 2 e
     t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
     store_tile(t2_ptr, own * H + h, r, at_v, C, V, t2)
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+    store_row(s19_ptr, own * H + h, r, C, s19)
     store_row(s20_ptr, own * H + h, r, C, s20)
     store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2(
-    G_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, read_z1_ptr, s17_ptr, s20_ptr,
-    t17_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, t22_ptr, s16_ptr, s18_ptr, s19_ptr,
+    G_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, du_ptr,
+    h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, read_z1_ptr, s19_ptr,
+    s20_ptr, t17_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, t20_ptr, s16_ptr, t43_ptr, s17_ptr, s18_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s11, s12, s15, t22, s16, s18, s19: every tile on its own."""
+    """s1, s2, s3, s4, s11, s12, s15, t20, s16, t43, s17, s18: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -879,100 +880,97 @@ def pre2(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
     store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    x29 = -s4
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x30 = x29 - tl.sum(x29, 1)[:, None] / V
+    x28 = -s4
+    x29 = x28 - tl.sum(x28, 1)[:, None] / V
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x33 = -tl.sum(x30 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x34 = rstd[:, None] * x30 + x33[:, None] * centred.to(tl.float32)
+    x32 = -tl.sum(x29 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x33 = rstd[:, None] * x29 + x32[:, None] * centred.to(tl.float32)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x34 = ln_weight[None, :] * x33
+    s11 = tl.sum(2 * x34 + d_o.to(tl.float32), 0)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x35 = ln_weight[None, :] * x34
-    s11 = tl.sum(2 * x35 + d_o.to(tl.float32), 0)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
-    s16 = 2 * x35  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w)
+    s16 = 2 * x34  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w)
     s15 = -s16  # s₁₅ = −s₁₆
     store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
     store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    x41 = x33 * du.to(tl.float32) + s16 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
+    s12 = tl.sum(x41, 0)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
     t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
-    x45 = x34 * du + s16 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
-    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    x16 = dot_nt(t17, W2_momentum, DOT)
+    h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+    x17 = dot_nt(t17, W2, DOT)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
     read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
-    t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
-    s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
-    s20 = load_row(s20_ptr, own * H + h, r, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    x15 = dot(t19, h1, DOT)
+    t20 = (reach[:, None] * x16 + beta[:, None] * x17 + x15) * gelu_slope(read_z1.to(tl.float32))
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    s1 = dot_tn(q, beta[:, None] * t20, DOT)  # s₁ = qᵀ (β · t₂₀)
     store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-    s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
+    s20 = load_row(s20_ptr, own * H + h, r, C)
+    read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
+    s2 = dot_tn(P1, t20, DOT)  # s₂ = P₁ᵀ t₂₀
     store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+    s19 = load_row(s19_ptr, own * H + h, r, C)
     read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
-    s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
     store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
     W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    s18 = tl.cumsum(beta * (s20 + tl.sum(t22 * t5, 1)), 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (s₂₀ + Σ_n t₂₂ · t₅)
+    t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
+    s17 = tl.cumsum(beta * (s20 + tl.sum(t20 * t5, 1)), 0, reverse=True)  # s₁₇ = Σ_{l≥t} β · (s₂₀ + Σ_n t₂₀ · t₅)
     t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-    t47 = tl.sum(s17.to(tl.float32), 1) + tl.sum(t22 * t7, 1)  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
-    store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
+    t43 = s19 + tl.sum(t20 * t7, 1)  # t₄₃ = s₁₉ + Σ_n t₂₀ · t₇
+    store_tile(t20_ptr, own * H + h, r, at_n, C, N, t20)
     t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    s19 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₁₉ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
-    s12 = tl.sum(x45, 0)
-    store_row(s19_ptr, own * H + h, r, C, s19)
+    s18 = tl.cumsum(tl.sum(t43[:, None] * t1, 0) * m, 0, reverse=True)  # s₁₈ = Σ_{l≥t} (Σ_c t₄₃ · t₁) · m
     store_row(s18_ptr, own * H + h, r, C, s18)
+    store_row(s17_ptr, own * H + h, r, C, s17)
+    store_row(t43_ptr, own * H + h, r, C, t43)
     store_row(s12_ptr, own * H + h, at_v, V, s12)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre2_wide(
-    G_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, h1_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, read_z1_ptr, s17_ptr, s20_ptr,
-    t17_ptr, v_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, t22_ptr, s16_ptr, s18_ptr, s19_ptr,
+    G_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d2_ptr, d_o_ptr, du_ptr,
+    h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, read_z1_ptr, s19_ptr,
+    s20_ptr, t17_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s11_ptr, s12_ptr, s15_ptr, t20_ptr, s16_ptr, t43_ptr, s17_ptr, s18_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, s4, s11, s12, s15, t22, s16, s18, s19: every tile on its own."""
+    """s1, s2, s3, s4, s11, s12, s15, t20, s16, t43, s17, s18: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -985,7 +983,6 @@ def pre2_wide(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
@@ -994,91 +991,87 @@ def pre2_wide(
     P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
     s4 = dot_tn(P2, t17, DOT)  # s₄ = P₂ᵀ t₁₇
     store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    x19 = -s4
+    x16 = -s4
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x20 = x19 - tl.sum(x19, 1)[:, None] / V
+    x17 = x16 - tl.sum(x16, 1)[:, None] / V
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x23 = -tl.sum(x20 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x24 = rstd[:, None] * x20 + x23[:, None] * centred.to(tl.float32)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
+    x20 = -tl.sum(x17 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x21 = rstd[:, None] * x17 + x20[:, None] * centred.to(tl.float32)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x25 = ln_weight[None, :] * x24
-    s11 = tl.sum(2 * x25 + d_o.to(tl.float32), 0)
+    x22 = ln_weight[None, :] * x21
+    s11 = tl.sum(2 * x22 + d_o.to(tl.float32), 0)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
+    s16 = 2 * x22  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
-    s16 = 2 * x25  # s₁₆ = 2 ((r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w)
-    x35 = x24 * du + s16 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
-    G = load_tile(G_ptr, index * H + h, r, r, C, C)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    x29 = x21 * du.to(tl.float32) + s16 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
     t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    reach = load_row(reach_ptr, index * H + h, r, C)
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     s15 = -s16  # s₁₅ = −s₁₆
     store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
-    reach = load_row(reach_ptr, index * H + h, r, C)
     store_tile(s16_ptr, own * H + h, r, at_v, C, V, s16)
-    s12 = tl.sum(x35, 0)
+    s12 = tl.sum(x29, 0)
     store_row(s12_ptr, own * H + h, at_v, V, s12)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
-    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
-    sum28 = tl.zeros([BC], tl.float32)
-    sum28_2 = tl.zeros([BC], tl.float32)
+    sum22 = tl.zeros([BC], tl.float32)
+    sum22_2 = tl.zeros([BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
+        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
+        t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_z1 = load_tile(read_z1_ptr, own * H + h, r, at_n, C, N)
+        x27 = dot(t19, h1, DOT)
+        x28 = dot_nt(t17, W2_momentum, DOT)
+        x29_2 = dot_nt(t17, W2, DOT)
+        t20 = (reach[:, None] * x28 + beta[:, None] * x29_2 + x27) * gelu_slope(read_z1.to(tl.float32))
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        sum22 += tl.sum(t20 * t7, 1)
+        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
+        sum22_2 += tl.sum(t20 * t5, 1)
+        s1 = dot_tn(q, beta[:, None] * t20, DOT)  # s₁ = qᵀ (β · t₂₀)
+        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
+        s2 = dot_tn(P1, t20, DOT)  # s₂ = P₁ᵀ t₂₀
+        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
         read_h1 = (gelu(read_z1.to(tl.float32))).to(DOT)  # h₁ = gelu(z₁)
         s3 = dot_tn(t19, read_h1, DOT)  # s₃ = t₁₉ᵀ h₁
         store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        h1 = load_tile(h1_ptr, own * H + h, r, at_n, C, N)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1.to(tl.float32))
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t5 = dot(q, W1, DOT)  # t₅ = q W₁[0]
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum28 += tl.sum(t22 * t5, 1)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        sum28_2 += tl.sum(t22 * t7, 1)
-        t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
-        s1 = dot_tn(q, t23, DOT)  # s₁ = qᵀ t₂₃
-        store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-        store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
-        s2 = dot_tn(P1, t22, DOT)  # s₂ = P₁ᵀ t₂₂
-        store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
+        store_tile(t20_ptr, own * H + h, r, at_n, C, N, t20)
     s20 = load_row(s20_ptr, own * H + h, r, C)
+    s19 = load_row(s19_ptr, own * H + h, r, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    s18 = tl.cumsum(beta * (s20 + sum28), 0, reverse=True)  # s₁₈ = Σ_{l≥t} β · (s₂₀ + Σ_n t₂₂ · t₅)
-    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
-    store_row(s18_ptr, own * H + h, r, C, s18)
-    t47 = tl.sum(s17.to(tl.float32), 1) + sum28_2  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
+    t43 = s19 + sum22  # t₄₃ = s₁₉ + Σ_n t₂₀ · t₇
+    store_row(t43_ptr, own * H + h, r, C, t43)
+    s17 = tl.cumsum(beta * (s20 + sum22_2), 0, reverse=True)  # s₁₇ = Σ_{l≥t} β · (s₂₀ + Σ_n t₂₀ · t₅)
+    store_row(s17_ptr, own * H + h, r, C, s17)
     t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    s19 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₁₉ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
-    store_row(s19_ptr, own * H + h, r, C, s19)
+    s18 = tl.cumsum(tl.sum(t43[:, None] * t1, 0) * m, 0, reverse=True)  # s₁₈ = Σ_{l≥t} (Σ_c t₄₃ · t₁) · m
+    store_row(s18_ptr, own * H + h, r, C, s18)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3(
     W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
-    read_h1_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr, t17_ptr, t22_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
+    read_h1_ptr, s16_ptr, s17_ptr, s18_ptr, t15_ptr, t17_ptr, t20_ptr, t43_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
     s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1104,71 +1097,68 @@ def pre3(
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
-    s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
+    t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    s6 = dot_tn(read_h1, beta[:, None] * t17.to(tl.float32), DOT)  # s₆ = h₁ᵀ (β · t₁₇)
     store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
-    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
-    s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
+    s7 = dot_tn(read_h1, reach[:, None] * t17.to(tl.float32), DOT)  # s₇ = h₁ᵀ (f · t₁₇)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    t42 = -dot_nt(t22, d1, DOT)  # t₄₂ = −t₂₂ d₁ᵀ
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t20 = load_tile(t20_ptr, own * H + h, r, at_n, C, N)
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    t38 = -dot_nt(t20, d1, DOT)  # t₃₈ = −t₂₀ d₁ᵀ
+    t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    t43 = load_row(t43_ptr, own * H + h, r, C)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    valid = tl.where(here, 1.0, 0.0)
-    t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x46 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
+    t39 = t18 * t15.to(tl.float32) + t38 * t10  # t₃₉ = t₁₈ · t₁₅ + t₃₈ · t₁₀
+    s17 = load_row(s17_ptr, own * H + h, r, C)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    valid = tl.where(here, 1.0, 0.0)
     t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    x47 = segment_gradient(tl.where(causal, x46, 0.0) * t8, strict, DOT)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    x36 = valid[None, :] * (t43[:, None] * m[None, :] + dot_nt(eta[None, :] * t39, D_mu, DOT))
+    t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
+    x37 = segment_gradient(tl.where(causal, x36, 0.0) * t6, strict, DOT)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x37 + s17)
+    D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
+    x40 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t39, DOT)
+    x41 = segment_gradient(tl.where(causal, x40, 0.0) * t8, strict, DOT)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
-    store_row(s8_ptr, own * H + h, r, C, s8)
+    s8 = tl.sum(t39 * t9, 0)  # s₈ = Σ_c t₃₉ · t₉
     G = eta[None, :] * t9  # G = t₉ · η
-    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
-    t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-    t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-    t47 = tl.sum(s17.to(tl.float32), 1) + tl.sum(t22.to(tl.float32) * t7, 1)  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
-    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x42 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
-    x43 = segment_gradient(tl.where(causal, x42, 0.0) * t6, strict, DOT)
-    t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-    s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
-    store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
-    s18 = load_row(s18_ptr, own * H + h, r, C)
-    t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
+    t42 = (t38 * G).to(DOT)  # t₄₂ = t₃₈ · G
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    s19 = load_row(s19_ptr, own * H + h, r, C)
+    t20 = load_tile(t20_ptr, own * H + h, r, at_n, C, N)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    x49 = dot_nt(t20, W1, DOT)
+    x48 = dot_nt(t20, W1_momentum, DOT)
+    x47 = dot(t42, k, DOT)
+    x50 = reach[:, None] * x48 + beta[:, None] * x49 + d_o.to(tl.float32) + x47
+    s18 = load_row(s18_ptr, own * H + h, r, C)
+    s5 = dot_tn(q, reach[:, None] * t20.to(tl.float32), DOT)  # s₅ = qᵀ (f · t₂₀)
     s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
-    x53 = d_o.to(tl.float32) + dot(t46, k, DOT) + dot_nt(t41, W1_momentum, DOT) + dot_nt(t23, W1, DOT)
-    s9 = s16.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₆ + t₄₆ᵀ q
+    store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
+    s9 = s16.to(tl.float32) + dot_tn(t42, q, DOT)  # s₉ = s₁₆ + t₄₂ᵀ q
     store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x53)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x43 + s18)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x50)
+    store_row(s8_ptr, own * H + h, r, C, s8)
     store_row(s13_ptr, own * H + h, r, C, s13)
-    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x47 + s19)
+    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x41 + s18)
     store_row(s14_ptr, own * H + h, r, C, s14)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre3_wide(
     W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
-    read_h1_ptr, s16_ptr, s17_ptr, s18_ptr, s19_ptr, t15_ptr, t17_ptr, t22_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
+    read_h1_ptr, s16_ptr, s17_ptr, s18_ptr, t15_ptr, t17_ptr, t20_ptr, t43_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
     s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1191,77 +1181,71 @@ def pre3_wide(
     at_row, row = t * H + h, r * H
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     reach = load_row(reach_ptr, index * H + h, r, C)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
-    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    x5 = (beta[:, None] * t17.to(tl.float32)).to(DOT)
+    x6 = (reach[:, None] * t17.to(tl.float32)).to(DOT)
     sum6 = tl.zeros([BC, BC], tl.float32)
-    sum6_2 = tl.zeros([BC], tl.float32)
+    sum6_2 = tl.zeros([BC, BK], tl.float32)
     sum6_3 = tl.zeros([BC, BK], tl.float32)
-    sum6_4 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-        sum6 += dot_nt(t22, d1, DOT)
+        t20 = load_tile(t20_ptr, own * H + h, r, at_n, C, N)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        sum6_2 += tl.sum(t22.to(tl.float32) * t7, 1)
-        t41 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₄₁ = f · t₂₂
-        sum6_3 += dot_nt(t41, W1_momentum, DOT)
+        sum6 += dot_nt(t20, d1, DOT)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        sum6_4 += dot_nt(t23, W1, DOT)
-        s5 = dot_tn(q, t41, DOT)  # s₅ = qᵀ t₄₁
+        sum6_2 += dot_nt(t20, W1_momentum, DOT)
+        q = load_rows(q_ptr, at_row, row, here, at_k, K)
+        sum6_3 += dot_nt(t20, W1, DOT)
+        s5 = dot_tn(q, reach[:, None] * t20.to(tl.float32), DOT)  # s₅ = qᵀ (f · t₂₀)
         read_h1 = load_tile(read_h1_ptr, own * H + h, r, at_n, C, N)
         store_tile(s5_ptr, own * H + h, at_k, at_n, K, N, s5)
-        s6 = dot_tn(read_h1, t21, DOT)  # s₆ = h₁ᵀ t₂₁
+        s6 = dot_tn(read_h1, x5, DOT)  # s₆ = h₁ᵀ (β · t₁₇)
         store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
-        s7 = dot_tn(read_h1, t20, DOT)  # s₇ = h₁ᵀ t₂₀
+        s7 = dot_tn(read_h1, x6, DOT)  # s₇ = h₁ᵀ (f · t₁₇)
         store_tile(s7_ptr, own * H + h, at_n, at_v, N, V, s7)
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
-    t42 = -sum6  # t₄₂ = −t₂₂ d₁ᵀ
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t38 = -sum6  # t₃₈ = −t₂₀ d₁ᵀ
     eta = load_numbers(eta_ptr, at_row, row, here)
-    s17 = load_tile(s17_ptr, own * H + h, r, at_v, C, V)
-    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    t47 = tl.sum(s17.to(tl.float32), 1) + sum6_2  # t₄₇ = Σ_v s₁₇ + Σ_n t₂₂ · t₇
-    s18 = load_row(s18_ptr, own * H + h, r, C)
+    t43 = load_row(t43_ptr, own * H + h, r, C)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t39 = t18 * t15.to(tl.float32) + t38 * t10  # t₃₉ = t₁₈ · t₁₅ + t₃₈ · t₁₀
+    s17 = load_row(s17_ptr, own * H + h, r, C)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
     t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x37 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
+    x35 = valid[None, :] * (t43[:, None] * m[None, :] + dot_nt(eta[None, :] * t39, D_mu, DOT))
     t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    x38 = segment_gradient(tl.where(causal, x37, 0.0) * t6, strict, DOT)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x38 + s18)
+    x36 = segment_gradient(tl.where(causal, x35, 0.0) * t6, strict, DOT)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + s17)
     store_row(s13_ptr, own * H + h, r, C, s13)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x41 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    x42 = segment_gradient(tl.where(causal, x41, 0.0) * t8, strict, DOT)
+    x39 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t39, DOT)
+    x40 = segment_gradient(tl.where(causal, x39, 0.0) * t8, strict, DOT)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    s8 = tl.sum(t43 * t9, 0)  # s₈ = Σ_c t₄₃ · t₉
+    s8 = tl.sum(t39 * t9, 0)  # s₈ = Σ_c t₃₉ · t₉
     G = eta[None, :] * t9  # G = t₉ · η
-    s19 = load_row(s19_ptr, own * H + h, r, C)
+    s18 = load_row(s18_ptr, own * H + h, r, C)
     s16 = load_tile(s16_ptr, own * H + h, r, at_v, C, V)
-    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
-    s9 = s16.to(tl.float32) + dot_tn(t46, q, DOT)  # s₉ = s₁₆ + t₄₆ᵀ q
+    t42 = (t38 * G).to(DOT)  # t₄₂ = t₃₈ · G
+    s9 = s16.to(tl.float32) + dot_tn(t42, q, DOT)  # s₉ = s₁₆ + t₄₂ᵀ q
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_tile(s9_ptr, own * H + h, r, at_k, C, K, s9)
-    x46 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum6_3 + sum6_4
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x46)
+    x44 = reach[:, None] * sum6_2 + beta[:, None] * sum6_3 + d_o.to(tl.float32) + dot(t42, k, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x44)
     store_row(s8_ptr, own * H + h, r, C, s8)
-    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x42 + s19)
+    s14 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x40 + s18)
     store_row(s14_ptr, own * H + h, r, C, s14)
 
 
@@ -1269,13 +1253,13 @@ def pre3_wide(
 def seq(
     G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr,
     h1_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
-    s7_ptr, t12_ptr, t2_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, t28_ptr,
-    t29_ptr, s10_ptr, t40_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr,
+    s7_ptr, t12_ptr, t2_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, t25_ptr,
+    t26_ptr, s10_ptr, t37_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr,
     d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, t28, t29, s10, t40: from the last tile to the first."""
+    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, t25, t26, s10, t37: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -1309,66 +1293,66 @@ def seq(
         s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
         h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
-        t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
-        x13 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
+        t23 = -dot_apart(k, d_W1, DOT, T)  # t₂₃ = −k d_W1
+        t21 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₁ = −k d_W1_momentum
+        x13 = n_end[:, None] * t21 + G_end[:, None] * t23 - s2.to(tl.float32)
         s4 = load_tile(s4_ptr, own * H + h, r + zero, at_v, C, V)
-        t28 = -dot_apart(h1, d_W2_momentum, DOT, T)  # t₂₈ = −h₁ d_W2_momentum
-        store_tile(t28_ptr, own * H + h, r + zero, at_v, C, V, t28)
+        t25 = -dot_apart(h1, d_W2_momentum, DOT, T)  # t₂₅ = −h₁ d_W2_momentum
+        store_tile(t25_ptr, own * H + h, r + zero, at_v, C, V, t25)
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        t29 = -dot_apart(h1, d_W2, DOT, T)  # t₂₉ = −h₁ d_W2
         W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        store_tile(t29_ptr, own * H + h, r + zero, at_v, C, V, t29)
-        x24 = n_end[:, None] * t28 + G_end[:, None] * t29 - s4.to(tl.float32)
-        t30 = (x13 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
+        t26 = -dot_apart(h1, d_W2, DOT, T)  # t₂₆ = −h₁ d_W2
+        store_tile(t26_ptr, own * H + h, r + zero, at_v, C, V, t26)
+        x25 = n_end[:, None] * t25 + G_end[:, None] * t26 - s4.to(tl.float32)
+        t27 = (x13 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₇ = (n[C] · t₂₁ + G[C] · t₂₃ − s₂) · gelu′(z₁)
         centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        s10 = dot_apart(t30, W2, DOT, T)  # s₁₀ = t₃₀ W₂[0]
-        store_tile(s10_ptr, own * H + h, r + zero, at_v, C, V, s10)
-        t31 = x24 + s10  # t₃₁ = (n[C] · t₂₈ + G[C] · t₂₉ − s₄) + s₁₀
-        t32 = t31 - tl.sum(t31, 1)[:, None] / V  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
-        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        t33 = -tl.sum(t32 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₃₃ = −(Σ_v t₃₂ · f̃) · r³ / V
         t2 = load_tile(t2_ptr, own * H + h, r + zero, at_v, C, V)
-        t34 = rstd[:, None] * t32 + t33[:, None] * centred.to(tl.float32)  # t₃₄ = r · t₃₂ + t₃₃ · f̃
-        t35 = ln_weight[None, :] * t34  # t₃₅ = t₃₄ · w
-        t36 = 2 * t35  # t₃₆ = 2 t₃₅
-        beta_end = load_number(beta_end_ptr, index * H + h)
-        t37 = ln_weight[None, :] * t36  # t₃₇ = t₃₆ · w
-        t11 = tl.sum(t2.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
-        x39 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
         s6 = load_tile(s6_ptr, own * H + h, at_n + zero, at_v, N, V)
-        x40 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x39, 1) + tl.sum(t37 * centred.to(tl.float32), 1))
-        t38 = (
-            2 * x40[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * t37
-            + t33[:, None] * t2.to(tl.float32)
-            - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t32
+        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+        s10 = dot_apart(t27, W2, DOT, T)  # s₁₀ = t₂₇ W₂[0]
+        store_tile(s10_ptr, own * H + h, r + zero, at_v, C, V, s10)
+        t28 = x25 + s10  # t₂₈ = (n[C] · t₂₅ + G[C] · t₂₆ − s₄) + s₁₀
+        t29 = t28 - tl.sum(t28, 1)[:, None] / V  # t₂₉ = t₂₈ − Σ_v t₂₈ / V
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        t30 = -tl.sum(t29 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₃₀ = −(Σ_v t₂₉ · f̃) · r³ / V
+        t31 = rstd[:, None] * t29 + t30[:, None] * centred.to(tl.float32)  # t₃₁ = r · t₂₉ + t₃₀ · f̃
+        t32 = ln_weight[None, :] * t31  # t₃₂ = t₃₁ · w
+        t33 = 2 * t32  # t₃₃ = 2 t₃₂
+        beta_end = load_number(beta_end_ptr, index * H + h)
+        t34 = ln_weight[None, :] * t33  # t₃₄ = t₃₃ · w
+        t11 = tl.sum(t2.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
+        x40 = t29 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x41 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x40, 1) + tl.sum(t34 * centred.to(tl.float32), 1))
+        t35 = (
+            2 * x41[:, None] * centred.to(tl.float32)
+            + rstd[:, None] * t34
+            + t30[:, None] * t2.to(tl.float32)
+            - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t29
         )  # fmt: skip
         s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
-        t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
-        x52 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
-        x18 = dot_apart_nt(n_end[:, None] * d2.to(tl.float32), -d_W2_momentum, DOT, T)
+        t36 = (t35 - tl.sum(tl.where((at_v < V)[None, :], t35, 0.0), 1)[:, None] / V).to(DOT)  # t₃₆ = t₃₅ − Σ_v t₃₅ / V
+        x52 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t27, d2, DOT) + dot_tn(h1, t36, DOT)
+        x19 = dot_apart_nt(d2, d_W2, DOT, T)
         reach_end = load_number(reach_end_ptr, index * H + h)
         m_end = load_number(m_end_ptr, index * H + h)
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
         t12 = load_tile(t12_ptr, own * H + h, r + zero, at_n, C, N)
         s7 = load_tile(s7_ptr, own * H + h, at_n + zero, at_v, N, V)
-        x19 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
+        x18 = dot_apart_nt(d2, d_W2_momentum, DOT, T)
         s5 = load_tile(s5_ptr, own * H + h, at_k + zero, at_n, K, N)
-        x43 = s3.to(tl.float32) + x18 + x19
+        x20 = s3.to(tl.float32) - n_end[:, None] * x18 - G_end[:, None] * x19
         s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
-        x44 = dot_apart_nt(t39, W2, DOT, T)
-        t40 = (
+        x44 = dot_apart_nt(t36, W2, DOT, T)
+        t37 = (
             x13
             * t12.to(tl.float32)
             * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-            + (x43 + x44) * gelu_slope(z1.to(tl.float32))
+            + (x20 + x44) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         x54 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
         x50 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
-        x46 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
-        store_tile(t40_ptr, own * H + h, r + zero, at_n, C, N, t40)
+        x46 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t37, DOT)
+        store_tile(t37_ptr, own * H + h, r + zero, at_n, C, N, t37)
         d_W1 = x46
         d_W1_momentum = x50
         d_W2 = tl.where((at_v < V)[None, :], x52, 0.0)
@@ -1387,13 +1371,13 @@ def seq(
 def seq_wide(
     G_end_ptr, W2_at_ptr, beta_end_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W1_momentum_ptr, d_W2_ptr, d_W2_momentum_ptr,
     h1_ptr, k_ptr, ln_weight_ptr, m_end_ptr, n_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
-    s7_ptr, t12_ptr, t2_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, t28_ptr,
-    t29_ptr, s10_ptr, t40_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr,
+    s7_ptr, t12_ptr, t2_ptr, z1_ptr, d_W1_next_ptr, d_W1_momentum_next_ptr, d_W2_next_ptr, d_W2_momentum_next_ptr, t25_ptr,
+    t26_ptr, s10_ptr, t37_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, d_W1_last_ptr,
     d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, t28, t29, s10, t40: from the last tile to the first."""
+    """d_W1, d_W1_momentum, d_W2, d_W2_momentum, t25, t26, s10, t37: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -1429,7 +1413,7 @@ def seq_wide(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum3 = tl.zeros([BC, BV], tl.float32)
         sum3_2 = tl.zeros([BC, BV], tl.float32)
-        s10 = tl.zeros([BC, BV], tl.float32)  # s₁₀ = t₃₀ W₂[0]
+        s10 = tl.zeros([BC, BV], tl.float32)  # s₁₀ = t₂₇ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -1439,115 +1423,115 @@ def seq_wide(
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
+            t21 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₁ = −k d_W1_momentum
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-            t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
+            t23 = -dot_apart(k, d_W1, DOT, T)  # t₂₃ = −k d_W1
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-            x12 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
+            x12 = n_end[:, None] * t21 + G_end[:, None] * t23 - s2.to(tl.float32)
             sum3 += dot_apart(h1, d_W2_momentum, DOT, T)
             sum3_2 += dot_apart(h1, d_W2, DOT, T)
-            t30 = (x12 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
-            s10 += dot_apart(t30, W2, DOT, T)
+            t27 = (x12 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₇ = (n[C] · t₂₁ + G[C] · t₂₃ − s₂) · gelu′(z₁)
+            s10 += dot_apart(t27, W2, DOT, T)
         store_tile(s10_ptr, own * H + h, r + zero, at_v, C, V, s10)
         s4 = load_tile(s4_ptr, own * H + h, r + zero, at_v, C, V)
-        t28 = -sum3  # t₂₈ = −h₁ d_W2_momentum
-        store_tile(t28_ptr, own * H + h, r + zero, at_v, C, V, t28)
-        t29 = -sum3_2  # t₂₉ = −h₁ d_W2
+        t25 = -sum3  # t₂₅ = −h₁ d_W2_momentum
+        store_tile(t25_ptr, own * H + h, r + zero, at_v, C, V, t25)
+        t26 = -sum3_2  # t₂₆ = −h₁ d_W2
         centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        store_tile(t29_ptr, own * H + h, r + zero, at_v, C, V, t29)
-        x14 = n_end[:, None] * t28 + G_end[:, None] * t29 - s4.to(tl.float32)
-        t31 = x14 + s10  # t₃₁ = (n[C] · t₂₈ + G[C] · t₂₉ − s₄) + s₁₀
-        t32 = t31 - tl.sum(t31, 1)[:, None] / V  # t₃₂ = t₃₁ − Σ_v t₃₁ / V
+        store_tile(t26_ptr, own * H + h, r + zero, at_v, C, V, t26)
+        x12 = n_end[:, None] * t25 + G_end[:, None] * t26 - s4.to(tl.float32)
+        t28 = x12 + s10  # t₂₈ = (n[C] · t₂₅ + G[C] · t₂₆ − s₄) + s₁₀
+        t29 = t28 - tl.sum(t28, 1)[:, None] / V  # t₂₉ = t₂₈ − Σ_v t₂₈ / V
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        t33 = -tl.sum(t32 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₃₃ = −(Σ_v t₃₂ · f̃) · r³ / V
+        t30 = -tl.sum(t29 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₃₀ = −(Σ_v t₂₉ · f̃) · r³ / V
         t2 = load_tile(t2_ptr, own * H + h, r + zero, at_v, C, V)
-        t34 = rstd[:, None] * t32 + t33[:, None] * centred.to(tl.float32)  # t₃₄ = r · t₃₂ + t₃₃ · f̃
-        t35 = ln_weight[None, :] * t34  # t₃₅ = t₃₄ · w
-        t36 = 2 * t35  # t₃₆ = 2 t₃₅
-        t37 = ln_weight[None, :] * t36  # t₃₇ = t₃₆ · w
-        t11 = tl.sum(t2.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
+        t31 = rstd[:, None] * t29 + t30[:, None] * centred.to(tl.float32)  # t₃₁ = r · t₂₉ + t₃₀ · f̃
         reach_end = load_number(reach_end_ptr, index * H + h)
+        t32 = ln_weight[None, :] * t31  # t₃₂ = t₃₁ · w
+        t33 = 2 * t32  # t₃₃ = 2 t₃₂
         m_end = load_number(m_end_ptr, index * H + h)
         beta_end = load_number(beta_end_ptr, index * H + h)
+        t34 = ln_weight[None, :] * t33  # t₃₄ = t₃₃ · w
+        t11 = tl.sum(t2.to(tl.float32) * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
         d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-        x26 = t32 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-        x27 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x26, 1) + tl.sum(t37 * centred.to(tl.float32), 1))
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t38 = (
-            2 * x27[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * t37
-            + t33[:, None] * t2.to(tl.float32)
-            - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t32
+        x24 = t29 * (t2.to(tl.float32) - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x25 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x24, 1) + tl.sum(t34 * centred.to(tl.float32), 1))
+        t35 = (
+            2 * x25[:, None] * centred.to(tl.float32)
+            + rstd[:, None] * t34
+            + t30[:, None] * t2.to(tl.float32)
+            - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t29
         )  # fmt: skip
-        t39 = (t38 - tl.sum(tl.where((at_v < V)[None, :], t38, 0.0), 1)[:, None] / V).to(DOT)  # t₃₉ = t₃₈ − Σ_v t₃₈ / V
-        x10 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
-        x9 = (n_end[:, None] * d2.to(tl.float32)).to(DOT)
+        t36 = (t35 - tl.sum(tl.where((at_v < V)[None, :], t35, 0.0), 1)[:, None] / V).to(DOT)  # t₃₆ = t₃₅ − Σ_v t₃₅ / V
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W1_momentum = load_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             s5 = load_tile(s5_ptr, own * H + h, at_k + zero, at_n, K, N)
-            x46 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
+            x47 = m_end * d_W1_momentum + reach_end * d_W1 + s5.to(tl.float32)
             s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
             tl.debug_barrier()
-            store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, x46)
-            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+            store_tile(d_W1_momentum_next_ptr, n * H + h, at_k, at_n, K, N, x47)
+            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             if SAVE:
                 store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
-            t24 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₄ = −k d_W1_momentum
-            t26 = -dot_apart(k, d_W1, DOT, T)  # t₂₆ = −k d_W1
-            x34 = n_end[:, None] * t24 + G_end[:, None] * t26 - s2.to(tl.float32)
-            d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            s6 = load_tile(s6_ptr, own * H + h, at_n + zero, at_v, N, V)
+            t21 = -dot_apart(k, d_W1_momentum, DOT, T)  # t₂₁ = −k d_W1_momentum
+            t23 = -dot_apart(k, d_W1, DOT, T)  # t₂₃ = −k d_W1
+            x32 = n_end[:, None] * t21 + G_end[:, None] * t23 - s2.to(tl.float32)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+            if SAVE:
+                store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
             d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+            s6 = load_tile(s6_ptr, own * H + h, at_n + zero, at_v, N, V)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             d_W2_momentum = load_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             s7 = load_tile(s7_ptr, own * H + h, at_n + zero, at_v, N, V)
-            t30 = (x34 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₃₀ = (n[C] · t₂₄ + G[C] · t₂₆ − s₂) · gelu′(z₁)
-            x51 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t30, d2, DOT) + dot_tn(h1, t39, DOT)
-            s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
+            t27 = (x32 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₇ = (n[C] · t₂₁ + G[C] · t₂₃ − s₂) · gelu′(z₁)
+            x51 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t27, d2, DOT) + dot_tn(h1, t36, DOT)
             if i == tiles - 1:
                 x51 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             tl.debug_barrier()
             store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x51)
             x53 = m_end * d_W2_momentum + reach_end * d_W2 + s7.to(tl.float32)
+            s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
             tl.debug_barrier()
             store_tile(d_W2_momentum_next_ptr, n * H + h, at_n, at_v, N, V, x53)
-            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-            if SAVE:
-                store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-            x40 = s3.to(tl.float32) + dot_apart_nt(x9, -d_W2_momentum, DOT, T) + dot_apart_nt(x10, -d_W2, DOT, T)
-            t12 = load_tile(t12_ptr, own * H + h, r + zero, at_n, C, N)
-            s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
             if SAVE:
                 store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
-            x42 = dot_apart_nt(t39, W2, DOT, T)
-            t40 = (
-                x34
+            W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            x39 = dot_apart_nt(d2, d_W2_momentum, DOT, T)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
+            x40 = dot_apart_nt(d2, d_W2, DOT, T)
+            t12 = load_tile(t12_ptr, own * H + h, r + zero, at_n, C, N)
+            s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
+            x41 = s3.to(tl.float32) - n_end[:, None] * x39 - G_end[:, None] * x40
+            x43 = dot_apart_nt(t36, W2, DOT, T)
+            t37 = (
+                x32
                 * t12.to(tl.float32)
                 * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-                + (x40 + x42) * gelu_slope(z1.to(tl.float32))
+                + (x41 + x43) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
                 store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            x44 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t40, DOT)
-            store_tile(t40_ptr, own * H + h, r + zero, at_n, C, N, t40)
+            x45 = beta_end * d_W1 + s1.to(tl.float32) + dot_tn(k, t37, DOT)
+            store_tile(t37_ptr, own * H + h, r + zero, at_n, C, N, t37)
             if i == tiles - 1:
-                x44 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+                x45 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x44)
+            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x45)
         tl.debug_barrier()
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s8_ptr, s9_ptr, t27_ptr, t28_ptr, t29_ptr, t40_ptr,
-    v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
+    D_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr,
+    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, du_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s8_ptr, s9_ptr, t24_ptr, t25_ptr, t26_ptr, t37_ptr,
+    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1565,116 +1549,107 @@ def post(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-    x69 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-    x68 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    x73 = m_end * (tl.sum(x68) + tl.sum(x69))
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    x51 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-    x53 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-    t49 = x51 + x53  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    x63 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
     d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
-    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t24 * d1.to(tl.float32), 1)  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_v, C, V)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
     s8 = load_row(s8_ptr, own * H + h, r, C)
-    t27 = load_row(t27_ptr, own * H + h, r, C)
-    x75 = t49 * D_end * m
+    t21 = -dot(k, d_W1_momentum_at, DOT)  # t₂₁ = −k d_W1_momentum_at
+    t24 = load_row(t24_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    x76 = tl.cumsum(x75, 0, reverse=True)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
-    t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
-    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t26 * d1.to(tl.float32), 1)  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
-    t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
-    d_eta = s8 + (t44 * exp(t25) + t45 * t27)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    G_end = t27 * eta  # G[C] = t₂₇ · η
-    n_end = eta * exp(t25)  # n[C] = η · exp(t₂₅)
-    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
-    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
-    x23 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
-    t48 = t45 * eta  # t₄₈ = t₄₅ · η
-    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x60 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    x71 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    x74 = segment_gradient(x71, strict, DOT)
-    x72 = sum_before(t44 * n_end, r, DOT)
-    x77 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x72 + x73 + x74 + x76)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
+    t40 = tl.sum(t25.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t21 * d1.to(tl.float32), 1)  # t₄₀ = Σ_v t₂₅ · d₂ + Σ_n t₂₁ · d₁
+    t26 = load_tile(t26_ptr, own * H + h, r, at_v, C, V)
+    t25 = load_tile(t25_ptr, own * H + h, r, at_v, C, V)
     s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
-    x64 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x60 + x63)
-    s14 = load_row(s14_ptr, own * H + h, r, C)
-    x25 = x23 + s10.to(tl.float32)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x26 = x25 - tl.sum(x25, 1)[:, None] / V
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x29 = -tl.sum(x26 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x30 = rstd[:, None] * x26 + x29[:, None] * centred.to(tl.float32)
-    d_log_alpha = s13 + x64
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = s14 + x77
-    s11 = load_row(s11_ptr, own * H + h, at_v, V)
-    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    s12 = load_row(s12_ptr, own * H + h, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    x31 = ln_weight[None, :] * x30
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x31, 0))
-    x32 = 2 * x31
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x30 * du + x32 * normal, 0))
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    x35 = dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-    x36 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    t40 = load_tile(t40_ptr, own * H + h, r, at_n, C, N)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
-    x37 = s9.to(tl.float32) + (x32 + dot_nt(t40, W1, DOT) + (x35 + x36))
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     s15 = load_tile(s15_ptr, own * H + h, r, at_v, C, V)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x37)
-    d_v = s15.to(tl.float32) + -x32
+    d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+    t23 = -dot(k, d_W1_at, DOT)  # t₂₃ = −k d_W1_at
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    t41 = tl.sum(t26.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t23 * d1.to(tl.float32), 1)  # t₄₁ = Σ_v t₂₆ · d₂ + Σ_n t₂₃ · d₁
+    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
+    t26 = load_tile(t26_ptr, own * H + h, r, at_v, C, V)
+    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    t22 = sum_after(decay_mu, r, DOT)  # t₂₂ = Σ_{l>t} log μ
+    d_eta = s8 + (t40 * exp(t22) + t41 * t24)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    G_end = t24 * eta  # G[C] = t₂₄ · η
+    n_end = eta * exp(t22)  # n[C] = η · exp(t₂₂)
+    s11 = load_row(s11_ptr, own * H + h, at_v, V)
+    x22 = n_end[:, None] * t25.to(tl.float32) + G_end[:, None] * t26.to(tl.float32)
+    t44 = t41 * eta  # t₄₄ = t₄₁ · η
+    x24 = x22 + s10.to(tl.float32)
+    x25 = x24 - tl.sum(x24, 1)[:, None] / V
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x28 = -tl.sum(x25 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x29 = rstd[:, None] * x25 + x28[:, None] * centred.to(tl.float32)
+    x30 = ln_weight[None, :] * x29
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x30, 0))
+    x31 = 2 * x30
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    x40 = s12 + tl.sum(x29 * du.to(tl.float32) + x31 * normal, 0)
+    d_v = s15.to(tl.float32) + -x31
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x40)
+    x67 = sum_before(t40 * n_end, r, DOT)
+    W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+    W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t37 = load_tile(t37_ptr, own * H + h, r, at_n, C, N)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
+    x34 = -n_end[:, None] * dot_nt(d1, d_W1_momentum_at, DOT) - G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
+    x49 = tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    x64 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+    x63 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    x68 = m_end * (tl.sum(x63) + tl.sum(x64))
+    x47 = tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_end = load_row(D_end_ptr, own * H + h, r, C)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x58 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    x35 = s9.to(tl.float32) + (x31 + dot_nt(t37, W1, DOT) + x34)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x35)
+    t45 = x47 + x49  # t₄₅ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    x53 = sum_before(D_end * (t45 * m + tl.sum(t44[None, :] * D_mu, 1)), r, DOT)
+    s14 = load_row(s14_ptr, own * H + h, r, C)
+    x66 = tl.where(causal, t44[None, :] * D_end[:, None], 0.0) * t8
+    x69 = segment_gradient(x66, strict, DOT)
+    x70 = t45 * D_end * m
+    x71 = tl.cumsum(x70, 0, reverse=True)
+    x72 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x67 + x68 + x69 + x71)
+    x59 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x53 + x58)
+    d_log_alpha = s13 + x59
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_mu = s14 + x72
+    store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr,
-    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr,
-    log_mu_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s8_ptr, s9_ptr, t27_ptr, t28_ptr, t29_ptr, t40_ptr,
-    v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr,
-    T, members, low, high,
+    D_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr,
+    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, du_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
+    log_mu_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s8_ptr, s9_ptr, t24_ptr, t25_ptr, t26_ptr, t37_ptr,
+    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, position_ptr, cu_ptr, T,
+    members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1691,128 +1666,126 @@ def post_wide(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    t27 = load_row(t27_ptr, own * H + h, r, C)
+    t24 = load_row(t24_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
     log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t25 = sum_after(decay_mu, r, DOT)  # t₂₅ = Σ_{l>t} log μ
-    n_end = eta * exp(t25)  # n[C] = η · exp(t₂₅)
-    G_end = t27 * eta  # G[C] = t₂₇ · η
-    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
-    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
+    t22 = sum_after(decay_mu, r, DOT)  # t₂₂ = Σ_{l>t} log μ
+    n_end = eta * exp(t22)  # n[C] = η · exp(t₂₂)
+    G_end = t24 * eta  # G[C] = t₂₄ · η
+    t25 = load_tile(t25_ptr, own * H + h, r, at_v, C, V)
+    t26 = load_tile(t26_ptr, own * H + h, r, at_v, C, V)
     s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
-    x13 = n_end[:, None] * t28.to(tl.float32) + G_end[:, None] * t29.to(tl.float32)
-    x15 = x13 + s10.to(tl.float32)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x16 = x15 - tl.sum(x15, 1)[:, None] / V
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x19 = -tl.sum(x16 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
     s11 = load_row(s11_ptr, own * H + h, at_v, V)
-    x20 = rstd[:, None] * x16 + x19[:, None] * centred.to(tl.float32)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    x12 = n_end[:, None] * t25.to(tl.float32) + G_end[:, None] * t26.to(tl.float32)
+    x14 = x12 + s10.to(tl.float32)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x15 = x14 - tl.sum(x14, 1)[:, None] / V
     s12 = load_row(s12_ptr, own * H + h, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    x21 = ln_weight[None, :] * x20
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x21, 0))
-    x28 = 2 * x21
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x18 = -tl.sum(x15 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x19 = rstd[:, None] * x15 + x18[:, None] * centred.to(tl.float32)
+    x20 = ln_weight[None, :] * x19
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + 2 * tl.sum(x20, 0))
+    x23 = 2 * x20
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     s15 = load_tile(s15_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x20 * du + x28 * normal, 0))
-    d_v = s15.to(tl.float32) + -x28
+    x25 = s12 + tl.sum(x19 * du.to(tl.float32) + x23 * normal, 0)
+    d_v = s15.to(tl.float32) + -x23
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    sum24 = tl.zeros([BC], tl.float32)
-    sum24_2 = tl.zeros([BC], tl.float32)
-    sum24_3 = tl.zeros([BC, BK], tl.float32)
-    sum24_4 = tl.zeros([BC, BK], tl.float32)
-    t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum24_5 = tl.zeros([], tl.float32)
-    sum24_6 = tl.zeros([], tl.float32)
-    sum24_7 = tl.zeros([], tl.float32)
-    sum24_8 = tl.zeros([], tl.float32)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x25)
+    sum21 = tl.zeros([BC], tl.float32)
+    sum21_2 = tl.zeros([BC], tl.float32)
+    sum21_3 = tl.zeros([BC, BK], tl.float32)
+    sum21_4 = tl.zeros([BC, BK], tl.float32)
+    sum21_5 = tl.zeros([BC, BK], tl.float32)
+    t45 = tl.zeros([], tl.float32)  # t₄₅ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    sum21_6 = tl.zeros([], tl.float32)
+    sum21_7 = tl.zeros([], tl.float32)
+    sum21_8 = tl.zeros([], tl.float32)
+    sum21_9 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        t24 = -dot(k, d_W1_momentum_at, DOT)  # t₂₄ = −k d_W1_momentum_at
+        t21 = -dot(k, d_W1_momentum_at, DOT)  # t₂₁ = −k d_W1_momentum_at
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum24 += tl.sum(t24 * d1.to(tl.float32), 1)
-        t26 = -dot(k, d_W1_at, DOT)  # t₂₆ = −k d_W1_at
-        sum24_2 += tl.sum(t26 * d1.to(tl.float32), 1)
-        sum24_4 += dot_nt(n_end[:, None] * d1.to(tl.float32), -d_W1_momentum_at.to(tl.float32), DOT)
-        sum24_4 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        sum21 += tl.sum(t21 * d1.to(tl.float32), 1)
+        t23 = -dot(k, d_W1_at, DOT)  # t₂₃ = −k d_W1_at
+        sum21_2 += tl.sum(t23 * d1.to(tl.float32), 1)
+        sum21_4 += dot_nt(d1, d_W1_momentum_at, DOT)
+        sum21_5 += dot_nt(d1, d_W1_at, DOT)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        x37 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        x34 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum24_7 += tl.sum(x37)
-        x38 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum24_8 += tl.sum(x38)
+        sum21_8 += tl.sum(x34)
+        x35 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum21_9 += tl.sum(x35)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        t40 = load_tile(t40_ptr, own * H + h, r, at_n, C, N)
-        sum24_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        sum24_3 += dot_nt(t40, W1, DOT)
+        t45 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        t37 = load_tile(t37_ptr, own * H + h, r, at_n, C, N)
+        sum21_7 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
+        sum21_3 += dot_nt(t37, W1, DOT)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        sum24_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-    s8 = load_row(s8_ptr, own * H + h, r, C)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t28 = load_tile(t28_ptr, own * H + h, r, at_v, C, V)
-    t29 = load_tile(t29_ptr, own * H + h, r, at_v, C, V)
-    t44 = tl.sum(t28.to(tl.float32) * d2.to(tl.float32), 1) + sum24  # t₄₄ = Σ_v t₂₈ · d₂ + Σ_n t₂₄ · d₁
-    t45 = tl.sum(t29.to(tl.float32) * d2.to(tl.float32), 1) + sum24_2  # t₄₅ = Σ_v t₂₉ · d₂ + Σ_n t₂₆ · d₁
-    d_eta = s8 + (t44 * exp(t25) + t45 * t27)
+        t45 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
+        sum21_6 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
     s9 = load_tile(s9_ptr, own * H + h, r, at_k, C, K)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_k = s9.to(tl.float32) + (x28 + sum24_3 + sum24_4)
+    x39 = x23 + sum21_3 + (-n_end[:, None] * sum21_4 - G_end[:, None] * sum21_5)
+    d_k = s9.to(tl.float32) + x39
     store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
-    t48 = t45 * eta  # t₄₈ = t₄₅ · η
+    t25 = load_tile(t25_ptr, own * H + h, r, at_v, C, V)
+    D_end = load_row(D_end_ptr, own * H + h, r, C)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t26 = load_tile(t26_ptr, own * H + h, r, at_v, C, V)
+    t40 = tl.sum(t25.to(tl.float32) * d2.to(tl.float32), 1) + sum21  # t₄₀ = Σ_v t₂₅ · d₂ + Σ_n t₂₁ · d₁
+    t41 = tl.sum(t26.to(tl.float32) * d2.to(tl.float32), 1) + sum21_2  # t₄₁ = Σ_v t₂₆ · d₂ + Σ_n t₂₃ · d₁
+    t44 = t41 * eta  # t₄₄ = t₄₁ · η
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    x51 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x53 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x51 + beta_end * (sum24_5 + sum24_6))
-    d_log_alpha = s13 + x53
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    s14 = load_row(s14_ptr, own * H + h, r, C)
+    x47 = sum_before(D_end * (t45 * m + tl.sum(t44[None, :] * D_mu, 1)), r, DOT)
+    s8 = load_row(s8_ptr, own * H + h, r, C)
+    x55 = tl.where(causal, t44[None, :] * D_end[:, None], 0.0) * t8
+    x58 = segment_gradient(x55, strict, DOT)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    x59 = t45 * D_end * m
+    x60 = tl.cumsum(x59, 0, reverse=True)
     m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    x57 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    x58 = sum_before(t44 * n_end, r, DOT)
-    x59 = m_end * (sum24_7 + sum24_8)
-    x60 = segment_gradient(x57, strict, DOT)
-    x61 = t49 * D_end * m
-    x62 = tl.cumsum(x61, 0, reverse=True)
-    x63 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x58 + x59 + x60 + x62)
-    d_log_mu = s14 + x63
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    x57 = m_end * (sum21_8 + sum21_9)
+    x56 = sum_before(t40 * n_end, r, DOT)
+    s14 = load_row(s14_ptr, own * H + h, r, C)
+    x61 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x56 + x57 + x58 + x60)
+    d_eta = s8 + (t40 * exp(t22) + t41 * t24)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x51 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + beta_end * (sum21_6 + sum21_7))
+    d_log_alpha = s13 + x51
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_mu = s14 + x61
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, v_ptr,
-    beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, m_end_ptr, s3_ptr, s4_ptr, reach_ptr, s5_ptr, G_ptr, h1_ptr, d2_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    beta_end_ptr, reach_end_ptr, s1_ptr, s2_ptr, m_end_ptr, s3_ptr, s4_ptr, beta_ptr, reach_ptr, s5_ptr, G_ptr, h1_ptr,
+    d2_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """beta_end, reach_end, s1, s2, m_end, s3, s4, reach, s5, G, h1, d2: every tile on its own."""
+    """beta_end, reach_end, s1, s2, m_end, s3, s4, beta, reach, s5, G, h1, d2: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1839,10 +1812,12 @@ def resume_prep(
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     reach_end = tl.sum(D_end * m, 0)  # f[C] = Σ_i D[C] · m
-    eta = load_numbers(eta_ptr, at_row, row, here)
     store_number(reach_end_ptr, index * H + h, reach_end)
     m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    eta = load_numbers(eta_ptr, at_row, row, here)
     store_number(m_end_ptr, index * H + h, m_end)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    store_row(beta_ptr, index * H + h, r, C, beta)
     D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     reach = tl.sum(m[None, :] * t1, 1)  # f = Σ_i t₁ · m
@@ -1862,8 +1837,8 @@ def resume_prep(
         store_tile(h1_ptr, index * H + h, r, at_n, C, N, h1)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x23 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x23 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x24 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x24 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
@@ -1879,8 +1854,8 @@ def resume_prep(
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     G_end = tl.sum(D_end[:, None] * D_mu, 0) * eta  # G[C] = (Σ_i D[C] · Dμ) · η
     n_end = eta * exp(sum_after(decay_mu, r, DOT))  # n[C] = η · exp(Σ_{l>t} log μ)
-    x35 = (n_end[:, None] * d2).to(DOT)
-    x33 = (G_end[:, None] * d2).to(DOT)
+    x36 = (n_end[:, None] * d2).to(DOT)
+    x34 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1891,11 +1866,11 @@ def resume_prep(
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        s2 = dot_tn(h1, x33, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
+        s2 = dot_tn(h1, x34, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
         store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
         s3 = dot_tn(k, n_end[:, None] * d1, DOT)  # s₃ = kᵀ (n[C] · d₁)
         store_tile(s3_ptr, index * H + h, at_k, at_n, K, N, s3)
-        s4 = dot_tn(h1, x35, DOT)  # s₄ = h₁ᵀ (n[C] · d₂)
+        s4 = dot_tn(h1, x36, DOT)  # s₄ = h₁ᵀ (n[C] · d₂)
         store_tile(s4_ptr, index * H + h, at_n, at_v, N, V, s4)
         s5 = dot(P1, d1, DOT)  # s₅ = P₁ d₁
         store_tile(s5_ptr, index * H + h, r, at_n, C, N, s5)
@@ -1927,12 +1902,12 @@ def resume_main(
             store_tile(W1_momentum_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1_momentum)
             store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
             store_tile(W2_momentum_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2_momentum)
+        s4 = load_tile(s4_ptr, index * H + h, at_n + zero, at_v, N, V)
+        s3 = load_tile(s3_ptr, index * H + h, at_k + zero, at_n, K, N)
         m_end = load_number(m_end_ptr, index * H + h)
         s2 = load_tile(s2_ptr, index * H + h, at_n + zero, at_v, N, V)
         s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_n, K, N)
-        s3 = load_tile(s3_ptr, index * H + h, at_k + zero, at_n, K, N)
         reach_end = load_number(reach_end_ptr, index * H + h)
-        s4 = load_tile(s4_ptr, index * H + h, at_n + zero, at_v, N, V)
         beta_end = load_number(beta_end_ptr, index * H + h)
 
         # the state behind the tile
@@ -1953,8 +1928,8 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, d2_ptr, h1_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, reach_ptr, s5_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
+    G_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, beta_ptr, d2_ptr, h1_ptr, ln_bias_ptr,
+    ln_weight_ptr, q_ptr, reach_ptr, s5_ptr, o_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1974,12 +1949,10 @@ def resume_read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     reach = load_row(reach_ptr, index * H + h, r, C)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    sum6 = tl.zeros([BC, BV], tl.float32)
-    sum6_2 = tl.zeros([BC, BV], tl.float32)
-    sum6_3 = tl.zeros([BC, BC], tl.float32)
+    beta = load_row(beta_ptr, index * H + h, r, C)
+    sum4 = tl.zeros([BC, BV], tl.float32)
+    sum4_2 = tl.zeros([BC, BV], tl.float32)
+    sum4_3 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
@@ -1990,18 +1963,18 @@ def resume_read(
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        sum6 += dot(read_h1, W2, DOT)
+        sum4 += dot(read_h1, W2, DOT)
         h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
-        sum6_2 += dot(read_h1, W2_momentum, DOT)
-        sum6_3 += dot_nt(read_h1, h1, DOT)
+        sum4_2 += dot(read_h1, W2_momentum, DOT)
+        sum4_3 += dot_nt(read_h1, h1, DOT)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    P2 = (G.to(tl.float32) * sum6_3).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
-    read_f = beta[:, None] * sum6 + reach[:, None] * sum6_2 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) + f · (h₁ S₂[0]) − P₂ d₂
+    P2 = (G.to(tl.float32) * sum4_3).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    read_f = beta[:, None] * sum4 + reach[:, None] * sum4_2 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) + f · (h₁ S₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x13 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x13 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
@@ -2011,12 +1984,12 @@ def resume_read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
     G_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, k_ptr,
-    ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, t28_ptr, d1_ptr, t15_ptr, t17_ptr, s20_ptr, P2_ptr,
-    read_normal_ptr, s23_ptr, position_ptr, cu_ptr, T, members, low, high,
+    ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, t24_ptr, D_end_ptr, d1_ptr, t15_ptr, t17_ptr, P2_ptr,
+    read_normal_ptr, s23_ptr, s24_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """t28, d1, t15, t17, s20, P2, read_normal, s23: every tile on its own."""
+    """t24, D_end, d1, t15, t17, P2, read_normal, s23, s24: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2041,9 +2014,10 @@ def resume_pre(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     valid = tl.where(here, 1.0, 0.0)
     D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
+    t24 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₄ = Σ_i D[C] · Dμ
     reach = load_row(reach_ptr, index * H + h, r, C)
-    t28 = tl.sum(D_end[:, None] * D_mu, 0)  # t₂₈ = Σ_i D[C] · Dμ
-    store_row(t28_ptr, own * H + h, r, C, t28)
+    store_row(t24_ptr, own * H + h, r, C, t24)
+    store_row(D_end_ptr, own * H + h, r, C, D_end)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
     G = load_tile(G_ptr, index * H + h, r, r, C, C)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
@@ -2094,27 +2068,27 @@ def resume_pre(
         read_rstd[:, None] * t4
         - x28[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
-    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    s20 = t17 * t14  # s₂₀ = t₁₇ · t₁₄
-    store_tile(s20_ptr, own * H + h, r, at_v, C, V, s20)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     store_tile(read_normal_ptr, own * H + h, r, at_v, C, V, read_normal)
+    t17 = t16 - tl.sum(tl.where((at_v < V)[None, :], t16, 0.0), 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
     store_tile(t17_ptr, own * H + h, r, at_v, C, V, t17)
-    s23 = tl.sum(t17 * t13, 1)  # s₂₃ = Σ_v t₁₇ · t₁₃
+    s24 = tl.sum(t17 * t13, 1)  # s₂₄ = Σ_v t₁₇ · t₁₃
+    s23 = tl.sum(t17 * t14, 1)  # s₂₃ = Σ_v t₁₇ · t₁₄
     store_row(s23_ptr, own * H + h, r, C, s23)
+    store_row(s24_ptr, own * H + h, r, C, s24)
     store_tile(t15_ptr, own * H + h, r, r, C, C, t15)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre2(
     G_ptr, P2_ptr, W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, h1_ptr,
-    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, s20_ptr, s23_ptr,
-    s5_ptr, t17_ptr, v_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, centred_ptr, s11_ptr, s12_ptr, s15_ptr, s16_ptr,
-    t22_ptr, s19_ptr, s21_ptr, s22_ptr, position_ptr, cu_ptr, T, members, low, high,
+    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr, read_normal_ptr, s23_ptr, s24_ptr,
+    s5_ptr, t17_ptr, v_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, centred_ptr, du_ptr, s15_ptr, s16_ptr,
+    s19_ptr, t20_ptr, s20_ptr, t43_ptr, s21_ptr, s22_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s6, s7, s8, s9, s10, centred, s11, s12, s15, s16, t22, s19, s21, s22: every tile on its own."""
+    """s6, s7, s8, s9, s10, s11, s12, centred, du, s15, s16, s19, t20, s20, t43, s21, s22: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2136,20 +2110,20 @@ def resume_pre2(
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t19 = (t18 * G.to(tl.float32)).to(DOT)  # t₁₉ = t₁₈ · G
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    reach = load_row(reach_ptr, index * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
-    reach = load_row(reach_ptr, index * H + h, r, C)
     P2 = load_tile(P2_ptr, own * H + h, r, r, C, C)
     P1 = (G.to(tl.float32) * t10).to(DOT)  # P₁ = G · t₁₀
     s12 = dot_tn(P2, t17, DOT)  # s₁₂ = P₂ᵀ t₁₇
     store_tile(s12_ptr, own * H + h, r, at_v, C, V, s12)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    t21 = (beta[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₁ = β · t₁₇
-    t20 = (reach[:, None] * t17.to(tl.float32)).to(DOT)  # t₂₀ = f · t₁₇
+    x12 = (reach[:, None] * t17.to(tl.float32)).to(DOT)
+    x11 = (beta[:, None] * t17.to(tl.float32)).to(DOT)
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     sum13 = tl.zeros([BC], tl.float32)
     sum13_2 = tl.zeros([BC], tl.float32)
@@ -2158,6 +2132,7 @@ def resume_pre2(
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
         h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         f += dot(h1, W2_start, DOT)
+        t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
         W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
@@ -2167,70 +2142,75 @@ def resume_pre2(
         s5 = load_tile(s5_ptr, index * H + h, r, at_n, C, N)
         t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
         read_z1 = beta[:, None] * t5 + reach[:, None] * t7 - s5.to(tl.float32)  # z₁ = β · t₅ + f · t₇ − s₅
-        t22 = (dot(t19, h1, DOT) + dot_nt(t20, W2_momentum, DOT) + dot_nt(t21, W2, DOT)) * gelu_slope(read_z1)
-        sum13 += tl.sum(t22 * t5, 1)
-        sum13_2 += tl.sum(t22 * t7, 1)
-        t23 = (beta[:, None] * t22).to(DOT)  # t₂₃ = β · t₂₂
-        s6 = dot_tn(q, t23, DOT)  # s₆ = qᵀ t₂₃
+        x25 = dot(t19, h1, DOT)
+        x26 = dot_nt(t17, W2_momentum, DOT)
+        x27 = dot_nt(t17, W2, DOT)
+        t20 = (reach[:, None] * x26 + beta[:, None] * x27 + x25) * gelu_slope(read_z1)
+        sum13 += tl.sum(t20 * t7, 1)
+        sum13_2 += tl.sum(t20 * t5, 1)
+        s6 = dot_tn(q, beta[:, None] * t20, DOT)  # s₆ = qᵀ (β · t₂₀)
         store_tile(s6_ptr, own * H + h, at_k, at_n, K, N, s6)
-        t24 = (reach[:, None] * t22).to(DOT)  # t₂₄ = f · t₂₂
-        s7 = dot_tn(q, t24, DOT)  # s₇ = qᵀ t₂₄
+        s7 = dot_tn(q, reach[:, None] * t20, DOT)  # s₇ = qᵀ (f · t₂₀)
         store_tile(s7_ptr, own * H + h, at_k, at_n, K, N, s7)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        s8 = dot_tn(read_h1, t21, DOT)  # s₈ = h₁ᵀ t₂₁
+        s8 = dot_tn(read_h1, x11, DOT)  # s₈ = h₁ᵀ (β · t₁₇)
         store_tile(s8_ptr, own * H + h, at_n, at_v, N, V, s8)
-        s9 = dot_tn(read_h1, t20, DOT)  # s₉ = h₁ᵀ t₂₀
+        s9 = dot_tn(read_h1, x12, DOT)  # s₉ = h₁ᵀ (f · t₁₇)
         store_tile(s9_ptr, own * H + h, at_n, at_v, N, V, s9)
-        s10 = dot_tn(P1, t22, DOT)  # s₁₀ = P₁ᵀ t₂₂
+        s10 = dot_tn(P1, t20, DOT)  # s₁₀ = P₁ᵀ t₂₀
         store_tile(s10_ptr, own * H + h, r, at_n, C, N, s10)
         s11 = dot_tn(t19, read_h1, DOT)  # s₁₁ = t₁₉ᵀ h₁
         store_tile(s11_ptr, own * H + h, r, at_n, C, N, s11)
-        store_tile(t22_ptr, own * H + h, r, at_n, C, N, t22)
-    x18 = -s12
-    x19 = x18 - tl.sum(x18, 1)[:, None] / V
+        store_tile(t20_ptr, own * H + h, r, at_n, C, N, t20)
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    x21 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x20 = tl.sum(tl.where((at_v < V)[None, :], x19 * centred, 0.0), 1)
-    x23 = rstd[:, None] * x19 + (-x20 * (rstd * rstd * rstd) / V)[:, None] * centred
-    normal = rstd[:, None] * centred  # f̂ = r · f̃
+    x18 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x18 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    normal = rstd[:, None] * centred  # f̂ = r · f̃
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = 2 * e  # ∂ℓ/∂u = 2 e
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+    x26 = -s12
+    x27 = x26 - tl.sum(x26, 1)[:, None] / V
+    x28 = tl.sum(tl.where((at_v < V)[None, :], x27 * centred, 0.0), 1)
+    x29 = rstd[:, None] * x27 + (-x28 * (rstd * rstd * rstd) / V)[:, None] * centred
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    x24 = ln_weight[None, :] * x23
-    s15 = tl.sum(2 * x24 + d_o.to(tl.float32), 0)
+    x30 = ln_weight[None, :] * x29
+    s15 = tl.sum(2 * x30 + d_o.to(tl.float32), 0)
     store_row(s15_ptr, own * H + h, at_v, V, s15)
-    s19 = 2 * x24  # s₁₉ = 2 ((r · ((−s₁₂) − Σ_v (−s₁₂) / V) + (−(Σ_v ((−s₁₂) − Σ_v (−s₁₂) / V) · f̃) · r³ / V) · f̃) · w)
+    s23 = load_row(s23_ptr, own * H + h, r, C)
     read_normal = load_tile(read_normal_ptr, own * H + h, r, at_v, C, V)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    s20 = 2 * x30  # s₂₀ = 2 ((r · ((−s₁₂) − Σ_v (−s₁₂) / V) + (−(Σ_v ((−s₁₂) − Σ_v (−s₁₂) / V) · f̃) · r³ / V) · f̃) · w)
+    s24 = load_row(s24_ptr, own * H + h, r, C)
+    x35 = x29 * du + s20 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
+    s16 = tl.sum(x35, 0)
+    store_row(s16_ptr, own * H + h, at_v, V, s16)
+    s19 = -s20  # s₁₉ = −s₂₀
     store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
-    x35 = x23 * du + s19 * normal + d_o.to(tl.float32) * read_normal.to(tl.float32)
+    store_tile(s20_ptr, own * H + h, r, at_v, C, V, s20)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    t43 = s23 + sum13  # t₄₃ = s₂₃ + Σ_n t₂₀ · t₇
+    store_row(t43_ptr, own * H + h, r, C, t43)
+    s21 = tl.cumsum(beta * (s24 + sum13_2), 0, reverse=True)  # s₂₁ = Σ_{l≥t} β · (s₂₄ + Σ_n t₂₀ · t₅)
+    store_row(s21_ptr, own * H + h, r, C, s21)
     t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
     valid = tl.where(here, 1.0, 0.0)
-    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
-    s23 = load_row(s23_ptr, own * H + h, r, C)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
-    t47 = tl.sum(s20.to(tl.float32), 1) + sum13_2  # t₄₇ = Σ_v s₂₀ + Σ_n t₂₂ · t₇
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    s22 = tl.cumsum(tl.sum(t47[:, None] * t1, 0) * m, 0, reverse=True)  # s₂₂ = Σ_{l≥t} (Σ_c t₄₇ · t₁) · m
-    s16 = tl.sum(x35, 0)
-    store_row(s16_ptr, own * H + h, at_v, V, s16)
+    s22 = tl.cumsum(tl.sum(t43[:, None] * t1, 0) * m, 0, reverse=True)  # s₂₂ = Σ_{l≥t} (Σ_c t₄₃ · t₁) · m
     store_row(s22_ptr, own * H + h, r, C, s22)
-    s21 = tl.cumsum(beta * (s23 + sum13), 0, reverse=True)  # s₂₁ = Σ_{l≥t} β · (s₂₃ + Σ_n t₂₂ · t₅)
-    store_row(s21_ptr, own * H + h, r, C, s21)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre3(
     W1_at_ptr, W1_momentum_at_ptr, d1_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, q_ptr, reach_ptr,
-    s19_ptr, s20_ptr, s21_ptr, s22_ptr, t15_ptr, t17_ptr, t22_ptr, s13_ptr, s14_ptr, s17_ptr, s18_ptr, d_q_ptr, position_ptr,
+    s20_ptr, s21_ptr, s22_ptr, t15_ptr, t17_ptr, t20_ptr, t43_ptr, s13_ptr, s14_ptr, s17_ptr, s18_ptr, d_q_ptr, position_ptr,
     cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -2251,69 +2231,62 @@ def resume_pre3(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    reach = load_row(reach_ptr, index * H + h, r, C)
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    sum4 = tl.zeros([BC, BC], tl.float32)
-    sum4_2 = tl.zeros([BC], tl.float32)
-    sum4_3 = tl.zeros([BC, BK], tl.float32)
-    sum4_4 = tl.zeros([BC, BK], tl.float32)
+    sum0 = tl.zeros([BC, BC], tl.float32)
+    sum0_2 = tl.zeros([BC, BK], tl.float32)
+    sum0_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        t22 = load_tile(t22_ptr, own * H + h, r, at_n, C, N)
-        sum4 += dot_nt(t22, d1, DOT)
+        t20 = load_tile(t20_ptr, own * H + h, r, at_n, C, N)
         W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        q = load_rows(q_ptr, at_row, row, here, at_k, K)
-        t7 = dot(q, W1_momentum, DOT)  # t₇ = q S₁[0]
-        sum4_2 += tl.sum(t22.to(tl.float32) * t7, 1)
-        t24 = (reach[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₄ = f · t₂₂
-        sum4_3 += dot_nt(t24, W1_momentum, DOT)
+        sum0 += dot_nt(t20, d1, DOT)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t23 = (beta[:, None] * t22.to(tl.float32)).to(DOT)  # t₂₃ = β · t₂₂
-        sum4_4 += dot_nt(t23, W1, DOT)
+        sum0_2 += dot_nt(t20, W1_momentum, DOT)
+        sum0_3 += dot_nt(t20, W1, DOT)
     t17 = load_tile(t17_ptr, own * H + h, r, at_v, C, V)
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     t18 = -dot_nt(t17, d2, DOT)  # t₁₈ = −t₁₇ d₂ᵀ
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     t15 = load_tile(t15_ptr, own * H + h, r, r, C, C)
-    t42 = -sum4  # t₄₂ = −t₂₂ d₁ᵀ
-    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t38 = -sum0  # t₃₈ = −t₂₀ d₁ᵀ
     eta = load_numbers(eta_ptr, at_row, row, here)
-    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
-    t43 = t18 * t15.to(tl.float32) + t42 * t10  # t₄₃ = t₁₈ · t₁₅ + t₄₂ · t₁₀
-    t47 = tl.sum(s20.to(tl.float32), 1) + sum4_2  # t₄₇ = Σ_v s₂₀ + Σ_n t₂₂ · t₇
-    s21 = load_row(s21_ptr, own * H + h, r, C)
+    t43 = load_row(t43_ptr, own * H + h, r, C)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    t10 = dot_nt(q, k, DOT)  # t₁₀ = q kᵀ
+    t39 = t18 * t15.to(tl.float32) + t38 * t10  # t₃₉ = t₁₈ · t₁₅ + t₃₈ · t₁₀
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
+    s21 = load_row(s21_ptr, own * H + h, r, C)
     m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
     valid = tl.where(here, 1.0, 0.0)
     t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
     D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    x35 = valid[None, :] * (t47[:, None] * m[None, :] + dot_nt(eta[None, :] * t43, D_mu, DOT))
+    x31 = valid[None, :] * (t43[:, None] * m[None, :] + dot_nt(eta[None, :] * t39, D_mu, DOT))
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     t6 = exp(segment_sums(decay_alpha, strict))  # t₆ = exp(Σ_{j<l≤t} log α)
-    x36 = segment_gradient(tl.where(causal, x35, 0.0) * t6, strict, DOT)
-    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x36 + s21)
-    store_row(s17_ptr, own * H + h, r, C, s17)
+    x32 = segment_gradient(tl.where(causal, x31, 0.0) * t6, strict, DOT)
+    s17 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x32 + s21)
     D_alpha = tl.where(causal, t6, 0.0)  # Dα = causal(t₆)
-    x39 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t43, DOT)
-    x40 = segment_gradient(tl.where(causal, x39, 0.0) * t8, strict, DOT)
+    x35 = valid[:, None] * eta[None, :] * dot_tn(D_alpha, t39, DOT)
+    x36 = segment_gradient(tl.where(causal, x35, 0.0) * t8, strict, DOT)
     t1 = valid[None, :] * D_alpha  # t₁ = Dα · valid
     t9 = exact_dot(t1, D_mu, DOT)  # t₉ = t₁ Dμ
-    s13 = tl.sum(t43 * t9, 0)  # s₁₃ = Σ_c t₄₃ · t₉
+    reach = load_row(reach_ptr, index * H + h, r, C)
+    s13 = tl.sum(t39 * t9, 0)  # s₁₃ = Σ_c t₃₉ · t₉
     G = eta[None, :] * t9  # G = t₉ · η
+    s20 = load_tile(s20_ptr, own * H + h, r, at_v, C, V)
+    t42 = (t38 * G).to(DOT)  # t₄₂ = t₃₈ · G
     s22 = load_row(s22_ptr, own * H + h, r, C)
-    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
-    t46 = (t42 * G).to(DOT)  # t₄₆ = t₄₂ · G
-    s14 = s19.to(tl.float32) + dot_tn(t46, q, DOT)  # s₁₄ = s₁₉ + t₄₆ᵀ q
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    s14 = s20.to(tl.float32) + dot_tn(t42, q, DOT)  # s₁₄ = s₂₀ + t₄₂ᵀ q
     store_tile(s14_ptr, own * H + h, r, at_k, C, K, s14)
-    x44 = d_o.to(tl.float32) + dot(t46, k, DOT) + sum4_3 + sum4_4
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x44)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
+    x42 = reach[:, None] * sum0_2 + beta[:, None] * sum0_3 + d_o.to(tl.float32) + dot(t42, k, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x42)
     store_row(s13_ptr, own * H + h, r, C, s13)
-    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x40 + s22)
+    store_row(s17_ptr, own * H + h, r, C, s17)
+    s18 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x36 + s22)
     store_row(s18_ptr, own * H + h, r, C, s18)
 
 
@@ -2346,12 +2319,12 @@ def resume_seq(
             store_tile(d_W1_momentum_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1_momentum)
             store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
             store_tile(d_W2_momentum_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2_momentum)
+        s8 = load_tile(s8_ptr, own * H + h, at_n + zero, at_v, N, V)
+        s6 = load_tile(s6_ptr, own * H + h, at_k + zero, at_n, K, N)
         beta_end = load_number(beta_end_ptr, index * H + h)
         s9 = load_tile(s9_ptr, own * H + h, at_n + zero, at_v, N, V)
         s7 = load_tile(s7_ptr, own * H + h, at_k + zero, at_n, K, N)
-        s6 = load_tile(s6_ptr, own * H + h, at_k + zero, at_n, K, N)
         m_end = load_number(m_end_ptr, index * H + h)
-        s8 = load_tile(s8_ptr, own * H + h, at_n + zero, at_v, N, V)
         reach_end = load_number(reach_end_ptr, index * H + h)
         x10 = m_end * d_W1_momentum + reach_end * d_W1 + s7.to(tl.float32)
         x14 = m_end * d_W2_momentum + reach_end * d_W2 + s9.to(tl.float32)
@@ -2370,100 +2343,14 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_at_ptr, W1_momentum_at_ptr, W2_at_ptr, W2_momentum_at_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr,
-    d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s10_ptr, s12_ptr, t28_ptr,
-    n_end_ptr, G_end_ptr, s24_ptr, D_end_ptr, s19_ptr, t49_ptr, s27_ptr, s28_ptr, position_ptr, cu_ptr, T, members, low,
-    high,
+    D_end_ptr, W1_at_ptr, W1_momentum_at_ptr, W1_start_ptr, W2_at_ptr, W2_momentum_at_ptr, W2_start_ptr, d2_ptr, d_W1_at_ptr,
+    d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr, eta_ptr, k_ptr, log_alpha_ptr, log_mu_ptr, s10_ptr, s11_ptr,
+    s12_ptr, s13_ptr, s17_ptr, s18_ptr, t24_ptr, d_eta_ptr, d_log_alpha_ptr, d_log_mu_ptr, n_end_ptr, G_end_ptr, s25_ptr,
+    s26_ptr, s27_ptr, s28_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """n_end, G_end, s24, D_end, s19, t49, s27, s28: every tile on its own."""
-    index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
-    n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
-    first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
-    i = (index - slot) // step
-    if i >= tiles:
-        return
-    own = index - low
-    r = tl.arange(0, BC)
-    at_k = tl.arange(0, BK)
-    at_v = tl.arange(0, BV)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
-    t = base + i * C
-    here = (r >= first - t) & (r < tl.minimum(C, end - t))
-    at_row, row = t * H + h, r * H
-    s12 = load_tile(s12_ptr, own * H + h, r, at_v, C, V)
-    x14 = -s12.to(tl.float32)
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x15 = x14 - tl.sum(x14, 1)[:, None] / V
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    t28 = load_row(t28_ptr, own * H + h, r, C)
-    x18 = -tl.sum(x15 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    x19 = rstd[:, None] * x15 + x18[:, None] * centred.to(tl.float32)
-    s19 = 2 * (ln_weight[None, :] * x19)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    store_tile(s19_ptr, own * H + h, r, at_v, C, V, s19)
-    decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
-    n_end = eta * exp(t26)  # n[C] = η · exp(t₂₆)
-    G_end = t28 * eta  # G[C] = t₂₈ · η
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    valid = tl.where(here, 1.0, 0.0)
-    D_end = valid * exp(sum_after(decay_alpha, r, DOT))  # D[C] = valid · exp(Σ_{l>t} log α)
-    store_row(D_end_ptr, own * H + h, r, C, D_end)
-    store_row(G_end_ptr, own * H + h, r, C, G_end)
-    store_row(n_end_ptr, own * H + h, r, C, n_end)
-    t49 = tl.zeros([], tl.float32)  # t₄₉ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
-    sum18 = tl.zeros([], tl.float32)
-    sum18_2 = tl.zeros([], tl.float32)
-    sum18_3 = tl.zeros([], tl.float32)
-    sum18_4 = tl.zeros([], tl.float32)
-    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
-        at_n = b * BN + tl.arange(0, BN)
-        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
-        d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        t49 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
-        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
-        d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-        t49 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
-        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        sum18 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
-        sum18_2 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-        x25 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum18_3 += tl.sum(x25)
-        x27 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
-        sum18_4 += tl.sum(x27)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        s10 = load_tile(s10_ptr, own * H + h, r, at_n, C, N)
-        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
-        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
-        s24 = n_end[:, None] * t25 + G_end[:, None] * t27 - s10.to(tl.float32)  # s₂₄ = n[C] · t₂₅ + G[C] · t₂₇ − s₁₀
-        store_tile(s24_ptr, own * H + h, r, at_n, C, N, s24)
-    store_number(t49_ptr, own * H + h, t49)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    s27 = beta_end * (sum18 + sum18_2)  # s₂₇ = β[C] (Σ_n Σ_v d_W2_at · W₂[0] + Σ_n Σ_k d_W1_at · W₁[0])
-    store_number(s27_ptr, own * H + h, s27)
-    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
-    s28 = m_end * (sum18_3 + sum18_4)  # s₂₈ = m[C] (Σ_n Σ_v d_W2_momentum_at · S₂[0] + Σ_n Σ_k d_W1_momentum_at · S₁[0])
-    store_number(s28_ptr, own * H + h, s28)
-
-
-@triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post2(
-    D_end_ptr, W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, d_W2_at_ptr, d_W2_momentum_at_ptr,
-    eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, log_mu_ptr, s11_ptr, s12_ptr, s13_ptr, s15_ptr, s16_ptr,
-    s17_ptr, s18_ptr, s19_ptr, s24_ptr, s27_ptr, s28_ptr, t28_ptr, t49_ptr, v_ptr, d_eta_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
-    d_log_alpha_ptr, d_log_mu_ptr, d_v_ptr, s25_ptr, t40_ptr, s26_ptr, position_ptr, cu_ptr, T, members, low, high,
-    H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
-    BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
-):  # fmt: skip
-    """d_eta, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v, s25, t40, s26: every tile on its own."""
+    """d_eta, d_log_alpha, d_log_mu, n_end, G_end, s25, s26, s27, s28: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2476,137 +2363,115 @@ def resume_post2(
     at_v = tl.arange(0, BV)
     causal = r[:, None] >= r[None, :]
     strict = r[:, None] > r[None, :]
-    ln_bias = load_row(ln_bias_ptr, h, at_v, V)
-    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    t24 = load_row(t24_ptr, own * H + h, r, C)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    e = u - v.to(tl.float32)  # e = u − v
-    du = 2 * e  # ∂ℓ/∂u = 2 e
-    t28 = load_row(t28_ptr, own * H + h, r, C)
-    t2 = ln_weight[None, :] * du  # t₂ = ∂ℓ/∂u · w
-    t11 = tl.sum(t2 * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
-    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
-    d2 = t3 - tl.sum(t3, 1)[:, None] / V  # d₂ = t₃ − Σ_v t₃ / V
+    log_mu = load_numbers(log_mu_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     decay_mu = tl.maximum(-60.0, log_mu)  # log μ = max(−60, log μ)
-    t26 = sum_after(decay_mu, r, DOT)  # t₂₆ = Σ_{l>t} log μ
-    n_end = eta * exp(t26)  # n[C] = η · exp(t₂₆)
-    x19 = (n_end[:, None] * d2).to(DOT)
-    G_end = t28 * eta  # G[C] = t₂₈ · η
-    x22 = (G_end[:, None] * d2).to(DOT)
-    sum20 = tl.zeros([BC, BV], tl.float32)
-    sum20_2 = tl.zeros([BC], tl.float32)
-    sum20_3 = tl.zeros([BC, BV], tl.float32)
-    sum20_4 = tl.zeros([BC], tl.float32)
-    sum20_5 = tl.zeros([BC, BV], tl.float32)
+    t22 = sum_after(decay_mu, r, DOT)  # t₂₂ = Σ_{l>t} log μ
+    n_end = eta * exp(t22)  # n[C] = η · exp(t₂₂)
+    G_end = t24 * eta  # G[C] = t₂₄ · η
+    store_row(n_end_ptr, own * H + h, r, C, n_end)
+    store_row(G_end_ptr, own * H + h, r, C, G_end)
+    sum7 = tl.zeros([BC, BV], tl.float32)
+    sum7_2 = tl.zeros([BC], tl.float32)
+    sum7_3 = tl.zeros([BC, BV], tl.float32)
+    sum7_4 = tl.zeros([BC], tl.float32)
+    t45 = tl.zeros([], tl.float32)  # t₄₅ = Σ_n Σ_v d_W2_at · S₂[0] + Σ_n Σ_k d_W1_at · S₁[0]
+    sum7_5 = tl.zeros([], tl.float32)
+    sum7_6 = tl.zeros([], tl.float32)
+    sum7_7 = tl.zeros([], tl.float32)
+    sum7_8 = tl.zeros([], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         s11 = load_tile(s11_ptr, own * H + h, r, at_n, C, N)
-        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-        s25 = s11.to(tl.float32) + dot_nt(x19, -d_W2_momentum_at.to(tl.float32), DOT) + dot_nt(x22, -d_W2_at.to(tl.float32), DOT)
-        store_tile(s25_ptr, own * H + h, r, at_n, C, N, s25)
+        d_W2_momentum_at = load_tile(d_W2_momentum_at_ptr, own * H + h, at_n, at_v, N, V)
+        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+        s26 = s11.to(tl.float32) - n_end[:, None] * dot_nt(d2, d_W2_momentum_at, DOT) - G_end[:, None] * dot_nt(d2, d_W2_at, DOT)
+        W2_momentum = load_tile(W2_momentum_at_ptr, index * H + h, at_n, at_v, N, V)
+        store_tile(s26_ptr, own * H + h, r, at_n, C, N, s26)
+        x25 = d_W2_momentum_at.to(tl.float32) * W2_momentum.to(tl.float32)
+        sum7_7 += tl.sum(x25)
+        t45 += tl.sum(d_W2_at.to(tl.float32) * W2_momentum.to(tl.float32))
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        sum20 += dot(h1, d_W2_momentum_at, DOT)
-        s24 = load_tile(s24_ptr, own * H + h, r, at_n, C, N)
-        sum20_3 += dot(h1, d_W2_at, DOT)
+        sum7 += dot(h1, d_W2_momentum_at, DOT)
+        W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+        sum7_3 += dot(h1, d_W2_at, DOT)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t31 = (s24.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₄ · gelu′(z₁)
-        sum20_5 += dot(t31, W2_start, DOT)
+        sum7_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
-        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
-        t25 = -dot(k, d_W1_momentum_at, DOT)  # t₂₅ = −k d_W1_momentum_at
+        d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
+        W1_momentum = load_tile(W1_momentum_at_ptr, index * H + h, at_k, at_n, K, N)
+        x26 = d_W1_momentum_at.to(tl.float32) * W1_momentum.to(tl.float32)
+        sum7_8 += tl.sum(x26)
+        t21 = -dot(k, d_W1_momentum_at, DOT)  # t₂₁ = −k d_W1_momentum_at
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum20_2 += tl.sum(t25 * d1, 1)
-        t27 = -dot(k, d_W1_at, DOT)  # t₂₇ = −k d_W1_at
-        sum20_4 += tl.sum(t27 * d1, 1)
-    D_end = load_row(D_end_ptr, own * H + h, r, C)
-    t49 = load_number(t49_ptr, own * H + h)
-    t30 = -sum20_3  # t₃₀ = −h₁ d_W2_at
-    t45 = tl.sum(t30 * d2, 1) + sum20_4  # t₄₅ = Σ_v t₃₀ · d₂ + Σ_n t₂₇ · d₁
-    t48 = t45 * eta  # t₄₈ = t₄₅ · η
-    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
-    x54 = tl.where(causal, t48[None, :] * D_end[:, None], 0.0) * t8
-    x56 = segment_gradient(x54, strict, DOT)
-    s28 = load_number(s28_ptr, own * H + h)
-    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
-    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
-    x47 = sum_before(D_end * (t49 * m + tl.sum(t48[None, :] * D_mu, 1)), r, DOT)
-    x57 = t49 * D_end * m
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    s27 = load_number(s27_ptr, own * H + h)
-    s17 = load_row(s17_ptr, own * H + h, r, C)
-    x58 = tl.cumsum(x57, 0, reverse=True)
-    t29 = -sum20  # t₂₉ = −h₁ d_W2_momentum_at
-    s18 = load_row(s18_ptr, own * H + h, r, C)
-    t44 = tl.sum(t29 * d2, 1) + sum20_2  # t₄₄ = Σ_v t₂₉ · d₂ + Σ_n t₂₅ · d₁
-    x55 = sum_before(t44 * n_end, r, DOT)
-    x59 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x55 + s28 + x56 + x58)
-    d_eta = s13 + (t44 * exp(t26) + t45 * t28)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x47 + s27)
-    d_log_alpha = s17 + x50
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    d_log_mu = s18 + x59
+        sum7_2 += tl.sum(t21 * d1, 1)
+        t45 += tl.sum(d_W1_at.to(tl.float32) * W1_momentum.to(tl.float32))
+        t23 = -dot(k, d_W1_at, DOT)  # t₂₃ = −k d_W1_at
+        s10 = load_tile(s10_ptr, own * H + h, r, at_n, C, N)
+        sum7_4 += tl.sum(t23 * d1, 1)
+        s25 = n_end[:, None] * t21 + G_end[:, None] * t23 - s10.to(tl.float32)  # s₂₅ = n[C] · t₂₁ + G[C] · t₂₃ − s₁₀
+        W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+        store_tile(s25_ptr, own * H + h, r, at_n, C, N, s25)
+        sum7_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
     s12 = load_tile(s12_ptr, own * H + h, r, at_v, C, V)
-    s15 = load_row(s15_ptr, own * H + h, at_v, V)
+    t26 = -sum7_3  # t₂₆ = −h₁ d_W2_at
+    t25 = -sum7  # t₂₅ = −h₁ d_W2_momentum_at
+    s27 = n_end[:, None] * t25 + G_end[:, None] * t26 - s12.to(tl.float32)  # s₂₇ = n[C] · t₂₅ + G[C] · t₂₆ − s₁₂
+    store_tile(s27_ptr, own * H + h, r, at_v, C, V, s27)
+    s28 = n_end[:, None] * t25 + G_end[:, None] * t26  # s₂₈ = n[C] · t₂₅ + G[C] · t₂₆
+    D_end = load_row(D_end_ptr, own * H + h, r, C)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    store_tile(s28_ptr, own * H + h, r, at_v, C, V, s28)
+    t40 = tl.sum(t25 * d2.to(tl.float32), 1) + sum7_2  # t₄₀ = Σ_v t₂₅ · d₂ + Σ_n t₂₁ · d₁
+    t41 = tl.sum(t26 * d2.to(tl.float32), 1) + sum7_4  # t₄₁ = Σ_v t₂₆ · d₂ + Σ_n t₂₃ · d₁
+    t44 = t41 * eta  # t₄₄ = t₄₁ · η
+    m = exp(tl.cumsum(decay_mu, 0))  # m = exp(Σ_{l≤t} log μ)
+    t8 = exp(segment_sums(decay_mu, strict))  # t₈ = exp(Σ_{j<l≤t} log μ)
+    D_mu = tl.where(causal, t8, 0.0)  # Dμ = causal(t₈)
+    x29 = sum_before(D_end * (t45 * m + tl.sum(t44[None, :] * D_mu, 1)), r, DOT)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    x37 = tl.where(causal, t44[None, :] * D_end[:, None], 0.0) * t8
+    x40 = segment_gradient(x37, strict, DOT)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    x41 = t45 * D_end * m
+    x42 = tl.cumsum(x41, 0, reverse=True)
+    m_end = exp(tl.sum(decay_mu, 0))  # m[C] = exp(Σ_c log μ)
+    s17 = load_row(s17_ptr, own * H + h, r, C)
+    x39 = m_end * (sum7_7 + sum7_8)
+    x38 = sum_before(t40 * n_end, r, DOT)
+    s18 = load_row(s18_ptr, own * H + h, r, C)
+    x43 = (1 - tl.where(log_mu + 60 < 0, 1.0, 0.0)) * (x38 + x39 + x40 + x42)
+    d_eta = s13 + (t40 * exp(t22) + t41 * t24)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x33 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x29 + beta_end * (sum7_5 + sum7_6))
+    d_log_alpha = s17 + x33
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
+    d_log_mu = s18 + x43
     store_numbers(d_log_mu_ptr, at_row, row, here, d_log_mu)
-    x64 = n_end[:, None] * t29 + G_end[:, None] * t30 - s12.to(tl.float32)
-    s16 = load_row(s16_ptr, own * H + h, at_v, V)
-    x32 = (n_end[:, None] * t29 + G_end[:, None] * t30) + sum20_5
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x33 = x32 - tl.sum(x32, 1)[:, None] / V
-    x35 = -tl.sum(x33 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x36 = rstd[:, None] * x33 + x35[:, None] * centred.to(tl.float32)
-    x37 = ln_weight[None, :] * x36
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + 2 * tl.sum(x37, 0))
-    s26 = 2 * x37
-    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s16 + tl.sum(x36 * du + s26 * normal, 0))
-    d_v = -s19.to(tl.float32) + -s26
-    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    store_tile(s26_ptr, own * H + h, r, at_v, C, V, s26)
-    t32 = x64 + sum20_5  # t₃₂ = (n[C] · t₂₉ + G[C] · t₃₀ − s₁₂) + t₃₁ W₂[start]
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    t33 = t32 - tl.sum(t32, 1)[:, None] / V  # t₃₃ = t₃₂ − Σ_v t₃₂ / V
-    t34 = -tl.sum(t33 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₃₄ = −(Σ_v t₃₃ · f̃) · r³ / V
-    t35 = rstd[:, None] * t33 + t34[:, None] * centred.to(tl.float32)  # t₃₅ = r · t₃₃ + t₃₄ · f̃
-    t36 = ln_weight[None, :] * t35  # t₃₆ = t₃₅ · w
-    t37 = 2 * t36  # t₃₇ = 2 t₃₆
-    t38 = ln_weight[None, :] * t37  # t₃₈ = t₃₇ · w
-    x72 = t33 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-    x73 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x72, 1) + tl.sum(t38 * centred.to(tl.float32), 1))
-    t39 = (
-        2 * x73[:, None] * centred.to(tl.float32)
-        + rstd[:, None] * t38
-        + t34[:, None] * t2
-        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t33
-    )  # fmt: skip
-    t40 = t39 - tl.sum(tl.where((at_v < V)[None, :], t39, 0.0), 1)[:, None] / V  # t₄₀ = t₃₉ − Σ_v t₃₉ / V
-    store_tile(t40_ptr, own * H + h, r, at_v, C, V, t40)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
-def resume_post3(
-    G_end_ptr, W1_start_ptr, W2_start_ptr, d2_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, k_ptr, n_end_ptr, s14_ptr, s24_ptr,
-    s25_ptr, s26_ptr, t40_ptr, d_W1_start_ptr, d_W2_start_ptr, d_k_ptr, position_ptr, cu_ptr, T, members, low, high,
+def resume_post2(
+    G_end_ptr, W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W1_momentum_at_ptr, du_ptr, k_ptr, ln_weight_ptr,
+    n_end_ptr, s14_ptr, s15_ptr, s16_ptr, s19_ptr, s25_ptr, s26_ptr, s27_ptr, s28_ptr, d_W1_start_ptr, d_W2_start_ptr,
+    d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1_start, d_W2_start, d_k: every tile on its own."""
+    """d_W1_start, d_W2_start, d_k, d_ln_bias, d_ln_weight, d_v: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -2617,42 +2482,96 @@ def resume_post3(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
+    ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    G_end = load_row(G_end_ptr, own * H + h, r, C)
-    n_end = load_row(n_end_ptr, own * H + h, r, C)
-    sum2 = tl.zeros([BC, BK], tl.float32)
-    sum2_2 = tl.zeros([BC, BK], tl.float32)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    t2 = ln_weight[None, :] * du.to(tl.float32)  # t₂ = ∂ℓ/∂u · w
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    t11 = tl.sum(t2 * centred.to(tl.float32), 1)  # t₁₁ = Σ_v t₂ · f̃
+    t3 = rstd[:, None] * t2 - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
+    d2 = (t3 - tl.sum(t3, 1)[:, None] / V).to(DOT)  # d₂ = t₃ − Σ_v t₃ / V
+    sum6 = tl.zeros([BC, BV], tl.float32)
+    sum6_2 = tl.zeros([BC, BK], tl.float32)
+    sum6_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
-        k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t40 = load_tile(t40_ptr, own * H + h, r, at_v, C, V)
-        d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        s24 = load_tile(s24_ptr, own * H + h, r, at_n, C, N)
-        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        t31 = (s24.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₃₁ = s₂₄ · gelu′(z₁)
-        h1 = (gelu(z1)).to(DOT)  # h₁ = gelu(z₁)
-        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t31, d2, DOT) + dot_tn(h1, t40, DOT))
-        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
         s25 = load_tile(s25_ptr, own * H + h, r, at_n, C, N)
-        x11 = dot_nt(t40, W2_start, DOT)
-        t41 = (
-            (s24.to(tl.float32) * t12 * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + (s25.to(tl.float32) + x11) * gelu_slope(z1)).to(DOT)  # noqa: E501
-        )  # fmt: skip
-        sum2 += dot_nt(t41, W1_start, DOT)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t27 = (s25.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₂₇ = s₂₅ · gelu′(z₁)
+        sum6 += dot(t27, W2_start, DOT)
+        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
         d_W1_momentum_at = load_tile(d_W1_momentum_at_ptr, own * H + h, at_k, at_n, K, N)
         d1 = t12 * gelu_slope(z1)  # d₁ = t₁₂ · gelu′(z₁)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        sum2_2 += dot_nt(n_end[:, None] * d1, -d_W1_momentum_at.to(tl.float32), DOT)
-        sum2_2 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t41, DOT))
-    s26 = load_tile(s26_ptr, own * H + h, r, at_v, C, V)
+        sum6_2 += dot_nt(d1, d_W1_momentum_at, DOT)
+        sum6_3 += dot_nt(d1, d_W1_at, DOT)
+    s15 = load_row(s15_ptr, own * H + h, at_v, V)
+    s28 = load_tile(s28_ptr, own * H + h, r, at_v, C, V)
+    x24 = s28.to(tl.float32) + sum6
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x25 = x24 - tl.sum(x24, 1)[:, None] / V
+    x26 = -tl.sum(x25 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x27 = rstd[:, None] * x25 + x26[:, None] * centred.to(tl.float32)
+    x28 = ln_weight[None, :] * x27
+    s16 = load_row(s16_ptr, own * H + h, at_v, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s15 + 2 * tl.sum(x28, 0))
+    s19 = load_tile(s19_ptr, own * H + h, r, at_v, C, V)
+    x31 = 2 * x28
+    d_v = s19.to(tl.float32) + -x31
+    store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    s27 = load_tile(s27_ptr, own * H + h, r, at_v, C, V)
+    x33 = s16 + tl.sum(x27 * du.to(tl.float32) + x31 * normal, 0)
+    t28 = s27.to(tl.float32) + sum6  # t₂₈ = s₂₇ + t₂₇ W₂[start]
+    t29 = t28 - tl.sum(t28, 1)[:, None] / V  # t₂₉ = t₂₈ − Σ_v t₂₈ / V
+    t30 = -tl.sum(t29 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₃₀ = −(Σ_v t₂₉ · f̃) · r³ / V
+    t31 = rstd[:, None] * t29 + t30[:, None] * centred.to(tl.float32)  # t₃₁ = r · t₂₉ + t₃₀ · f̃
+    t32 = ln_weight[None, :] * t31  # t₃₂ = t₃₁ · w
+    t33 = 2 * t32  # t₃₃ = 2 t₃₂
+    t34 = ln_weight[None, :] * t33  # t₃₄ = t₃₃ · w
+    x18 = t29 * (t2 - 3 * t11[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+    x19 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x18, 1) + tl.sum(t34 * centred.to(tl.float32), 1))
+    t35 = (
+        2 * x19[:, None] * centred.to(tl.float32)
+        + rstd[:, None] * t34
+        + t30[:, None] * t2
+        - t11[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t29
+    )  # fmt: skip
+    t36 = (t35 - tl.sum(tl.where((at_v < V)[None, :], t35, 0.0), 1)[:, None] / V).to(DOT)  # t₃₆ = t₃₅ − Σ_v t₃₅ / V
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x33)
+    sum31 = tl.zeros([BC, BK], tl.float32)
+    for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
+        at_n = b * BN + tl.arange(0, BN)
+        W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+        t12 = dot_nt(d2, W2_start, DOT)  # t₁₂ = d₂ W₂[start]ᵀ
+        x38 = dot_nt(t36, W2_start, DOT)
+        k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        s26 = load_tile(s26_ptr, own * H + h, r, at_n, C, N)
+        W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+        s25 = load_tile(s25_ptr, own * H + h, r, at_n, C, N)
+        z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
+        t37 = (
+            (s25.to(tl.float32) * t12 * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + (s26.to(tl.float32) + x38) * gelu_slope(z1)).to(DOT)  # noqa: E501
+        )  # fmt: skip
+        sum31 += dot_nt(t37, W1_start, DOT)
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t37, DOT))
+        t27 = (s25.to(tl.float32) * gelu_slope(z1)).to(DOT)  # t₂₇ = s₂₅ · gelu′(z₁)
+        h1 = (gelu(z1)).to(DOT)  # h₁ = gelu(z₁)
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t27, d2, DOT) + dot_tn(h1, t36, DOT))
+    G_end = load_row(G_end_ptr, own * H + h, r, C)
+    n_end = load_row(n_end_ptr, own * H + h, r, C)
     s14 = load_tile(s14_ptr, own * H + h, r, at_k, C, K)
-    x6 = s14.to(tl.float32) + (s26.to(tl.float32) + sum2 + sum2_2)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x6)
+    x35 = x31 + sum31 + (-n_end[:, None] * sum6_2 - G_end[:, None] * sum6_3)
+    d_k = s14.to(tl.float32) + x35
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
 
 
 def power_of_two(n: int) -> int:
@@ -2804,7 +2723,6 @@ launch_resume_pre3 = Launch(resume_pre3, "resume_pre3", walks=False, widths="KNV
 launch_resume_seq = Launch(resume_seq, "resume_seq", walks=True, widths="KNV", split="N")
 launch_resume_post = Launch(resume_post, "resume_post", walks=False, widths="KNV", blocked="N")
 launch_resume_post2 = Launch(resume_post2, "resume_post2", walks=False, widths="KNV", blocked="N")
-launch_resume_post3 = Launch(resume_post3, "resume_post3", walks=False, widths="KNV", blocked="N")
 
 
 @torch.library.custom_op(f"{OPS}::forward", mutates_args=())
@@ -2847,16 +2765,18 @@ def forward_op(
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
     o = sizes.rows("V")
+    beta = sizes.per_slot("C", narrow=False)
     launch_prep(sizes, (
-        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, reach, G,
+        eta, log_alpha, log_mu, beta_end, reach_end, G_end, m_end, n_end, beta, reach, G,
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W1_momentum, W2, W2_momentum, beta_end, k, ln_bias, ln_weight, m_end, n_end, reach_end, v, W1_next, W2_next,
         W1_momentum_next, W2_momentum_next, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W1_last, W2_last,
     ))  # fmt: skip
     launch_read(sizes, (
-        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, k, ln_bias, ln_weight, log_alpha, q, reach, o,
+        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, beta, d2, k, ln_bias, ln_weight, q, reach, o,
     ))  # fmt: skip
+    del beta
     return (
         o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, W1_last, W2_last, beta_end, reach_end, G_end, m_end, n_end,
         reach, G, d2, W1_at, W1_momentum_at, W2_at, W2_momentum_at,
@@ -2962,18 +2882,20 @@ def backward_op(
         t2 = part.per_slot("CV", narrow=True)
         t12 = part.per_slot("CN", narrow=True)
         d1 = part.per_slot("CN", narrow=True)
-        t27 = part.per_slot("C", narrow=False)
+        t24 = part.per_slot("C", narrow=False)
+        du = part.per_slot("CV", narrow=True)
+        D_end = part.per_slot("C", narrow=False)
         read_h1 = part.per_slot("CN", narrow=True)
         t15 = part.per_slot("CC", narrow=False)
         t17 = part.per_slot("CV", narrow=True)
-        s17 = part.per_slot("CV", narrow=True)
         read_z1 = part.per_slot("CN", narrow=True)
         P2 = part.per_slot("CC", narrow=True)
         read_normal = part.per_slot("CV", narrow=True)
+        s19 = part.per_slot("C", narrow=False)
         s20 = part.per_slot("C", narrow=False)
         launch_pre(part, (
             G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, d_o, k, ln_bias, ln_weight, log_alpha, log_mu, q, reach, v, z1, h1,
-            centred, t2, t12, d1, t27, read_h1, t15, t17, s17, read_z1, P2, read_normal, s20,
+            centred, t2, t12, d1, t24, du, D_end, read_h1, t15, t17, read_z1, P2, read_normal, s19, s20,
         ))  # fmt: skip
         s1 = part.per_slot("KN", narrow=True)
         s2 = part.per_slot("CN", narrow=True)
@@ -2982,15 +2904,16 @@ def backward_op(
         s11 = part.per_slot("V", narrow=False)
         s12 = part.per_slot("V", narrow=False)
         s15 = part.per_slot("CV", narrow=True)
-        t22 = part.per_slot("CN", narrow=True)
+        t20 = part.per_slot("CN", narrow=True)
         s16 = part.per_slot("CV", narrow=True)
+        t43 = part.per_slot("C", narrow=False)
+        s17 = part.per_slot("C", narrow=False)
         s18 = part.per_slot("C", narrow=False)
-        s19 = part.per_slot("C", narrow=False)
         launch_pre2(part, (
-            G, P2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d2, d_o, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
-            reach, read_normal, read_z1, s17, s20, t17, v, s1, s2, s3, s4, s11, s12, s15, t22, s16, s18, s19,
+            G, P2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d2, d_o, du, h1, k, ln_weight, log_alpha, log_mu, q, reach,
+            read_normal, read_z1, s19, s20, t17, s1, s2, s3, s4, s11, s12, s15, t20, s16, t43, s17, s18,
         ))  # fmt: skip
-        del P2, read_normal, read_z1, s20
+        del P2, read_normal, read_z1, s19, s20
         s5 = part.per_slot("KN", narrow=True)
         s6 = part.per_slot("NV", narrow=True)
         s7 = part.per_slot("NV", narrow=True)
@@ -2999,31 +2922,31 @@ def backward_op(
         s13 = part.per_slot("C", narrow=False)
         s14 = part.per_slot("C", narrow=False)
         launch_pre3(part, (
-            W1_at, W1_momentum_at, d1, d2, d_o, eta, k, log_alpha, log_mu, q, reach, read_h1, s16, s17, s18, s19, t15, t17, t22, s5,
+            W1_at, W1_momentum_at, d1, d2, d_o, eta, k, log_alpha, log_mu, q, reach, read_h1, s16, s17, s18, t15, t17, t20, t43, s5,
             s6, s7, s8, s9, s13, s14, d_q,
         ))  # fmt: skip
-        del read_h1, s16, s17, s18, s19, t15, t17, t22
-        t28 = part.per_slot("CV", narrow=True)
-        t29 = part.per_slot("CV", narrow=True)
+        del read_h1, s16, s17, s18, t15, t17, t20, t43
+        t25 = part.per_slot("CV", narrow=True)
+        t26 = part.per_slot("CV", narrow=True)
         s10 = part.per_slot("CV", narrow=True)
-        t40 = part.per_slot("CN", narrow=True)
+        t37 = part.per_slot("CN", narrow=True)
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W1_momentum_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
         d_W2_momentum_at = part.per_slot("NV", narrow=True)
         launch_seq(part, (
             G_end, W2_at, beta_end, centred, d2, d_W1, d_W1_momentum, d_W2, d_W2_momentum, h1, k, ln_weight, m_end, n_end, reach_end,
-            s1, s2, s3, s4, s5, s6, s7, t12, t2, z1, d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, t28, t29, s10,
-            t40, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W1_last, d_W2_last,
+            s1, s2, s3, s4, s5, s6, s7, t12, t2, z1, d_W1_next, d_W1_momentum_next, d_W2_next, d_W2_momentum_next, t25, t26, s10,
+            t37, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, d_W1_last, d_W2_last,
         ))  # fmt: skip
         del h1, s1, s2, s3, s4, s5, s6, s7, t12, t2, z1
         launch_post(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d1, d2, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta,
-            k, ln_bias, ln_weight, log_alpha, log_mu, s10, s11, s12, s13, s14, s15, s8, s9, t27, t28, t29, t40, v, d_eta, d_k,
-            d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
+            D_end, W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d1, d2, d_W1_at, d_W1_momentum_at, d_W2_at,
+            d_W2_momentum_at, du, eta, k, ln_weight, log_alpha, log_mu, s10, s11, s12, s13, s14, s15, s8, s9, t24, t25, t26, t37,
+            d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_log_mu, d_v,
         ))  # fmt: skip
-        del centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, s10, s11, s12, s13, s14, s15, s8, s9, t27, t28, t29
-        del t40
+        del D_end, centred, d1, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, du, s10, s11, s12, s13, s14, s15, s8, s9, t24
+        del t25, t26, t37
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W1_momentum = d_W1_momentum_next
@@ -3177,9 +3100,10 @@ def resume_forward_op(
     s2 = sizes.per_slot("NV", narrow=True)
     s3 = sizes.per_slot("KN", narrow=True)
     s4 = sizes.per_slot("NV", narrow=True)
+    beta = sizes.per_slot("C", narrow=False)
     launch_resume_prep(sizes, (
         W1_start, W2_start, eta, k, ln_bias, ln_weight, log_alpha, log_mu, q, v, beta_end, reach_end, s1, s2, m_end, s3, s4,
-        reach, s5, G, h1, d2,
+        beta, reach, s5, G, h1, d2,
     ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W1_momentum, W2, W2_momentum, beta_end, m_end, reach_end, s1, s2, s3, s4, W1_next, W2_next, W1_momentum_next,
@@ -3187,8 +3111,9 @@ def resume_forward_op(
     ))  # fmt: skip
     del s1, s2, s3, s4
     launch_resume_read(sizes, (
-        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, d2, h1, ln_bias, ln_weight, log_alpha, q, reach, s5, o,
+        G, W1_at, W1_momentum_at, W2_at, W2_momentum_at, beta, d2, h1, ln_bias, ln_weight, q, reach, s5, o,
     ))  # fmt: skip
+    del beta
     return (
         o, W1_next, W2_next, W1_momentum_next, W2_momentum_next, beta_end, reach_end, m_end, reach, s5, G, h1, d2, W1_at,
         W1_momentum_at, W2_at, W2_momentum_at,
@@ -3281,55 +3206,60 @@ def resume_backward_op(
     d_W2_next = sizes.per_sequence("NV")
     d_W2_momentum_next = sizes.per_sequence("NV")
     d_eta = sizes.rows("", eta.dtype)
-    d_ln_bias = sizes.shares("V")
-    d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_log_mu = sizes.rows("", log_mu.dtype)
-    d_v = sizes.rows("V")
     d_W1_start = sizes.shares("KN")
     d_W2_start = sizes.shares("NV")
     d_k = sizes.rows("K")
-    for part in sizes.parts({"CC": 2, "CK": 1, "CN": 6, "CV": 8, "KN": 4, "NV": 4}):
-        t28 = part.per_slot("C", narrow=False)
+    d_ln_bias = sizes.shares("V")
+    d_ln_weight = sizes.shares("V")
+    d_v = sizes.rows("V")
+    for part in sizes.parts({"CC": 2, "CK": 1, "CN": 6, "CV": 9, "KN": 4, "NV": 4}):
+        t24 = part.per_slot("C", narrow=False)
+        D_end = part.per_slot("C", narrow=False)
         d1 = part.per_slot("CN", narrow=True)
         t15 = part.per_slot("CC", narrow=False)
         t17 = part.per_slot("CV", narrow=True)
-        s20 = part.per_slot("CV", narrow=True)
         P2 = part.per_slot("CC", narrow=True)
         read_normal = part.per_slot("CV", narrow=True)
         s23 = part.per_slot("C", narrow=False)
+        s24 = part.per_slot("C", narrow=False)
         launch_resume_pre(part, (
             G, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d2, d_o, k, ln_weight, log_alpha, log_mu, q, reach,
-            t28, d1, t15, t17, s20, P2, read_normal, s23,
+            t24, D_end, d1, t15, t17, P2, read_normal, s23, s24,
         ))  # fmt: skip
         s6 = part.per_slot("KN", narrow=True)
         s7 = part.per_slot("KN", narrow=True)
         s8 = part.per_slot("NV", narrow=True)
         s9 = part.per_slot("NV", narrow=True)
         s10 = part.per_slot("CN", narrow=True)
-        centred = part.per_slot("CV", narrow=True)
         s11 = part.per_slot("CN", narrow=True)
         s12 = part.per_slot("CV", narrow=True)
+        centred = part.per_slot("CV", narrow=True)
+        du = part.per_slot("CV", narrow=True)
         s15 = part.per_slot("V", narrow=False)
         s16 = part.per_slot("V", narrow=False)
-        t22 = part.per_slot("CN", narrow=True)
         s19 = part.per_slot("CV", narrow=True)
+        t20 = part.per_slot("CN", narrow=True)
+        s20 = part.per_slot("CV", narrow=True)
+        t43 = part.per_slot("C", narrow=False)
         s21 = part.per_slot("C", narrow=False)
         s22 = part.per_slot("C", narrow=False)
         launch_resume_pre2(part, (
             G, P2, W1_at, W1_momentum_at, W2_at, W2_momentum_at, W2_start, d2, d_o, h1, k, ln_bias, ln_weight, log_alpha, log_mu, q,
-            reach, read_normal, s20, s23, s5, t17, v, s6, s7, s8, s9, s10, centred, s11, s12, s15, s16, t22, s19, s21, s22,
+            reach, read_normal, s23, s24, s5, t17, v, s6, s7, s8, s9, s10, s11, s12, centred, du, s15, s16, s19, t20, s20, t43, s21,
+            s22,
         ))  # fmt: skip
-        del P2, read_normal, s23
+        del P2, read_normal, s23, s24
         s13 = part.per_slot("C", narrow=False)
         s14 = part.per_slot("CK", narrow=True)
         s17 = part.per_slot("C", narrow=False)
         s18 = part.per_slot("C", narrow=False)
         launch_resume_pre3(part, (
-            W1_at, W1_momentum_at, d1, d2, d_o, eta, k, log_alpha, log_mu, q, reach, s19, s20, s21, s22, t15, t17, t22, s13, s14,
+            W1_at, W1_momentum_at, d1, d2, d_o, eta, k, log_alpha, log_mu, q, reach, s20, s21, s22, t15, t17, t20, t43, s13, s14,
             s17, s18, d_q,
         ))  # fmt: skip
-        del d1, s20, s21, s22, t15, t17, t22
+        del d1, s20, s21, s22, t15, t17, t20, t43
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W1_momentum_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
@@ -3341,29 +3271,21 @@ def resume_backward_op(
         del s6, s7, s8, s9
         n_end = part.per_slot("C", narrow=False)
         G_end = part.per_slot("C", narrow=False)
-        s24 = part.per_slot("CN", narrow=True)
-        D_end = part.per_slot("C", narrow=False)
-        t49 = part.per_slot("", narrow=False)
-        s27 = part.per_slot("", narrow=False)
-        s28 = part.per_slot("", narrow=False)
-        launch_resume_post(part, (
-            W1_at, W1_momentum_at, W2_at, W2_momentum_at, centred, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k,
-            ln_weight, log_alpha, log_mu, s10, s12, t28, n_end, G_end, s24, D_end, s19, t49, s27, s28,
-        ))  # fmt: skip
-        del s10
         s25 = part.per_slot("CN", narrow=True)
-        t40 = part.per_slot("CV", narrow=True)
-        s26 = part.per_slot("CV", narrow=True)
+        s26 = part.per_slot("CN", narrow=True)
+        s27 = part.per_slot("CV", narrow=True)
+        s28 = part.per_slot("CV", narrow=True)
+        launch_resume_post(part, (
+            D_end, W1_at, W1_momentum_at, W1_start, W2_at, W2_momentum_at, W2_start, d2, d_W1_at, d_W1_momentum_at, d_W2_at,
+            d_W2_momentum_at, eta, k, log_alpha, log_mu, s10, s11, s12, s13, s17, s18, t24, d_eta, d_log_alpha, d_log_mu, n_end,
+            G_end, s25, s26, s27, s28,
+        ))  # fmt: skip
+        del D_end, d_W2_at, d_W2_momentum_at, s10, s11, s12, s13, s17, s18, t24
         launch_resume_post2(part, (
-            D_end, W1_start, W2_start, centred, d_W1_at, d_W1_momentum_at, d_W2_at, d_W2_momentum_at, eta, k, ln_bias, ln_weight,
-            log_alpha, log_mu, s11, s12, s13, s15, s16, s17, s18, s19, s24, s27, s28, t28, t49, v, d_eta, d_ln_bias, d_ln_weight,
-            d_log_alpha, d_log_mu, d_v, s25, t40, s26,
+            G_end, W1_start, W2_start, centred, d_W1_at, d_W1_momentum_at, du, k, ln_weight, n_end, s14, s15, s16, s19, s25, s26,
+            s27, s28, d_W1_start, d_W2_start, d_k, d_ln_bias, d_ln_weight, d_v,
         ))  # fmt: skip
-        del D_end, centred, d_W2_at, d_W2_momentum_at, s11, s12, s13, s15, s16, s17, s18, s19, s27, s28, t28, t49
-        launch_resume_post3(part, (
-            G_end, W1_start, W2_start, d2, d_W1_at, d_W1_momentum_at, k, n_end, s14, s24, s25, s26, t40, d_W1_start, d_W2_start, d_k,
-        ))  # fmt: skip
-        del G_end, d_W1_at, d_W1_momentum_at, n_end, s14, s24, s25, s26, t40
+        del G_end, centred, d_W1_at, d_W1_momentum_at, du, n_end, s14, s15, s16, s19, s25, s26, s27, s28
         d_W1 = d_W1_next
         d_W2 = d_W2_next
         d_W1_momentum = d_W1_momentum_next

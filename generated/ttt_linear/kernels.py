@@ -30,15 +30,15 @@ TILE = CHUNK  # tokens that are computed at once
 CARRIED = ("W",)
 STARTS = ("W_start",)
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_read": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -197,8 +197,8 @@ def prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # P
     P = tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)  # P = causal((q kᵀ) · η)
@@ -234,12 +234,12 @@ def main(
         if i == tiles - 1:
             store_tile(W_last_ptr, n * H + h, at_k, at_v, K, V, W)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
 
         # the surprises of all tokens
         f = dot(k, W, DOT)  # f = k W[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x7 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         eta = load_numbers(eta_ptr, at_row, row, here)
         rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
@@ -279,10 +279,10 @@ def read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
     d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
     P = load_tile(P_ptr, index * H + h, r, r, C, C)
+    W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
     read_f = dot(q, W, DOT) - dot(P, d, DOT)  # f = q W[0] − P d
@@ -298,11 +298,11 @@ def read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W_at_ptr, d_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, centred_ptr, t1_ptr, s1_ptr, s2_ptr,
-    s3_ptr, t17_ptr, s4_ptr, s5_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """centred, t1, s1, s2, s3, t17, s4, s5, d_q: every tile on its own."""
+    """centred, t1, s1, s2, s3, s4, s5, s6, s7, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -343,12 +343,11 @@ def pre(
     s1 = dot_tn(q, t7, DOT)  # s₁ = qᵀ t₇
     store_tile(s1_ptr, own * H + h, at_k, at_v, K, V, s1)
     t16 = tl.where(causal, -dot_nt(t7, d, DOT), 0.0)  # t₁₆ = causal(−t₇ dᵀ)
-    s3 = tl.sum(t16 * t4, 0)  # s₃ = Σ_c t₁₆ · t₄
-    t17 = eta[None, :] * t16  # t₁₇ = t₁₆ · η
-    store_tile(t17_ptr, own * H + h, r, r, C, C, t17)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x43 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
+    x45 = d_o.to(tl.float32) + dot(eta[None, :] * t16, k, DOT) + dot_nt(t7, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x45)
+    s3 = tl.sum(t16 * t4, 0)  # s₃ = Σ_c t₁₆ · t₄
     f = dot(k, W, DOT)  # f = k W[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
@@ -356,27 +355,31 @@ def pre(
     rstd = tl.rsqrt(x7 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     s2 = dot_tn(P, t7, DOT)  # s₂ = Pᵀ t₇
     store_tile(s2_ptr, own * H + h, r, at_v, C, V, s2)
-    x35 = -s2
-    x36 = x35 - tl.sum(tl.where((at_v < V)[None, :], x35, 0.0), 1)[:, None] / V
-    x37 = tl.sum(tl.where((at_v < V)[None, :], x36 * centred, 0.0), 1)
-    x38 = rstd[:, None] * x36 + (-x37 * (rstd * rstd * rstd) / V)[:, None] * centred
+    x34 = -s2
+    x35 = x34 - tl.sum(tl.where((at_v < V)[None, :], x34, 0.0), 1)[:, None] / V
+    x36 = tl.sum(tl.where((at_v < V)[None, :], x35 * centred, 0.0), 1)
+    x37 = rstd[:, None] * x35 + (-x36 * (rstd * rstd * rstd) / V)[:, None] * centred
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    store_row(s3_ptr, own * H + h, r, C, s3)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    x38 = ln_weight[None, :] * x37
+    s4 = x38 + eta[:, None] * dot_tn(t16, q, DOT)
+    store_tile(s4_ptr, own * H + h, r, at_k, C, K, s4)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    x41 = x38 * e + ln_weight[None, :] * x38 * normal + d_o.to(tl.float32) * read_normal
-    s4 = tl.sum(ln_weight[None, :] * x38 + d_o.to(tl.float32), 0)
+    x42 = x37 * e + x38 * normal + d_o.to(tl.float32) * read_normal
+    s5 = tl.sum(ln_weight[None, :] * x37 + d_o.to(tl.float32), 0)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x43)
-    s5 = tl.sum(x41, 0)
+    s7 = -x38  # s₇ = −(r · ((−s₂) − Σ_v (−s₂) / V) + (−(Σ_v ((−s₂) − Σ_v (−s₂) / V) · f̃) · r³ / V) · f̃) · w
+    store_tile(s7_ptr, own * H + h, r, at_v, C, V, s7)
+    s6 = tl.sum(x42, 0)
+    store_row(s6_ptr, own * H + h, at_v, V, s6)
     store_row(s5_ptr, own * H + h, at_v, V, s5)
-    store_row(s4_ptr, own * H + h, at_v, V, s4)
-    store_row(s3_ptr, own * H + h, r, C, s3)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -411,17 +414,17 @@ def seq(
         s2 = load_tile(s2_ptr, own * H + h, r + zero, at_v, C, V)
         centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
         eta = load_numbers(eta_ptr, at_row, row, here)
+        t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
+        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
         t8 = -dot(k, d_W, DOT)  # t₈ = −k d_W
         x7 = eta[:, None] * t8 - s2.to(tl.float32)
         t9 = x7 - tl.sum(x7, 1)[:, None] / V  # t₉ = (η · t₈ − s₂) − Σ_v (η · t₈ − s₂) / V
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
         t10 = -tl.sum(t9 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₁₀ = −(Σ_v t₉ · f̃) · r³ / V
         t11 = rstd[:, None] * t9 + t10[:, None] * centred.to(tl.float32)  # t₁₁ = r · t₉ + t₁₀ · f̃
         t12 = ln_weight[None, :] * t11  # t₁₂ = t₁₁ · w
         t13 = ln_weight[None, :] * t12  # t₁₃ = t₁₂ · w
         t5 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
-        s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_v, K, V)
         x17 = t9 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
         x18 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x17, 1) + tl.sum(t13 * centred.to(tl.float32), 1))
         t14 = (
@@ -442,8 +445,8 @@ def seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W_at_ptr, d_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, t15_ptr,
-    t17_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, d_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, t15_ptr,
+    v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -463,46 +466,42 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    s3 = load_row(s3_ptr, own * H + h, r, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     f = dot(k, W, DOT)  # f = k W[0]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x16 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    s3 = load_row(s3_ptr, own * H + h, r, C)
-    rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    t15 = load_tile(t15_ptr, own * H + h, r, at_v, C, V)
+    t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    d_eta = s3 + tl.sum(t8 * d.to(tl.float32), 1)
+    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    x10 = eta[:, None] * t8
+    x11 = x10 - tl.sum(x10, 1)[:, None] / V
+    s6 = load_row(s6_ptr, own * H + h, at_v, V)
+    x16 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x18 = tl.sum(tl.where((at_v < V)[None, :], x11 * centred, 0.0), 1)
+    x19 = rstd[:, None] * x11 + (-x18 * (rstd * rstd * rstd) / V)[:, None] * centred
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    s5 = load_row(s5_ptr, own * H + h, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    d = load_tile(d_ptr, index * H + h, r, at_v, C, V)
-    t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
-    s5 = load_row(s5_ptr, own * H + h, at_v, V)
-    d_eta = s3 + tl.sum(t8 * d.to(tl.float32), 1)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    x29 = dot_nt(eta[:, None] * d.to(tl.float32), -d_W_at.to(tl.float32), DOT)
-    x23 = eta[:, None] * t8
-    x24 = x23 - tl.sum(x23, 1)[:, None] / V
-    x25 = tl.sum(tl.where((at_v < V)[None, :], x24 * centred, 0.0), 1)
-    x26 = rstd[:, None] * x24 + (-x25 * (rstd * rstd * rstd) / V)[:, None] * centred
-    x27 = ln_weight[None, :] * x26
-    s2 = load_tile(s2_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s5 + tl.sum(x26 * e + x27 * normal, 0))
-    x9 = -s2.to(tl.float32)
-    x10 = x9 - tl.sum(x9, 1)[:, None] / V
-    s4 = load_row(s4_ptr, own * H + h, at_v, V)
-    x15 = tl.sum(tl.where((at_v < V)[None, :], x10 * centred, 0.0), 1)
-    x18 = rstd[:, None] * x10 + (-x15 * (rstd * rstd * rstd) / V)[:, None] * centred
-    x19 = ln_weight[None, :] * x18
-    t15 = load_tile(t15_ptr, own * H + h, r, at_v, C, V)
-    t17 = load_tile(t17_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x30 = (x19 + dot_tn(t17, q, DOT)) + (x27 + dot_nt(t15, W, DOT) + x29)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x30)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s4 + tl.sum(x27, 0))
-    d_v = -x19 + -x27
+    x20 = ln_weight[None, :] * x19
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s6 + tl.sum(x19 * e + x20 * normal, 0))
+    s4 = load_tile(s4_ptr, own * H + h, r, at_k, C, K)
+    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
+    x22 = x20 + dot_nt(t15, W, DOT) + -eta[:, None] * dot_nt(d, d_W_at, DOT)
+    d_k = s4.to(tl.float32) + x22
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s5 + tl.sum(x20, 0))
+    d_v = s7.to(tl.float32) + -x20
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
 
 
@@ -531,21 +530,21 @@ def resume_prep(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     f = dot(k, W_start, DOT)  # f = k W[start]
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x8 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     eta = load_numbers(eta_ptr, at_row, row, here)
+    x8 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x8 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
     d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-    s1 = dot_tn(k, eta[:, None] * d, DOT)  # s₁ = kᵀ (η · d)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    s1 = dot_tn(k, eta[:, None] * d, DOT)  # s₁ = kᵀ (η · d)
     store_tile(s1_ptr, index * H + h, at_k, at_v, K, V, s1)
     P = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P = causal((q kᵀ) · η)
     s2 = dot(P, d, DOT)  # s₂ = P d
@@ -599,9 +598,9 @@ def resume_read(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     s2 = load_tile(s2_ptr, index * H + h, r, at_v, C, V)
     W = load_tile(W_at_ptr, index * H + h, at_k, at_v, K, V)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
 
     # o
     read_f = dot(q, W, DOT) - s2.to(tl.float32)  # f = q W[0] − s₂
@@ -616,12 +615,12 @@ def resume_read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
-    W_at_ptr, W_start_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s3_ptr, t7_ptr, s4_ptr, s5_ptr,
-    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_at_ptr, W_start_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr,
+    s7_ptr, s8_ptr, s9_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s3, t7, s4, s5, d_q: every tile on its own."""
+    """s3, s4, s5, s6, s7, s8, s9, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -675,33 +674,46 @@ def resume_pre(
         read_rstd[:, None] * t3
         - x32[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
-    t7 = t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V  # t₇ = t₆ − Σ_v t₆ / V
+    t7 = (t6 - tl.sum(tl.where((at_v < V)[None, :], t6, 0.0), 1)[:, None] / V).to(DOT)  # t₇ = t₆ − Σ_v t₆ / V
     s3 = dot_tn(q, t7, DOT)  # s₃ = qᵀ t₇
     store_tile(s3_ptr, own * H + h, at_k, at_v, K, V, s3)
 
-    # t7
-    store_tile(t7_ptr, own * H + h, r, at_v, C, V, t7)
-
     # s4
-    x36 = -dot_tn(P, t7, DOT)
-    x37 = x36 - tl.sum(tl.where((at_v < V)[None, :], x36, 0.0), 1)[:, None] / V
-    x38 = tl.sum(tl.where((at_v < V)[None, :], x37 * centred, 0.0), 1)
-    x39 = rstd[:, None] * x37 + (-x38 * (rstd * rstd * rstd) / V)[:, None] * centred
-    s4 = tl.sum(ln_weight[None, :] * x39 + d_o.to(tl.float32), 0)
-    store_row(s4_ptr, own * H + h, at_v, V, s4)
+    s4 = dot_tn(P, t7, DOT)  # s₄ = Pᵀ t₇
+    store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
 
     # s5
+    x37 = dot_nt(t7, tl.where((at_v < V)[None, :], d, 0.0), DOT)
+    t16 = tl.where(causal, -x37, 0.0)  # t₁₆ = causal(−t₇ dᵀ)
+    s5 = tl.sum(t16 * t4, 0)  # s₅ = Σ_c t₁₆ · t₄
+    store_row(s5_ptr, own * H + h, r, C, s5)
+
+    # s6
+    x40 = -s4
+    x41 = x40 - tl.sum(tl.where((at_v < V)[None, :], x40, 0.0), 1)[:, None] / V
+    x42 = tl.sum(tl.where((at_v < V)[None, :], x41 * centred, 0.0), 1)
+    x43 = rstd[:, None] * x41 + (-x42 * (rstd * rstd * rstd) / V)[:, None] * centred
+    x44 = ln_weight[None, :] * x43
+    s6 = x44 + eta[:, None] * dot_tn(t16, q, DOT)
+    store_tile(s6_ptr, own * H + h, r, at_k, C, K, s6)
+
+    # s7
+    s7 = tl.sum(ln_weight[None, :] * x43 + d_o.to(tl.float32), 0)
+    store_row(s7_ptr, own * H + h, at_v, V, s7)
+
+    # s8
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    x42 = x39 * e + ln_weight[None, :] * x39 * normal + d_o.to(tl.float32) * read_normal
-    s5 = tl.sum(x42, 0)
-    store_row(s5_ptr, own * H + h, at_v, V, s5)
+    x48 = x43 * e + x44 * normal + d_o.to(tl.float32) * read_normal
+    s8 = tl.sum(x48, 0)
+    store_row(s8_ptr, own * H + h, at_v, V, s8)
+
+    # s9
+    s9 = -x44  # s₉ = −(r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w
+    store_tile(s9_ptr, own * H + h, r, at_v, C, V, s9)
 
     # the gradient of q
-    x44 = dot_nt(t7, tl.where((at_v < V)[None, :], d, 0.0), DOT)
-    t16 = tl.where(causal, -x44, 0.0)  # t₁₆ = causal(−t₇ dᵀ)
-    t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
-    x47 = d_o.to(tl.float32) + dot(t17, k, DOT) + dot_nt(t7, W, DOT)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x47)
+    x51 = d_o.to(tl.float32) + dot(eta[None, :] * t16, k, DOT) + dot_nt(t7, W, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x51)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -735,8 +747,9 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W_start_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s4_ptr, s5_ptr, t7_ptr, v_ptr, d_W_start_ptr,
-    d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    W_start_ptr, d_W_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr,
+    v_ptr, d_W_start_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low,
+    high,
     H: tl.constexpr, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, BC: tl.constexpr,
     DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -751,7 +764,6 @@ def resume_post(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
     W_start = load_tile(W_start_ptr, n * H + h, at_k, at_v, K, V).to(tl.float32)
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
@@ -763,66 +775,56 @@ def resume_post(
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    x17 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x17 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x13 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x13 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    s5 = load_row(s5_ptr, own * H + h, at_v, V)
+    s8 = load_row(s8_ptr, own * H + h, at_v, V)
     d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
     e = u - v.to(tl.float32)  # e = u − v
     t8 = -dot(k, d_W_at, DOT)  # t₈ = −k d_W_at
-    x44 = eta[:, None] * t8
-    x45 = x44 - tl.sum(x44, 1)[:, None] / V
-    x46 = tl.sum(tl.where((at_v < V)[None, :], x45 * centred, 0.0), 1)
-    x47 = rstd[:, None] * x45 + (-x46 * (rstd * rstd * rstd) / V)[:, None] * centred
-    x48 = ln_weight[None, :] * x47
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s5 + tl.sum(x47 * e + x48 * normal, 0))
+    x35 = eta[:, None] * t8
+    x36 = x35 - tl.sum(x35, 1)[:, None] / V
+    x37 = tl.sum(tl.where((at_v < V)[None, :], x36 * centred, 0.0), 1)
+    x38 = rstd[:, None] * x36 + (-x37 * (rstd * rstd * rstd) / V)[:, None] * centred
+    x39 = ln_weight[None, :] * x38
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s8 + tl.sum(x38 * e + x39 * normal, 0))
+    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
-    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
-    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
-    t7 = load_tile(t7_ptr, own * H + h, r, at_v, C, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    t16 = tl.where(causal, -dot_nt(t7, d, DOT), 0.0)  # t₁₆ = causal(−t₇ dᵀ)
-    t4 = dot_nt(q, k, DOT)  # t₄ = q kᵀ
-    d_eta = tl.sum(t16 * t4, 0) + tl.sum(t8 * d, 1)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_W_at = load_tile(d_W_at_ptr, own * H + h, at_k, at_v, K, V)
-    t17 = (eta[None, :] * t16).to(DOT)  # t₁₇ = t₁₆ · η
-    x49 = dot_nt(eta[:, None] * d, -d_W_at.to(tl.float32), DOT)
-    P = (tl.where(causal, eta[None, :] * t4, 0.0)).to(DOT)  # P = causal(t₄ · η)
-    x9 = dot_tn(P, t7, DOT)
-    x12 = eta[:, None] * t8 - x9
-    t9 = x12 - tl.sum(x12, 1)[:, None] / V  # t₉ = (η · t₈ − Pᵀ t₇) − Σ_v (η · t₈ − Pᵀ t₇) / V
-    x25 = tl.sum(tl.where((at_v < V)[None, :], t9 * centred, 0.0), 1)
-    t10 = -x25 * (rstd * rstd * rstd) / V  # t₁₀ = −(Σ_v t₉ · f̃) · r³ / V
+    x8 = eta[:, None] * t8 - s4.to(tl.float32)
+    t9 = x8 - tl.sum(x8, 1)[:, None] / V  # t₉ = (η · t₈ − s₄) − Σ_v (η · t₈ − s₄) / V
+    x21 = tl.sum(tl.where((at_v < V)[None, :], t9 * centred, 0.0), 1)
+    t10 = -x21 * (rstd * rstd * rstd) / V  # t₁₀ = −(Σ_v t₉ · f̃) · r³ / V
     t11 = rstd[:, None] * t9 + t10[:, None] * centred  # t₁₁ = r · t₉ + t₁₀ · f̃
+    s5 = load_row(s5_ptr, own * H + h, r, C)
     t12 = ln_weight[None, :] * t11  # t₁₂ = t₁₁ · w
     t13 = ln_weight[None, :] * t12  # t₁₃ = t₁₂ · w
-    x30 = t9 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred)
-    x31 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x30, 0.0), 1) + tl.sum(t13 * centred, 1))
+    t5 = tl.sum(t1 * centred, 1)  # t₅ = Σ_v t₁ · f̃
+    x26 = t9 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred)
+    x27 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(tl.where((at_v < V)[None, :], x26, 0.0), 1) + tl.sum(t13 * centred, 1))
     t14 = (
-        2 * x31[:, None] * centred
+        2 * x27[:, None] * centred
         + rstd[:, None] * t13
         + t10[:, None] * t1
         - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t9
     )  # fmt: skip
-    x38 = -x9
-    x39 = x38 - tl.sum(x38, 1)[:, None] / V
-    s4 = load_row(s4_ptr, own * H + h, at_v, V)
-    x40 = tl.sum(tl.where((at_v < V)[None, :], x39 * centred, 0.0), 1)
-    x41 = rstd[:, None] * x39 + (-x40 * (rstd * rstd * rstd) / V)[:, None] * centred
+    t2 = rstd[:, None] * t1 - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
+    d = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d = t₂ − Σ_v t₂ / V
+    s7 = load_row(s7_ptr, own * H + h, at_v, V)
+    d_eta = s5 + tl.sum(t8 * d, 1)
     t15 = (t14 - tl.sum(tl.where((at_v < V)[None, :], t14, 0.0), 1)[:, None] / V).to(DOT)  # t₁₅ = t₁₄ − Σ_v t₁₄ / V
-    x42 = ln_weight[None, :] * x41
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x50 = (x42 + dot_tn(t17, q, DOT)) + (x48 + dot_nt(t15, W_start, DOT) + x49)
+    x40 = x39 + dot_nt(t15, W_start, DOT) + -eta[:, None] * dot_nt(d, d_W_at, DOT)
+    s6 = load_tile(s6_ptr, own * H + h, r, at_k, C, K)
     store_tile(d_W_start_ptr, index * H + h, at_k, at_v, K, V, dot_tn(k, t15, DOT))
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x50)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s4 + tl.sum(x48, 0))
-    d_v = -x42 + -x48
+    d_k = s6.to(tl.float32) + x40
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    s9 = load_tile(s9_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s7 + tl.sum(x39, 0))
+    d_v = s9.to(tl.float32) + -x39
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
 def power_of_two(n: int) -> int:
@@ -1051,28 +1053,29 @@ def backward_op(
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CV": 4, "KV": 2}):
+    for part in sizes.parts({"CK": 1, "CV": 5, "KV": 2}):
         centred = part.per_slot("CV", narrow=True)
         t1 = part.per_slot("CV", narrow=True)
         s1 = part.per_slot("KV", narrow=True)
         s2 = part.per_slot("CV", narrow=True)
         s3 = part.per_slot("C", narrow=False)
-        t17 = part.per_slot("CC", narrow=True)
-        s4 = part.per_slot("V", narrow=False)
+        s4 = part.per_slot("CK", narrow=True)
         s5 = part.per_slot("V", narrow=False)
+        s6 = part.per_slot("V", narrow=False)
+        s7 = part.per_slot("CV", narrow=True)
         launch_pre(part, (
-            W_at, d, d_o, eta, k, ln_bias, ln_weight, q, v, centred, t1, s1, s2, s3, t17, s4, s5, d_q,
+            W_at, d, d_o, eta, k, ln_bias, ln_weight, q, v, centred, t1, s1, s2, s3, s4, s5, s6, s7, d_q,
         ))  # fmt: skip
         t15 = part.per_slot("CV", narrow=True)
         d_W_at = part.per_slot("KV", narrow=True)
         launch_seq(part, (
             centred, d_W, eta, k, ln_weight, s1, s2, t1, d_W_next, t15, d_W_at, d_W_last,
         ))  # fmt: skip
-        del centred, s1, t1
+        del centred, s1, s2, t1
         launch_post(part, (
-            W_at, d, d_W_at, eta, k, ln_bias, ln_weight, q, s2, s3, s4, s5, t15, t17, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
+            W_at, d, d_W_at, eta, k, ln_bias, ln_weight, s3, s4, s5, s6, s7, t15, v, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
         ))  # fmt: skip
-        del d_W_at, s2, s3, s4, s5, t15, t17
+        del d_W_at, s3, s4, s5, s6, s7, t15
         d_W = d_W_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next
 
@@ -1221,13 +1224,16 @@ def resume_backward_op(
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CV": 1, "KV": 2}):
+    for part in sizes.parts({"CK": 1, "CV": 2, "KV": 2}):
         s3 = part.per_slot("KV", narrow=True)
-        t7 = part.per_slot("CV", narrow=True)
-        s4 = part.per_slot("V", narrow=False)
-        s5 = part.per_slot("V", narrow=False)
+        s4 = part.per_slot("CV", narrow=True)
+        s5 = part.per_slot("C", narrow=False)
+        s6 = part.per_slot("CK", narrow=True)
+        s7 = part.per_slot("V", narrow=False)
+        s8 = part.per_slot("V", narrow=False)
+        s9 = part.per_slot("CV", narrow=True)
         launch_resume_pre(part, (
-            W_at, W_start, d_o, eta, k, ln_bias, ln_weight, q, v, s3, t7, s4, s5, d_q,
+            W_at, W_start, d_o, eta, k, ln_bias, ln_weight, q, v, s3, s4, s5, s6, s7, s8, s9, d_q,
         ))  # fmt: skip
         d_W_at = part.per_slot("KV", narrow=True)
         launch_resume_seq(part, (
@@ -1235,9 +1241,10 @@ def resume_backward_op(
         ))  # fmt: skip
         del s3
         launch_resume_post(part, (
-            W_start, d_W_at, eta, k, ln_bias, ln_weight, q, s4, s5, t7, v, d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
+            W_start, d_W_at, eta, k, ln_bias, ln_weight, s4, s5, s6, s7, s8, s9, v, d_W_start, d_eta, d_k, d_ln_bias, d_ln_weight,
+            d_v,
         ))  # fmt: skip
-        del d_W_at, s4, s5, t7
+        del d_W_at, s4, s5, s6, s7, s8, s9
         d_W = d_W_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W_next, d_W_start
 

@@ -38,7 +38,7 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 168), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -279,10 +279,10 @@ def main(
         # the surprises of all tokens
         z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         eta = load_numbers(eta_ptr, at_row, row, here)
@@ -411,9 +411,9 @@ def read(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
 
     # o
     P1 = (tl.where(causal, eta[None, :] * dot_nt(q, k, DOT), 0.0)).to(DOT)  # P₁ = causal((q kᵀ) · η)
@@ -494,12 +494,12 @@ def read_wide(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre(
     W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr,
-    centred_ptr, t1_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, t26_ptr, s8_ptr, s9_ptr, d_q_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    centred_ptr, t1_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, s9_ptr, s10_ptr, s11_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, t26, s8, s9, d_q: every tile on its own."""
+    """z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, s7, s9, s10, s11, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -556,59 +556,61 @@ def pre(
     )  # fmt: skip
     t9 = (t8 - tl.sum(tl.where((at_v < V)[None, :], t8, 0.0), 1)[:, None] / V).to(DOT)  # t₉ = t₈ − Σ_v t₈ / V
     t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
-    t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
-    t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
-    t25 = tl.where(causal, -dot_nt(t12, d1, DOT), 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
-    s6 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
-    s1 = dot_tn(q, t12, DOT)  # s₁ = qᵀ t₁₂
+    t11 = ((dot(eta[None, :] * t10, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)
+    t24 = tl.where(causal, -dot_nt(t11, d1, DOT), 0.0)  # t₂₄ = causal(−t₁₁ d₁ᵀ)
+    s6 = tl.sum(t10 * t7 + t24 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₄ · t₄)
+    s1 = dot_tn(q, t11, DOT)  # s₁ = qᵀ t₁₁
     store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-    s2 = dot_tn(P1, t12, DOT)  # s₂ = P₁ᵀ t₁₂
+    s2 = dot_tn(P1, t11, DOT)  # s₂ = P₁ᵀ t₁₁
     store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
-    s3 = dot_tn(t11, read_h1, DOT)  # s₃ = t₁₁ᵀ h₁
+    s3 = dot_tn(t10, read_h1, DOT)  # s₃ = t₁₀ᵀ h₁
     store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
     s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
     store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-    t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
-    store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x58 = d_o.to(tl.float32) + dot(t26, k, DOT) + dot_nt(t12, W1, DOT)
-    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    x59 = d_o.to(tl.float32) + dot(eta[None, :] * t24, k, DOT) + dot_nt(t11, W1, DOT)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x59)
     x10 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
     rstd = tl.rsqrt(x10 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     s4 = dot_tn(P2, t9, DOT)  # s₄ = P₂ᵀ t₉
     store_tile(s4_ptr, own * H + h, r, at_v, C, V, s4)
-    x50 = -s4
-    x51 = x50 - tl.sum(tl.where((at_v < V)[None, :], x50, 0.0), 1)[:, None] / V
-    x52 = tl.sum(tl.where((at_v < V)[None, :], x51 * centred, 0.0), 1)
-    x53 = rstd[:, None] * x51 + (-x52 * (rstd * rstd * rstd) / V)[:, None] * centred
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x48 = -s4
+    x49 = x48 - tl.sum(tl.where((at_v < V)[None, :], x48, 0.0), 1)[:, None] / V
+    x50 = tl.sum(tl.where((at_v < V)[None, :], x49 * centred, 0.0), 1)
+    x51 = rstd[:, None] * x49 + (-x50 * (rstd * rstd * rstd) / V)[:, None] * centred
+    x52 = ln_weight[None, :] * x51
+    s7 = x52 + eta[:, None] * dot_tn(t24, q, DOT)
+    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
+    read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    x56 = x53 * e + ln_weight[None, :] * x53 * normal + d_o.to(tl.float32) * read_normal
-    s8 = tl.sum(ln_weight[None, :] * x53 + d_o.to(tl.float32), 0)
-    store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
+    x56 = x51 * e + x52 * normal + d_o.to(tl.float32) * read_normal
+    s9 = tl.sum(ln_weight[None, :] * x51 + d_o.to(tl.float32), 0)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x58)
-    s9 = tl.sum(x56, 0)
+    store_tile(s7_ptr, own * H + h, r, at_k, C, K, s7)
+    s11 = -x52  # s₁₁ = −(r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w
+    store_tile(s11_ptr, own * H + h, r, at_v, C, V, s11)
+    s10 = tl.sum(x56, 0)
+    store_row(s10_ptr, own * H + h, at_v, V, s10)
     store_row(s9_ptr, own * H + h, at_v, V, s9)
-    store_row(s8_ptr, own * H + h, at_v, V, s8)
     store_row(s6_ptr, own * H + h, r, C, s6)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, v_ptr, z1_ptr, h1_ptr,
-    centred_ptr, t1_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, t26_ptr, s8_ptr, s9_ptr, d_q_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    centred_ptr, t1_ptr, t6_ptr, s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, d1_ptr, s7_ptr, s9_ptr, s10_ptr, s11_ptr,
+    d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, t26, s8, s9, d_q: every tile on its own."""
+    """z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, s7, s9, s10, s11, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -685,19 +687,22 @@ def pre_wide(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    x40 = x37 * e + ln_weight[None, :] * x37 * normal + d_o.to(tl.float32) * read_normal
-    s8 = tl.sum(ln_weight[None, :] * x37 + d_o.to(tl.float32), 0)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x39 = ln_weight[None, :] * x37
+    x41 = x37 * e + x39 * normal + d_o.to(tl.float32) * read_normal
+    s9 = tl.sum(ln_weight[None, :] * x37 + d_o.to(tl.float32), 0)
     t1 = ln_weight[None, :] * e  # t₁ = e · w
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    s9 = tl.sum(x40, 0)
-    t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
-    t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
+    s11 = -x39  # s₁₁ = −(r · ((−s₄) − Σ_v (−s₄) / V) + (−(Σ_v ((−s₄) − Σ_v (−s₄) / V) · f̃) · r³ / V) · f̃) · w
+    store_tile(s11_ptr, own * H + h, r, at_v, C, V, s11)
+    s10 = tl.sum(x41, 0)
     store_row(s9_ptr, own * H + h, at_v, V, s9)
-    store_row(s8_ptr, own * H + h, at_v, V, s8)
-    sum38 = tl.zeros([BC, BC], tl.float32)
-    sum38_2 = tl.zeros([BC, BK], tl.float32)
+    store_row(s10_ptr, own * H + h, at_v, V, s10)
+    t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
+    x22 = (eta[None, :] * t10).to(DOT)
+    sum40 = tl.zeros([BC, BC], tl.float32)
+    sum40_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -710,38 +715,39 @@ def pre_wide(
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
         read_z1 = dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = q W₁[0] − P₁ d₁
-        t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
-        sum38 += dot_nt(t12, d1, DOT)
-        s1 = dot_tn(q, t12, DOT)  # s₁ = qᵀ t₁₂
+        t11 = ((dot(x22, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)
+        sum40 += dot_nt(t11, d1, DOT)
+        s1 = dot_tn(q, t11, DOT)  # s₁ = qᵀ t₁₁
         store_tile(s1_ptr, own * H + h, at_k, at_n, K, N, s1)
-        sum38_2 += dot_nt(t12, W1, DOT)
-        s2 = dot_tn(P1, t12, DOT)  # s₂ = P₁ᵀ t₁₂
+        sum40_2 += dot_nt(t11, W1, DOT)
+        s2 = dot_tn(P1, t11, DOT)  # s₂ = P₁ᵀ t₁₁
         store_tile(s2_ptr, own * H + h, r, at_n, C, N, s2)
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
-        s3 = dot_tn(t11, read_h1, DOT)  # s₃ = t₁₁ᵀ h₁
+        s3 = dot_tn(t10, read_h1, DOT)  # s₃ = t₁₀ᵀ h₁
         store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
         s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
         store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-    t25 = tl.where(causal, -sum38, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
-    s6 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
-    store_row(s6_ptr, own * H + h, r, C, s6)
-    t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
-    store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum38_2
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    t24 = tl.where(causal, -sum40, 0.0)  # t₂₄ = causal(−t₁₁ d₁ᵀ)
+    x48 = d_o.to(tl.float32) + dot(eta[None, :] * t24, k, DOT) + sum40_2
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x48)
+    s7 = x39 + eta[:, None] * dot_tn(t24, q, DOT)
+    store_tile(s7_ptr, own * H + h, r, at_k, C, K, s7)
+    s6 = tl.sum(t10 * t7 + t24 * t4, 0)  # s₆ = Σ_c (t₁₀ · t₇ + t₂₄ · t₄)
+    store_row(s6_ptr, own * H + h, r, C, s6)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr, s1_ptr, s2_ptr, s3_ptr,
-    s4_ptr, s5_ptr, t1_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s7_ptr, t24_ptr, d_W1_at_ptr,
+    s4_ptr, s5_ptr, t1_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t13_ptr, s8_ptr, t23_ptr, d_W1_at_ptr,
     d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, t14, s7, t24: from the last tile to the first."""
+    """d_W1, d_W2, t13, s8, t23: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -769,55 +775,54 @@ def seq(
         h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
         s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
         eta = load_numbers(eta_ptr, at_row, row, here)
-        t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
+        t12 = -dot_apart(k, d_W1, DOT, T)  # t₁₂ = −k d_W1
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        x8 = eta[:, None] * t13 - s2.to(tl.float32)
+        x8 = eta[:, None] * t12 - s2.to(tl.float32)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        t14 = -dot_apart(h1, d_W2, DOT, T)  # t₁₄ = −h₁ d_W2
+        t13 = -dot_apart(h1, d_W2, DOT, T)  # t₁₃ = −h₁ d_W2
         s4 = load_tile(s4_ptr, own * H + h, r + zero, at_v, C, V)
-        store_tile(t14_ptr, own * H + h, r + zero, at_v, C, V, t14)
-        t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
+        store_tile(t13_ptr, own * H + h, r + zero, at_v, C, V, t13)
+        t14 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₄ = (η · t₁₂ − s₂) · gelu_tanh′(z₁)
         centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        s7 = dot_apart(t15, W2, DOT, T)  # s₇ = t₁₅ W₂[0]
-        store_tile(s7_ptr, own * H + h, r + zero, at_v, C, V, s7)
-        t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s7  # t₁₆ = (η · t₁₄ − s₄) + s₇
-        t17 = t16 - tl.sum(t16, 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
-        t18 = -tl.sum(t17 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₁₈ = −(Σ_v t₁₇ · f̃) · r³ / V
-        t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
-        t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
-        t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
-        t5 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
-        x30 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
         d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-        x31 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x30, 1) + tl.sum(t21 * centred.to(tl.float32), 1))
         s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
-        t22 = (
+        s8 = dot_apart(t14, W2, DOT, T)  # s₈ = t₁₄ W₂[0]
+        store_tile(s8_ptr, own * H + h, r + zero, at_v, C, V, s8)
+        t15 = (eta[:, None] * t13 - s4.to(tl.float32)) + s8  # t₁₅ = (η · t₁₃ − s₄) + s₈
+        t16 = t15 - tl.sum(t15, 1)[:, None] / V  # t₁₆ = t₁₅ − Σ_v t₁₅ / V
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        t17 = -tl.sum(t16 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₁₇ = −(Σ_v t₁₆ · f̃) · r³ / V
+        t18 = rstd[:, None] * t16 + t17[:, None] * centred.to(tl.float32)  # t₁₈ = r · t₁₆ + t₁₇ · f̃
+        t19 = ln_weight[None, :] * t18  # t₁₉ = t₁₈ · w
+        t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
+        t5 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
+        x30 = t16 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x31 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x30, 1) + tl.sum(t20 * centred.to(tl.float32), 1))
+        t21 = (
             2 * x31[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * t21
-            + t18[:, None] * t1.to(tl.float32)
-            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t17
+            + rstd[:, None] * t20
+            + t17[:, None] * t1.to(tl.float32)
+            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t16
         )  # fmt: skip
-        t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
         t6 = load_tile(t6_ptr, own * H + h, r + zero, at_n, C, N)
         s5 = load_tile(s5_ptr, own * H + h, at_n + zero, at_v, N, V)
-        x13 = dot_apart_nt(eta[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
+        t22 = (t21 - tl.sum(tl.where((at_v < V)[None, :], t21, 0.0), 1)[:, None] / V).to(DOT)  # t₂₂ = t₂₁ − Σ_v t₂₁ / V
         s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
-        x34 = s3.to(tl.float32) + x13
-        x35 = dot_apart_nt(t23, W2, DOT, T)
-        t24 = (
+        x13 = eta[:, None] * s3.to(tl.float32) - eta[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
+        x34 = dot_apart_nt(t22, W2, DOT, T)
+        t23 = (
             x8
             * t6.to(tl.float32)
             * (0.10703222440890037 * square(z1.to(tl.float32)) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * (0.134145 * square(z1.to(tl.float32)) + 1) - 0.6366197723675814 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
-            + (x34 + x35) * gelu_tanh_slope(z1.to(tl.float32))
+            + (x13 + x34) * gelu_tanh_slope(z1.to(tl.float32))
         )  # fmt: skip
-        x39 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
-        d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t24, DOT)
-        store_tile(t24_ptr, own * H + h, r + zero, at_n, C, N, t24)
+        x38 = s5.to(tl.float32) + d_W2 + dot_tn(t14, d2, DOT) + dot_tn(h1, t22, DOT)
+        d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t23, DOT)
+        store_tile(t23_ptr, own * H + h, r + zero, at_n, C, N, t23)
         d_W1 = d_W1_next
-        d_W2 = tl.where((at_v < V)[None, :], x39, 0.0)
+        d_W2 = tl.where((at_v < V)[None, :], x38, 0.0)
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -829,12 +834,12 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
     W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, eta_ptr, h1_ptr, k_ptr, ln_weight_ptr, s1_ptr, s2_ptr, s3_ptr,
-    s4_ptr, s5_ptr, t1_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t14_ptr, s7_ptr, t24_ptr, d_W1_at_ptr,
+    s4_ptr, s5_ptr, t1_ptr, t6_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t13_ptr, s8_ptr, t23_ptr, d_W1_at_ptr,
     d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, t14, s7, t24: from the last tile to the first."""
+    """d_W1, d_W2, t13, s8, t23: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -864,7 +869,7 @@ def seq_wide(
         eta = load_numbers(eta_ptr, at_row, row, here)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum2 = tl.zeros([BC, BV], tl.float32)
-        s7 = tl.zeros([BC, BV], tl.float32)  # s₇ = t₁₅ W₂[0]
+        s8 = tl.zeros([BC, BV], tl.float32)  # s₈ = t₁₄ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
@@ -872,75 +877,73 @@ def seq_wide(
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
+            t12 = -dot_apart(k, d_W1, DOT, T)  # t₁₂ = −k d_W1
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-            x8 = eta[:, None] * t13 - s2.to(tl.float32)
-            t15 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
-            s7 += dot_apart(t15, W2, DOT, T)
+            x8 = eta[:, None] * t12 - s2.to(tl.float32)
+            t14 = (x8 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₄ = (η · t₁₂ − s₂) · gelu_tanh′(z₁)
+            s8 += dot_apart(t14, W2, DOT, T)
             sum2 += dot_apart(h1, d_W2, DOT, T)
         s4 = load_tile(s4_ptr, own * H + h, r + zero, at_v, C, V)
         centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        t14 = -sum2  # t₁₄ = −h₁ d_W2
-        store_tile(t14_ptr, own * H + h, r + zero, at_v, C, V, t14)
-        t16 = (eta[:, None] * t14 - s4.to(tl.float32)) + s7  # t₁₆ = (η · t₁₄ − s₄) + s₇
-        t17 = t16 - tl.sum(t16, 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
+        t13 = -sum2  # t₁₃ = −h₁ d_W2
+        store_tile(t13_ptr, own * H + h, r + zero, at_v, C, V, t13)
+        t15 = (eta[:, None] * t13 - s4.to(tl.float32)) + s8  # t₁₅ = (η · t₁₃ − s₄) + s₈
+        t16 = t15 - tl.sum(t15, 1)[:, None] / V  # t₁₆ = t₁₅ − Σ_v t₁₅ / V
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
-        t18 = -tl.sum(t17 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₁₈ = −(Σ_v t₁₇ · f̃) · r³ / V
-        t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
+        t17 = -tl.sum(t16 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₁₇ = −(Σ_v t₁₆ · f̃) · r³ / V
+        t18 = rstd[:, None] * t16 + t17[:, None] * centred.to(tl.float32)  # t₁₈ = r · t₁₆ + t₁₇ · f̃
+        t19 = ln_weight[None, :] * t18  # t₁₉ = t₁₈ · w
         t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
-        t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
         t5 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₅ = Σ_v t₁ · f̃
-        x19 = t17 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x18 = t16 * (t1.to(tl.float32) - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
         d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-        x20 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x19, 1) + tl.sum(t21 * centred.to(tl.float32), 1))
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
-        t22 = (
-            2 * x20[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * t21
-            + t18[:, None] * t1.to(tl.float32)
-            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t17
+        x19 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x18, 1) + tl.sum(t20 * centred.to(tl.float32), 1))
+        t21 = (
+            2 * x19[:, None] * centred.to(tl.float32)
+            + rstd[:, None] * t20
+            + t17[:, None] * t1.to(tl.float32)
+            - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t16
         )  # fmt: skip
-        t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
-        store_tile(s7_ptr, own * H + h, r + zero, at_v, C, V, s7)
-        x6 = (eta[:, None] * d2.to(tl.float32)).to(DOT)
+        t22 = (t21 - tl.sum(tl.where((at_v < V)[None, :], t21, 0.0), 1)[:, None] / V).to(DOT)  # t₂₂ = t₂₁ − Σ_v t₂₁ / V
+        store_tile(s8_ptr, own * H + h, r + zero, at_v, C, V, s8)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             s2 = load_tile(s2_ptr, own * H + h, r + zero, at_n, C, N)
-            t13 = -dot_apart(k, d_W1, DOT, T)  # t₁₃ = −k d_W1
-            x23 = eta[:, None] * t13 - s2.to(tl.float32)
+            t12 = -dot_apart(k, d_W1, DOT, T)  # t₁₂ = −k d_W1
+            x22 = eta[:, None] * t12 - s2.to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             s5 = load_tile(s5_ptr, own * H + h, at_n + zero, at_v, N, V)
-            d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
             s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
-            t15 = (x23 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₅ = (η · t₁₃ − s₂) · gelu_tanh′(z₁)
-            x38 = s5.to(tl.float32) + d_W2 + dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT)
+            d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+            t14 = (x22 * gelu_tanh_slope(z1.to(tl.float32))).to(DOT)  # t₁₄ = (η · t₁₂ − s₂) · gelu_tanh′(z₁)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-            if i == tiles - 1:
-                x38 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x38)
+            x36 = s5.to(tl.float32) + d_W2 + dot_tn(t14, d2, DOT) + dot_tn(h1, t22, DOT)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-            x29 = dot_apart_nt(x6, -d_W2, DOT, T)
+            if i == tiles - 1:
+                x36 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            tl.debug_barrier()
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x36)
             t6 = load_tile(t6_ptr, own * H + h, r + zero, at_n, C, N)
             s1 = load_tile(s1_ptr, own * H + h, at_k + zero, at_n, K, N)
-            x30 = s3.to(tl.float32) + x29
-            x31 = dot_apart_nt(t23, W2, DOT, T)
-            t24 = (
-                x23
+            x28 = eta[:, None] * s3.to(tl.float32) - eta[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
+            x30 = dot_apart_nt(t22, W2, DOT, T)
+            t23 = (
+                x22
                 * t6.to(tl.float32)
                 * (0.10703222440890037 * square(z1.to(tl.float32)) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * (0.134145 * square(z1.to(tl.float32)) + 1) - 0.6366197723675814 * z1.to(tl.float32) * square(0.134145 * square(z1.to(tl.float32)) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))) * tanh(0.7978845608028654 * (0.044715 * cube(z1.to(tl.float32)) + z1.to(tl.float32))))  # noqa: E501
-                + (x30 + x31) * gelu_tanh_slope(z1.to(tl.float32))
+                + (x28 + x30) * gelu_tanh_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
                 store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t24, DOT)
-            store_tile(t24_ptr, own * H + h, r + zero, at_n, C, N, t24)
+            d_W1_next = s1.to(tl.float32) + d_W1 + dot_tn(k, t23, DOT)
+            store_tile(t23_ptr, own * H + h, r + zero, at_n, C, N, t23)
             if i == tiles - 1:
                 d_W1_next += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
@@ -950,8 +953,8 @@ def seq_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
-    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s4_ptr, s6_ptr,
-    s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
+    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, s10_ptr, s11_ptr,
+    s6_ptr, s7_ptr, s8_ptr, s9_ptr, t13_ptr, t23_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -973,58 +976,49 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    s6 = load_row(s6_ptr, own * H + h, r, C)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-    x9 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t13 * d1.to(tl.float32), 1)
-    d_eta = s6 + x9
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    x14 = eta[:, None] * t13.to(tl.float32) + s8.to(tl.float32)
+    s10 = load_row(s10_ptr, own * H + h, at_v, V)
+    x15 = x14 - tl.sum(x14, 1)[:, None] / V
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x18 = -tl.sum(x15 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x19 = rstd[:, None] * x15 + x18[:, None] * centred.to(tl.float32)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
+    x20 = ln_weight[None, :] * x19
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x19 * e + x20 * normal, 0))
     d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
     s9 = load_row(s9_ptr, own * H + h, at_v, V)
-    x30 = dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
-    x23 = eta[:, None] * t14.to(tl.float32) + s7.to(tl.float32)
-    x24 = x23 - tl.sum(x23, 1)[:, None] / V
-    x25 = -tl.sum(x24 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x26 = rstd[:, None] * x24 + x25[:, None] * centred.to(tl.float32)
-    x27 = ln_weight[None, :] * x26
-    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s9 + tl.sum(x26 * e + x27 * normal, 0))
-    x12 = -s4.to(tl.float32)
-    x13 = x12 - tl.sum(x12, 1)[:, None] / V
-    x16 = -tl.sum(x13 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    s8 = load_row(s8_ptr, own * H + h, at_v, V)
-    x17 = rstd[:, None] * x13 + x16[:, None] * centred.to(tl.float32)
-    x18 = ln_weight[None, :] * x17
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    t24 = load_tile(t24_ptr, own * H + h, r, at_n, C, N)
-    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    x31 = (x18 + dot_tn(t26, q, DOT)) + (x27 + dot_nt(t24, W1, DOT) + x30)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x31)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s8 + tl.sum(x27, 0))
-    d_v = -x18 + -x27
+    t23 = load_tile(t23_ptr, own * H + h, r, at_n, C, N)
+    t12 = -dot(k, d_W1_at, DOT)  # t₁₂ = −k d_W1_at
+    x9 = tl.sum(t13.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t12 * d1.to(tl.float32), 1)
+    s6 = load_row(s6_ptr, own * H + h, r, C)
+    s7 = load_tile(s7_ptr, own * H + h, r, at_k, C, K)
+    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
+    x23 = x20 + dot_nt(t23, W1, DOT) + -eta[:, None] * dot_nt(d1, d_W1_at, DOT)
+    d_k = s7.to(tl.float32) + x23
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x20, 0))
+    d_v = s11.to(tl.float32) + -x20
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
+    d_eta = s6 + x9
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
-    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr, s4_ptr, s6_ptr,
-    s7_ptr, s8_ptr, s9_ptr, t14_ptr, t24_ptr, t26_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
+    W1_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, s10_ptr, s11_ptr,
+    s6_ptr, s7_ptr, s8_ptr, s9_ptr, t13_ptr, t23_ptr, v_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1045,57 +1039,51 @@ def post_wide(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     eta = load_numbers(eta_ptr, at_row, row, here)
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
-    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    s9 = load_row(s9_ptr, own * H + h, at_v, V)
-    e = u - v.to(tl.float32)  # e = u − v
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    s7 = load_tile(s7_ptr, own * H + h, r, at_v, C, V)
-    x7 = eta[:, None] * t14.to(tl.float32) + s7.to(tl.float32)
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
+    x7 = eta[:, None] * t13.to(tl.float32) + s8.to(tl.float32)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     x8 = x7 - tl.sum(x7, 1)[:, None] / V
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    s10 = load_row(s10_ptr, own * H + h, at_v, V)
     x11 = -tl.sum(x8 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    s8 = load_row(s8_ptr, own * H + h, at_v, V)
+    s9 = load_row(s9_ptr, own * H + h, at_v, V)
     x12 = rstd[:, None] * x8 + x11[:, None] * centred.to(tl.float32)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
+    e = u - v.to(tl.float32)  # e = u − v
     x13 = ln_weight[None, :] * x12
-    s4 = load_tile(s4_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s9 + tl.sum(x12 * e + x13 * normal, 0))
-    x20 = -s4.to(tl.float32)
-    x21 = x20 - tl.sum(x20, 1)[:, None] / V
-    x22 = -tl.sum(x21 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x23 = rstd[:, None] * x21 + x22[:, None] * centred.to(tl.float32)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s8 + tl.sum(x13, 0))
-    x24 = ln_weight[None, :] * x23
-    d_v = -x24 + -x13
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s10 + tl.sum(x12 * e + x13 * normal, 0))
+    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s9 + tl.sum(x13, 0))
+    d_v = s11.to(tl.float32) + -x13
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    sum20 = tl.zeros([BC], tl.float32)
-    sum20_2 = tl.zeros([BC, BK], tl.float32)
-    sum20_3 = tl.zeros([BC, BK], tl.float32)
+    sum15 = tl.zeros([BC], tl.float32)
+    sum15_2 = tl.zeros([BC, BK], tl.float32)
+    sum15_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-        sum20 += tl.sum(t13 * d1.to(tl.float32), 1)
+        t12 = -dot(k, d_W1_at, DOT)  # t₁₂ = −k d_W1_at
+        sum15 += tl.sum(t12 * d1.to(tl.float32), 1)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t24 = load_tile(t24_ptr, own * H + h, r, at_n, C, N)
-        sum20_2 += dot_nt(t24, W1, DOT)
-        sum20_3 += dot_nt(eta[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        t23 = load_tile(t23_ptr, own * H + h, r, at_n, C, N)
+        sum15_2 += dot_nt(t23, W1, DOT)
+        sum15_3 += dot_nt(d1, d_W1_at, DOT)
     s6 = load_row(s6_ptr, own * H + h, r, C)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t14 = load_tile(t14_ptr, own * H + h, r, at_v, C, V)
-    x26 = tl.sum(t14.to(tl.float32) * d2.to(tl.float32), 1) + sum20
-    d_eta = s6 + x26
+    t13 = load_tile(t13_ptr, own * H + h, r, at_v, C, V)
+    x21 = tl.sum(t13.to(tl.float32) * d2.to(tl.float32), 1) + sum15
+    d_eta = s6 + x21
+    s7 = load_tile(s7_ptr, own * H + h, r, at_k, C, K)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    x30 = (x24 + dot_tn(t26, q, DOT)) + (x13 + sum20_2 + sum20_3)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x30)
+    x24 = s7.to(tl.float32) + (x13 + sum15_2 + -eta[:, None] * sum15_3)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x24)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1252,12 +1240,12 @@ def resume_read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
     W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
-    v_ptr, s4_ptr, s5_ptr, s6_ptr, centred_ptr, s7_ptr, s8_ptr, s9_ptr, t26_ptr, s10_ptr, s11_ptr, d_q_ptr, position_ptr,
-    cu_ptr, T, members, low, high,
+    v_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, centred_ptr, s9_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, d_q_ptr,
+    position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, s5, s6, centred, s7, s8, s9, t26, s10, s11, d_q: every tile on its own."""
+    """s4, s5, s6, s7, s8, centred, s9, s10, s11, s12, s13, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1333,17 +1321,20 @@ def resume_pre(
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     e = u - v.to(tl.float32)  # e = u − v
-    x39 = x31 * e + ln_weight[None, :] * x31 * normal + d_o.to(tl.float32) * read_normal
-    s10 = tl.sum(ln_weight[None, :] * x31 + d_o.to(tl.float32), 0)
-    s11 = tl.sum(x39, 0)
-    t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
-    t11 = (eta[None, :] * t10).to(DOT)  # t₁₁ = t₁₀ · η
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    x33 = ln_weight[None, :] * x31
+    x40 = x31 * e + x33 * normal + d_o.to(tl.float32) * read_normal
+    s11 = tl.sum(ln_weight[None, :] * x31 + d_o.to(tl.float32), 0)
+    s13 = -x33  # s₁₃ = −(r · ((−s₈) − Σ_v (−s₈) / V) + (−(Σ_v ((−s₈) − Σ_v (−s₈) / V) · f̃) · r³ / V) · f̃) · w
+    store_tile(s13_ptr, own * H + h, r, at_v, C, V, s13)
+    s12 = tl.sum(x40, 0)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
-    store_row(s10_ptr, own * H + h, at_v, V, s10)
-    sum37 = tl.zeros([BC, BC], tl.float32)
-    sum37_2 = tl.zeros([BC, BK], tl.float32)
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
+    t10 = tl.where(causal, -dot_nt(t9, d2, DOT), 0.0)  # t₁₀ = causal(−t₉ d₂ᵀ)
+    x22 = (eta[None, :] * t10).to(DOT)
+    sum39 = tl.zeros([BC, BC], tl.float32)
+    sum39_2 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -1359,27 +1350,28 @@ def resume_pre(
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_z1 = dot(q, W1, DOT) - s3  # z₁ = q W₁[0] − s₃
-        t12 = ((dot(t11, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)  # t₁₂ = (t₁₁ h₁ + t₉ W₂[0]ᵀ) · gelu_tanh′(z₁)
-        sum37 += dot_nt(t12, d1, DOT)
-        s4 = dot_tn(q, t12, DOT)  # s₄ = qᵀ t₁₂
+        t11 = ((dot(x22, h1, DOT) + dot_nt(t9, W2, DOT)) * gelu_tanh_slope(read_z1)).to(DOT)
+        sum39 += dot_nt(t11, d1, DOT)
+        s4 = dot_tn(q, t11, DOT)  # s₄ = qᵀ t₁₁
         store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
         read_h1 = (gelu_tanh(read_z1)).to(DOT)  # h₁ = gelu_tanh(z₁)
         s5 = dot_tn(read_h1, t9, DOT)  # s₅ = h₁ᵀ t₉
         store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-        sum37_2 += dot_nt(t12, W1, DOT)
-        s6 = dot_tn(P1, t12, DOT)  # s₆ = P₁ᵀ t₁₂
+        sum39_2 += dot_nt(t11, W1, DOT)
+        s6 = dot_tn(P1, t11, DOT)  # s₆ = P₁ᵀ t₁₁
         store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
-        s7 = dot_tn(t11, read_h1, DOT)  # s₇ = t₁₁ᵀ h₁
+        s7 = dot_tn(t10, read_h1, DOT)  # s₇ = t₁₀ᵀ h₁
         store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
-    t25 = tl.where(causal, -sum37, 0.0)  # t₂₅ = causal(−t₁₂ d₁ᵀ)
-    s9 = tl.sum(t10 * t7 + t25 * t4, 0)  # s₉ = Σ_c (t₁₀ · t₇ + t₂₅ · t₄)
-    store_row(s9_ptr, own * H + h, r, C, s9)
-    t26 = eta[None, :] * t25  # t₂₆ = t₂₅ · η
-    store_tile(t26_ptr, own * H + h, r, r, C, C, t26)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + dot(t26, k, DOT) + sum37_2
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    t24 = tl.where(causal, -sum39, 0.0)  # t₂₄ = causal(−t₁₁ d₁ᵀ)
+    x47 = d_o.to(tl.float32) + dot(eta[None, :] * t24, k, DOT) + sum39_2
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x47)
+    s10 = x33 + eta[:, None] * dot_tn(t24, q, DOT)
+    store_tile(s10_ptr, own * H + h, r, at_k, C, K, s10)
+    s9 = tl.sum(t10 * t7 + t24 * t4, 0)  # s₉ = Σ_c (t₁₀ · t₇ + t₂₄ · t₄)
+    store_row(s9_ptr, own * H + h, r, C, s9)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1423,8 +1415,8 @@ def resume_seq(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
-    W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, q_ptr,
-    s10_ptr, s11_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, t26_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr,
+    W1_start_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W2_at_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, s10_ptr,
+    s11_ptr, s12_ptr, s13_ptr, s6_ptr, s7_ptr, s8_ptr, s9_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_eta_ptr, d_k_ptr,
     d_ln_bias_ptr, d_ln_weight_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1471,83 +1463,77 @@ def resume_post(
         sum11 += dot(h1, d_W2_at, DOT)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
-        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
-        x19 = eta[:, None] * t13 - s6.to(tl.float32)
+        t12 = -dot(k, d_W1_at, DOT)  # t₁₂ = −k d_W1_at
+        x19 = eta[:, None] * t12 - s6.to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t15 = (x19 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − s₆) · gelu_tanh′(z₁)
-        sum11_2 += dot(t15, W2_start, DOT)
+        t14 = (x19 * gelu_tanh_slope(z1)).to(DOT)  # t₁₄ = (η · t₁₂ − s₆) · gelu_tanh′(z₁)
+        sum11_2 += dot(t14, W2_start, DOT)
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
         d1 = t6 * gelu_tanh_slope(z1)  # d₁ = t₆ · gelu_tanh′(z₁)
-        sum11_3 += tl.sum(t13 * d1, 1)
-        sum11_4 += dot_nt(eta[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        sum11_3 += tl.sum(t12 * d1, 1)
+        sum11_4 += dot_nt(d1, d_W1_at, DOT)
+    s12 = load_row(s12_ptr, own * H + h, at_v, V)
     s11 = load_row(s11_ptr, own * H + h, at_v, V)
+    t13 = -sum11  # t₁₃ = −h₁ d_W2_at
+    x32 = eta[:, None] * t13 + sum11_2
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    x33 = x32 - tl.sum(x32, 1)[:, None] / V
     s9 = load_row(s9_ptr, own * H + h, r, C)
-    t14 = -sum11  # t₁₄ = −h₁ d_W2_at
-    x33 = eta[:, None] * t14 + sum11_2
-    s10 = load_row(s10_ptr, own * H + h, at_v, V)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x34 = x33 - tl.sum(x33, 1)[:, None] / V
-    x35 = -tl.sum(x34 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x36 = rstd[:, None] * x34 + x35[:, None] * centred.to(tl.float32)
-    x37 = ln_weight[None, :] * x36
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s11 + tl.sum(x36 * e + x37 * normal, 0))
-    d_eta = s9 + (tl.sum(t14 * d2, 1) + sum11_3)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s10 + tl.sum(x37, 0))
-    t16 = (eta[:, None] * t14 - s8.to(tl.float32)) + sum11_2  # t₁₆ = (η · t₁₄ − s₈) + t₁₅ W₂[start]
-    x39 = -s8.to(tl.float32)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x40 = x39 - tl.sum(x39, 1)[:, None] / V
-    x41 = -tl.sum(x40 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x42 = rstd[:, None] * x40 + x41[:, None] * centred.to(tl.float32)
-    x43 = ln_weight[None, :] * x42
-    d_v = -x43 + -x37
+    x34 = -tl.sum(x33 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x35 = rstd[:, None] * x33 + x34[:, None] * centred.to(tl.float32)
+    x36 = ln_weight[None, :] * x35
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, s12 + tl.sum(x35 * e + x36 * normal, 0))
+    s13 = load_tile(s13_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x36, 0))
+    d_v = s13.to(tl.float32) + -x36
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    t17 = t16 - tl.sum(t16, 1)[:, None] / V  # t₁₇ = t₁₆ − Σ_v t₁₆ / V
-    t18 = -tl.sum(t17 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₁₈ = −(Σ_v t₁₇ · f̃) · r³ / V
-    t19 = rstd[:, None] * t17 + t18[:, None] * centred.to(tl.float32)  # t₁₉ = r · t₁₇ + t₁₈ · f̃
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
+    d_eta = s9 + (tl.sum(t13 * d2, 1) + sum11_3)
+    t15 = (eta[:, None] * t13 - s8.to(tl.float32)) + sum11_2  # t₁₅ = (η · t₁₃ − s₈) + t₁₄ W₂[start]
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    t16 = t15 - tl.sum(t15, 1)[:, None] / V  # t₁₆ = t₁₅ − Σ_v t₁₅ / V
+    t17 = -tl.sum(t16 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₁₇ = −(Σ_v t₁₆ · f̃) · r³ / V
+    t18 = rstd[:, None] * t16 + t17[:, None] * centred.to(tl.float32)  # t₁₈ = r · t₁₆ + t₁₇ · f̃
+    t19 = ln_weight[None, :] * t18  # t₁₉ = t₁₈ · w
     t20 = ln_weight[None, :] * t19  # t₂₀ = t₁₉ · w
-    t21 = ln_weight[None, :] * t20  # t₂₁ = t₂₀ · w
-    x26 = t17 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-    x27 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x26, 1) + tl.sum(t21 * centred.to(tl.float32), 1))
-    t22 = (
-        2 * x27[:, None] * centred.to(tl.float32)
-        + rstd[:, None] * t21
-        + t18[:, None] * t1
-        - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t17
+    x25 = t16 * (t1 - 3 * t5[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+    x26 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x25, 1) + tl.sum(t20 * centred.to(tl.float32), 1))
+    t21 = (
+        2 * x26[:, None] * centred.to(tl.float32)
+        + rstd[:, None] * t20
+        + t17[:, None] * t1
+        - t5[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t16
     )  # fmt: skip
-    t23 = (t22 - tl.sum(tl.where((at_v < V)[None, :], t22, 0.0), 1)[:, None] / V).to(DOT)  # t₂₃ = t₂₂ − Σ_v t₂₂ / V
+    t22 = (t21 - tl.sum(tl.where((at_v < V)[None, :], t21, 0.0), 1)[:, None] / V).to(DOT)  # t₂₂ = t₂₁ − Σ_v t₂₁ / V
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x16 = (eta[:, None] * d2).to(DOT)
-    sum42 = tl.zeros([BC, BK], tl.float32)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    sum36 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        t13 = -dot(k, d_W1_at, DOT)  # t₁₃ = −k d_W1_at
+        t12 = -dot(k, d_W1_at, DOT)  # t₁₂ = −k d_W1_at
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        x46 = eta[:, None] * t13 - s6.to(tl.float32)
+        x40 = eta[:, None] * t12 - s6.to(tl.float32)
         t6 = dot_nt(d2, W2_start, DOT)  # t₆ = d₂ W₂[start]ᵀ
-        x54 = dot_nt(t23, W2_start, DOT)
+        x48 = dot_nt(t22, W2_start, DOT)
         s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        x53 = s7.to(tl.float32) + dot_nt(x16, -d_W2_at.to(tl.float32), DOT)
+        x47 = eta[:, None] * s7.to(tl.float32) - eta[:, None] * dot_nt(d2, d_W2_at, DOT)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        t24 = (
-            (x46 * t6 * (0.10703222440890037 * (z1 * z1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * (0.134145 * (z1 * z1) + 1) - 0.6366197723675814 * z1 * square(0.134145 * (z1 * z1) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1))) + (x53 + x54) * gelu_tanh_slope(z1)).to(DOT)  # noqa: E501
+        t23 = (
+            (x40 * t6 * (0.10703222440890037 * (z1 * z1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) + 0.7978845608028654 * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * (0.134145 * (z1 * z1) + 1) - 0.6366197723675814 * z1 * square(0.134145 * (z1 * z1) + 1) * (1 - square(tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1)))) * tanh(0.7978845608028654 * (0.044715 * (z1 * z1 * z1) + z1))) + (x47 + x48) * gelu_tanh_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
-        t15 = (x46 * gelu_tanh_slope(z1)).to(DOT)  # t₁₅ = (η · t₁₃ − s₆) · gelu_tanh′(z₁)
+        t14 = (x40 * gelu_tanh_slope(z1)).to(DOT)  # t₁₄ = (η · t₁₂ − s₆) · gelu_tanh′(z₁)
         h1 = gelu_tanh(z1)  # h₁ = gelu_tanh(z₁)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t15, d2, DOT) + dot_tn(h1, t23, DOT))
-        sum42 += dot_nt(t24, W1_start, DOT)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t24, DOT))
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t26 = load_tile(t26_ptr, own * H + h, r, r, C, C)
-    x45 = (x43 + dot_tn(t26, q, DOT)) + (x37 + sum42 + sum11_4)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x45)
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t14, d2, DOT) + dot_tn(h1, t22, DOT))
+        sum36 += dot_nt(t23, W1_start, DOT)
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t23, DOT))
+    s10 = load_tile(s10_ptr, own * H + h, r, at_k, C, K)
+    x38 = s10.to(tl.float32) + (x36 + sum36 + -eta[:, None] * sum11_4)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x38)
 
 
 def power_of_two(n: int) -> int:
@@ -1786,7 +1772,7 @@ def backward_op(
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CN": 7, "CV": 5, "KN": 2, "NV": 1}):
+    for part in sizes.parts({"CK": 1, "CN": 7, "CV": 6, "KN": 2, "NV": 1}):
         z1 = part.per_slot("CN", narrow=True)
         h1 = part.per_slot("CN", narrow=True)
         centred = part.per_slot("CV", narrow=True)
@@ -1799,27 +1785,28 @@ def backward_op(
         s5 = part.per_slot("NV", narrow=True)
         s6 = part.per_slot("C", narrow=False)
         d1 = part.per_slot("CN", narrow=True)
-        t26 = part.per_slot("CC", narrow=True)
-        s8 = part.per_slot("V", narrow=False)
+        s7 = part.per_slot("CK", narrow=True)
         s9 = part.per_slot("V", narrow=False)
+        s10 = part.per_slot("V", narrow=False)
+        s11 = part.per_slot("CV", narrow=True)
         launch_pre(part, (
-            W1_at, W2_at, d2, d_o, eta, k, ln_bias, ln_weight, q, v, z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, t26, s8,
-            s9, d_q,
+            W1_at, W2_at, d2, d_o, eta, k, ln_bias, ln_weight, q, v, z1, h1, centred, t1, t6, s1, s2, s3, s4, s5, s6, d1, s7, s9,
+            s10, s11, d_q,
         ))  # fmt: skip
-        t14 = part.per_slot("CV", narrow=True)
-        s7 = part.per_slot("CV", narrow=True)
-        t24 = part.per_slot("CN", narrow=True)
+        t13 = part.per_slot("CV", narrow=True)
+        s8 = part.per_slot("CV", narrow=True)
+        t23 = part.per_slot("CN", narrow=True)
         d_W1_at = part.per_slot("KN", narrow=True)
         launch_seq(part, (
-            W2_at, centred, d2, d_W1, d_W2, eta, h1, k, ln_weight, s1, s2, s3, s4, s5, t1, t6, z1, d_W1_next, d_W2_next, t14, s7,
-            t24, d_W1_at, d_W1_last, d_W2_last,
+            W2_at, centred, d2, d_W1, d_W2, eta, h1, k, ln_weight, s1, s2, s3, s4, s5, t1, t6, z1, d_W1_next, d_W2_next, t13, s8,
+            t23, d_W1_at, d_W1_last, d_W2_last,
         ))  # fmt: skip
-        del h1, s1, s2, s3, s5, t1, t6, z1
+        del h1, s1, s2, s3, s4, s5, t1, t6, z1
         launch_post(part, (
-            W1_at, centred, d1, d2, d_W1_at, eta, k, ln_bias, ln_weight, q, s4, s6, s7, s8, s9, t14, t24, t26, v, d_eta, d_k,
+            W1_at, centred, d1, d2, d_W1_at, eta, k, ln_bias, ln_weight, s10, s11, s6, s7, s8, s9, t13, t23, v, d_eta, d_k,
             d_ln_bias, d_ln_weight, d_v,
         ))  # fmt: skip
-        del centred, d1, d_W1_at, s4, s6, s7, s8, s9, t14, t24, t26
+        del centred, d1, d_W1_at, s10, s11, s6, s7, s8, s9, t13, t23
         d_W1 = d_W1_next
         d_W2 = d_W2_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
@@ -1995,20 +1982,21 @@ def resume_backward_op(
     d_ln_bias = sizes.shares("V")
     d_ln_weight = sizes.shares("V")
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CN": 2, "CV": 2, "KN": 2, "NV": 2}):
+    for part in sizes.parts({"CK": 1, "CN": 2, "CV": 3, "KN": 2, "NV": 2}):
         s4 = part.per_slot("KN", narrow=True)
         s5 = part.per_slot("NV", narrow=True)
         s6 = part.per_slot("CN", narrow=True)
-        centred = part.per_slot("CV", narrow=True)
         s7 = part.per_slot("CN", narrow=True)
         s8 = part.per_slot("CV", narrow=True)
+        centred = part.per_slot("CV", narrow=True)
         s9 = part.per_slot("C", narrow=False)
-        t26 = part.per_slot("CC", narrow=True)
-        s10 = part.per_slot("V", narrow=False)
+        s10 = part.per_slot("CK", narrow=True)
         s11 = part.per_slot("V", narrow=False)
+        s12 = part.per_slot("V", narrow=False)
+        s13 = part.per_slot("CV", narrow=True)
         launch_resume_pre(part, (
-            W1_at, W1_start, W2_at, W2_start, d2, d_o, eta, k, ln_bias, ln_weight, q, v, s4, s5, s6, centred, s7, s8, s9, t26, s10,
-            s11, d_q,
+            W1_at, W1_start, W2_at, W2_start, d2, d_o, eta, k, ln_bias, ln_weight, q, v, s4, s5, s6, s7, s8, centred, s9, s10, s11,
+            s12, s13, d_q,
         ))  # fmt: skip
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
@@ -2017,10 +2005,10 @@ def resume_backward_op(
         ))  # fmt: skip
         del s4, s5
         launch_resume_post(part, (
-            W1_start, W2_start, centred, d_W1_at, d_W2_at, eta, k, ln_bias, ln_weight, q, s10, s11, s6, s7, s8, s9, t26, v,
+            W1_start, W2_start, centred, d_W1_at, d_W2_at, eta, k, ln_bias, ln_weight, s10, s11, s12, s13, s6, s7, s8, s9, v,
             d_W1_start, d_W2_start, d_eta, d_k, d_ln_bias, d_ln_weight, d_v,
         ))  # fmt: skip
-        del centred, d_W1_at, d_W2_at, s10, s11, s6, s7, s8, s9, t26
+        del centred, d_W1_at, d_W2_at, s10, s11, s12, s13, s6, s7, s8, s9
         d_W1 = d_W1_next
         d_W2 = d_W2_next
     return d_q, d_k, d_v, d_eta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start

@@ -31,7 +31,7 @@ TILE = CHUNK  # tokens that are computed at once
 CARRIED = ("W1", "W2")
 STARTS = ("W1_start", "W2_start")
 OPTIONS = {
-    "prep": ((64, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "prep": ((64, 4, 1, 64, 168), (1073741824, 8, 1, 64, 255)),
     "main": ((64, 8, 2, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -39,7 +39,7 @@ OPTIONS = {
     "post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_prep": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_main": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
-    "resume_read": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
+    "resume_read": ((64, 4, 1, 64, 168), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_pre": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_seq": ((64, 4, 2, 64, 255), (1073741824, 8, 1, 64, 255)),
     "resume_post": ((64, 4, 1, 64, 255), (256, 4, 1, 64, 255), (1073741824, 8, 1, 64, 255)),
@@ -178,6 +178,18 @@ def exp(x):
 
 
 @triton.jit
+def segment_sums(x, strict):
+    """Σ_{column<l≤row} x_l below the diagonal, 0 elsewhere.
+
+    Differences of cumulated sums, of the multiples of 1/64 and of the rests apart: the former are exact up to 2^18, the latter are small,
+    so that a large entry costs the others no digit.
+    """
+    whole = tl.floor(x * 64.0) * 0.015625
+    whole, rest = tl.cumsum(whole, 0), tl.cumsum(x - whole, 0)
+    return tl.where(strict, (whole[:, None] - whole[None, :]) + (rest[:, None] - rest[None, :]), 0.0)
+
+
+@triton.jit
 def dot_apart(a, b, DOT: tl.constexpr, T):
     """a b in a loop of one turn, which hides from the compiler that the result goes into another product.
 
@@ -237,18 +249,6 @@ def dot_tn(a, b, DOT: tl.constexpr):
 
 
 @triton.jit
-def segment_sums(x, strict):
-    """Σ_{column<l≤row} x_l below the diagonal, 0 elsewhere.
-
-    Differences of cumulated sums, of the multiples of 1/64 and of the rests apart: the former are exact up to 2^18, the latter are small,
-    so that a large entry costs the others no digit.
-    """
-    whole = tl.floor(x * 64.0) * 0.015625
-    whole, rest = tl.cumsum(whole, 0), tl.cumsum(x - whole, 0)
-    return tl.where(strict, (whole[:, None] - whole[None, :]) + (rest[:, None] - rest[None, :]), 0.0)
-
-
-@triton.jit
 def dot_nt(a, b, DOT: tl.constexpr):
     """a bᵀ."""
     return dot(a, tl.trans(b.to(DOT)), DOT)
@@ -278,11 +278,11 @@ def sum_before(x, r, DOT: tl.constexpr):
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def prep(
-    eta_ptr, log_alpha_ptr, G_end_ptr, position_ptr, cu_ptr, T, members, low, high,
+    eta_ptr, log_alpha_ptr, G_end_ptr, G_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, C: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr,
     SAVE: tl.constexpr,
 ):  # fmt: skip
-    """G_end: every tile on its own."""
+    """G_end, G: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -290,6 +290,8 @@ def prep(
     if i >= tiles:
         return
     r = tl.arange(0, BC)
+    causal = r[:, None] >= r[None, :]
+    strict = r[:, None] > r[None, :]
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
@@ -300,6 +302,11 @@ def prep(
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
     store_row(G_end_ptr, index * H + h, r, C, G_end)
+
+    # G
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -338,11 +345,11 @@ def main(
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         z1 = dot_apart(k, W1, DOT, T)  # z₁ = k W₁[0]
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
+        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         delta = load_numbers(delta_ptr, at_row, row, here)
+        f = dot_apart(h1, W2, DOT, T)  # f = h₁ W₂[0]
         mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
         centred = f - mean[:, None]  # f̃ = f − mean(f)
-        v = load_rows(v_ptr, at_row, row, here, at_v, V)
         x13 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
         rstd = tl.rsqrt(x13 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
@@ -456,7 +463,7 @@ def main_wide(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read(
-    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
+    G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
     cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -472,25 +479,21 @@ def read(
     at_k = tl.arange(0, BK)
     at_n = tl.arange(0, BN)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
     # o
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
     W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G = eta[None, :] * D_alpha  # G = Dα · η
-    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
     W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
     z1 = dot(k, W1, DOT)  # z₁ = k W₁[0]
@@ -498,12 +501,12 @@ def read(
     read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
     read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
     h1 = gelu(z1)  # h₁ = gelu(z₁)
-    P2 = (G * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    P2 = (G.to(tl.float32) * dot_nt(read_h1, h1, DOT)).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     read_f = beta[:, None] * dot(read_h1, W2, DOT) - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x23 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x23 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x21 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x21 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
     store_rows(o_ptr, at_row, row, here, at_v, V, o)
@@ -511,7 +514,7 @@ def read(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def read_wide(
-    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
+    G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, o_ptr, position_ptr,
     cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -526,24 +529,20 @@ def read_wide(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    eta = load_numbers(eta_ptr, at_row, row, here)
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
     beta = exp(tl.cumsum(decay_alpha, 0))  # β = exp(Σ_{l≤t} log α)
-    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    G = eta[None, :] * D_alpha  # G = Dα · η
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
-    sum9 = tl.zeros([BC, BV], tl.float32)
-    sum9_2 = tl.zeros([BC, BC], tl.float32)
+    P1 = (G.to(tl.float32) * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
+    sum6 = tl.zeros([BC, BV], tl.float32)
+    sum6_2 = tl.zeros([BC, BC], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         q = load_rows(q_ptr, at_row, row, here, at_k, K)
@@ -555,16 +554,17 @@ def read_wide(
         d1 = dot_nt(d2, W2, DOT) * gelu_slope(z1)  # d₁ = (d₂ W₂[0]ᵀ) · gelu′(z₁)
         read_z1 = beta[:, None] * dot(q, W1, DOT) - dot(P1, d1, DOT)  # z₁ = β · (q W₁[0]) − P₁ d₁
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        sum9 += dot(read_h1, W2, DOT)
+        sum6 += dot(read_h1, W2, DOT)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        sum9_2 += dot_nt(read_h1, h1, DOT)
+        sum6_2 += dot_nt(read_h1, h1, DOT)
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    P2 = (G * sum9_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
-    read_f = beta[:, None] * sum9 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
+    P2 = (G.to(tl.float32) * sum6_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    read_f = beta[:, None] * sum6 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x16 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x16 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x14 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x14 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
@@ -575,11 +575,11 @@ def read_wide(
 def pre(
     W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
     v_ptr, z1_ptr, h1_ptr, centred_ptr, s1_ptr, t1_ptr, t9_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s9_ptr,
-    d1_ptr, s10_ptr, t36_ptr, s11_ptr, s12_ptr, du_ptr, s13_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d1_ptr, s10_ptr, s11_ptr, s12_ptr, du_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, s1, t1, t9, s2, s3, s4, s5, s6, s7, s9, d1, s10, t36, s11, s12, du, …: every tile on its own."""
+    """z1, h1, centred, s1, t1, t9, s2, s3, s4, s5, s6, s7, s9, d1, s10, s11, s12, du, s13, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -655,69 +655,69 @@ def pre(
         - x48[:, None] * (read_rstd[:, None] * read_rstd[:, None] * read_rstd[:, None]) / V * read_centred
     )  # fmt: skip
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
-    delta = load_numbers(delta_ptr, at_row, row, here)
     t13 = t12 - tl.sum(tl.where((at_v < V)[None, :], t12, 0.0), 1)[:, None] / V  # t₁₃ = t₁₂ − Σ_v t₁₂ / V
     s5 = dot_tn(P2, t13, DOT)  # s₅ = P₂ᵀ t₁₃
     store_tile(s5_ptr, own * H + h, r, at_v, C, V, s5)
-    x61 = -s5
-    x62 = x61 - tl.sum(tl.where((at_v < V)[None, :], x61, 0.0), 1)[:, None] / V
-    x63 = tl.sum(tl.where((at_v < V)[None, :], x62 * centred, 0.0), 1)
-    x64 = rstd[:, None] * x62 + (-x63 * (rstd * rstd * rstd) / V)[:, None] * centred
-    x65 = ln_weight[None, :] * x64
-    x66 = x65 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    s7 = tl.sum(x66, 1)
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    store_row(s7_ptr, own * H + h, r, C, s7)
-    x73 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x65 + d_o.to(tl.float32)
-    s11 = tl.sum(x73, 0)
-    s10 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x65
-    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    x76 = x64 * du + s10 * normal + d_o.to(tl.float32) * read_normal
-    t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
+    x59 = -s5
+    x60 = x59 - tl.sum(tl.where((at_v < V)[None, :], x59, 0.0), 1)[:, None] / V
+    x61 = tl.sum(tl.where((at_v < V)[None, :], x60 * centred, 0.0), 1)
+    x62 = rstd[:, None] * x60 + (-x61 * (rstd * rstd * rstd) / V)[:, None] * centred
     t14 = -dot_nt(t13, d2, DOT)  # t₁₄ = −t₁₃ d₂ᵀ
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
-    t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
-    x79 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t17 * t4, 1)), 0, reverse=True)
-    t33 = -dot_nt(t17, d1, DOT)  # t₃₃ = −t₁₇ d₁ᵀ
-    t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
-    x78 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
-    s9 = tl.sum(t34 * D_alpha, 0)  # s₉ = Σ_c t₃₄ · Dα
-    s3 = dot_tn(P1, t17, DOT)  # s₃ = P₁ᵀ t₁₇
-    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
-    store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
-    t36 = t33 * G  # t₃₆ = t₃₃ · G
-    t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
-    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    x81 = d_o.to(tl.float32) + dot(t36, k, DOT) + dot_nt(t18, W1, DOT)
-    s2 = dot_tn(q, t18, DOT)  # s₂ = qᵀ t₁₈
+    t16 = (beta[:, None] * dot_nt(t13, W2, DOT) + dot(t15, h1, DOT)) * gelu_slope(read_z1)
+    t31 = -dot_nt(t16, d1, DOT)  # t₃₁ = −t₁₆ d₁ᵀ
+    t32 = t14 * t11 + t31 * t6  # t₃₂ = t₁₄ · t₁₁ + t₃₁ · t₆
+    x77 = segment_gradient(tl.where(causal, eta[None, :] * t32, 0.0) * t5, strict, DOT)
+    s9 = tl.sum(t32 * D_alpha, 0)  # s₉ = Σ_c t₃₂ · Dα
+    x78 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + tl.sum(t16 * t4, 1)), 0, reverse=True)
+    t34 = (t31 * G).to(DOT)  # t₃₄ = t₃₁ · G
+    s2 = dot_tn(q, beta[:, None] * t16, DOT)  # s₂ = qᵀ (β · t₁₆)
     store_tile(s2_ptr, own * H + h, at_k, at_n, K, N, s2)
-    store_tile(t36_ptr, own * H + h, r, r, C, C, t36)
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, x81)
+    s3 = dot_tn(P1, t16, DOT)  # s₃ = P₁ᵀ t₁₆
+    store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x81 = beta[:, None] * dot_nt(t16, W1, DOT) + d_o.to(tl.float32) + dot(t34, k, DOT)
     s4 = dot_tn(t15, read_h1, DOT)  # s₄ = t₁₅ᵀ h₁
     store_tile(s4_ptr, own * H + h, r, at_n, C, N, s4)
-    s6 = dot_tn(read_h1, t16, DOT)  # s₆ = h₁ᵀ t₁₆
+    s6 = dot_tn(read_h1, beta[:, None] * t13, DOT)  # s₆ = h₁ᵀ (β · t₁₃)
     store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
-    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x81)
+    x63 = ln_weight[None, :] * x62
+    x69 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x63
+    s10 = x69 + dot_tn(t34, q, DOT)
+    store_tile(s10_ptr, own * H + h, r, at_k, C, K, s10)
+    d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
+    du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
+    x75 = x62 * du + x69 * normal + d_o.to(tl.float32) * read_normal
     t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    s12 = tl.sum(x76, 0)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x78 + x79)
+    store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+    x64 = x63 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    s7 = tl.sum(x64, 1)
+    x72 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x63 + d_o.to(tl.float32)
+    s11 = tl.sum(x72, 0)
+    s14 = -x69
+    store_tile(s14_ptr, own * H + h, r, at_v, C, V, s14)
+    s12 = tl.sum(x75, 0)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x77 + x78)
     store_row(s13_ptr, own * H + h, r, C, s13)
     store_row(s12_ptr, own * H + h, at_v, V, s12)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
     store_row(s9_ptr, own * H + h, r, C, s9)
+    store_row(s7_ptr, own * H + h, r, C, s7)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def pre_wide(
     W1_at_ptr, W2_at_ptr, d2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr,
     v_ptr, z1_ptr, h1_ptr, centred_ptr, s1_ptr, t1_ptr, t9_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s9_ptr,
-    d1_ptr, s10_ptr, t36_ptr, s11_ptr, s12_ptr, du_ptr, s13_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    d1_ptr, s10_ptr, s11_ptr, s12_ptr, du_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """z1, h1, centred, s1, t1, t9, s2, s3, s4, s5, s6, s7, s9, d1, s10, t36, s11, s12, du, …: every tile on its own."""
+    """z1, h1, centred, s1, t1, t9, s2, s3, s4, s5, s6, s7, s9, d1, s10, s11, s12, du, s13, …: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -812,24 +812,25 @@ def pre_wide(
     s7 = tl.sum(x50, 1)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_row(s7_ptr, own * H + h, r, C, s7)
-    x53 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x49 + d_o.to(tl.float32)
-    s11 = tl.sum(x53, 0)
-    s10 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x49
+    x52 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x49 + d_o.to(tl.float32)
+    s11 = tl.sum(x52, 0)
+    x54 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x49
     du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    x56 = x48 * du + s10 * normal + d_o.to(tl.float32) * read_normal
+    x56 = x48 * du + x54 * normal + d_o.to(tl.float32) * read_normal
     t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
     store_tile(t1_ptr, own * H + h, r, at_v, C, V, t1)
-    store_tile(s10_ptr, own * H + h, r, at_v, C, V, s10)
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
+    s14 = -x54
+    store_tile(s14_ptr, own * H + h, r, at_v, C, V, s14)
     s12 = tl.sum(x56, 0)
     t14 = -dot_nt(t13, d2, DOT)  # t₁₄ = −t₁₃ d₂ᵀ
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
-    t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
-    store_row(s12_ptr, own * H + h, at_v, V, s12)
     store_row(s11_ptr, own * H + h, at_v, V, s11)
-    sum54 = tl.zeros([BC, BC], tl.float32)
-    sum54_2 = tl.zeros([BC], tl.float32)
-    sum54_3 = tl.zeros([BC, BK], tl.float32)
+    store_row(s12_ptr, own * H + h, at_v, V, s12)
+    x29 = (beta[:, None] * t13).to(DOT)
+    sum55 = tl.zeros([BC, BC], tl.float32)
+    sum55_2 = tl.zeros([BC], tl.float32)
+    sum55_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
@@ -843,45 +844,46 @@ def pre_wide(
         t9 = dot_nt(d2, W2, DOT)  # t₉ = d₂ W₂[0]ᵀ
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
         read_z1 = beta[:, None] * t4 - dot(P1, d1, DOT)  # z₁ = β · t₄ − P₁ d₁
-        t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
-        sum54 += dot_nt(t17, d1, DOT)
-        sum54_2 += tl.sum(t17 * t4, 1)
-        t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
-        sum54_3 += dot_nt(t18, W1, DOT)
-        s2 = dot_tn(q, t18, DOT)  # s₂ = qᵀ t₁₈
+        t16 = (beta[:, None] * dot_nt(t13, W2, DOT) + dot(t15, h1, DOT)) * gelu_slope(read_z1)
+        sum55 += dot_nt(t16, d1, DOT)
+        sum55_2 += tl.sum(t16 * t4, 1)
+        sum55_3 += dot_nt(t16, W1, DOT)
+        s2 = dot_tn(q, beta[:, None] * t16, DOT)  # s₂ = qᵀ (β · t₁₆)
         store_tile(s2_ptr, own * H + h, at_k, at_n, K, N, s2)
-        s3 = dot_tn(P1, t17, DOT)  # s₃ = P₁ᵀ t₁₇
+        s3 = dot_tn(P1, t16, DOT)  # s₃ = P₁ᵀ t₁₆
         store_tile(s3_ptr, own * H + h, r, at_n, C, N, s3)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
         s4 = dot_tn(t15, read_h1, DOT)  # s₄ = t₁₅ᵀ h₁
         store_tile(s4_ptr, own * H + h, r, at_n, C, N, s4)
-        s6 = dot_tn(read_h1, t16, DOT)  # s₆ = h₁ᵀ t₁₆
+        s6 = dot_tn(read_h1, x29, DOT)  # s₆ = h₁ᵀ (β · t₁₃)
         store_tile(s6_ptr, own * H + h, at_n, at_v, N, V, s6)
-    t33 = -sum54  # t₃₃ = −t₁₇ d₁ᵀ
-    t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
-    s9 = tl.sum(t34 * D_alpha, 0)  # s₉ = Σ_c t₃₄ · Dα
+    t31 = -sum55  # t₃₁ = −t₁₆ d₁ᵀ
+    t32 = t14 * t11 + t31 * t6  # t₃₂ = t₁₄ · t₁₁ + t₃₁ · t₆
+    s9 = tl.sum(t32 * D_alpha, 0)  # s₉ = Σ_c t₃₂ · Dα
     store_row(s9_ptr, own * H + h, r, C, s9)
-    t36 = t33 * G  # t₃₆ = t₃₃ · G
-    store_tile(t36_ptr, own * H + h, r, r, C, C, t36)
-    x61 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
-    x62 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum54_2), 0, reverse=True)
-    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x61 + x62)
+    x64 = segment_gradient(tl.where(causal, eta[None, :] * t32, 0.0) * t5, strict, DOT)
+    t34 = (t31 * G).to(DOT)  # t₃₄ = t₃₁ · G
+    x65 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum55_2), 0, reverse=True)
+    s13 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x64 + x65)
     store_row(s13_ptr, own * H + h, r, C, s13)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum54_3
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x69 = beta[:, None] * sum55_3 + d_o.to(tl.float32) + dot(t34, k, DOT)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x69)
+    s10 = x54 + dot_tn(t34, q, DOT)
+    store_tile(s10_ptr, own * H + h, r, at_k, C, K, s10)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq(
     G_end_ptr, W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, delta_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
-    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, t1_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t21_ptr, s8_ptr,
-    t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, t1_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t19_ptr, s8_ptr,
+    t30_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, t21, s8, t32: from the last tile to the first."""
+    """d_W1, d_W2, t19, s8, t30: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -910,63 +912,61 @@ def seq(
         h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
         s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
         G_end = load_row(G_end_ptr, index * H + h, r, C)
-        t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
+        t17 = -dot_apart(k, d_W1, DOT, T)  # t₁₇ = −k d_W1
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-        x11 = G_end[:, None] * t19 - s3.to(tl.float32)
+        x11 = G_end[:, None] * t17 - s3.to(tl.float32)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
-        t21 = -dot_apart(h1, d_W2, DOT, T)  # t₂₁ = −h₁ d_W2
+        t19 = -dot_apart(h1, d_W2, DOT, T)  # t₁₉ = −h₁ d_W2
         s5 = load_tile(s5_ptr, own * H + h, r + zero, at_v, C, V)
-        store_tile(t21_ptr, own * H + h, r + zero, at_v, C, V, t21)
-        t22 = (x11 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₃) · gelu′(z₁)
+        store_tile(t19_ptr, own * H + h, r + zero, at_v, C, V, t19)
+        t20 = (x11 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₀ = (G[C] · t₁₇ − s₃) · gelu′(z₁)
         centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        s8 = dot_apart(t22, W2, DOT, T)  # s₈ = t₂₂ W₂[0]
-        store_tile(s8_ptr, own * H + h, r + zero, at_v, C, V, s8)
-        delta = load_numbers(delta_ptr, at_row, row, here)
-        t23 = (G_end[:, None] * t21 - s5.to(tl.float32)) + s8  # t₂₃ = (G[C] · t₂₁ − s₅) + s₈
-        t24 = t23 - tl.sum(t23, 1)[:, None] / V  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
         s1 = load_tile(s1_ptr, own * H + h, r + zero, at_v, C, V)
-        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        t25 = -tl.sum(t24 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₅ = −(Σ_v t₂₄ · f̃) · r³ / V
-        t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
         t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
-        t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
-        t7 = tl.sum(s1.to(tl.float32), 1)  # t₇ = Σ_v s₁
-        t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
-        t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
-        t8 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
-        x37 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
         d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-        x38 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x37, 1) + tl.sum(t29 * centred.to(tl.float32), 1))
         s4 = load_tile(s4_ptr, own * H + h, r + zero, at_n, C, N)
+        s8 = dot_apart(t20, W2, DOT, T)  # s₈ = t₂₀ W₂[0]
+        delta = load_numbers(delta_ptr, at_row, row, here)
+        store_tile(s8_ptr, own * H + h, r + zero, at_v, C, V, s8)
+        t21 = (G_end[:, None] * t19 - s5.to(tl.float32)) + s8  # t₂₁ = (G[C] · t₁₉ − s₅) + s₈
+        t22 = t21 - tl.sum(t21, 1)[:, None] / V  # t₂₂ = t₂₁ − Σ_v t₂₁ / V
+        rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+        t23 = -tl.sum(t22 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₃ = −(Σ_v t₂₂ · f̃) · r³ / V
+        t24 = rstd[:, None] * t22 + t23[:, None] * centred.to(tl.float32)  # t₂₄ = r · t₂₂ + t₂₃ · f̃
+        t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
+        t7 = tl.sum(s1.to(tl.float32), 1)  # t₇ = Σ_v s₁
+        t26 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t25  # t₂₆ = (0 if √(t₇) > δ else 2) · t₂₅
+        t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
+        t8 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
+        x37 = t22 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        t30 = (
+        x38 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x37, 1) + tl.sum(t27 * centred.to(tl.float32), 1))
+        t28 = (
             2 * x38[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * t29
-            + t25[:, None] * t1.to(tl.float32)
-            - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t24
+            + rstd[:, None] * t27
+            + t23[:, None] * t1.to(tl.float32)
+            - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t22
         )  # fmt: skip
-        t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
         z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
         t9 = load_tile(t9_ptr, own * H + h, r + zero, at_n, C, N)
-        x16 = dot_apart_nt(G_end[:, None] * d2.to(tl.float32), -d_W2, DOT, T)
-        x41 = s4.to(tl.float32) + x16
-        x42 = dot_apart_nt(t31, W2, DOT, T)
-        d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
+        t29 = (t28 - tl.sum(tl.where((at_v < V)[None, :], t28, 0.0), 1)[:, None] / V).to(DOT)  # t₂₉ = t₂₈ − Σ_v t₂₈ / V
+        x16 = s4.to(tl.float32) - G_end[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
         s6 = load_tile(s6_ptr, own * H + h, at_n + zero, at_v, N, V)
+        x41 = dot_apart_nt(t29, W2, DOT, T)
         s2 = load_tile(s2_ptr, own * H + h, at_k + zero, at_n, K, N)
-        t32 = (
+        t30 = (
             x11
             * t9.to(tl.float32)
             * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-            + (x41 + x42) * gelu_slope(z1.to(tl.float32))
+            + (x16 + x41) * gelu_slope(z1.to(tl.float32))
         )  # fmt: skip
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        x46 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
-        x44 = beta_end * d_W1 + s2.to(tl.float32) + dot_tn(k, t32, DOT)
-        store_tile(t32_ptr, own * H + h, r + zero, at_n, C, N, t32)
-        d_W1 = x44
-        d_W2 = tl.where((at_v < V)[None, :], x46, 0.0)
+        x45 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t20, d2, DOT) + dot_tn(h1, t29, DOT)
+        x43 = beta_end * d_W1 + s2.to(tl.float32) + dot_tn(k, t30, DOT)
+        store_tile(t30_ptr, own * H + h, r + zero, at_n, C, N, t30)
+        d_W1 = x43
+        d_W2 = tl.where((at_v < V)[None, :], x45, 0.0)
         if i == tiles - 1:
             d_W1 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             d_W2 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
@@ -978,12 +978,12 @@ def seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def seq_wide(
     G_end_ptr, W2_at_ptr, centred_ptr, d2_ptr, d_W1_ptr, d_W2_ptr, delta_ptr, h1_ptr, k_ptr, ln_weight_ptr, log_alpha_ptr,
-    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, t1_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t21_ptr, s8_ptr,
-    t32_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
+    s1_ptr, s2_ptr, s3_ptr, s4_ptr, s5_ptr, s6_ptr, t1_ptr, t9_ptr, z1_ptr, d_W1_next_ptr, d_W2_next_ptr, t19_ptr, s8_ptr,
+    t30_ptr, d_W1_at_ptr, d_W2_at_ptr, d_W1_last_ptr, d_W2_last_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """d_W1, d_W2, t21, s8, t32: from the last tile to the first."""
+    """d_W1, d_W2, t19, s8, t30: from the last tile to the first."""
     n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
     r = tl.arange(0, BC)
@@ -1013,7 +1013,7 @@ def seq_wide(
         G_end = load_row(G_end_ptr, index * H + h, r, C)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         sum2 = tl.zeros([BC, BV], tl.float32)
-        s8 = tl.zeros([BC, BV], tl.float32)  # s₈ = t₂₂ W₂[0]
+        s8 = tl.zeros([BC, BV], tl.float32)  # s₈ = t₂₀ W₂[0]
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
@@ -1021,97 +1021,95 @@ def seq_wide(
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
-            t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
+            t17 = -dot_apart(k, d_W1, DOT, T)  # t₁₇ = −k d_W1
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-            x8 = G_end[:, None] * t19 - s3.to(tl.float32)
-            t22 = (x8 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₃) · gelu′(z₁)
-            s8 += dot_apart(t22, W2, DOT, T)
+            x8 = G_end[:, None] * t17 - s3.to(tl.float32)
+            t20 = (x8 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₀ = (G[C] · t₁₇ − s₃) · gelu′(z₁)
+            s8 += dot_apart(t20, W2, DOT, T)
             sum2 += dot_apart(h1, d_W2, DOT, T)
         s5 = load_tile(s5_ptr, own * H + h, r + zero, at_v, C, V)
         centred = load_tile(centred_ptr, own * H + h, r + zero, at_v, C, V)
-        t21 = -sum2  # t₂₁ = −h₁ d_W2
-        store_tile(t21_ptr, own * H + h, r + zero, at_v, C, V, t21)
+        t19 = -sum2  # t₁₉ = −h₁ d_W2
+        store_tile(t19_ptr, own * H + h, r + zero, at_v, C, V, t19)
         delta = load_numbers(delta_ptr, at_row, row, here)
-        t23 = (G_end[:, None] * t21 - s5.to(tl.float32)) + s8  # t₂₃ = (G[C] · t₂₁ − s₅) + s₈
-        t24 = t23 - tl.sum(t23, 1)[:, None] / V  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
+        t21 = (G_end[:, None] * t19 - s5.to(tl.float32)) + s8  # t₂₁ = (G[C] · t₁₉ − s₅) + s₈
+        t22 = t21 - tl.sum(t21, 1)[:, None] / V  # t₂₂ = t₂₁ − Σ_v t₂₁ / V
         s1 = load_tile(s1_ptr, own * H + h, r + zero, at_v, C, V)
         rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-        t25 = -tl.sum(t24 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₅ = −(Σ_v t₂₄ · f̃) · r³ / V
-        t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
+        t23 = -tl.sum(t22 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₃ = −(Σ_v t₂₂ · f̃) · r³ / V
+        t24 = rstd[:, None] * t22 + t23[:, None] * centred.to(tl.float32)  # t₂₄ = r · t₂₂ + t₂₃ · f̃
         t1 = load_tile(t1_ptr, own * H + h, r + zero, at_v, C, V)
-        t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
+        t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
         t7 = tl.sum(s1.to(tl.float32), 1)  # t₇ = Σ_v s₁
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-        t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
-        t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
+        t26 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t25  # t₂₆ = (0 if √(t₇) > δ else 2) · t₂₅
+        t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
         t8 = tl.sum(t1.to(tl.float32) * centred.to(tl.float32), 1)  # t₈ = Σ_v t₁ · f̃
-        x26 = t24 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-        x27 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x26, 1) + tl.sum(t29 * centred.to(tl.float32), 1))
-        t30 = (
-            2 * x27[:, None] * centred.to(tl.float32)
-            + rstd[:, None] * t29
-            + t25[:, None] * t1.to(tl.float32)
-            - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t24
+        x25 = t22 * (t1.to(tl.float32) - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+        x26 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x25, 1) + tl.sum(t27 * centred.to(tl.float32), 1))
+        t28 = (
+            2 * x26[:, None] * centred.to(tl.float32)
+            + rstd[:, None] * t27
+            + t23[:, None] * t1.to(tl.float32)
+            - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t22
         )  # fmt: skip
         d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
-        t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
+        t29 = (t28 - tl.sum(tl.where((at_v < V)[None, :], t28, 0.0), 1)[:, None] / V).to(DOT)  # t₂₉ = t₂₈ − Σ_v t₂₈ / V
         store_tile(s8_ptr, own * H + h, r + zero, at_v, C, V, s8)
         decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
         beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-        x9 = (G_end[:, None] * d2.to(tl.float32)).to(DOT)
         for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
             at_n = b * BN + tl.arange(0, BN)
             d_W1 = load_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             k = load_rows(k_ptr, at_row, row, here, at_k, K)
             s3 = load_tile(s3_ptr, own * H + h, r + zero, at_n, C, N)
-            t19 = -dot_apart(k, d_W1, DOT, T)  # t₁₉ = −k d_W1
-            x29 = G_end[:, None] * t19 - s3.to(tl.float32)
+            t17 = -dot_apart(k, d_W1, DOT, T)  # t₁₇ = −k d_W1
+            x28 = G_end[:, None] * t17 - s3.to(tl.float32)
             d_W2 = load_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
             s6 = load_tile(s6_ptr, own * H + h, at_n + zero, at_v, N, V)
-            d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
             h1 = load_tile(h1_ptr, own * H + h, r + zero, at_n, C, N)
-            t22 = (x29 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₃) · gelu′(z₁)
+            d2 = load_tile(d2_ptr, index * H + h, r + zero, at_v, C, V)
             s4 = load_tile(s4_ptr, own * H + h, r + zero, at_n, C, N)
-            x44 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT)
-            if i == tiles - 1:
-                x44 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-            tl.debug_barrier()
-            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x44)
+            t20 = (x28 * gelu_slope(z1.to(tl.float32))).to(DOT)  # t₂₀ = (G[C] · t₁₇ − s₃) · gelu′(z₁)
+            x42 = beta_end * d_W2 + s6.to(tl.float32) + dot_tn(t20, d2, DOT) + dot_tn(h1, t29, DOT)
             W2 = load_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V)
+            if i == tiles - 1:
+                x42 += load_tile(d_W2_last_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
+            tl.debug_barrier()
+            store_tile(d_W2_next_ptr, n * H + h, at_n, at_v, N, V, x42)
+            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
             if SAVE:
                 store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-            z1 = load_tile(z1_ptr, own * H + h, r + zero, at_n, C, N)
-            x35 = dot_apart_nt(x9, -d_W2, DOT, T)
             t9 = load_tile(t9_ptr, own * H + h, r + zero, at_n, C, N)
             s2 = load_tile(s2_ptr, own * H + h, at_k + zero, at_n, K, N)
-            x36 = s4.to(tl.float32) + x35
-            x37 = dot_apart_nt(t31, W2, DOT, T)
-            t32 = (
-                x29
+            x34 = s4.to(tl.float32) - G_end[:, None] * dot_apart_nt(d2, d_W2, DOT, T)
+            x36 = dot_apart_nt(t29, W2, DOT, T)
+            t30 = (
+                x28
                 * t9.to(tl.float32)
                 * (0.7978845608028654 * exp(-0.5 * square(z1.to(tl.float32))) - 0.3989422804014327 * square(z1.to(tl.float32)) * exp(-0.5 * square(z1.to(tl.float32))))  # noqa: E501
-                + (x36 + x37) * gelu_slope(z1.to(tl.float32))
+                + (x34 + x36) * gelu_slope(z1.to(tl.float32))
             )  # fmt: skip
             if SAVE:
                 store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
-            x39 = beta_end * d_W1 + s2.to(tl.float32) + dot_tn(k, t32, DOT)
-            store_tile(t32_ptr, own * H + h, r + zero, at_n, C, N, t32)
+            x38 = beta_end * d_W1 + s2.to(tl.float32) + dot_tn(k, t30, DOT)
+            store_tile(t30_ptr, own * H + h, r + zero, at_n, C, N, t30)
             if i == tiles - 1:
-                x39 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
+                x38 += load_tile(d_W1_last_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
             tl.debug_barrier()
-            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x39)
+            store_tile(d_W1_next_ptr, n * H + h, at_k, at_n, K, N, x38)
         tl.debug_barrier()
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post(
     G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s7_ptr, s8_ptr, s9_ptr, t21_ptr,
-    t32_ptr, t36_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s7_ptr, s8_ptr, s9_ptr, t19_ptr,
+    t30_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1132,75 +1130,75 @@ def post(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
-    G_end = load_row(G_end_ptr, index * H + h, r, C)
-    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
-    x6 = G_end[:, None] * t21.to(tl.float32) + s8.to(tl.float32)
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x7 = x6 - tl.sum(x6, 1)[:, None] / V
-    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
-    x10 = -tl.sum(x7 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    x11 = rstd[:, None] * x7 + x10[:, None] * centred.to(tl.float32)
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    t19 = load_tile(t19_ptr, own * H + h, r, at_v, C, V)
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
+    G_end = load_row(G_end_ptr, index * H + h, r, C)
+    x6 = G_end[:, None] * t19.to(tl.float32) + s8.to(tl.float32)
+    x7 = x6 - tl.sum(x6, 1)[:, None] / V
+    rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    x10 = -tl.sum(x7 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x11 = rstd[:, None] * x7 + x10[:, None] * centred.to(tl.float32)
+    normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
     s12 = load_row(s12_ptr, own * H + h, at_v, V)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
-    s7 = load_row(s7_ptr, own * H + h, r, C)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     e = u - v.to(tl.float32)  # e = u − v
     s1 = e * e  # s₁ = e²
     t7 = tl.sum(s1, 1)  # t₇ = Σ_v s₁
     x12 = ln_weight[None, :] * x11
     x21 = x12 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x36 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x12
-    x44 = s12 + tl.sum(x11 * du.to(tl.float32) + x36 * normal, 0)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    d_delta = s7 + tl.sum(x21, 1)
+    x34 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x12
+    x42 = s12 + tl.sum(x11 * du.to(tl.float32) + x34 * normal, 0)
     d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
-    t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
-    t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t19 * d1.to(tl.float32), 1)  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
-    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
-    x49 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    t19 = load_tile(t19_ptr, own * H + h, r, at_v, C, V)
     s11 = load_row(s11_ptr, own * H + h, at_v, V)
-    t32 = load_tile(t32_ptr, own * H + h, r, at_n, C, N)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
-    d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
-    x39 = dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    t30 = load_tile(t30_ptr, own * H + h, r, at_n, C, N)
+    t17 = -dot(k, d_W1_at, DOT)  # t₁₇ = −k d_W1_at
+    t33 = tl.sum(t19.to(tl.float32) * d2.to(tl.float32), 1) + tl.sum(t17 * d1.to(tl.float32), 1)  # t₃₃ = Σ_v t₁₉ · d₂ + Σ_n t₁₇ · d₁
+    s7 = load_row(s7_ptr, own * H + h, r, C)
+    s10 = load_tile(s10_ptr, own * H + h, r, at_k, C, K)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    s14 = load_tile(s14_ptr, own * H + h, r, at_v, C, V)
+    W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
+    d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
+    x37 = x34 + dot_nt(t30, W1, DOT) + -G_end[:, None] * dot_nt(d1, d_W1_at, DOT)
+    W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
+    d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
+    d_k = s10.to(tl.float32) + x37
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, d_k)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x34, 0))
+    d_v = s14.to(tl.float32) + -x34
     s9 = load_row(s9_ptr, own * H + h, r, C)
-    x40 = (s10.to(tl.float32) + dot_tn(t36, q, DOT)) + (x36 + dot_nt(t32, W1, DOT) + x39)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x40)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x36, 0))
-    s13 = load_row(s13_ptr, own * H + h, r, C)
-    d_v = -s10.to(tl.float32) + -x36
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    x50 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + x49)
+    d_delta = s7 + tl.sum(x21, 1)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x47 = beta_end * (tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32)) + tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32)))
+    x48 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t33 * G_end, r, DOT) + x47)
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
-    t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    d_eta = s9 + t35 * exp(t20)
+    t18 = sum_after(decay_alpha, r, DOT)  # t₁₈ = Σ_{l>t} log α
+    d_eta = s9 + t33 * exp(t18)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x44)
-    d_log_alpha = s13 + x50
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x42)
+    d_log_alpha = s13 + x48
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def post_wide(
     G_end_ptr, W1_at_ptr, W2_at_ptr, centred_ptr, d1_ptr, d2_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, k_ptr,
-    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s7_ptr, s8_ptr, s9_ptr, t21_ptr,
-    t32_ptr, t36_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr,
-    position_ptr, cu_ptr, T, members, low, high,
+    ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s7_ptr, s8_ptr, s9_ptr, t19_ptr,
+    t30_ptr, v_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr,
+    cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1221,9 +1219,9 @@ def post_wide(
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
     G_end = load_row(G_end_ptr, index * H + h, r, C)
-    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
+    t19 = load_tile(t19_ptr, own * H + h, r, at_v, C, V)
     s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
-    x7 = G_end[:, None] * t21.to(tl.float32) + s8.to(tl.float32)
+    x7 = G_end[:, None] * t19.to(tl.float32) + s8.to(tl.float32)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     x8 = x7 - tl.sum(x7, 1)[:, None] / V
     rstd = tl.rsqrt(tl.sum(square(centred.to(tl.float32)), 1) / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
@@ -1245,9 +1243,9 @@ def post_wide(
     du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
     x24 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x13
     x27 = s12 + tl.sum(x12 * du.to(tl.float32) + x24 * normal, 0)
-    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
+    s14 = load_tile(s14_ptr, own * H + h, r, at_v, C, V)
     store_row(d_ln_bias_ptr, index * H + h, at_v, V, s11 + tl.sum(x24, 0))
-    d_v = -s10.to(tl.float32) + -x24
+    d_v = s14.to(tl.float32) + -x24
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
     d_delta = s7 + tl.sum(x21, 1)
     store_row(d_ln_weight_ptr, index * H + h, at_v, V, x27)
@@ -1262,45 +1260,43 @@ def post_wide(
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d1 = load_tile(d1_ptr, own * H + h, r, at_n, C, N)
-        t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
-        sum23 += tl.sum(t19 * d1.to(tl.float32), 1)
+        t17 = -dot(k, d_W1_at, DOT)  # t₁₇ = −k d_W1_at
+        sum23 += tl.sum(t17 * d1.to(tl.float32), 1)
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
-        t32 = load_tile(t32_ptr, own * H + h, r, at_n, C, N)
-        sum23_2 += dot_nt(t32, W1, DOT)
-        sum23_3 += dot_nt(G_end[:, None] * d1.to(tl.float32), -d_W1_at.to(tl.float32), DOT)
+        t30 = load_tile(t30_ptr, own * H + h, r, at_n, C, N)
+        sum23_2 += dot_nt(t30, W1, DOT)
+        sum23_3 += dot_nt(d1, d_W1_at, DOT)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         sum23_4 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         sum23_5 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
     log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    s10 = load_tile(s10_ptr, own * H + h, r, at_v, C, V)
-    t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
-    x39 = (s10.to(tl.float32) + dot_tn(t36, q, DOT)) + (x24 + sum23_2 + sum23_3)
     s9 = load_row(s9_ptr, own * H + h, r, C)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x39)
-    t21 = load_tile(t21_ptr, own * H + h, r, at_v, C, V)
-    s13 = load_row(s13_ptr, own * H + h, r, C)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    t35 = tl.sum(t21.to(tl.float32) * d2.to(tl.float32), 1) + sum23  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
+    t19 = load_tile(t19_ptr, own * H + h, r, at_v, C, V)
+    t33 = tl.sum(t19.to(tl.float32) * d2.to(tl.float32), 1) + sum23  # t₃₃ = Σ_v t₁₉ · d₂ + Σ_n t₁₇ · d₁
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x42 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum23_4 + sum23_5))
-    t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
-    d_eta = s9 + t35 * exp(t20)
+    s13 = load_row(s13_ptr, own * H + h, r, C)
+    t18 = sum_after(decay_alpha, r, DOT)  # t₁₈ = Σ_{l>t} log α
+    d_eta = s9 + t33 * exp(t18)
+    s10 = load_tile(s10_ptr, own * H + h, r, at_k, C, K)
     store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    d_log_alpha = s13 + x42
+    x37 = s10.to(tl.float32) + (x24 + sum23_2 + -G_end[:, None] * sum23_3)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x37)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x40 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t33 * G_end, r, DOT) + beta_end * (sum23_4 + sum23_5))
+    d_log_alpha = s13 + x40
     store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_prep(
     W1_start_ptr, W2_start_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, v_ptr, s1_ptr,
-    s2_ptr, s3_ptr, h1_ptr, d2_ptr, position_ptr, cu_ptr, T, members, low, high,
+    s2_ptr, s3_ptr, G_ptr, h1_ptr, d2_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s1, s2, s3, h1, d2: every tile on its own."""
+    """s1, s2, s3, G, h1, d2: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1317,6 +1313,12 @@ def resume_prep(
     t = base + i * C
     here = (r >= first - t) & (r < tl.minimum(C, end - t))
     at_row, row = t * H + h, r * H
+    eta = load_numbers(eta_ptr, at_row, row, here)
+    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
+    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
+    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
+    G = eta[None, :] * D_alpha  # G = Dα · η
+    store_tile(G_ptr, index * H + h, r, r, C, C, G)
     f = tl.zeros([BC, BV], tl.float32)  # f = h₁ W₂[start]
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
@@ -1330,28 +1332,23 @@ def resume_prep(
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     delta = load_numbers(delta_ptr, at_row, row, here)
     centred = f - mean[:, None]  # f̃ = f − mean(f)
-    x11 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x11 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x13 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x13 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
     normal = rstd[:, None] * centred  # f̂ = r · f̃
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
-    eta = load_numbers(eta_ptr, at_row, row, here)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
     du = tl.where(tl.sqrt(tl.maximum(tl.sum(e * e, 1)[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
     t1 = ln_weight[None, :] * du  # t₁ = ∂ℓ/∂u · w
     t2 = rstd[:, None] * t1 - tl.sum(t1 * centred, 1)[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred
-    decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    G = eta[None, :] * D_alpha  # G = Dα · η
+    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
+    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     P1 = (G * dot_nt(q, k, DOT)).to(DOT)  # P₁ = G · (q kᵀ)
-    d2 = t2 - tl.sum(tl.where((at_v < V)[None, :], t2, 0.0), 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
-    store_tile(d2_ptr, index * H + h, r, at_v, C, V, d2)
     G_end = eta * exp(sum_after(decay_alpha, r, DOT))  # G[C] = η · exp(Σ_{l>t} log α)
-    x21 = (G_end[:, None] * d2).to(DOT)
+    x23 = (G_end[:, None] * d2).to(DOT)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
@@ -1362,7 +1359,7 @@ def resume_prep(
         s1 = dot_tn(k, G_end[:, None] * d1, DOT)  # s₁ = kᵀ (G[C] · d₁)
         store_tile(s1_ptr, index * H + h, at_k, at_n, K, N, s1)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        s2 = dot_tn(h1, x21, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
+        s2 = dot_tn(h1, x23, DOT)  # s₂ = h₁ᵀ (G[C] · d₂)
         store_tile(s2_ptr, index * H + h, at_n, at_v, N, V, s2)
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
         store_tile(s3_ptr, index * H + h, r, at_n, C, N, s3)
@@ -1393,8 +1390,8 @@ def resume_main(
         if SAVE:
             store_tile(W1_at_ptr, index * H + h, at_k + zero, at_n, K, N, W1)
             store_tile(W2_at_ptr, index * H + h, at_n + zero, at_v, N, V, W2)
-        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_n, K, N)
         s2 = load_tile(s2_ptr, index * H + h, at_n + zero, at_v, N, V)
+        s1 = load_tile(s1_ptr, index * H + h, at_k + zero, at_n, K, N)
         log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
 
         # decays, and the weights of surprises
@@ -1413,7 +1410,7 @@ def resume_main(
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_read(
-    W1_at_ptr, W2_at_ptr, d2_ptr, eta_ptr, h1_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, s3_ptr, o_ptr,
+    G_ptr, W1_at_ptr, W2_at_ptr, d2_ptr, h1_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, s3_ptr, o_ptr,
     position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
@@ -1428,8 +1425,6 @@ def resume_read(
     r = tl.arange(0, BC)
     at_k = tl.arange(0, BK)
     at_v = tl.arange(0, BV)
-    causal = r[:, None] >= r[None, :]
-    strict = r[:, None] > r[None, :]
     ln_bias = load_row(ln_bias_ptr, h, at_v, V)
     ln_weight = load_row(ln_weight_ptr, h, at_v, V)
     t = base + i * C
@@ -1451,16 +1446,14 @@ def resume_read(
         h1 = load_tile(h1_ptr, index * H + h, r, at_n, C, N)
         sum5 += dot(read_h1, W2, DOT)
         sum5_2 += dot_nt(read_h1, h1, DOT)
-    eta = load_numbers(eta_ptr, at_row, row, here)
-    D_alpha = tl.where(causal, exp(segment_sums(decay_alpha, strict)), 0.0)  # Dα = causal(exp(Σ_{j<l≤t} log α))
-    G = eta[None, :] * D_alpha  # G = Dα · η
+    G = load_tile(G_ptr, index * H + h, r, r, C, C)
     d2 = load_tile(d2_ptr, index * H + h, r, at_v, C, V)
-    P2 = (G * sum5_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
+    P2 = (G.to(tl.float32) * sum5_2).to(DOT)  # P₂ = G · (h₁ h₁ᵀ)
     read_f = beta[:, None] * sum5 - dot(P2, d2, DOT)  # f = β · (h₁ W₂[0]) − P₂ d₂
     read_mean = tl.sum(read_f, 1) / V  # mean(f) = Σ_v f / V
     read_centred = read_f - read_mean[:, None]  # f̃ = f − mean(f)
-    x15 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
-    read_rstd = tl.rsqrt(x15 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x13 = tl.sum(tl.where((at_v < V)[None, :], read_centred * read_centred, 0.0), 1)
+    read_rstd = tl.rsqrt(x13 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     q = load_rows(q_ptr, at_row, row, here, at_k, K)
     read_normal = read_rstd[:, None] * read_centred  # f̂ = r · f̃
     o = ln_weight[None, :] * read_normal + ln_bias[None, :] + q.to(tl.float32)  # y = f̂ · w + b + q
@@ -1470,12 +1463,12 @@ def resume_read(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_pre(
     W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, d2_ptr, d_o_ptr, delta_ptr, eta_ptr, k_ptr, ln_bias_ptr, ln_weight_ptr,
-    log_alpha_ptr, q_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr, du_ptr, centred_ptr, s7_ptr, s8_ptr, s9_ptr, s10_ptr, s11_ptr,
-    t36_ptr, s12_ptr, s13_ptr, s14_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
+    log_alpha_ptr, q_ptr, v_ptr, s4_ptr, s5_ptr, s6_ptr, s7_ptr, s8_ptr, centred_ptr, du_ptr, s9_ptr, s10_ptr, s11_ptr,
+    s12_ptr, s13_ptr, s14_ptr, s15_ptr, d_q_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
-    """s4, s5, s6, du, centred, s7, s8, s9, s10, s11, t36, s12, s13, s14, d_q: every tile on its own."""
+    """s4, s5, s6, s7, s8, centred, du, s9, s10, s11, s12, s13, s14, s15, d_q: every tile on its own."""
     index, h = low + (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H
     n = sequence_of(index, cu_ptr, members, C, GRID, PACKED)
     first, end, base, tiles, slot, step = span(n, position_ptr, cu_ptr, T, members, C, GRID, PACKED)
@@ -1551,8 +1544,8 @@ def resume_pre(
     mean = tl.sum(f, 1) / V  # mean(f) = Σ_v f / V
     centred = f - mean[:, None]  # f̃ = f − mean(f)
     store_tile(centred_ptr, own * H + h, r, at_v, C, V, centred)
-    x33 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
-    rstd = tl.rsqrt(x33 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
+    x34 = tl.sum(tl.where((at_v < V)[None, :], centred * centred, 0.0), 1)
+    rstd = tl.rsqrt(x34 / V + 1e-06)  # r = 1 / √(‖f̃‖² / V + 1e-06)
     x45 = tl.sum(tl.where((at_v < V)[None, :], x44 * centred, 0.0), 1)
     delta = load_numbers(delta_ptr, at_row, row, here)
     x46 = rstd[:, None] * x44 + (-x45 * (rstd * rstd * rstd) / V)[:, None] * centred
@@ -1567,22 +1560,23 @@ def resume_pre(
     s9 = tl.sum(x48, 1)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
     store_row(s9_ptr, own * H + h, r, C, s9)
-    x51 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x47 + d_o.to(tl.float32)
-    s12 = tl.sum(x51, 0)
-    s11 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x47
+    x50 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x47 + d_o.to(tl.float32)
+    s12 = tl.sum(x50, 0)
+    x52 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x47
     du = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], delta[:, None] * sign(e), 2 * e)
-    x54 = x46 * du + s11 * normal + d_o.to(tl.float32) * read_normal
+    x54 = x46 * du + x52 * normal + d_o.to(tl.float32) * read_normal
     store_tile(du_ptr, own * H + h, r, at_v, C, V, du)
-    store_tile(s11_ptr, own * H + h, r, at_v, C, V, s11)
+    s15 = -x52
+    store_tile(s15_ptr, own * H + h, r, at_v, C, V, s15)
     s13 = tl.sum(x54, 0)
     t14 = -dot_nt(t13, d2, DOT)  # t₁₄ = −t₁₃ d₂ᵀ
     t15 = (t14 * G).to(DOT)  # t₁₅ = t₁₄ · G
-    t16 = (beta[:, None] * t13).to(DOT)  # t₁₆ = β · t₁₃
-    store_row(s13_ptr, own * H + h, at_v, V, s13)
     store_row(s12_ptr, own * H + h, at_v, V, s12)
-    sum52 = tl.zeros([BC, BC], tl.float32)
-    sum52_2 = tl.zeros([BC], tl.float32)
-    sum52_3 = tl.zeros([BC, BK], tl.float32)
+    store_row(s13_ptr, own * H + h, at_v, V, s13)
+    x29 = (beta[:, None] * t13).to(DOT)
+    sum53 = tl.zeros([BC, BC], tl.float32)
+    sum53_2 = tl.zeros([BC], tl.float32)
+    sum53_3 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
@@ -1599,34 +1593,35 @@ def resume_pre(
         s3 = dot(P1, d1, DOT)  # s₃ = P₁ d₁
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
         read_z1 = beta[:, None] * t4 - s3  # z₁ = β · t₄ − s₃
-        t17 = (dot(t15, h1, DOT) + dot_nt(t16, W2, DOT)) * gelu_slope(read_z1)  # t₁₇ = (t₁₅ h₁ + t₁₆ W₂[0]ᵀ) · gelu′(z₁)
-        sum52 += dot_nt(t17, d1, DOT)
-        sum52_2 += tl.sum(t17 * t4, 1)
-        t18 = (beta[:, None] * t17).to(DOT)  # t₁₈ = β · t₁₇
-        sum52_3 += dot_nt(t18, W1, DOT)
-        s4 = dot_tn(q, t18, DOT)  # s₄ = qᵀ t₁₈
+        t16 = (beta[:, None] * dot_nt(t13, W2, DOT) + dot(t15, h1, DOT)) * gelu_slope(read_z1)
+        sum53 += dot_nt(t16, d1, DOT)
+        sum53_2 += tl.sum(t16 * t4, 1)
+        s4 = dot_tn(q, beta[:, None] * t16, DOT)  # s₄ = qᵀ (β · t₁₆)
         store_tile(s4_ptr, own * H + h, at_k, at_n, K, N, s4)
         read_h1 = (gelu(read_z1)).to(DOT)  # h₁ = gelu(z₁)
-        s5 = dot_tn(read_h1, t16, DOT)  # s₅ = h₁ᵀ t₁₆
+        s5 = dot_tn(read_h1, x29, DOT)  # s₅ = h₁ᵀ (β · t₁₃)
         store_tile(s5_ptr, own * H + h, at_n, at_v, N, V, s5)
-        s6 = dot_tn(P1, t17, DOT)  # s₆ = P₁ᵀ t₁₇
+        sum53_3 += dot_nt(t16, W1, DOT)
+        s6 = dot_tn(P1, t16, DOT)  # s₆ = P₁ᵀ t₁₆
         store_tile(s6_ptr, own * H + h, r, at_n, C, N, s6)
         s7 = dot_tn(t15, read_h1, DOT)  # s₇ = t₁₅ᵀ h₁
         store_tile(s7_ptr, own * H + h, r, at_n, C, N, s7)
-    t33 = -sum52  # t₃₃ = −t₁₇ d₁ᵀ
-    t34 = t14 * t11 + t33 * t6  # t₃₄ = t₁₄ · t₁₁ + t₃₃ · t₆
-    s10 = tl.sum(t34 * D_alpha, 0)  # s₁₀ = Σ_c t₃₄ · Dα
+    t31 = -sum53  # t₃₁ = −t₁₆ d₁ᵀ
+    t32 = t14 * t11 + t31 * t6  # t₃₂ = t₁₄ · t₁₁ + t₃₁ · t₆
+    s10 = tl.sum(t32 * D_alpha, 0)  # s₁₀ = Σ_c t₃₂ · Dα
     store_row(s10_ptr, own * H + h, r, C, s10)
-    t36 = t33 * G  # t₃₆ = t₃₃ · G
-    store_tile(t36_ptr, own * H + h, r, r, C, C, t36)
-    x59 = segment_gradient(tl.where(causal, eta[None, :] * t34, 0.0) * t5, strict, DOT)
-    x60 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum52_2), 0, reverse=True)
-    s14 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x59 + x60)
+    x62 = segment_gradient(tl.where(causal, eta[None, :] * t32, 0.0) * t5, strict, DOT)
+    t34 = (t31 * G).to(DOT)  # t₃₄ = t₃₁ · G
+    x63 = tl.cumsum(beta * (tl.sum(t13 * t10, 1) + sum53_2), 0, reverse=True)
+    s14 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (x62 + x63)
     store_row(s14_ptr, own * H + h, r, C, s14)
-    k = load_rows(k_ptr, at_row, row, here, at_k, K)
     d_o = load_rows(d_o_ptr, at_row, row, here, at_v, V)
-    d_q = d_o.to(tl.float32) + dot(t36, k, DOT) + sum52_3
-    store_rows(d_q_ptr, at_row, row, here, at_k, K, d_q)
+    k = load_rows(k_ptr, at_row, row, here, at_k, K)
+    x67 = beta[:, None] * sum53_3 + d_o.to(tl.float32) + dot(t34, k, DOT)
+    q = load_rows(q_ptr, at_row, row, here, at_k, K)
+    store_rows(d_q_ptr, at_row, row, here, at_k, K, x67)
+    s11 = x52 + dot_tn(t34, q, DOT)
+    store_tile(s11_ptr, own * H + h, r, at_k, C, K, s11)
 
 
 @triton.jit(do_not_specialize=JUST_NUMBERS)
@@ -1657,8 +1652,8 @@ def resume_seq(
         if SAVE:
             store_tile(d_W1_at_ptr, own * H + h, at_k + zero, at_n, K, N, d_W1)
             store_tile(d_W2_at_ptr, own * H + h, at_n + zero, at_v, N, V, d_W2)
-        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         s5 = load_tile(s5_ptr, own * H + h, at_n + zero, at_v, N, V)
+        log_alpha = load_numbers(log_alpha_ptr, at_row, row, here)
         s4 = load_tile(s4_ptr, own * H + h, at_k + zero, at_n, K, N)
 
         # the gradient of W1
@@ -1678,9 +1673,9 @@ def resume_seq(
 @triton.jit(do_not_specialize=JUST_NUMBERS)
 def resume_post(
     W1_at_ptr, W1_start_ptr, W2_at_ptr, W2_start_ptr, centred_ptr, d_W1_at_ptr, d_W2_at_ptr, delta_ptr, du_ptr, eta_ptr,
-    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, q_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s6_ptr, s7_ptr,
-    s8_ptr, s9_ptr, t36_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr,
-    d_ln_weight_ptr, d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
+    k_ptr, ln_bias_ptr, ln_weight_ptr, log_alpha_ptr, s10_ptr, s11_ptr, s12_ptr, s13_ptr, s14_ptr, s15_ptr, s6_ptr, s7_ptr,
+    s8_ptr, s9_ptr, v_ptr, d_W1_start_ptr, d_W2_start_ptr, d_delta_ptr, d_eta_ptr, d_k_ptr, d_ln_bias_ptr, d_ln_weight_ptr,
+    d_log_alpha_ptr, d_v_ptr, position_ptr, cu_ptr, T, members, low, high,
     H: tl.constexpr, K: tl.constexpr, N: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, BN: tl.constexpr,
     BV: tl.constexpr, BC: tl.constexpr, DOT: tl.constexpr, GRID: tl.constexpr, PACKED: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -1710,9 +1705,9 @@ def resume_post(
     t2 = rstd[:, None] * t1 - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32)
     d2 = t2 - tl.sum(t2, 1)[:, None] / V  # d₂ = t₂ − Σ_v t₂ / V
     decay_alpha = tl.maximum(-60.0, log_alpha)  # log α = max(−60, log α)
-    t20 = sum_after(decay_alpha, r, DOT)  # t₂₀ = Σ_{l>t} log α
+    t18 = sum_after(decay_alpha, r, DOT)  # t₁₈ = Σ_{l>t} log α
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    G_end = eta * exp(t20)  # G[C] = η · exp(t₂₀)
+    G_end = eta * exp(t18)  # G[C] = η · exp(t₁₈)
     sum12 = tl.zeros([BC, BV], tl.float32)
     sum12_2 = tl.zeros([BC, BV], tl.float32)
     sum12_3 = tl.zeros([BC], tl.float32)
@@ -1726,15 +1721,15 @@ def resume_post(
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
         s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
-        t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
-        x20 = G_end[:, None] * t19 - s6.to(tl.float32)
+        t17 = -dot(k, d_W1_at, DOT)  # t₁₇ = −k d_W1_at
+        x20 = G_end[:, None] * t17 - s6.to(tl.float32)
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        t22 = (x20 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₆) · gelu′(z₁)
-        sum12_2 += dot(t22, W2_start, DOT)
+        t20 = (x20 * gelu_slope(z1)).to(DOT)  # t₂₀ = (G[C] · t₁₇ − s₆) · gelu′(z₁)
+        sum12_2 += dot(t20, W2_start, DOT)
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
         d1 = t9 * gelu_slope(z1)  # d₁ = t₉ · gelu′(z₁)
-        sum12_3 += tl.sum(t19 * d1, 1)
-        sum12_4 += dot_nt(G_end[:, None] * d1, -d_W1_at.to(tl.float32), DOT)
+        sum12_3 += tl.sum(t17 * d1, 1)
+        sum12_4 += dot_nt(d1, d_W1_at, DOT)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
         W2 = load_tile(W2_at_ptr, index * H + h, at_n, at_v, N, V)
@@ -1742,91 +1737,89 @@ def resume_post(
         W1 = load_tile(W1_at_ptr, index * H + h, at_k, at_n, K, N)
         sum12_5 += tl.sum(d_W2_at.to(tl.float32) * W2.to(tl.float32))
         sum12_6 += tl.sum(d_W1_at.to(tl.float32) * W1.to(tl.float32))
-    s14 = load_row(s14_ptr, own * H + h, r, C)
     s10 = load_row(s10_ptr, own * H + h, r, C)
-    t21 = -sum12  # t₂₁ = −h₁ d_W2_at
-    t35 = tl.sum(t21 * d2, 1) + sum12_3  # t₃₅ = Σ_v t₂₁ · d₂ + Σ_n t₁₉ · d₁
-    d_eta = s10 + t35 * exp(t20)
-    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
-    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
-    x58 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t35 * G_end, r, DOT) + beta_end * (sum12_5 + sum12_6))
-    d_log_alpha = s14 + x58
-    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
-    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
-    t23 = (G_end[:, None] * t21 - s8.to(tl.float32)) + sum12_2  # t₂₃ = (G[C] · t₂₁ − s₈) + t₂₂ W₂[start]
-    t24 = t23 - tl.sum(t23, 1)[:, None] / V  # t₂₄ = t₂₃ − Σ_v t₂₃ / V
-    x41 = G_end[:, None] * t21 + sum12_2
-    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x42 = x41 - tl.sum(x41, 1)[:, None] / V
-    x43 = -tl.sum(x42 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
-    delta = load_numbers(delta_ptr, at_row, row, here)
-    x44 = rstd[:, None] * x42 + x43[:, None] * centred.to(tl.float32)
     v = load_rows(v_ptr, at_row, row, here, at_v, V)
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
     k = load_rows(k_ptr, at_row, row, here, at_k, K)
-    s13 = load_row(s13_ptr, own * H + h, at_v, V)
     normal = rstd[:, None] * centred.to(tl.float32)  # f̂ = r · f̃
+    s14 = load_row(s14_ptr, own * H + h, r, C)
     u = ln_weight[None, :] * normal + ln_bias[None, :] + k.to(tl.float32)  # u = f̂ · w + b + k
     e = u - v.to(tl.float32)  # e = u − v
+    t19 = -sum12  # t₁₉ = −h₁ d_W2_at
+    t33 = tl.sum(t19 * d2, 1) + sum12_3  # t₃₃ = Σ_v t₁₉ · d₂ + Σ_n t₁₇ · d₁
+    d_eta = s10 + t33 * exp(t18)
+    store_numbers(d_eta_ptr, at_row, row, here, d_eta)
+    beta_end = exp(tl.sum(decay_alpha, 0))  # β[C] = exp(Σ_c log α)
+    x57 = (1 - tl.where(log_alpha + 60 < 0, 1.0, 0.0)) * (sum_before(t33 * G_end, r, DOT) + beta_end * (sum12_5 + sum12_6))
+    d_log_alpha = s14 + x57
+    delta = load_numbers(delta_ptr, at_row, row, here)
+    store_numbers(d_log_alpha_ptr, at_row, row, here, d_log_alpha)
     t7 = tl.sum(e * e, 1)  # t₇ = ‖e‖²
-    x45 = ln_weight[None, :] * x44
-    x46 = x45 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
-    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
-    x52 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x45
+    x40 = G_end[:, None] * t19 + sum12_2
+    s13 = load_row(s13_ptr, own * H + h, at_v, V)
     centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
-    x55 = s13 + tl.sum(x44 * du.to(tl.float32) + x52 * normal, 0)
+    x41 = x40 - tl.sum(x40, 1)[:, None] / V
+    x42 = -tl.sum(x41 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V
+    x43 = rstd[:, None] * x41 + x42[:, None] * centred.to(tl.float32)
+    x44 = ln_weight[None, :] * x43
+    x45 = x44 * tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], sign(e), 0)
+    du = load_tile(du_ptr, own * H + h, r, at_v, C, V)
+    x51 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * x44
+    s8 = load_tile(s8_ptr, own * H + h, r, at_v, C, V)
+    x54 = s13 + tl.sum(x43 * du.to(tl.float32) + x51 * normal, 0)
+    t21 = (G_end[:, None] * t19 - s8.to(tl.float32)) + sum12_2  # t₂₁ = (G[C] · t₁₉ − s₈) + t₂₀ W₂[start]
+    centred = load_tile(centred_ptr, own * H + h, r, at_v, C, V)
+    t22 = t21 - tl.sum(t21, 1)[:, None] / V  # t₂₂ = t₂₁ − Σ_v t₂₁ / V
     s12 = load_row(s12_ptr, own * H + h, at_v, V)
-    t25 = -tl.sum(t24 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₅ = −(Σ_v t₂₄ · f̃) · r³ / V
-    t26 = rstd[:, None] * t24 + t25[:, None] * centred.to(tl.float32)  # t₂₆ = r · t₂₄ + t₂₅ · f̃
-    t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
-    t28 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t27  # t₂₈ = (0 if √(t₇) > δ else 2) · t₂₇
+    t23 = -tl.sum(t22 * centred.to(tl.float32), 1) * (rstd * rstd * rstd) / V  # t₂₃ = −(Σ_v t₂₂ · f̃) · r³ / V
+    t24 = rstd[:, None] * t22 + t23[:, None] * centred.to(tl.float32)  # t₂₄ = r · t₂₂ + t₂₃ · f̃
+    t25 = ln_weight[None, :] * t24  # t₂₅ = t₂₄ · w
+    t26 = tl.where(tl.sqrt(tl.maximum(t7[:, None], 0.0)) > delta[:, None], 0, 2) * t25  # t₂₆ = (0 if √(t₇) > δ else 2) · t₂₅
     s9 = load_row(s9_ptr, own * H + h, r, C)
-    t29 = ln_weight[None, :] * t28  # t₂₉ = t₂₈ · w
-    x36 = t24 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
-    x37 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x36, 1) + tl.sum(t29 * centred.to(tl.float32), 1))
-    t30 = (
-        2 * x37[:, None] * centred.to(tl.float32)
-        + rstd[:, None] * t29
-        + t25[:, None] * t1
-        - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t24
+    t27 = ln_weight[None, :] * t26  # t₂₇ = t₂₆ · w
+    x35 = t22 * (t1 - 3 * t8[:, None] * (rstd[:, None] * rstd[:, None]) / V * centred.to(tl.float32))
+    x36 = -0.5 / V * (rstd * rstd * rstd) * (tl.sum(x35, 1) + tl.sum(t27 * centred.to(tl.float32), 1))
+    t28 = (
+        2 * x36[:, None] * centred.to(tl.float32)
+        + rstd[:, None] * t27
+        + t23[:, None] * t1
+        - t8[:, None] * (rstd[:, None] * rstd[:, None] * rstd[:, None]) / V * t22
     )  # fmt: skip
-    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
-    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s12 + tl.sum(x52, 0))
-    d_v = -s11.to(tl.float32) + -x52
+    s15 = load_tile(s15_ptr, own * H + h, r, at_v, C, V)
+    store_row(d_ln_bias_ptr, index * H + h, at_v, V, s12 + tl.sum(x51, 0))
+    d_v = s15.to(tl.float32) + -x51
     store_rows(d_v_ptr, at_row, row, here, at_v, V, d_v)
-    d_delta = s9 + tl.sum(x46, 1)
-    t31 = (t30 - tl.sum(tl.where((at_v < V)[None, :], t30, 0.0), 1)[:, None] / V).to(DOT)  # t₃₁ = t₃₀ − Σ_v t₃₀ / V
+    d_delta = s9 + tl.sum(x45, 1)
+    t29 = (t28 - tl.sum(tl.where((at_v < V)[None, :], t28, 0.0), 1)[:, None] / V).to(DOT)  # t₂₉ = t₂₈ − Σ_v t₂₈ / V
+    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x54)
     store_numbers(d_delta_ptr, at_row, row, here, d_delta)
-    store_row(d_ln_weight_ptr, index * H + h, at_v, V, x55)
-    x19 = (G_end[:, None] * d2).to(DOT)
-    sum56 = tl.zeros([BC, BK], tl.float32)
+    sum55 = tl.zeros([BC, BK], tl.float32)
     for b in tl.range(tl.cdiv(N, BN), disable_licm=True):
         at_n = b * BN + tl.arange(0, BN)
         s6 = load_tile(s6_ptr, own * H + h, r, at_n, C, N)
         k = load_rows(k_ptr, at_row, row, here, at_k, K)
         d_W1_at = load_tile(d_W1_at_ptr, own * H + h, at_k, at_n, K, N)
-        t19 = -dot(k, d_W1_at, DOT)  # t₁₉ = −k d_W1_at
+        t17 = -dot(k, d_W1_at, DOT)  # t₁₇ = −k d_W1_at
         W2_start = load_tile(W2_start_ptr, n * H + h, at_n, at_v, N, V).to(tl.float32)
-        x60 = G_end[:, None] * t19 - s6.to(tl.float32)
+        x59 = G_end[:, None] * t17 - s6.to(tl.float32)
         t9 = dot_nt(d2, W2_start, DOT)  # t₉ = d₂ W₂[start]ᵀ
-        x68 = dot_nt(t31, W2_start, DOT)
+        x67 = dot_nt(t29, W2_start, DOT)
         s7 = load_tile(s7_ptr, own * H + h, r, at_n, C, N)
         d_W2_at = load_tile(d_W2_at_ptr, own * H + h, at_n, at_v, N, V)
         W1_start = load_tile(W1_start_ptr, n * H + h, at_k, at_n, K, N).to(tl.float32)
-        x67 = s7.to(tl.float32) + dot_nt(x19, -d_W2_at.to(tl.float32), DOT)
+        x66 = s7.to(tl.float32) - G_end[:, None] * dot_nt(d2, d_W2_at, DOT)
         z1 = dot(k, W1_start, DOT)  # z₁ = k W₁[start]
-        t32 = (
-            (x60 * t9 * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + (x67 + x68) * gelu_slope(z1)).to(DOT)  # noqa: E501
+        t30 = (
+            (x59 * t9 * (0.7978845608028654 * exp(-0.5 * (z1 * z1)) - 0.3989422804014327 * (z1 * z1) * exp(-0.5 * (z1 * z1))) + (x66 + x67) * gelu_slope(z1)).to(DOT)  # noqa: E501
         )  # fmt: skip
-        t22 = (x60 * gelu_slope(z1)).to(DOT)  # t₂₂ = (G[C] · t₁₉ − s₆) · gelu′(z₁)
+        t20 = (x59 * gelu_slope(z1)).to(DOT)  # t₂₀ = (G[C] · t₁₇ − s₆) · gelu′(z₁)
         h1 = gelu(z1)  # h₁ = gelu(z₁)
-        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t22, d2, DOT) + dot_tn(h1, t31, DOT))
-        sum56 += dot_nt(t32, W1_start, DOT)
-        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t32, DOT))
-    s11 = load_tile(s11_ptr, own * H + h, r, at_v, C, V)
-    q = load_rows(q_ptr, at_row, row, here, at_k, K)
-    t36 = load_tile(t36_ptr, own * H + h, r, r, C, C)
-    x60 = (s11.to(tl.float32) + dot_tn(t36, q, DOT)) + (x52 + sum56 + sum12_4)
-    store_rows(d_k_ptr, at_row, row, here, at_k, K, x60)
+        store_tile(d_W2_start_ptr, index * H + h, at_n, at_v, N, V, dot_tn(t20, d2, DOT) + dot_tn(h1, t29, DOT))
+        sum55 += dot_nt(t30, W1_start, DOT)
+        store_tile(d_W1_start_ptr, index * H + h, at_k, at_n, K, N, dot_tn(k, t30, DOT))
+    s11 = load_tile(s11_ptr, own * H + h, r, at_k, C, K)
+    x57_2 = s11.to(tl.float32) + (x51 + sum55 + -G_end[:, None] * sum12_4)
+    store_rows(d_k_ptr, at_row, row, here, at_k, K, x57_2)
 
 
 def power_of_two(n: int) -> int:
@@ -2003,15 +1996,17 @@ def forward_op(
     W1_last = sizes.per_sequence("KN")
     W2_last = sizes.per_sequence("NV")
     o = sizes.rows("V")
+    G = sizes.per_slot("CC", narrow=True)
     launch_prep(sizes, (
-        eta, log_alpha, G_end,
+        eta, log_alpha, G_end, G,
     ))  # fmt: skip
     launch_main(sizes, (
         G_end, W1, W2, delta, k, ln_bias, ln_weight, log_alpha, v, W1_next, W2_next, d2, W1_at, W2_at, W1_last, W2_last,
     ))  # fmt: skip
     launch_read(sizes, (
-        W1_at, W2_at, d2, eta, k, ln_bias, ln_weight, log_alpha, q, o,
+        G, W1_at, W2_at, d2, k, ln_bias, ln_weight, log_alpha, q, o,
     ))  # fmt: skip
+    del G
     return o, W1_next, W2_next, W1_last, W2_last, G_end, d2, W1_at, W2_at
 
 
@@ -2080,7 +2075,7 @@ def backward_op(
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CN": 7, "CV": 8, "KN": 2, "NV": 2}):
+    for part in sizes.parts({"CK": 1, "CN": 7, "CV": 8, "KN": 2, "NV": 2}):
         z1 = part.per_slot("CN", narrow=True)
         h1 = part.per_slot("CN", narrow=True)
         centred = part.per_slot("CV", narrow=True)
@@ -2095,31 +2090,31 @@ def backward_op(
         s7 = part.per_slot("C", narrow=False)
         s9 = part.per_slot("C", narrow=False)
         d1 = part.per_slot("CN", narrow=True)
-        s10 = part.per_slot("CV", narrow=True)
-        t36 = part.per_slot("CC", narrow=True)
+        s10 = part.per_slot("CK", narrow=True)
         s11 = part.per_slot("V", narrow=False)
         s12 = part.per_slot("V", narrow=False)
         du = part.per_slot("CV", narrow=True)
         s13 = part.per_slot("C", narrow=False)
+        s14 = part.per_slot("CV", narrow=True)
         launch_pre(part, (
             W1_at, W2_at, d2, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, z1, h1, centred, s1, t1, t9, s2, s3, s4, s5,
-            s6, s7, s9, d1, s10, t36, s11, s12, du, s13, d_q,
+            s6, s7, s9, d1, s10, s11, s12, du, s13, s14, d_q,
         ))  # fmt: skip
-        t21 = part.per_slot("CV", narrow=True)
+        t19 = part.per_slot("CV", narrow=True)
         s8 = part.per_slot("CV", narrow=True)
-        t32 = part.per_slot("CN", narrow=True)
+        t30 = part.per_slot("CN", narrow=True)
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
         launch_seq(part, (
             G_end, W2_at, centred, d2, d_W1, d_W2, delta, h1, k, ln_weight, log_alpha, s1, s2, s3, s4, s5, s6, t1, t9, z1, d_W1_next,
-            d_W2_next, t21, s8, t32, d_W1_at, d_W2_at, d_W1_last, d_W2_last,
+            d_W2_next, t19, s8, t30, d_W1_at, d_W2_at, d_W1_last, d_W2_last,
         ))  # fmt: skip
         del h1, s1, s2, s3, s4, s5, s6, t1, t9, z1
         launch_post(part, (
-            G_end, W1_at, W2_at, centred, d1, d2, d_W1_at, d_W2_at, delta, du, k, ln_bias, ln_weight, log_alpha, q, s10, s11, s12,
-            s13, s7, s8, s9, t21, t32, t36, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
+            G_end, W1_at, W2_at, centred, d1, d2, d_W1_at, d_W2_at, delta, du, k, ln_bias, ln_weight, log_alpha, s10, s11, s12, s13,
+            s14, s7, s8, s9, t19, t30, v, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha, d_v,
         ))  # fmt: skip
-        del centred, d1, d_W1_at, d_W2_at, du, s10, s11, s12, s13, s7, s8, s9, t21, t32, t36
+        del centred, d1, d_W1_at, d_W2_at, du, s10, s11, s12, s13, s14, s7, s8, s9, t19, t30
         d_W1 = d_W1_next
         d_W2 = d_W2_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next
@@ -2230,18 +2225,19 @@ def resume_forward_op(
     s1 = sizes.per_slot("KN", narrow=True)
     s2 = sizes.per_slot("NV", narrow=True)
     s3 = sizes.per_slot("CN", narrow=True)
+    G = sizes.per_slot("CC", narrow=True)
     h1 = sizes.per_slot("CN", narrow=True)
     launch_resume_prep(sizes, (
-        W1_start, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s1, s2, s3, h1, d2,
+        W1_start, W2_start, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s1, s2, s3, G, h1, d2,
     ))  # fmt: skip
     launch_resume_main(sizes, (
         W1, W2, log_alpha, s1, s2, W1_next, W2_next, W1_at, W2_at,
     ))  # fmt: skip
     del s1, s2
     launch_resume_read(sizes, (
-        W1_at, W2_at, d2, eta, h1, ln_bias, ln_weight, log_alpha, q, s3, o,
+        G, W1_at, W2_at, d2, h1, ln_bias, ln_weight, log_alpha, q, s3, o,
     ))  # fmt: skip
-    del h1, s3
+    del G, h1, s3
     return o, W1_next, W2_next, d2, W1_at, W2_at
 
 
@@ -2310,24 +2306,24 @@ def resume_backward_op(
     d_ln_weight = sizes.shares("V")
     d_log_alpha = sizes.rows("", log_alpha.dtype)
     d_v = sizes.rows("V")
-    for part in sizes.parts({"CC": 1, "CN": 2, "CV": 4, "KN": 2, "NV": 2}):
+    for part in sizes.parts({"CK": 1, "CN": 2, "CV": 4, "KN": 2, "NV": 2}):
         s4 = part.per_slot("KN", narrow=True)
         s5 = part.per_slot("NV", narrow=True)
         s6 = part.per_slot("CN", narrow=True)
-        du = part.per_slot("CV", narrow=True)
-        centred = part.per_slot("CV", narrow=True)
         s7 = part.per_slot("CN", narrow=True)
         s8 = part.per_slot("CV", narrow=True)
+        centred = part.per_slot("CV", narrow=True)
+        du = part.per_slot("CV", narrow=True)
         s9 = part.per_slot("C", narrow=False)
         s10 = part.per_slot("C", narrow=False)
-        s11 = part.per_slot("CV", narrow=True)
-        t36 = part.per_slot("CC", narrow=True)
+        s11 = part.per_slot("CK", narrow=True)
         s12 = part.per_slot("V", narrow=False)
         s13 = part.per_slot("V", narrow=False)
         s14 = part.per_slot("C", narrow=False)
+        s15 = part.per_slot("CV", narrow=True)
         launch_resume_pre(part, (
-            W1_at, W1_start, W2_at, W2_start, d2, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s4, s5, s6, du, centred,
-            s7, s8, s9, s10, s11, t36, s12, s13, s14, d_q,
+            W1_at, W1_start, W2_at, W2_start, d2, d_o, delta, eta, k, ln_bias, ln_weight, log_alpha, q, v, s4, s5, s6, s7, s8,
+            centred, du, s9, s10, s11, s12, s13, s14, s15, d_q,
         ))  # fmt: skip
         d_W1_at = part.per_slot("KN", narrow=True)
         d_W2_at = part.per_slot("NV", narrow=True)
@@ -2336,11 +2332,11 @@ def resume_backward_op(
         ))  # fmt: skip
         del s4, s5
         launch_resume_post(part, (
-            W1_at, W1_start, W2_at, W2_start, centred, d_W1_at, d_W2_at, delta, du, eta, k, ln_bias, ln_weight, log_alpha, q, s10,
-            s11, s12, s13, s14, s6, s7, s8, s9, t36, v, d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight,
-            d_log_alpha, d_v,
+            W1_at, W1_start, W2_at, W2_start, centred, d_W1_at, d_W2_at, delta, du, eta, k, ln_bias, ln_weight, log_alpha, s10, s11,
+            s12, s13, s14, s15, s6, s7, s8, s9, v, d_W1_start, d_W2_start, d_delta, d_eta, d_k, d_ln_bias, d_ln_weight, d_log_alpha,
+            d_v,
         ))  # fmt: skip
-        del centred, d_W1_at, d_W2_at, du, s10, s11, s12, s13, s14, s6, s7, s8, s9, t36
+        del centred, d_W1_at, d_W2_at, du, s10, s11, s12, s13, s14, s15, s6, s7, s8, s9
         d_W1 = d_W1_next
         d_W2 = d_W2_next
     return d_q, d_k, d_v, d_log_alpha, d_eta, d_delta, d_ln_weight, d_ln_bias, d_W1_next, d_W2_next, d_W1_start, d_W2_start

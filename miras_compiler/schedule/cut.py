@@ -37,6 +37,8 @@ from miras_compiler.schedule.roles import (
 from miras_compiler.schedule.scaling import pull_scalings
 from miras_compiler.schedule.substitute import substitute
 
+RATHER_LOADED = 2.0  # how much cheaper a late kernel, which has most to keep in registers, counts what the walk need not store
+
 
 def build_cut(
     program: Program, reason: str, last: tuple[str, ...] = (), prefix: str = "", lengths: Mapping[str, int] = LENGTHS
@@ -85,6 +87,7 @@ class _Pass:
         to_walk = self.crossing(find_frontier(list(nexts.values()), path, walk_loads, prices, "walk"))
         if self.is_worth_a_kernel(others, depends - path):
             late_loads = price_loads(topological(others.values()), (*before, *to_walk, *others.values()), prices, "each")
+            late_loads = {node: price if node in path else price / RATHER_LOADED for node, price in late_loads.items()}
             own = [node for node in others.values() if node in depends]
             to_late = find_frontier(own, depends - path, late_loads, prices, "each")
             walking = nexts

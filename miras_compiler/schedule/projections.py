@@ -22,11 +22,12 @@ def projections(*programs: Program) -> set[Node]:
     """
 
     @cache
-    def entries_of(row: Node) -> frozenset[Node]:
-        """What sums are made of, down to products and leaves."""
-        if not isinstance(row, Map | Reduce):
+    def entries_of(node: Node) -> frozenset[Node]:
+        """What sums of a row, or a tile, are made of entry by entry, down to products and leaves."""
+        if not isinstance(node, Map | Reduce):
             return frozenset()
-        return frozenset(row.args).union(*(entries_of(arg) for arg in row.args))
+        inside = [arg for arg in node.args if len(node.axes) < 2 or len(arg.axes) == 2]
+        return frozenset(inside).union(*(entries_of(arg) for arg in inside))
 
     found: set[Node] = set()
     for node in {node: None for program in programs for node in nodes_of(program)}:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import sympy as sp
 
 from miras_compiler.ir.build import contract, entrywise, placeholder, total
 from miras_compiler.ir.nodes import Contract, Map, Node, Program, Reduce
-from miras_compiler.ir.traverse import nodes_of, rewrite, use_counts
+from miras_compiler.ir.traverse import rewrite, use_counts
 from miras_compiler.symbols import letter
 
 
 def pull_scalings(program: Program) -> Program:
     """The program with s · (a b) for every product (s · a) b whose s has no entry of its own for the axis that is summed over.
 
-    Products that are added up stay as they are: they share one accumulator. Likewise s Σ a for Σ (s · a) where nothing else reads s · a.
+    Likewise s Σ a for Σ (s · a) where nothing else reads s · a.
     """
     uses = use_counts(program)
-    chained = chained_products(program, uses)
 
     def rule(node: Node, args: tuple[Node, ...]) -> Node:
         if isinstance(node, Reduce) and node.kind == "sum" and uses[node.args[0]] == 1 and node.args[0] not in program.labels:
             return _summed(args[0], node.axis)
-        if not isinstance(node, Contract) or node in chained:
+        if not isinstance(node, Contract):
             return type(node)(node.axes, args, node.fields)
         shared = set(args[0].axes) & set(args[1].axes)
         parts = [_parted(arg, shared) for arg in args]
@@ -35,17 +32,6 @@ def pull_scalings(program: Program) -> Program:
         return entrywise(sp.Mul(letter("p"), *(letter(name) for name in names)), {"p": product, **names}, node.axes)
 
     return rewrite(program, rule)
-
-
-def chained_products(program: Program, uses: Mapping[Node, int]) -> set[Node]:
-    """Products that only one sum reads, which has other such products."""
-    found: set[Node] = set()
-    for node in nodes_of(program):
-        if isinstance(node, Map):
-            terms = {term.as_coeff_Mul()[1] for term in sp.Add.make_args(node.expr)}
-            mine = {a for i, a in enumerate(node.args) if placeholder(i) in terms and isinstance(a, Contract) and uses[a] == 1}
-            found |= mine if len(mine) > 1 else set()
-    return found
 
 
 def _factors(node: Map, axes: set[str]) -> tuple[list[sp.Expr], list[sp.Expr]]:

@@ -6,12 +6,13 @@ import re
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from miras_compiler.emit.triton.body import BodyPrinter, bytes_of
 from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS
 from miras_compiler.emit.triton.expression import HELPERS, TritonPrinter
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, ZERO, Memory, last_name, result_name
-from miras_compiler.emit.triton.order import Statement, arrange, with_early_loads
+from miras_compiler.emit.triton.order import ROOM, Statement, arrange, with_early_loads
 from miras_compiler.emit.triton.steps import ordered
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Leaf, Node, Program, Reduce, Rename
@@ -228,7 +229,9 @@ class KernelPrinter:
         """Emits the statements that were collected, in a good order."""
         statements, peak = arrange(self.body.statements, held or {}, kept)
         self.peak = max(self.peak, peak)
-        for statement in with_early_loads(statements, "walk" if self.walks else "each"):
+        way: Literal["walk", "each"] = "walk" if self.walks else "each"
+        has_room = peak < ROOM[way] and not self.blocked  # kernels that take block after block were slower with tiles that come earlier
+        for statement in with_early_loads(statements, way, has_room):
             if statement.heading:
                 self.emit("", f"# {statement.heading}", depth=depth)
             self.emit(*statement.text, depth=depth)

@@ -11,6 +11,8 @@ from miras_compiler.schedule.tile import tile_length
 from miras_compiler.spec import Spec
 
 HALF_A_FILE = 88 * 1024  # bytes of tiles that about half the registers of a processor, 4 warps, can hold
+THIRD_OF_A_FILE = 56 * 1024
+THIRD = 168  # registers of a thread with which three programs of 4 warps share a processor
 
 
 def launch_options(spec: Spec, variants: Sequence[Sequence[KernelPrinter]]) -> str:
@@ -24,10 +26,14 @@ def launch_options(spec: Spec, variants: Sequence[Sequence[KernelPrinter]]) -> s
 
 
 def estimated(variants: Sequence[KernelPrinter]) -> dict[int, Launch]:
-    """Launches of a kernel that nobody has measured: more warps, and with them registers, where more tiles live at once."""
+    """Launches of a kernel that nobody has measured: more warps, and with them registers, where more tiles live at once.
+
+    Of small programs, three run on a processor.
+    """
     narrow, wide = variants[0], variants[-1]
     stages = 2 if narrow.walks and not narrow.blocked else 1  # a walk loads the next tile while it computes one
-    found = {64: Launch(warps(narrow), stages, 64, FULL), ANY: Launch(8, 1, 64, FULL)}
+    registers = THIRD if not narrow.walks and narrow.peak <= THIRD_OF_A_FILE else FULL
+    found = {64: Launch(warps(narrow), stages, 64, registers), ANY: Launch(8, 1, 64, FULL)}
     return found | ({256: Launch(warps(wide), 1, 64, FULL)} if wide.blocked else {})
 
 

@@ -18,6 +18,8 @@ BUDGET = 40 * 1024  # bytes that may live at once before statements are reordere
 
 FAR = 8  # statements: a tile that is read again after so many is loaded again
 TILE = 2048  # fewer bytes are rows or numbers
+ROOM = {"walk": 240 * 1024, "each": 112 * 1024}  # bytes that live at once beside which there are registers for a tile more
+PRODUCT = re.compile(r"\b(exact_)?dot(_\w+)?\(")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,10 @@ class Statement:
     @property
     def is_load(self) -> bool:
         return self.text[0].startswith(f"{self.name} = load_")
+
+    @property
+    def is_product(self) -> bool:
+        return any(PRODUCT.search(line.split("  # ")[0]) for line in self.text)
 
     @property
     def words(self) -> frozenset[str]:
@@ -55,8 +61,11 @@ def arrange(statements: Sequence[Statement], held: Mapping[str, int], kept: Coll
     return list(statements), peak
 
 
-def with_early_loads(statements: Sequence[Statement], way: Literal["walk", "each"]) -> list[Statement]:
-    """The statements with every load some statements ahead of what reads it, which so waits less for memory."""
+def with_early_loads(statements: Sequence[Statement], way: Literal["walk", "each"], has_room: bool) -> list[Statement]:
+    """The statements with every load some statements ahead of what reads it, which so waits less for memory.
+
+    Where there are registers for it, `has_room`, a tile comes while the product before its reader is computed.
+    """
     section, given = "", []
     for statement in statements:
         section = statement.heading or section
@@ -69,7 +78,11 @@ def with_early_loads(statements: Sequence[Statement], way: Literal["walk", "each
         del found[at]
         first = next((i for i in range(at, len(found)) if load.name in found[i].words), at)
         before = max((i + 1 for i in range(at) if load.name in found[i].words or load.name == found[i].name), default=0)
-        found.insert(max(before, min(at, first - (ROW_AHEAD if load.bytes < TILE else AHEAD[way]))), load)
+        place = max(before, min(at, first - (ROW_AHEAD if load.bytes < TILE else AHEAD[way])))
+        if has_room and load.bytes >= TILE and not any(statement.is_product for statement in found[place:first]):
+            products = [i for i in range(before, place) if found[i].is_product]
+            place = max(products, default=before)
+        found.insert(place, load)
     seen, result = "", []
     for statement in found:  # a section begins with what it computes
         heading = "" if statement.is_load or statement.heading == seen else statement.heading
