@@ -29,7 +29,10 @@ _stopped = threading.Event()
 
 @contextlib.contextmanager
 def stopped_with_us() -> Iterator[None]:
-    """An interrupt or a request to end, within, kills all children first, those that other threads wait for too, and starts no more."""
+    """An interrupt or a request to end, within, kills all children first, those that other threads wait for too, and starts no more.
+
+    What they had said by then counts for nothing: all who wait for one get the interrupt.
+    """
 
     def end(number: int, frame: object) -> None:
         _stopped.set()
@@ -47,12 +50,15 @@ def stopped_with_us() -> Iterator[None]:
 
 
 def run_child(task: str, arguments: Mapping[str, object], limit: float, environment: Mapping[str, str] | None = None) -> Answer:
-    """Runs a task of `miras_compiler.bench.child`. After `limit` seconds the child and its own children are killed; what it said counts."""
+    """Runs a task of `miras_compiler.bench.child`. After `limit` seconds the child and its own children are killed; what it said counts.
+
+    KeyboardInterrupt where `stopped_with_us` ended it.
+    """
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     environ = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
     command = [sys.executable, "-m", "miras_compiler.bench.child", task, json.dumps(arguments)]
     if _stopped.is_set():
-        return Answer([], "interrupted")
+        raise KeyboardInterrupt
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, start_new_session=True)
     _alive.add(child)
     problem = ""
@@ -65,6 +71,8 @@ def run_child(task: str, arguments: Mapping[str, object], limit: float, environm
     finally:
         _kill(child)  # where an exception got here; else it has ended
         _alive.discard(child)
+    if _stopped.is_set():
+        raise KeyboardInterrupt
     if child.returncode and not problem:
         said = errors.strip().splitlines()
         problem = f"{said[-1][:300] if said else 'ended without a word'} (exit code {child.returncode})"
