@@ -42,12 +42,12 @@ def retnet(q: Tensor, k: Tensor, v: Tensor, *, gamma: Tensor) -> Tensor:
 
 
 def gla(q: Tensor, k: Tensor, v: Tensor, *, alpha: Tensor) -> Tensor:
-    """Gated linear attention, arXiv 2312.06635, eq. 3?: S_t = (α_tᵀ 1) ⊙ S_{t−1} + k_tᵀ v_t, α per key channel [B,T,H,K]."""
+    """Gated linear attention, arXiv 2312.06635, eq. 3: S_t = (α_tᵀ 1) ⊙ S_{t−1} + k_tᵀ v_t, α per key channel [B,T,H,K]."""
     return _scan(q, v, lambda t, s: alpha[:, t, :, :, None] * s + _outer(k[:, t], v[:, t]))
 
 
 def mamba2(q: Tensor, k: Tensor, v: Tensor, *, a: Tensor, dt: Tensor) -> Tensor:
-    """Mamba-2, arXiv 2405.21060, eq. 2? with A discretized: h_t = exp(Δ_t A) h_{t−1} + Δ_t B_t x_t, y_t = C_tᵀ h_t.
+    """Mamba-2, arXiv 2405.21060, eq. 2 with A discretized: h_t = exp(Δ_t A) h_{t−1} + Δ_t B_t x_t, y_t = C_tᵀ h_t.
 
     A < 0 per head [H], Δ [B,T,H]; C, B, x are q, k, v; the skip D x belongs to the layer.
     """
@@ -55,7 +55,7 @@ def mamba2(q: Tensor, k: Tensor, v: Tensor, *, a: Tensor, dt: Tensor) -> Tensor:
 
 
 def delta_net(q: Tensor, k: Tensor, v: Tensor, *, beta: Tensor) -> Tensor:
-    """DeltaNet, arXiv 2406.06484, eq. 3?: S_t = S_{t−1} (I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ with the state V×K; β [B,T,H]."""
+    """DeltaNet, arXiv 2406.06484, eq. 3: S_t = S_{t−1} (I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ with the state V×K; β [B,T,H]."""
     eye = torch.eye(k.shape[-1], dtype=k.dtype)
     return _scan(q, v, lambda t, s: (eye - _outer(_b(beta, t) * k[:, t], k[:, t])) @ s + _outer(_b(beta, t) * k[:, t], v[:, t]))
 
@@ -83,7 +83,7 @@ def kda(q: Tensor, k: Tensor, v: Tensor, *, alpha: Tensor, beta: Tensor) -> Tens
 
 
 def rwkv7(q: Tensor, k: Tensor, v: Tensor, *, w: Tensor, kappa: Tensor, a: Tensor) -> Tensor:
-    """RWKV-7, arXiv 2503.14456, eq. 17?: wkv_t = wkv_{t−1} (diag(w_t) − κ̂_tᵀ (a_t ⊙ κ̂_t)) + v_tᵀ k̃_t, y_t = wkv_t r_tᵀ.
+    """RWKV-7, arXiv 2503.14456, eq. 17: wkv_t = wkv_{t−1} (diag(w_t) − κ̂_tᵀ (a_t ⊙ κ̂_t)) + v_tᵀ k̃_t, y_t = wkv_t r_tᵀ.
 
     The state is V×K there; w, a and the removal key κ̂ (normalized already) are per key channel [B,T,H,K]; r and k̃ are q and k.
     """
@@ -96,7 +96,7 @@ def rwkv7(q: Tensor, k: Tensor, v: Tensor, *, w: Tensor, kappa: Tensor, a: Tenso
 
 
 def delta_product(q: Tensor, k: Tensor, v: Tensor, *, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Gated DeltaProduct, arXiv 2502.10297, eq. 3?: H_i = A_i H_{i−1} + B_i, o_i from H_i, with n writes per token.
+    """Gated DeltaProduct, arXiv 2502.10297v7, eq. 3: H_i = A_i H_{i−1} + B_i, o_i from H_i, with n writes per token.
 
     A_i = g_i Π_j (I − β_{i,j} k_{i,j} k_{i,j}ᵀ), and every write adds β_{i,j} k_{i,j} v_{i,j}ᵀ before the later ones erase. k, v and
     β have n·T rows, writes of a token next to each other; g is alpha [B,T,H].
@@ -115,7 +115,7 @@ def delta_product(q: Tensor, k: Tensor, v: Tensor, *, alpha: Tensor, beta: Tenso
 
 
 def longhorn(q: Tensor, k: Tensor, v: Tensor, *, beta: Tensor) -> Tensor:
-    """Longhorn, arXiv 2407.14207, eq. 8?, the closed form before its diagonal approximation:
+    """Longhorn, arXiv 2407.14207, theorem 3.1, the closed form before its diagonal approximation:
 
     S_t = argmin ‖S − S_{t−1}‖² + β ‖S k − x‖² = S_{t−1} (I − Δ k kᵀ) + Δ x kᵀ, Δ = β/(1 + β kᵀk); x is v. The argmin is solved as such.
     """
@@ -130,7 +130,7 @@ def longhorn(q: Tensor, k: Tensor, v: Tensor, *, beta: Tensor) -> Tensor:
 
 
 def comba(q: Tensor, k: Tensor, v: Tensor, *, alpha: Tensor, beta: Tensor, p: Tensor) -> Tensor:
-    """Comba, arXiv 2506.02475, eq. 1?, in the order of its naive reference code in flash-linear-attention:
+    """Comba, arXiv 2506.02475, section 3, in the order of its naive reference code in flash-linear-attention:
 
     the state decays, the prediction at the feedback key p is taken out, the write goes along k: S = α S; S += kᵀ β (v − p S). The output
     correction q − d k belongs to the layer. alpha, beta [B,T,H]; p [B,T,H,K]. The paper calls the transition scalar plus low rank,
@@ -145,7 +145,7 @@ def comba(q: Tensor, k: Tensor, v: Tensor, *, alpha: Tensor, beta: Tensor, p: Te
 
 
 def hgrn2(q: Tensor, v: Tensor, *, alpha: Tensor) -> Tensor:
-    """HGRN2, arXiv 2404.07904, eq. 6?: h_t = h_{t−1} Diag(α_t) + i_t ⊗ (1 − α_t), y_t = h_t o_t; α per key channel, i and o are v and q."""
+    """HGRN2, arXiv 2404.07904, section 3: h_t = h_{t−1} Diag(α_t) + i_t ⊗ (1 − α_t), y_t = h_t o_t; α per key channel, i and o are v and q."""
     return _scan(q, v, lambda t, s: alpha[:, t, :, :, None] * s + _outer(1 - alpha[:, t], v[:, t]))
 
 
