@@ -3,7 +3,7 @@
 Every function takes q, k [B,T,H,K], v [B,T,H,V] and its gates by keyword, all plain (decays themselves, not their logarithms), starts from
 a state of zeros and returns o [B,T,H,V]. Papers print the state as V×K or K×V; here S is [B,H,K,V] and keys are rows: o = q S. Scales of q,
 normalizations and projections belong to the layers and are left out. Where a paper's symbol differs from ours, the docstring says so.
-The formulas were transcribed without the papers at hand; an equation number followed by "?" is a recollection to be checked.
+The papers of HGRN2 and Comba were not at hand; there a section stands in place of the equation.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def comba(q: Tensor, k: Tensor, v: Tensor, *, alpha: Tensor, beta: Tensor, p: Te
 
 
 def hgrn2(q: Tensor, v: Tensor, *, alpha: Tensor) -> Tensor:
-    """HGRN2, arXiv 2404.07904, section 3: h_t = h_{t−1} Diag(α_t) + i_t ⊗ (1 − α_t), y_t = h_t o_t; α per key channel, i and o are v and q."""
+    """HGRN2, arXiv 2404.07904, section 3: h_t = h_{t−1} Diag(α_t) + i_t ⊗ (1 − α_t), y_t = h_t o_t; α per key channel, i, o are v, q."""
     return _scan(q, v, lambda t, s: alpha[:, t, :, :, None] * s + _outer(1 - alpha[:, t], v[:, t]))
 
 
