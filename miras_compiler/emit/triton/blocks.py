@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from miras_compiler.emit.triton.kernel import split_axis
 from miras_compiler.emit.triton.stages import HIDDEN, can_be_staged
+from miras_compiler.ir.nodes import Contract, Program, Reduce, Rename
+from miras_compiler.ir.traverse import nodes_of
 from miras_compiler.schedule.kernel import Kernel
 from miras_compiler.schedule.tile import BLOCK
 
@@ -15,3 +16,22 @@ def blocks_of(kernel: Kernel, lengths: Mapping[str, int]) -> dict[str, int]:
     split = split_axis(kernel)
     blocked = [split] if split else [HIDDEN] if can_be_staged(kernel.program) else []
     return {axis: BLOCK for axis in blocked if lengths[axis] > BLOCK}
+
+
+def split_axis(kernel: Kernel) -> str:
+    """The axis of a walk that programs may share out: nothing sums over it, and every output has it."""
+    if kernel.walk == "each":
+        return ""
+    return next((axis for axis in ("v", "n") if is_separable(kernel.program, axis)), "")
+
+
+def is_separable(program: Program, axis: str) -> bool:
+    """Whether nothing in the program sums over an axis that every output has."""
+    if not all(axis in node.axes for node in program.outputs.values()):
+        return False
+    return not any(
+        (isinstance(node, Contract) and axis in node.over)
+        or (isinstance(node, Reduce) and node.axis == axis)
+        or (isinstance(node, Rename) and axis in (node.old, node.new))
+        for node in nodes_of(program)
+    )

@@ -13,7 +13,8 @@ from miras_compiler.emit.python_text import header, legend, mapping, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.body import BodyPrinter
 from miras_compiler.emit.triton.expression import TritonPrinter
-from miras_compiler.emit.triton.kernel import RESERVED, function_head, masked, wrapped
+from miras_compiler.emit.triton.head import INDENT, function_head, wrapped
+from miras_compiler.emit.triton.kernel import RESERVED, masked
 from miras_compiler.emit.triton.kernels import keys, marked
 from miras_compiler.emit.triton.memory import LOADERS, OF_SEQUENCE, STORERS, load_call, store_call
 from miras_compiler.emit.triton.operation import returned, tuple_type
@@ -24,7 +25,6 @@ from miras_compiler.ir.traverse import labels_in_use, leaves_of, nodes_of, rewri
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule.entered import START
 
-INDENT = "    "
 PRINTED = (Leaf, Map, Contract, Rename, Reduce)
 
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from miras_compiler.emit.triton.blocks import split_axis
 from miras_compiler.emit.triton.body import BodyPrinter, bytes_of
 from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS
 from miras_compiler.emit.triton.expression import HELPERS, TritonPrinter
+from miras_compiler.emit.triton.head import INDENT, describe, function_head
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, ZERO, Memory, last_name, result_name
 from miras_compiler.emit.triton.order import ROOM, Statement, arrange, with_early_loads
 from miras_compiler.emit.triton.steps import ordered
 from miras_compiler.emit.triton.tile import block, place, width
-from miras_compiler.ir.nodes import TOKEN_AXES, Contract, Leaf, Node, Program, Reduce, Rename
+from miras_compiler.ir.nodes import TOKEN_AXES, Leaf, Node
 from miras_compiler.ir.traverse import leaves_of, nodes_of
 from miras_compiler.schedule.inverse import TriangularInverse
 from miras_compiler.schedule.kernel import Kernel
 
-INDENT = "    "
 RESERVED = {
     "n", "h", "i", "r", "t", "b", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "step", "head", "index", "own",
     "lane", "causal", "strict", "low", "high", "begin", "stop", ZERO, "PTX", "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE",
@@ -260,54 +260,5 @@ def masked(body: BodyPrinter, node: Node, code: str) -> str:
     return code
 
 
-def function_head(name: str, tensors: Sequence[str], widths: Sequence[str]) -> list[str]:
-    """The lines before the body: every kernel is launched with the same arguments around its tensors and widths."""
-    pointers = [*(f"{tensor}_ptr" for tensor in tensors), "position_ptr", "cu_ptr", "T", "members", "low", "high"]
-    sizes = ["H", *widths, "C", *(f"B{w}" for w in widths), "BC", "DOT", "GRID", "PACKED", "SAVE"]
-    return [
-        "@triton.jit(do_not_specialize=JUST_NUMBERS)",
-        f"def {name}(",
-        *(f"{INDENT}{line}" for line in wrapped(pointers)),
-        *(f"{INDENT}{line}" for line in wrapped([f"{size}: tl.constexpr" for size in sizes])),
-        "):  # fmt: skip",
-    ]
-
-
-def split_axis(kernel: Kernel) -> str:
-    """The axis of a walk that programs may share out: nothing sums over it, and every output has it."""
-    if kernel.walk == "each":
-        return ""
-    return next((axis for axis in ("v", "n") if is_separable(kernel.program, axis)), "")
-
-
-def is_separable(program: Program, axis: str) -> bool:
-    """Whether nothing in the program sums over an axis that every output has."""
-    if not all(axis in node.axes for node in program.outputs.values()):
-        return False
-    return not any(
-        (isinstance(node, Contract) and axis in node.over)
-        or (isinstance(node, Reduce) and node.axis == axis)
-        or (isinstance(node, Rename) and axis in (node.old, node.new))
-        for node in nodes_of(program)
-    )
-
-
 def sum_name(name: str) -> str:
     return f"{name}_sum"
-
-
-def describe(kernel: Kernel) -> str:
-    """What the kernel does, in one line."""
-    way = {"forward": "one tile after another", "reverse": "from the last tile to the first", "each": "every tile on its own"}[kernel.walk]
-    return f"{textwrap.shorten(', '.join(kernel.results), 90, placeholder=' …')}: {way}."
-
-
-def wrapped(items: Sequence[str], limit: int = 120) -> list[str]:
-    """Items with commas, in lines that fit."""
-    lines, line = [], ""
-    for item in items:
-        if len(line) + len(item) > limit:
-            lines.append(line.rstrip())
-            line = ""
-        line += f"{item}, "
-    return [*lines, line.rstrip()]

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from miras_compiler.emit.triton.kernel import KernelPrinter, wrapped
+from miras_compiler.emit.triton.head import INDENT, wrapped
+from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.emit.triton.memory import last_name, result_name
 from miras_compiler.emit.triton.tile import width
 from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.ir.traverse import leaves_of
 from miras_compiler.schedule.kernel import Kernel, Schedule
 
-INDENT = "    "
 WIDTH = 140
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from miras_compiler.emit.triton.blocks import split_axis
 from miras_compiler.emit.triton.expression import TritonPrinter
-from miras_compiler.emit.triton.kernel import KernelPrinter, split_axis
+from miras_compiler.emit.triton.kernel import KernelPrinter
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, Memory, last_name, result_name, shape
 from miras_compiler.emit.triton.order import Statement
 from miras_compiler.emit.triton.stages import HIDDEN, Stages, can_be_staged, is_hidden
