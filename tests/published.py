@@ -3,7 +3,7 @@
 Every function takes q, k [B,T,H,K], v [B,T,H,V] and its gates by keyword, all plain (decays themselves, not their logarithms), starts from
 a state of zeros and returns o [B,T,H,V]. Papers print the state as V×K or K×V; here S is [B,H,K,V] and keys are rows: o = q S. Scales of q,
 normalizations and projections belong to the layers and are left out. Where a paper's symbol differs from ours, the docstring says so.
-The papers of HGRN2 and Comba were not at hand; there a section stands in place of the equation.
+The equations of HGRN2 and Comba could not be looked up; there a section stands in place of the number.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
     verdict: Verdict
     form: str
     told: tuple[str, ...]
-    seconds: float
+    seconds: float = 0.0
     kernels: int = 0
 
 
@@ -54,36 +54,36 @@ def outcome_of(tree: Mapping[str, Any], kernels: bool = False) -> Outcome:
     With `kernels`, it is kernels that are looked for: they are run where the PyTorch form holds.
     """
     began = time.perf_counter()
-    verdict, form, told, kept = _outcome(json.dumps(tree), kernels)
-    return Outcome(verdict, form, told, round(time.perf_counter() - began, 2), kept)
+    outcome = _outcome(json.dumps(tree), kernels)
+    return outcome._replace(seconds=round(time.perf_counter() - began, 2))
 
 
-def _outcome(text: str, kernels: bool) -> tuple[Verdict, str, tuple[str, ...], int]:
+def _outcome(text: str, kernels: bool) -> Outcome:
     try:
         spec = parse_spec(text, "drawn.yaml")
     except SpecError as error:
         causes = tuple(problem.what for problem in error.problems)
-        return ("refused", "", causes, 0) if causes and all(causes) else ("failed", "", ("a refusal without a cause",), 0)
+        return Outcome("refused", "", causes) if causes and all(causes) else Outcome("failed", "", ("a refusal without a cause",))
     except Exception as problem:
-        return "failed", "", (f"check: {_told(problem)}",), 0
+        return Outcome("failed", "", (f"check: {_told(problem)}",))
     try:
         compilation = compile_spec(spec)
     except Exception as problem:
-        return "failed", "", (f"compile: {_told(problem)}",), 0
+        return Outcome("failed", "", (f"compile: {_told(problem)}",))
     form = compilation.parallel_form.kind
     try:
         with tempfile.TemporaryDirectory(prefix="miras-") as folder:
             package = compilation.write(folder)
             manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
             if kernels and not manifest["kernels"]["triton"]:
-                return "no kernels", form, (manifest["kernels"]["reason"],), 0
-            verdict, _, told = verified(spec, package, form)
-            if not kernels or verdict != "accepted":
-                return verdict, form, told, 0
+                return Outcome("no kernels", form, (manifest["kernels"]["reason"],))
+            outcome = Outcome(*verified(spec, package, form))
+            if not kernels or outcome.verdict != "accepted":
+                return outcome
             verdict, told, kept = executed(spec, package, manifest["dims"], Random(text))
-            return verdict, form, told, kept
+            return Outcome(verdict, form, told, kernels=kept)
     except Exception as problem:
-        return "failed", form, (f"verify: {_told(problem)}",), 0
+        return Outcome("failed", form, (f"verify: {_told(problem)}",))
 
 
 def executed(spec: Spec, package: Path, dims: Mapping[str, int], random: Random) -> tuple[Verdict, tuple[str, ...], int]:

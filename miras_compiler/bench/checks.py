@@ -108,11 +108,10 @@ class Case:
         samples = {
             "calm": steady(draw, sense, Regime(self.eta)),
             "correlated keys, no decay": steady(draw, sense, Regime(0.02 if self.subject.deep else 1.0, 0.0, 0.3)),
-            "strong decay": draw(Regime(self.eta, 6.0)),  # not calmed: it would be strong no more
+            "strong decay": (strong := draw(Regime(self.eta, 6.0)), sense(strong)),  # not calmed: it would be strong no more
         }
-        for label, (inputs, state) in samples.items():
+        for label, ((inputs, state), sensed) in samples.items():
             if amplification(self.subject, inputs, state) <= CALM:
-                sensed = sense((inputs, state))
                 if not sensed <= STEADY:
                     yield Row(f"free-running, {label}{SENSITIVE}", "", sensed, math.inf)
                 yield row_of(f"free-running, {label}", self.compared(inputs, state))

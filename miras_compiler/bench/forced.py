@@ -42,7 +42,8 @@ def forced(subject: Subject, shape: Shape, dtype: torch.dtype, regime: Regime) -
     def draw(regime: Regime) -> tuple[Tensors, Tensors]:
         return in_chunks(subject, subject.inputs(shape, regime, dtype), subject.state(1, shape), dtype)
 
-    return Forced(*steady(draw, lambda drawn: sensitivity(subject, *drawn, cu_seqlens), regime), cu_seqlens)
+    drawn, _ = steady(draw, lambda drawn: sensitivity(subject, *drawn, cu_seqlens), regime)
+    return Forced(*drawn, cu_seqlens)
 
 
 def in_chunks(subject: Subject, inputs: Tensors, state: Tensors, dtype: torch.dtype) -> tuple[Tensors, Tensors]:

@@ -164,16 +164,17 @@ def sensitivity(subject: Subject, inputs: Tensors, state: Tensors, cu_seqlens: T
     return max(rms(after[name], x) for name, x in before.items() if x.is_floating_point()) / SLIGHT
 
 
-def steady(draw: Callable[[Regime], Drawn], sense: Callable[[Drawn], float], regime: Regime) -> Drawn:
-    """What is drawn in the regime, with steps and decays smaller until changes grow no more than STEADY says, or they are least.
+def steady(draw: Callable[[Regime], Drawn], sense: Callable[[Drawn], float], regime: Regime) -> tuple[Drawn, float]:
+    """What is drawn in the regime, with steps and decays smaller until changes grow no more than STEADY says, or they are least; how much.
 
     A memory with LayerNorm has chunks whose gradients multiply a change of the weights by hundreds. One of them makes nearly all of the
     error of all, and that of the form that kernels are measured by: both are draws of luck then, and a limit says nothing.
     """
     while True:
         drawn = draw(regime)
-        if regime.eta < LEAST or sense(drawn) <= STEADY:
-            return drawn
+        sensed = sense(drawn)
+        if regime.eta < LEAST or sensed <= STEADY:
+            return drawn, sensed
         regime = regime.calmer()
 
 
@@ -200,7 +201,7 @@ def calm_inputs(subject: Subject, shape: Shape, dtype: torch.dtype, heads: list[
     def sense(drawn: tuple[Tensors, float]) -> float:
         return sensitivity(subject, subject.of_heads(drawn[0], heads), start)
 
-    inputs, grown = steady(draw, sense, Regime(0.05 if subject.deep else 0.5))
+    (inputs, grown), _ = steady(draw, sense, Regime(0.05 if subject.deep else 0.5))
     return inputs, state, grown
 
 
