@@ -18,6 +18,7 @@ from miras_compiler.emit.graph import emit_dot, emit_json, emit_svg
 from miras_compiler.emit.interface import Entry, Interface, build_interface
 from miras_compiler.emit.layer import bracketed, emit_layer, import_line, layer_class
 from miras_compiler.emit.python_text import axes_table, file_name, header, legend, mapping, names_table, pass_on, signature
+from miras_compiler.emit.runtime_files import runtime_files
 from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.chunked import emit_chunked
@@ -64,6 +65,7 @@ def emit(
         texts["kernels.py"] = emit_kernels(spec, schedules, interface)
     if decodes:
         texts["decode.py"] = emit_decode(rule, interface, texts["kernels.py"])
+    texts |= runtime_files({path: text for path, text in texts.items() if path.endswith(".py")})
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
 
 
