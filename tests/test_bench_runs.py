@@ -84,7 +84,7 @@ def test_speeds_stand_beside_errors_peers_and_rooflines(
     answers = {"verify": Answer([GOOD, GOOD], ""), "speed": Answer([SPEED], ""), "peer": Answer([peer], "")}
     answers["warm_pytorch"] = Answer([], "no end within 9 s")
     tasks = answering(monkeypatch, answers)
-    monkeypatch.setattr(bench_runs, "installed_peers", lambda: {"gated_delta_net": "fla-core"})
+    monkeypatch.setattr(bench_runs, "installed_peers", lambda: {"gated_delta_net": ("fla-core gated_delta_net",)})
     results = tmp_path / "results.json"
     assert main(["bench", str(package), "--peers", "-B", "8", "-T", "1000", "--results", str(results)]) == 0
     assert sorted(tasks[:2]) == ["warm", "warm_peer"]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from miras_compiler import compile_spec, load_spec
 from miras_compiler.bench.candidate import try_launches
-from miras_compiler.bench.peers import Contender, Peer, measure_peer
+from miras_compiler.bench.contender import Contender, Peer, Setting, measure_peer
 from miras_compiler.bench.precision import CALM, amplification, calm_inputs, rounding_growth, verify_shape
 from miras_compiler.bench.roofline import BOTH, FORWARD, bytes_moved, roofline
 from miras_compiler.bench.speed import kernels, measure, pytorch_form, verdicts
@@ -187,23 +187,27 @@ def test_the_roofline_is_the_slowest_of_three_and_says_which(subject: Subject, l
 def test_a_peer_that_does_not_fit_is_given_half_the_sequences() -> None:
     tried: list[int] = []
 
-    def build(shape: Shape, chunk: int) -> Contender:
-        tried.append(shape.batch)
-        if shape.batch > 2:
+    def build(setting: Setting) -> Contender:
+        tried.append(setting.shape.batch)
+        if setting.shape.batch > 2:
             raise torch.OutOfMemoryError
-        x = torch.ones(shape.batch, requires_grad=True)
+        x = torch.ones(setting.shape.batch, requires_grad=True)
         return Contender("peer 1.0", lambda: 2 * x, (x,))
 
-    row = measure_peer(Peer("m", build, lambda shape, chunk: 0.25, "as it is"), Shape(8, 16, 2, 4, 4, 0), 4, TestClock())
+    peer = Peer("m", "the same function", build, lambda setting: 0.25)
+    row = measure_peer(peer, Setting(Path("p"), Shape(8, 16, 2, 4, 4, 0), 4), TestClock())
     assert tried == [8, 4, 2]
-    assert row == {"error": 0.25, "batch": 2, "remark": "as it is", "label": "peer 1.0", "forward": 2.0, "both": 2.0, "peak_gib": 1.0}
+    assert row == {
+        "error": 0.25, "batch": 2, "remark": "the same function", "label": "peer 1.0", "forward": 2.0, "both": 2.0, "peak_gib": 1.0,
+    }  # fmt: skip
 
 
 def test_a_peer_that_never_fits_has_no_times() -> None:
-    def build(shape: Shape, chunk: int) -> Contender:
+    def build(setting: Setting) -> Contender:
         raise torch.OutOfMemoryError
 
-    row: Mapping[str, Any] = measure_peer(Peer("m", build, lambda shape, chunk: 0.0, ""), Shape(2, 4, 1, 4, 4, 0), 4, TestClock())
+    peer = Peer("m", "", build, lambda setting: 0.0)
+    row: Mapping[str, Any] = measure_peer(peer, Setting(Path("p"), Shape(2, 4, 1, 4, 4, 0), 4), TestClock())
     assert "both" not in row
     assert row["batch"] == 1
 

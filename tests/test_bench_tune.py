@@ -33,7 +33,7 @@ from miras_compiler.gpus.launch_table import (
 )
 
 FAST, SLOW, DEAD, WRONG = LAUNCHES[1], LAUNCHES[0], LAUNCHES[2], LAUNCHES[3]
-JOB = Job(Path("generated/some"), (8, 4096, 16, 64, 64, 256), 16, "")
+JOB = Job(Path("generated/some"), (8, 4096, 16, 64, 64, 256), 16, ())
 
 
 class Machine:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from miras_compiler.bench.clock import CudaClock
+from miras_compiler.bench.contender import Setting
 from miras_compiler.bench.subject import Shape, Subject
 from miras_compiler.gpus import GPUS, gpu_class
 
@@ -73,18 +74,21 @@ def pytorch(given: Mapping[str, Any]) -> Rows:
 
 
 def warm_peer(given: Mapping[str, Any]) -> Rows:
+    """Compiles what a peer compiles, at a short shape."""
+    from miras_compiler.bench.contender import small
     from miras_compiler.bench.peers import PEERS
 
-    shape, chunk = Shape(*given["shape"]), given["chunk"]
-    contender = PEERS[given["peer"]].build(shape._replace(batch=1, tokens=4 * chunk), chunk)
+    contender = PEERS[given["peer"]].build(small(_setting(given)))
     contender.forward().sum().backward()  # type: ignore[no-untyped-call]
     yield {"ready": True}
 
 
 def peer(given: Mapping[str, Any]) -> Rows:
-    from miras_compiler.bench.peers import PEERS, measure_peer
+    """The times and the error of a peer."""
+    from miras_compiler.bench.contender import measure_peer
+    from miras_compiler.bench.peers import PEERS
 
-    yield measure_peer(PEERS[given["peer"]], Shape(*given["shape"]), given["chunk"], CudaClock())
+    yield measure_peer(PEERS[given["peer"]], _setting(given), CudaClock())
 
 
 def candidate(given: Mapping[str, Any]) -> Rows:
@@ -104,6 +108,10 @@ def _subject(given: Mapping[str, Any]) -> tuple[Subject, Shape, torch.dtype]:
     subject = Subject(Path(given["package"]))
     subject.set_launches(given.get("launches", {}), given.get("tile"))
     return subject, Shape(*given["shape"]), getattr(torch, given["dtype"])
+
+
+def _setting(given: Mapping[str, Any]) -> Setting:
+    return Setting(Path(given["package"]), Shape(*given["shape"]), given["chunk"])
 
 
 def _short(subject: Subject, shape: Shape) -> Shape:

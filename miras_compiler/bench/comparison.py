@@ -21,7 +21,7 @@ class Job(NamedTuple):
     package: Path
     shape: tuple[int, int, int, int, int, int]
     chunk: int
-    peer: str  # the name of its peer, or ""
+    peers: tuple[str, ...]  # their names
 
     @property
     def label(self) -> str:
@@ -45,12 +45,12 @@ class Figure(NamedTuple):
         return {"label": self.label, "contender": self.contender, "tokens": self.tokens, **self.values, "problem": self.problem}
 
 
-def job_of(package: Path, batch: int, tokens: int, peers: Mapping[str, str]) -> Job:
+def job_of(package: Path, batch: int, tokens: int, peers: Mapping[str, tuple[str, ...]]) -> Job:
     """A package at its own widths; `peers` are the names of peers by the name of a package."""
     manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
     dims = manifest["dims"]
     shape = (batch, tokens, dims["H"], dims["K"], dims["V"], dims.get("N", 0))
-    return Job(package, shape, manifest["chunk"]["size"], peers.get(manifest["name"], ""))
+    return Job(package, shape, manifest["chunk"]["size"], peers.get(manifest["name"], ()))
 
 
 def compare_packages(
@@ -62,10 +62,9 @@ def compare_packages(
     wrong there is no speed of theirs.
     """
     given = {job: {"package": str(job.package), "shape": job.shape, "dtype": dtype} for job in jobs}
-    peers = list(dict.fromkeys((job.peer, job.shape, job.chunk) for job in jobs if job.peer))
-    beside = {each: dict(zip(("peer", "shape", "chunk"), each, strict=True)) for each in peers}
+    beside = {(peer, job.shape, job.chunk): peer_arguments(peer, job) for job in jobs for peer in job.peers}
     with ThreadPoolExecutor(processes) as pool:
-        waiting = [pool.submit(run, "warm_peer", beside[each], limit) for each in peers]
+        waiting = [pool.submit(run, "warm_peer", each, limit) for each in beside.values()]
         waiting += [pool.submit(run, "warm", given[job], limit) for job in jobs]
         for each in waiting:
             each.result()
@@ -74,16 +73,20 @@ def compare_packages(
     measured: dict[tuple[object, ...], Answer] = {}
     for job in jobs:
         yield kernel_figure(job, verdicts[job], run("speed", given[job], limit))
-        if job.peer:
-            key = (job.peer, job.shape, job.chunk)
+        for peer in job.peers:
+            key = (peer, job.shape, job.chunk)
             if key not in measured:
                 measured[key] = run("peer", beside[key], limit)
-            yield peer_figure(job, measured[key])
+            yield peer_figure(job, peer, measured[key])
     if others:
         with ThreadPoolExecutor(processes) as pool:
             warmed = list(pool.map(lambda job: run("warm_pytorch", given[job], limit), jobs))
         for job, warm in zip(jobs, warmed, strict=True):
             yield pytorch_figure(job, warm if warm.problem else run("pytorch", given[job], limit))
+
+
+def peer_arguments(peer: str, job: Job) -> dict[str, object]:
+    return {"peer": peer, "package": str(job.package), "shape": job.shape, "chunk": job.chunk}
 
 
 def kernel_figure(job: Job, verdict: Answer, speed: Answer) -> Figure:
@@ -104,9 +107,9 @@ def pytorch_figure(job: Job, answer: Answer) -> Figure:
     return Figure(job.label, "PyTorch, compiled", job.shape[0] * job.shape[1], values, "" if values else answer.problem)
 
 
-def peer_figure(job: Job, answer: Answer) -> Figure:
+def peer_figure(job: Job, peer: str, answer: Answer) -> Figure:
     values = dict(answer.rows[-1]) if answer.rows else {}
-    batch, contender = values.pop("batch", job.shape[0]), str(values.pop("label", job.peer))
+    batch, contender = values.pop("batch", job.shape[0]), str(values.pop("label", peer))
     if batch != job.shape[0]:
         contender += f", B{batch}"
     problem = answer.problem or ("" if "both" in values else "it does not fit into memory")

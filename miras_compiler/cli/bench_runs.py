@@ -95,10 +95,10 @@ class Bench:
         others = self.kind == "peers"
         jobs = [job_of(package, self.batch, self.tokens, installed_peers() if others else {}) for package in self.packages]
         figures: list[Figure] = []
-        title = f"B{self.batch} T{self.tokens}, bfloat16; medians; errors against float64, of a peer against its own reference"
+        title = f"B{self.batch} T{self.tokens}, bfloat16; medians; errors against float64 (of titans-pytorch: its own)"
         columns = ("package", "what", "forward ms", "both ms", "ns / token", "GiB", "error", "of its roofline", "remark")
         try:
-            with counting("measuring", sum(1 + others + bool(job.peer) for job in jobs)) as tell:
+            with counting("measuring", sum(1 + others + len(job.peers) for job in jobs)) as tell:
                 for figure in compare_packages(jobs, "bfloat16", others, self.limit, self.processes):
                     figures.append(figure)
                     self.save([each.as_dict() for each in figures])
