@@ -1,12 +1,13 @@
 ## make demo   set up .venv and run the main job
 ## make test   set up .venv and pass every check
 ## make test-gpu   on a machine with an NVIDIA GPU: every generated kernel against its float64 form; PYTHON_GPU names a Python with torch and Triton
+## make layers   draw docs/layers.svg anew from the import contract
 ## PYTHON=...  the Python to build .venv with, where the first one found is not wanted
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-gpu lint types imports unit update clean
+.PHONY: help demo test test-gpu lint types imports unit update layers clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -40,6 +41,9 @@ unit: $(STAMP)
 
 update: $(STAMP)
 	$(BIN)/pytest -n 0 -q tests/test_generated.py tests/test_design_space.py --update-generated
+
+layers: $(STAMP)
+	$(BIN)/python docs/draw_layers.py
 
 clean:
 	rm -rf .venv
