@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -107,33 +108,38 @@ def test_running_out_of_memory_is_no_fault_of_a_launch(kernels: ModuleType) -> N
 
 def arguments(ops: ModuleType, gradients: bool = True) -> dict[str, Any]:
     """Inputs as on a GPU."""
-    contract = sibling(ops, "contract")
+    contract = sibling(ops, "contract").CONTRACT
     lengths = {"B": 2, "T": 3, "H": 2, "K": 4, "V": 4, "N": 4}
     generator = torch.Generator().manual_seed(0)
 
     def draw(axes: str) -> Tensor:
         return torch.rand([lengths[axis] for axis in axes], generator=generator)
 
-    tokens = {name: -draw(axes) if name.startswith("log_") else draw(axes) for name, axes in contract.TOKENS.items()}
-    parameters = {name: draw(axes) for name, axes in contract.PARAMETERS.items()}
+    tokens = {name: -draw(axes) if name.startswith("log_") else draw(axes) for name, axes in contract.tokens.items()}
+    parameters = {name: draw(axes) for name, axes in contract.parameters.items()}
     given = {name: x.as_subclass(OnGPU).requires_grad_(gradients) for name, x in {**tokens, **parameters}.items()}
-    return given | {"initial_state": {name: draw(contract.STATE[name]).as_subclass(OnGPU) for name in contract.WEIGHTS}}
+    return given | {"initial_state": {name: draw(contract.state[name]).as_subclass(OnGPU) for name in contract.weights}}
 
 
-def operators(ops: ModuleType) -> tuple[Callable[..., Any], str]:
-    name = ops.__name__.split(".")[0]
-    return getattr(ops, f"chunk_{name}"), f"triton_chunk_{name}"
+def operator_of(ops: ModuleType) -> Callable[..., Any]:
+    operator: Callable[..., Any] = getattr(ops, f"chunk_{ops.__name__.split('.')[0]}")
+    return operator
+
+
+def put_in_place(ops: ModuleType, chunk: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`chunk` in place of the kernels."""
+    monkeypatch.setattr(ops._OPERATORS, "kernels", replace(ops._OPERATORS.kernels, chunk=chunk))
 
 
 def test_where_kernels_cannot_be_launched_the_pytorch_form_runs_and_one_warning_says_why(
     ops: ModuleType, kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operator, name = operators(ops)
+    operator = operator_of(ops)
 
     def fail(*tokens: Tensor, **more: Any) -> None:
         raise kernels.CannotLaunch("main: no launch works")
 
-    monkeypatch.setattr(ops, name, fail)
+    put_in_place(ops, fail, monkeypatch)
     given = arguments(ops)
     with pytest.warns(UserWarning, match="runs in PyTorch: main: no launch works") as told:
         found = operator(**given)[0]
@@ -152,7 +158,7 @@ def test_where_kernels_cannot_be_launched_the_pytorch_form_runs_and_one_warning_
 def test_kernels_are_tried_once_for_each_kind_of_input_and_backwards_where_gradients_are_wanted(
     ops: ModuleType, gradients: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operator, name = operators(ops)
+    operator = operator_of(ops)
     tried: list[tuple[int, bool]] = []
     backwards: list[int] = []
 
@@ -163,18 +169,18 @@ def test_kernels_are_tried_once_for_each_kind_of_input_and_backwards_where_gradi
             o.register_hook(lambda gradient: backwards.append(len(backwards)))  # type: ignore[no-untyped-call]
         return o, None
 
-    monkeypatch.setattr(ops, name, note)
+    put_in_place(ops, note, monkeypatch)
     for _ in range(2):
         operator(**arguments(ops, gradients))
     assert tried == [(ops.TILE + 1, gradients), (3, gradients), (3, gradients)]
     assert len(backwards) == gradients
-    operator(**{key: x.double() if key == "eta" else x for key, x in arguments(ops, gradients).items()})
+    operator(**{key: x.bfloat16() if key == "eta" else x for key, x in arguments(ops, gradients).items()})
     assert [tokens for tokens, _ in tried[3:]] == [ops.TILE + 1, 3]
 
 
 @pytest.mark.parametrize("wrong", [[1.0], torch.zeros(3)], ids=["no tensor", "one axis"])
 def test_a_wrong_state_is_refused_before_anything_is_launched(ops: ModuleType, wrong: object) -> None:
-    operator, _ = operators(ops)
+    operator = operator_of(ops)
     given = arguments(ops)
     weight = next(iter(given["initial_state"]))
     with pytest.raises(ValueError, match=f"{weight}: expected"):

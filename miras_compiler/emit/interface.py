@@ -20,6 +20,7 @@ class Argument(NamedTuple):
     axes: str
     role: str
     domain: str
+    range: tuple[float, float] | None = None  # least and largest value, where there is one
 
 
 class Entry(NamedTuple):
@@ -65,7 +66,8 @@ def build_interface(spec: Spec) -> Interface:
         if name in DECAYS:
             tokens.append(Argument(f"log_{name}", axes, f"logarithm of {name}, {letter.meaning}", "[-inf, 0]"))
         else:
-            tokens.append(Argument(name, axes, letter.meaning, letter.domain))
+            bounds = (letter.low, letter.high) if letter.parametrization != "identity" else None
+            tokens.append(Argument(name, axes, letter.meaning, letter.domain, bounds))
     parameters: tuple[Argument, ...] = ()
     if spec.memory.norm != "none":
         parameters = (

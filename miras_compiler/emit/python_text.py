@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
-from miras_compiler.emit.interface import Entry, Interface
+from miras_compiler.emit.interface import Interface
 from miras_compiler.spec import Spec, digest
 from miras_compiler.version import __version__
 
@@ -58,16 +58,10 @@ def step_signature(parameters: Iterable[str]) -> str:
     return "\n".join(f"    {name}: Tensor," for name in parameters)
 
 
-def pass_on(interface: Interface) -> str:
-    """q, k, v and the keywords as arguments of another operator."""
-    names = [argument.name for argument in interface.tokens[:3]]
-    return "\n".join([*(f"        {name}," for name in names), *(f"        {name}={name}," for name in interface.keywords)])
-
-
-def read_arguments(interface: Interface) -> str:
-    """The arguments of `read_call`, one a line."""
+def arguments(interface: Interface, options: Sequence[str]) -> list[str]:
+    """The arguments of a form of the runtime: tokens and parameters by name, and the options of a call."""
     tokens, parameters = (mapping([a.name for a in group], 8) for group in (interface.tokens, interface.parameters))
-    return "".join(f"\n        {argument}," for argument in (tokens, parameters, "initial_state", "cu_seqlens")) + "\n    "
+    return [tokens, parameters, *options]
 
 
 def mapping(names: Sequence[str], indent: int) -> str:
@@ -83,13 +77,28 @@ def helper_text(helpers: Mapping[str, str]) -> str:
     return "".join(f"\n\n\n{helper.strip()}" for helper in helpers.values())
 
 
-def axes_table(entries: Iterable[tuple[str, str]]) -> str:
-    """{"W1": "BHKN", …}, broken into lines where it is long."""
-    items = [f'"{name}": "{axes}"' for name, axes in entries]
-    line = "{" + ", ".join(items) + "}"
-    return line if len(line) < WIDTH - 20 else "{\n" + "".join(f"    {item},\n" for item in items) + "}"
+def quoted(names: Sequence[str]) -> str:
+    """("q", "k"): a tuple of names."""
+    return "(" + ", ".join(f'"{name}"' for name in names) + ("," if len(names) == 1 else "") + ")"
 
 
-def names_table(entries: Iterable[Entry]) -> str:
-    names = [f'"{entry.name}"' for entry in entries]
-    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
+def bracketed(opening: str, items: Sequence[str], closing: str, indent: int) -> str:
+    """Items between brackets behind `indent` spaces: in one line, or with an item a line where that is too long."""
+    line = f"{' ' * indent}{opening}{', '.join(items)}{closing}"
+    if len(line) <= WIDTH and "\n" not in line:
+        return line
+    inside = "".join(f"{' ' * (indent + 4)}{item},\n" for item in items)
+    return f"{' ' * indent}{opening}\n{inside}{' ' * indent}{closing}"
+
+
+def import_line(module: str, names: Sequence[str]) -> str:
+    """from .ops import chunk_x, …"""
+    line = f"from {module} import {', '.join(names)}"
+    return line if len(line) <= WIDTH else bracketed(f"from {module} import (", names, ")", 0)
+
+
+def torch_imports(text: str) -> list[str]:
+    """The imports of PyTorch that code needs."""
+    lines = ["from collections.abc import Callable", ""] if "Callable[" in text else []
+    lines += ["import torch"] if "torch." in text.replace("torch.Tensor", "") else []
+    return [*lines, "from torch import Tensor", *(["from torch.nn import functional"] if "functional." in text else [])]

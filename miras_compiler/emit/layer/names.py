@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from miras_compiler.elements.feature_map import PolynomialMap
-from miras_compiler.emit.python_text import WIDTH
+from miras_compiler.emit.python_text import bracketed, import_line
 from miras_compiler.errors import InternalError
 from miras_compiler.spec import Spec
+
+__all__ = ["bracketed", "import_line", "layer_class", "several", "sizes"]
 
 
 def layer_class(spec: Spec) -> str:
@@ -32,18 +32,3 @@ def sizes(spec: Spec, axes: str) -> list[str]:
 def several(axes: str, steps: int) -> str:
     """ "3 * " before a width per token, where the operator takes `steps` = 3 rows of [B, R, ...] per token."""
     return f"{steps} * " if "R" in axes else ""
-
-
-def bracketed(opening: str, items: Sequence[str], closing: str, indent: int) -> str:
-    """Items between brackets behind `indent` spaces: in one line, or with an item a line where that is too long."""
-    line = f"{' ' * indent}{opening}{', '.join(items)}{closing}"
-    if len(line) <= WIDTH and "\n" not in line:
-        return line
-    inside = "".join(f"{' ' * (indent + 4)}{item},\n" for item in items)
-    return f"{' ' * indent}{opening}\n{inside}{' ' * indent}{closing}"
-
-
-def import_line(module: str, names: Sequence[str]) -> str:
-    """from .ops import chunk_x, …"""
-    line = f"from {module} import {', '.join(names)}"
-    return line if len(line) <= WIDTH else bracketed(f"from {module} import (", names, ")", 0)

@@ -1,0 +1,48 @@
+"""ops.py of a package: its operators, and which form of them runs where."""
+
+from __future__ import annotations
+
+import textwrap
+
+from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.python_text import arguments, bracketed, header, signature
+from miras_compiler.emit.template import fill
+from miras_compiler.spec import Spec
+
+NO_KERNELS = "this package has no Triton kernels"
+
+
+def emit_ops(spec: Spec, interface: Interface, kernels: bool, decodes: bool) -> str:
+    """Text of ops.py. `kernels`, `decodes`: whether the package has kernels.py, and decode.py."""
+    described = [f"{a.name} [{', '.join(a.axes)}]: {a.role}, {a.domain}" for a in interface.inputs]
+    state = ", ".join(f"{entry.name} [{', '.join(entry.axes)}]" for entry in interface.state)
+    state_lines = textwrap.wrap(f"State: {state}.", 130)
+    docs = "\n".join([*described, *state_lines, "Returns the outputs [B, T, H, V] and, if asked for, the final state."])
+    options = ["initial_state", "output_final_state", "cu_seqlens", "backend"]
+    return fill("ops.py", {
+        "header": header(spec), "name": spec.name, "signature": signature(interface), "docs": docs,
+        "dispatch": "\n".join(dispatch(spec.name, kernels, decodes)),
+        "chunk_call": bracketed("return _OPERATORS.chunk(", arguments(interface, options), ")", 4),
+        "recurrent_call": bracketed("return _OPERATORS.recurrent(", arguments(interface, options), ")", 4),
+    })  # fmt: skip
+
+
+def dispatch(name: str, kernels: bool, decodes: bool) -> list[str]:
+    """The imports of the runtime and of the kernels, and the table of forms."""
+    forms = [f'"{name}"', "CONTRACT", f"torch_chunk_{name}", f"naive_recurrent_{name}"]
+    if not kernels:
+        table = bracketed("_OPERATORS = Dispatch(", [*forms, f'missing="{NO_KERNELS}"'], ")", 0)
+        return ["from .runtime_dispatch import Dispatch", "", table]
+    loop = [f"triton_recurrent_{name}"] if decodes else []
+    return [
+        "from .runtime_dispatch import Dispatch, Kernels",
+        "from .runtime_triton import HAS_TRITON, WHY_NO_TRITON",
+        "",
+        "_KERNELS = None",
+        "if HAS_TRITON:",
+        *([f"    from .decode import triton_recurrent_{name}"] if decodes else []),
+        f"    from .kernels import TILE, triton_chunk_{name}",
+        "",
+        bracketed("_KERNELS = Kernels(", [f"triton_chunk_{name}", "TILE", *loop], ")", 4),
+        bracketed("_OPERATORS = Dispatch(", [*forms, "_KERNELS", "WHY_NO_TRITON"], ")", 0),
+    ]
