@@ -1,6 +1,10 @@
-"""Whether Triton can be used in this process, and the reason where it cannot."""
+"""Whether Triton can be used in this process, the reason where it cannot, and the error of kernels that no launch can start."""
 
 from __future__ import annotations
+
+
+class CannotLaunch(RuntimeError):
+    """No launch of a kernel works on this GPU with this Triton."""
 
 
 def why_no_triton() -> str:
@@ -9,6 +13,7 @@ def why_no_triton() -> str:
     Triton may be installed and still fail when it is imported, for example where a library of the GPU's driver is missing.
     """
     try:
+        import triton
         import triton.language  # noqa: F401
     except ModuleNotFoundError as problem:
         return "Triton is not installed" if problem.name == "triton" else f"Triton cannot be imported: {problem}"
