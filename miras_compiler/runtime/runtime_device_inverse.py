@@ -12,9 +12,9 @@ from .runtime_device_products import exact_dot
 def inverse(L, r, LEVELS: tl.constexpr, DOT: tl.constexpr):
     """(I + L)⁻¹ of a strictly lower triangular L of 2^LEVELS rows; `r` counts the rows.
 
-    Inverted blocks on the diagonal are doubled: X ← X − X L[w] X, where L[w] joins neighbouring blocks of width w = 2^level. This is stable
-    for keys that point the same way; the product of I + (−L)^(2^i) is not. Where DOT is narrower than float32, the products are of bfloat16,
-    and one step X ← X + X (I − (I + L) X), its bracket to twice as many digits, leaves an error below that of tf32.
+    Inverted blocks on the diagonal are doubled: X ← X − X L[w] X, where L[w] joins neighbouring blocks of width w = 2^level. This is
+    stable for keys that point the same way; the product of I + (−L)^(2^i) is not. Where DOT is narrower than float32, the products are of
+    bfloat16, and one step X ← X + X (I − (I + L) X), its bracket to twice as many digits, leaves an error below that of tf32.
     """
     row, column = r[:, None], r[None, :]
     one, apart = tl.where(row == column, 1.0, 0.0), row ^ column
