@@ -120,12 +120,13 @@ def test_a_candidate_is_verified_at_a_shape_or_two_and_in_cuts_of_chunks_before_
 
 
 def test_a_launch_is_set_for_whole_chunks_and_for_those_in_progress(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject.kernels, "OPTIONS", dict(subject.kernels.OPTIONS))
-    before = dict(subject.kernels.OPTIONS)
+    table = subject.kernels.TABLE
+    before = dict(table.options)
+    monkeypatch.setattr(table, "options", dict(before))
     subject.set_launches({"main": (2, 3, 16, 99)})
-    changed = {name for name, rows in subject.kernels.OPTIONS.items() if rows != before[name]}
+    changed = {name for name, rows in table.options.items() if rows != before[name]}
     assert changed == {"main", "resume_main"} & set(before)
-    assert subject.kernels.OPTIONS["main"] == ((1 << 30, 2, 3, 16, 99),)
+    assert table.options["main"] == ((1 << 30, 2, 3, 16, 99),)
 
 
 def test_inputs_are_made_calm_over_the_whole_length(subject: Subject) -> None:

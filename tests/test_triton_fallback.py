@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 
 from miras_compiler import Compilation, compile_spec, load_spec
+from miras_compiler.runtime.runtime_triton import CannotLaunch
 
 triton = pytest.importorskip("triton")
+from miras_compiler.runtime.runtime_launch import Launch, Sizes  # noqa: E402
+
 NAMES = ("gated_delta_net", "titans_lmm")
 TOO_MUCH = triton.OutOfResources(300000, 232448, "shared memory")
 
@@ -63,14 +66,14 @@ def kernels(ops: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of kernels, where `main` may be launched in three ways."""
     module = sibling(ops, "kernels")
     rows = ((64, 4, 3, 64, 255), (128, 2, 1, 64, 255), (1 << 30, 8, 1, 64, 255))
-    monkeypatch.setitem(module.OPTIONS, "main", rows)
+    monkeypatch.setitem(module.TABLE.options, "main", rows)
     return module
 
 
 def launch(kernels: ModuleType, kernel: Kernel, width: int = 64) -> None:
     """Launches a `main` over keys and values of a width."""
-    sizes = kernels.Sizes(torch.zeros(1, 5, 2, width), {"K": width, "V": width, "N": width}, None, None, "whole")
-    kernels.Launch(kernel, "main", walks=True, widths="KV")(sizes, ())
+    sizes = Sizes(kernels.TABLE, torch.zeros(1, 5, 2, width), {"K": width, "V": width, "N": width}, None, None, "whole")
+    Launch(kernels.TABLE, kernel, "main", walks=True, widths="KV")(sizes, ())
 
 
 def test_a_launch_that_fails_gives_way_to_the_next_with_one_warning(kernels: ModuleType) -> None:
@@ -92,9 +95,9 @@ def test_a_failure_at_one_width_says_nothing_of_others(kernels: ModuleType) -> N
     assert kernel.tried == [8, 4, 4]
 
 
-@pytest.mark.filterwarnings("ignore:main")
+@pytest.mark.filterwarnings("ignore:.* the launch with")
 def test_where_no_launch_works_the_error_says_what_to_do(kernels: ModuleType) -> None:
-    with pytest.raises(kernels.CannotLaunch, match=r"main: no launch works with Triton .*; use MIRAS_BACKEND=torch") as caught:
+    with pytest.raises(CannotLaunch, match=r"main: no launch works with Triton .*; use MIRAS_BACKEND=torch") as caught:
         launch(kernels, Kernel(dict.fromkeys((2, 4, 8), TOO_MUCH)))
     assert caught.value.__cause__ is TOO_MUCH
 
@@ -137,7 +140,7 @@ def test_where_kernels_cannot_be_launched_the_pytorch_form_runs_and_one_warning_
     operator = operator_of(ops)
 
     def fail(*tokens: Tensor, **more: Any) -> None:
-        raise kernels.CannotLaunch("main: no launch works")
+        raise ops.CannotLaunch("main: no launch works")
 
     put_in_place(ops, fail, monkeypatch)
     given = arguments(ops)
@@ -150,7 +153,7 @@ def test_where_kernels_cannot_be_launched_the_pytorch_form_runs_and_one_warning_
     expected = operator(**given, backend="torch")[0]
     assert torch.equal(found, expected)
     assert torch.equal(again, expected)
-    with pytest.raises(kernels.CannotLaunch):  # who asks for Triton gets it, or an error
+    with pytest.raises(ops.CannotLaunch):  # who asks for Triton gets it, or an error
         operator(**given, backend="triton")
 
 

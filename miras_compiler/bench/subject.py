@@ -74,7 +74,7 @@ class Subject:
 
     @property
     def tile(self) -> int:
-        return self.chunk_size if self.frozen else int(self.kernels.TILE)
+        return self.chunk_size if self.frozen else int(self.kernels.TABLE.tile)
 
     def shape(self, batch: int, tokens: int, heads: int | None = None) -> Shape:
         """At the package's own widths."""
@@ -134,10 +134,10 @@ class Subject:
         So is the kernel of the same name for a chunk in progress, as the launch table has it.
         """
         for name, launch in launches.items():
-            for each in {name, f"resume_{name}"} & set(self.kernels.OPTIONS):
-                self.kernels.OPTIONS[each] = ((1 << 30, *launch),)
+            for each in {name, f"resume_{name}"} & set(self.kernels.TABLE.options):
+                self.kernels.TABLE.options[each] = ((1 << 30, *launch),)
         if tile and not self.frozen:
-            vars(self.kernels)["TILE"] = tile
+            self.kernels.TABLE.tile = tile
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def emit(
     if schedules:
         texts["kernels.py"] = emit_kernels(spec, schedules, interface)
     if decodes:
-        texts["decode.py"] = emit_decode(rule, interface, texts["kernels.py"])
+        texts["decode.py"] = emit_decode(rule, interface)
     texts |= runtime_files({path: text for path, text in texts.items() if path.endswith(".py")})
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.layer import import_line
+from miras_compiler.emit.layer import bracketed
 from miras_compiler.emit.python_text import header, legend, mapping, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.body import BodyPrinter
+from miras_compiler.emit.triton.device_functions import device_imports
 from miras_compiler.emit.triton.expression import TritonPrinter
-from miras_compiler.emit.triton.head import INDENT, function_head, wrapped
+from miras_compiler.emit.triton.head import INDENT, function_head
 from miras_compiler.emit.triton.kernel import RESERVED, masked
 from miras_compiler.emit.triton.kernels import keys, marked
-from miras_compiler.emit.triton.memory import LOADERS, OF_SEQUENCE, STORERS, load_call, store_call
-from miras_compiler.emit.triton.operation import returned, tuple_type
+from miras_compiler.emit.triton.memory import OF_SEQUENCE, load_call, store_call
+from miras_compiler.emit.triton.operation import braced, call, tupled
 from miras_compiler.emit.triton.tile import block, place, width
 from miras_compiler.ir.build import ordered, placeholder
 from miras_compiler.ir.nodes import Contract, Leaf, Map, Node, Program, Reduce, Rename
@@ -36,16 +36,12 @@ def can_decode(rule: UpdateRule, interface: Interface) -> bool:
     return {entry.name for entry in interface.state} <= known and all(isinstance(n, PRINTED) and len(n.axes) <= 2 for n in nodes)
 
 
-def emit_decode(rule: UpdateRule, interface: Interface, kernels: str) -> str:
-    """Text of decode.py, which calls the device functions that `kernels`, the text of kernels.py, has."""
+def emit_decode(rule: UpdateRule, interface: Interface) -> str:
+    """Text of decode.py."""
     spec = rule.spec
     printed = TokenKernel(rule, interface)
     text = printed.text()
-    functions = {name: code.strip() for name, code in printed.printer.helpers.items()}
-    own = [code for code in functions.values() if code not in kernels]
-    words = set(re.findall(r"\w+", "\n".join([text, *own])))
-    shared = sorted(words & {*LOADERS, *STORERS, *(name for name, code in functions.items() if code in kernels)})
-    constants = ("JUST_NUMBERS", "OPS", "OPTIONS", *sorted(words & {"PTX"}))
+    functions = [*map(str.strip, printed.printer.helpers.values()), text]
     tokens, parameters = ([argument.name for argument in each] for each in (interface.tokens, interface.parameters))
     return marked(fill("decode.py", {
         "header": header(spec),
@@ -53,22 +49,14 @@ def emit_decode(rule: UpdateRule, interface: Interface, kernels: str) -> str:
         "legend": legend(interface),
         "frozen": spec.frozen_gradient,
         "warps": 8 if spec.memory.deep else 4,  # the registers of 4 do not hold two matrices, their momentum and their start
-        "kernel": text,
-        "widths": "".join(printed.widths),
-        "imports": import_line(".kernels", (*constants, "Launch", "Sizes", *shared)),
-        "helpers": "".join(f"\n\n{code}\n" for code in own),
+        "functions": functions,
+        "imports": device_imports("\n".join(functions)),
+        "operator": printed.operator(),
         "signature": signature(interface),
-        "tokens_dict": mapping(tokens, 4),
-        "parameters_dict": mapping(parameters, 4),
-        "inputs": printed.inputs,
-        "entries": printed.entries,
-        "entries_tuple": keys(printed.entries),
-        "names": wrapped([f'"{name}"' for name in (*printed.inputs, *printed.entries)]),
-        "letters": {name: printed.letters(name) for name in printed.entries},
-        "lengths": printed.lengths(),
-        "arguments": wrapped(printed.tensors),
-        "results_type": tuple_type(1 + len(printed.entries)),
-        "returned": returned(["o", *(f"{name}_next" for name in printed.entries)]),
+        "tokens_dict": mapping(tokens, 8),
+        "parameters_dict": mapping(parameters, 8),
+        "entries": keys(printed.entries),
+        "arguments": bracketed("arguments=(", [f'"{name}"' for name in (*printed.inputs, *printed.entries)], "),", 4),
     }))  # fmt: skip
 
 
@@ -112,14 +100,17 @@ class TokenKernel:
         """The leaf of an entry; one that the step does not read has the shape of its weight."""
         return self.found.get(entry) or self.found[entry.removesuffix(START).removesuffix("_momentum")]
 
-    def lengths(self) -> str:
-        """{"K": …} from the state, and what it has not from the tokens."""
-        found: dict[str, str] = {}
-        for name in (*self.entries, *self.inputs):
-            axes = self.leaf_of(name).axes
-            for position, axis in enumerate(axes):
-                found.setdefault(width(axis), f"{name}.shape[{position - len(axes)}]")
-        return "{" + ", ".join(f'"{name}": {code}' for name, code in sorted(found.items())) + "}"
+    def operator(self) -> str:
+        """The launch of the kernel, and its operator."""
+        axes = {argument.name: argument.axes for argument in self.interface.inputs} | dict(self.interface.state)
+        makes = ['"o": Buffer("rows", "V")', *(f'"{name}_next": Buffer("sequences", "{self.letters(name)}")' for name in self.entries)]
+        widths = "".join(self.widths)
+        launch = call("_launch = Launch(", f'TABLE, token_steps, "token_steps", walks=True, widths="{widths}"', {"makes": braced(makes)})
+        return f"{launch}\n" + call("_operator = Operator(", 'TABLE, "token_steps"', {
+            "inputs": braced([f'"{name}": "{axes[name]}"' for name in (*self.inputs, *self.entries)]),
+            "results": tupled([f'"{name}"' for name in ("o", *(f"{entry}_next" for entry in self.entries))]),
+            "launches": ["(", "_launch", ")"],
+        })  # fmt: skip
 
     def load_row(self, leaf: Leaf) -> str:
         """How a token's own tiles are loaded; "" for what is loaded before the first token."""

@@ -9,8 +9,8 @@ from typing import Literal
 
 from miras_compiler.emit.triton.blocks import split_axis
 from miras_compiler.emit.triton.body import BodyPrinter, bytes_of
-from miras_compiler.emit.triton.device_functions import DEVICE_FUNCTIONS
-from miras_compiler.emit.triton.expression import HELPERS, TritonPrinter
+from miras_compiler.emit.triton.device_functions import device_functions
+from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.head import INDENT, describe, function_head
 from miras_compiler.emit.triton.memory import OF_SEQUENCE, ZERO, Memory, last_name, result_name
 from miras_compiler.emit.triton.order import ROOM, Statement, arrange, with_early_loads
@@ -24,7 +24,7 @@ from miras_compiler.schedule.kernel import Kernel
 RESERVED = {
     "n", "h", "i", "r", "t", "b", "row", "at_row", "here", "first", "end", "base", "tiles", "slot", "step", "head", "index", "own",
     "lane", "causal", "strict", "low", "high", "begin", "stop", ZERO, "PTX", "T", "H", "C", "BC", "DOT", "GRID", "PACKED", "SAVE",
-    "LEVELS", "members", "tl", "triton", "dot", "gelu", "silu", "gelu_tanh", *DEVICE_FUNCTIONS, *HELPERS,
+    "LEVELS", "members", "tl", "triton", "gelu", "silu", "gelu_tanh", *device_functions(),
 }  # fmt: skip
 
 
