@@ -25,7 +25,7 @@ class GateText:
     construction: str
     entry: str
     description: str
-    refusal: str  # of another number of heads, where there is a list of initial values
+    starts: int  # initial values: one for all heads, or one per head
 
 
 def build_gates(spec: Spec, interface: Interface) -> tuple[GateText, ...]:
@@ -49,7 +49,7 @@ def _gate(spec: Spec, name: str, axes: dict[str, str]) -> GateText:
         function, inverse = "", "logarithms" if decays else ""
     values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
     opening, closing = (f"{inverse}(", ")") if inverse else ("[", "]")
-    start = bracketed(opening, [repr(value) for value in values], closing, 12).lstrip()
+    start = bracketed(opening, [repr(value) for value in values], closing, 12)
     if steps > 1 and isinstance(gate.init, tuple):
         start += f" * {steps}"
     value = "one number per head" if isinstance(gate.init, tuple) else f"{gate.init:g}"
@@ -60,7 +60,7 @@ def _gate(spec: Spec, name: str, axes: dict[str, str]) -> GateText:
         construction=bracketed(f"self.{name}_gate = {module}(", [*arguments, start], ")", 8),
         entry=_entry(f'"{keyword}": ', f"self.{name}_gate", function, f".unflatten(2, ({steps}, -1)).flatten(1, 2)" if steps > 1 else ""),
         description=f"{keyword} = {WORDS[function]}{origin}; {name} {'is' if gate.source == 'constant' else 'starts at'} {value}",
-        refusal=_refusal(name, len(gate.init)) if isinstance(gate.init, tuple) else "",
+        starts=len(values),
     )
 
 
@@ -73,11 +73,6 @@ def source_of(source: str, low_rank: int | None, shape: str) -> tuple[str, list[
     if low_rank is None:
         return "InputGate", ["hidden_size", shape], "a projection of x"
     return "LowRankGate", ["hidden_size", shape, str(low_rank)], f"a projection of x through rank {low_rank}"
-
-
-def _refusal(name: str, heads: int) -> str:
-    message = f'f"heads: {name} has {heads} initial values, got {{heads}} heads"'
-    return f"        if heads != {heads}:\n" + bracketed("raise ValueError(", [message], ")", 12)
 
 
 def _entry(key: str, module: str, function: str, rows: str) -> str:
