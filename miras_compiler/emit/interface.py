@@ -65,7 +65,7 @@ def build_interface(spec: Spec) -> Interface:
         if name in DECAYS:
             tokens.append(Argument(f"log_{name}", axes, f"logarithm of {name}, {letter.meaning}", "[-inf, 0]"))
         else:
-            tokens.append(Argument(name, axes, letter.meaning, letter.domain))
+            tokens.append(Argument(name, axes, letter.meaning, spec.gate_range(name).domain))
     parameters: tuple[Argument, ...] = ()
     if spec.memory.norm != "none":
         parameters = (

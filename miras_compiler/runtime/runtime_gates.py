@@ -92,6 +92,23 @@ class ConstantGate(nn.Module):
         return self.value.expand(*x.shape[:2], *self.value.shape)
 
 
+class DecayRate(nn.Module):
+    """The logarithm of a decay, −exp(A) x for numbers x ≥ 0 per token: A is learned, one number per head; exp(A) begins at `start`."""
+
+    def __init__(self, heads: int, start: Sequence[float]) -> None:
+        super().__init__()
+        self.start = start
+        self.A_log = nn.Parameter(torch.empty(heads))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        fill(self.A_log, logarithms(*self.start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, H, ...] to the same shape, in float32 or more."""
+        return -torch.exp(wide(self.A_log)).reshape(-1, *[1] * (x.dim() - 3)) * x
+
+
 def fill(values: Tensor, start: Sequence[float]) -> None:
     """Sets values [H, ...] to the one number of `start`, or to one per head; no tensor of another dtype or device is made."""
     with torch.no_grad():
@@ -115,3 +132,8 @@ def inverse_softplus(*values: float) -> list[float]:
 def logarithms(*values: float) -> list[float]:
     """Their logarithms; that of 0 is minus infinity."""
     return [math.log(value) if value > 0 else -math.inf for value in values]
+
+
+def inverse_tanh(*values: float) -> list[float]:
+    """The numbers whose hyperbolic tangents these are."""
+    return [math.atanh(value) for value in values]

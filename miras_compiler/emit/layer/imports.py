@@ -10,10 +10,13 @@ from miras_compiler.spec import Spec
 NAMES = {
     ".contract": ("check_offsets",),
     ".runtime_convolution": ("ShortConvolution",),
-    ".runtime_gates": ("ConstantGate", "InputGate", "LearnedGate", "LowRankGate", "fill", "inverse_softplus", "logarithms", "logit"),
+    ".runtime_gates": (
+        "ConstantGate", "DecayRate", "InputGate", "LearnedGate", "LowRankGate", "fill", "inverse_softplus", "inverse_tanh", "logarithms",
+        "logit",
+    ),
     ".runtime_norms": ("full_precision", "layer_norm", "rms_norm", "unit", "wide"),
     ".runtime_widths": ("check_heads", "check_one_width", "check_widths"),
-}
+}  # fmt: skip
 
 
 def imports(spec: Spec, body: str) -> str:

@@ -55,7 +55,7 @@ def construct(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ti
     lines += [f"self.{row.name}_proj = nn.Linear(hidden_size, {row.width}, bias=False)" for row in own]
     if layer.conv:
         lines += [f"self.{row.name}_conv1d = ShortConvolution({row.width}, {layer.conv})" for row in own]
-    lines += [gate.construction for gate in gates]
+    lines += [construction for gate in gates for construction in gate.constructions]
     lines += [tied.construction for tied in ties if tied.construction]
     lines += [owned.construction for owned in owns]
     if layer.output_norm != "none":
@@ -89,7 +89,8 @@ def mix(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
         lines += ["if cu_seqlens is not None:", '    check_offsets(cu_seqlens, {"B": len(x), "T": x.shape[1]}, x.device)']
         lines += ["tails: dict[str, Tensor] = {}", *(row.convolved for row in own)]
     lines += [f"{row.name} = {row.made}" for row in own]
-    lines += ["gates = {", *(f"    {gate.entry}" for gate in gates), "}"]
+    lines += ["gates = {", *(textwrap.indent(gate.entry, "    ") for gate in gates if not gate.late), "}"]
+    lines += [f'gates["{gate.keyword}"] = {gate.value}' for gate in gates if gate.late]
     lines += [tied.made for tied in ties]
     lines += [f"operator = chunk_{spec.name}", "if x.shape[1] == 1:  # decoding", f"    operator = fused_recurrent_{spec.name}"]
     arguments = [row.name if number < 3 else f"{row.name}={row.name}" for number, row in enumerate(rows)]
