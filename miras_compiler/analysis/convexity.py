@@ -42,13 +42,8 @@ class Convexity:
 def classify_convexity_of(spec: Spec) -> Convexity:
     """The verdict on a spec's attentional bias, with its gates wherever the layer can take them."""
     bias = spec.attentional_bias
-    return classify_convexity(bias.loss(), {name: _range_of(spec, name) for name in bias.gates() if name in spec.gates})
-
-
-def _range_of(spec: Spec, name: str) -> Range:
-    gate, letter = spec.gates[name], spec.gate_letter(name)
-    values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
-    return (min(values), max(values)) if gate.source == "constant" else (letter.low, letter.high)
+    ranges = {name: spec.gate_range(name) for name in bias.gates() if name in spec.gates}
+    return classify_convexity(bias.loss(), {name: (own.low, own.high) for name, own in ranges.items()})
 
 
 def classify_convexity(loss: sp.Expr, gates: Ranges) -> Convexity:

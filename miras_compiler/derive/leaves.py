@@ -9,10 +9,10 @@ from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.elements.optimizer import GradientDescent
 from miras_compiler.spec import Spec
+from miras_compiler.spec.parametrizations import DECAYS as DECAYS
 from miras_compiler.symbols import larger, letter
 
 LOWEST_LOG_DECAY = sp.Integer(-60)
-DECAYS = ("alpha", "alpha_value", "mu", "alpha_d")  # passed as logarithms
 CHANNEL = {"head": (), "key_channel": ("k",), "value_channel": ("v",)}
 
 

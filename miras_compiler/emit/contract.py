@@ -56,7 +56,7 @@ def _fields(spec: Spec, interface: Interface) -> Iterator[str]:
 
 
 def _table(field: str, items: list[tuple[str, str]]) -> str:
-    return bracketed(f"{field}={{", [f'"{name}": {value}' for name, value in items], "}", 4).lstrip()
+    return bracketed(f"{field}={{", [f'"{name}": {value}' for name, value in items], "}", 4)
 
 
 def _uniform(spec: Spec, entry: Entry) -> str:

@@ -67,7 +67,7 @@ def build_interface(spec: Spec) -> Interface:
             tokens.append(Argument(f"log_{name}", axes, f"logarithm of {name}, {letter.meaning}", "[-inf, 0]"))
         else:
             bounds = (letter.low, letter.high) if letter.parametrization != "identity" else None
-            tokens.append(Argument(name, axes, letter.meaning, letter.domain, bounds))
+            tokens.append(Argument(name, axes, letter.meaning, spec.gate_range(name).domain, bounds))
     parameters: tuple[Argument, ...] = ()
     if spec.memory.norm != "none":
         parameters = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.python_text import arguments, bracketed, header, signature
+from miras_compiler.emit.python_text import arguments, bracketed, header, indented, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.spec import Spec
 
@@ -22,8 +22,8 @@ def emit_ops(spec: Spec, interface: Interface, kernels: bool, decodes: bool) -> 
     return fill("ops.py", {
         "header": header(spec), "name": spec.name, "signature": signature(interface), "docs": docs,
         "dispatch": "\n".join(dispatch(spec.name, kernels, decodes)),
-        "chunk_call": bracketed("return _OPERATORS.chunk(", arguments(interface, options), ")", 4),
-        "recurrent_call": bracketed("return _OPERATORS.recurrent(", arguments(interface, options), ")", 4),
+        "chunk_call": indented("return _OPERATORS.chunk(", arguments(interface, options), ")"),
+        "recurrent_call": indented("return _OPERATORS.recurrent(", arguments(interface, options), ")"),
     })  # fmt: skip
 
 
@@ -43,6 +43,6 @@ def dispatch(name: str, kernels: bool, decodes: bool) -> list[str]:
         *([f"    from .decode import triton_recurrent_{name}"] if decodes else []),
         f"    from .kernels import TILE, triton_chunk_{name}",
         "",
-        bracketed("_KERNELS = Kernels(", [f"triton_chunk_{name}", "TILE", *loop], ")", 4),
+        indented("_KERNELS = Kernels(", [f"triton_chunk_{name}", "TILE", *loop], ")"),
         bracketed("_OPERATORS = Dispatch(", [*forms, "_KERNELS", "WHY_NO_TRITON"], ")", 0),
     ]

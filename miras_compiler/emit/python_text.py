@@ -83,12 +83,17 @@ def quoted(names: Sequence[str]) -> str:
 
 
 def bracketed(opening: str, items: Sequence[str], closing: str, indent: int) -> str:
-    """Items between brackets behind `indent` spaces: in one line, or with an item a line where that is too long."""
-    line = f"{' ' * indent}{opening}{', '.join(items)}{closing}"
-    if len(line) <= WIDTH and "\n" not in line:
+    """Items between brackets, in one line; with an item a line where that, behind `indent` spaces, is too long."""
+    line = f"{opening}{', '.join(items)}{closing}"
+    if indent + len(line) <= WIDTH and "\n" not in line:
         return line
-    inside = "".join(f"{' ' * (indent + 4)}{item},\n" for item in items)
-    return f"{' ' * indent}{opening}\n{inside}{' ' * indent}{closing}"
+    inside = "".join(f"{textwrap.indent(item, '    ')},\n" for item in items)
+    return f"{opening}\n{inside}{closing}"
+
+
+def indented(opening: str, items: Sequence[str], closing: str, indent: int = 4) -> str:
+    """The same behind its spaces."""
+    return textwrap.indent(bracketed(opening, items, closing, indent), " " * indent)
 
 
 def import_line(module: str, names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from miras_compiler.spec import combination_checks as combination
 from miras_compiler.spec import gate_checks as gate
 from miras_compiler.spec.fault import Fault, spec_error
+from miras_compiler.spec.range_checks import ranges
 from miras_compiler.spec.schema import Spec
 from miras_compiler.spec.tie_checks import tied_row
 
@@ -22,7 +23,7 @@ CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = t
         (gate.borrowed_letter, "attentional_bias"),
         (gate.per_channel_gate, "gates memory retention optimizer attentional_bias"),
         (gate.decay_of_values, "gates retention"),
-        (gate.initial_value, "gates attentional_bias layer"),
+        (ranges, "gates attentional_bias layer optimizer"),
         (combination.width_of_residual, "memory layer"),
         (combination.gradient_of_deep_memory, "memory chunk"),
         (combination.decayed_surprise, "retention chunk"),

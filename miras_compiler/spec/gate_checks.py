@@ -109,19 +109,3 @@ def decay_of_values(spec: Spec) -> Iterator[Fault]:
         if two and spec.gates[name].per not in want:
             why = "value_decay has one decay of the rows of W and one of its columns"
             yield Fault(("gates", name, "per"), f"{name} is per {spec.gates[name].per}", why, f"say `per: {want.split()[0]}`")
-
-
-def initial_value(spec: Spec) -> Iterator[Fault]:
-    """`init` has one entry per head, inside the range of its letter, and reachable where the layer parametrizes it."""
-    for name, gate in spec.gates.items():
-        path = ("gates", name, "init")
-        values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
-        if isinstance(gate.init, tuple) and len(values) != spec.layer.heads:
-            yield Fault(
-                path, f"{len(values)} initial values for {spec.layer.heads} heads", "", "give one number, or one per head (layer.heads)"
-            )
-        letter, constant = spec.gate_letter(name), gate.source == "constant"
-        outside = [value for value in values if not letter.holds(value, inner=not constant)]
-        if outside:
-            why = f"'{name}' is {letter.domain}" + ("" if constant else f", and its {letter.parametrization} does not reach the ends")
-            yield Fault(path, f"the gate '{name}' starts at {outside[0]:g}", why, f"for example {letter.init:g}")

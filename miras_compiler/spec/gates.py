@@ -7,22 +7,32 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, Strict
 
 from miras_compiler.elements.base import Settings
+from miras_compiler.spec.parametrizations import INF, PARAMETRIZATIONS, Name, default_for, range_text
 
 Init = Annotated[float, Field(ge=-1e12, le=1e12)]
+End = Init | None
 PerHead = Annotated[tuple[Annotated[Init, Strict()], ...], Strict(False), Field(min_length=1)]
 
 
 class Gate(Settings):
-    """Where a gate comes from and how fine it is. `init` is its value before training: a number, or a list with one per head."""
+    """Where a gate comes from, how fine it is, and the range in which a layer keeps it.
+
+    `init` is its value before training: a number, or a list with one per head. `source: eta` makes a decay of the step size,
+    log α = −exp(A) η, as Mamba-2 does.
+    """
 
     per: Literal["head", "key_channel", "value_channel"] = "head"
-    source: Literal["input", "learned", "constant"] = "input"
+    source: Literal["input", "learned", "constant", "eta"] = "input"
     low_rank: Annotated[int, Field(ge=1, le=2**20)] | None = 32
     init: Init | PerHead = 1.0
+    parametrization: Name | None = Field(None, description="The function that makes the gate of x + b; null: that of the gate's letter.")
+    range: Annotated[tuple[End, End], Strict(False)] | None = Field(
+        None, description="[low, high], null where there is no end: where the function keeps the gate; null: the function's own range."
+    )
 
 
 class GateLetter(NamedTuple):
-    """What a gate's name means: its range, and the function through which a layer makes it."""
+    """The meaning of a gate's name: what it is, its range in the rule, and how a layer makes it where a spec says nothing."""
 
     meaning: str
     low: float
@@ -31,22 +41,41 @@ class GateLetter(NamedTuple):
     parametrization: Literal["sigmoid", "softplus", "identity"]
     init: float
 
-    @property
-    def domain(self) -> str:
-        """The range in words: "[0, 1)", ">= 0", "real"."""
-        if self.parametrization == "identity":
-            return "real"
-        if self.parametrization == "softplus":
-            return f"{'>=' if self.closed[0] else '>'} {self.low:g}"
-        return f"{'[' if self.closed[0] else '('}{self.low:g}, {self.high:g}{']' if self.closed[1] else ')'}"
-
-    def holds(self, value: float, *, inner: bool) -> bool:
-        """Whether the value lies in the range; `inner`: where the parametrization reaches it, ends excluded."""
-        low, high = (False, False) if inner else self.closed
+    def holds(self, value: float) -> bool:
+        """Whether the value lies in the range."""
+        low, high = self.closed
         return (value >= self.low if low else value > self.low) and (value <= self.high if high else value < self.high)
 
 
-INF = float("inf")
+class GateRange(NamedTuple):
+    """The range of one gate of a spec, and the parametrization that keeps it there; "constant" for a constant."""
+
+    parametrization: str
+    low: float
+    high: float
+    domain: str
+
+    def reaches(self, value: float) -> bool:
+        """Whether a layer can start there: the ends are never reached."""
+        return self.low < value < self.high
+
+
+def range_of(gate: Gate, letter: GateLetter) -> GateRange:
+    """The range of a gate: what the spec says, else the parametrization's, else the letter's."""
+    if gate.source == "constant":
+        values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
+        return GateRange("constant", min(values), max(values), range_text(letter.low, letter.high, letter.closed))
+    name: str = gate.parametrization or (default_for(*gate.range) if gate.range else letter.parametrization)
+    own = PARAMETRIZATIONS[name]
+    low, high = own.low, own.high
+    if gate.range is not None:
+        low, high = (-INF if gate.range[0] is None else gate.range[0], INF if gate.range[1] is None else gate.range[1])
+    closed = (letter.closed[0] or low > letter.low, letter.closed[1] or high < letter.high)
+    if name == "positive" and low == 0:
+        closed = (False, closed[1])
+    return GateRange(name, low, high, range_text(max(low, letter.low), min(high, letter.high), closed))
+
+
 GATE_LETTERS = {  # in canonical order
     "alpha": GateLetter("what is retained of the state", 0, 1, (True, True), "sigmoid", 0.999),
     "alpha_value": GateLetter("what is retained per value channel", 0, 1, (True, True), "sigmoid", 0.999),

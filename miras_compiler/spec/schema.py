@@ -13,7 +13,7 @@ from miras_compiler.elements.memory import AnyMemory
 from miras_compiler.elements.memory.base import DeepMemory
 from miras_compiler.elements.optimizer import AnyOptimizer, GradientDescent
 from miras_compiler.elements.retention import AnyRetention, NoRetention
-from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS, Gate, GateLetter
+from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS, Gate, GateLetter, GateRange, range_of
 from miras_compiler.spec.names import GateName, Line, SpecName
 from miras_compiler.spec.source import Source, dotted
 from miras_compiler.spec.ties import RowName, Tie
@@ -146,7 +146,12 @@ class Spec(Settings):
     def gate_letter(self, name: str) -> GateLetter:
         """What a gate means: its letter's meaning, that of a threshold if the bias uses it as one, else a free coefficient."""
         bias = self.attentional_bias
-        return GATE_LETTERS.get("delta" if isinstance(bias, ThresholdBias) and bias.delta == name else name, FREE_LETTER)
+        other = GATE_LETTERS["delta"] if isinstance(bias, ThresholdBias) and bias.delta == name else FREE_LETTER
+        return GATE_LETTERS.get(name, other)
+
+    def gate_range(self, name: str) -> GateRange:
+        """The range of a declared gate, and the parametrization by which a layer keeps it there."""
+        return range_of(self.gates[name], self.gate_letter(name))
 
     @staticmethod
     def gate_order(name: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from miras_compiler.verify.literal.feature_map import COEFFICIENTS, feature_width
-from miras_compiler.verify.literal.gates import ERASE_KEYS, PER_WRITE, gate_keyword, loss_gates
+from miras_compiler.verify.literal.gates import ERASE_KEYS, PER_WRITE, gate_keyword, inside, loss_gates
 from miras_compiler.verify.literal.memory import weight_shapes
 from miras_compiler.verify.literal.mirror import slice_axes
 
@@ -156,7 +156,7 @@ class _Draw:
             "alpha": decay, "alpha_value": decay, "alpha_d": decay, "mu": torch.log(0.1 + 0.8 * draw),
             "eta": self.eta * (0.2 + 0.8 * draw), "gamma": 0.2 + 0.8 * draw,
         }  # fmt: skip
-        return letters.get(name, 0.3 + 1.2 * draw)
+        return letters.get(name, inside(self.fields["gates"][name], draw))
 
     def weight(self, shape: tuple[int, ...], scale: float = 1.0) -> Tensor:
         """Of order 1/√rows, or of order 1 where a mirror map bends; for f_divergence every slice has its total."""

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from miras_compiler.emit.layer.layer import emit_layer
-from miras_compiler.emit.layer.names import bracketed, import_line, layer_class
+from miras_compiler.emit.layer.names import layer_class
 
-__all__ = ["bracketed", "emit_layer", "import_line", "layer_class"]
+__all__ = ["emit_layer", "layer_class"]

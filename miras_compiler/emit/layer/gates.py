@@ -1,4 +1,4 @@
-"""The gates of a layer: where each comes from, where it starts, and how it is handed to the operator or multiplies a tied row."""
+"""The gates of a layer: where each comes from, where it starts, and how it is handed to the operator."""
 
 from __future__ import annotations
 
@@ -6,26 +6,31 @@ from dataclasses import dataclass
 
 from miras_compiler.derive.leaves import steps_of
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.layer.names import bracketed, several, sizes
+from miras_compiler.emit.layer.functions import GateFunction, function_of
+from miras_compiler.emit.layer.names import several, sizes
+from miras_compiler.emit.python_text import bracketed
 from miras_compiler.spec import Spec
-
-FUNCTION = {"sigmoid": "torch.sigmoid", "softplus": "functional.softplus", "identity": ""}
-INVERSE = {"sigmoid": "logit", "softplus": "inverse_softplus", "identity": ""}
-LOGARITHM = {"torch.sigmoid": "functional.logsigmoid"}
-WORDS = {"": "", "torch.sigmoid": "sigmoid of ", "functional.softplus": "softplus of ", "functional.logsigmoid": "log sigmoid of "}
 
 
 @dataclass(frozen=True)
 class GateText:
-    """A gate as text: the module that the constructor makes of it, and the entry under which `mix` hands it to the operator."""
+    """A gate as text: the statements that make its modules in the constructor, and its value in `mix`.
+
+    `late`: the value reads another gate, so it is added to the dict of gates when that is complete.
+    """
 
     name: str
-    module: str
-    inverse: str
-    construction: str
-    entry: str
+    keyword: str
+    constructions: tuple[str, ...]
+    value: str
     description: str
-    refusal: str  # of another number of heads, where there is a list of initial values
+    starts: int  # initial values: one for all heads, or one per head
+    late: bool = False
+
+    @property
+    def entry(self) -> str:
+        """ "eta": functional.softplus(self.eta_gate(x)), as a line of a dict."""
+        return f'"{self.keyword}": {self.value},'
 
 
 def build_gates(spec: Spec, interface: Interface) -> tuple[GateText, ...]:
@@ -35,37 +40,52 @@ def build_gates(spec: Spec, interface: Interface) -> tuple[GateText, ...]:
 
 
 def _gate(spec: Spec, name: str, axes: dict[str, str]) -> GateText:
-    gate, parametrization = spec.gates[name], spec.gate_letter(name).parametrization
+    gate = spec.gates[name]
     decays = f"log_{name}" in axes  # handed over as a logarithm
     keyword = f"log_{name}" if decays else name
-    function, inverse = FUNCTION[parametrization], INVERSE[parametrization]
-    if decays:
-        function = LOGARITHM[function]
+    values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
+    if gate.source == "eta":
+        return _of_eta(spec, name, keyword, values)
+    function = function_of(spec.gate_range(name), decays, name)
     steps = steps_of(spec) if "R" in axes[keyword] else 1
     heads, *channels = sizes(spec, axes[keyword][2:])
     lengths = [several(axes[keyword], steps) + heads, *channels]
     module, arguments, origin = source_of(gate.source, gate.low_rank, f"({', '.join(lengths)}{',' if len(lengths) == 1 else ''})")
-    if gate.source == "constant":
-        function, inverse = "", "logarithms" if decays else ""
-    values = gate.init if isinstance(gate.init, tuple) else (gate.init,)
-    opening, closing = (f"{inverse}(", ")") if inverse else ("[", "]")
-    start = bracketed(opening, [repr(value) for value in values], closing, 12).lstrip()
+    start = _start(function, values)
     if steps > 1 and isinstance(gate.init, tuple):
         start += f" * {steps}"
-    value = "one number per head" if isinstance(gate.init, tuple) else f"{gate.init:g}"
-    return GateText(
-        name=name,
-        module=module,
-        inverse=inverse,
-        construction=bracketed(f"self.{name}_gate = {module}(", [*arguments, start], ")", 8),
-        entry=_entry(f'"{keyword}": ', f"self.{name}_gate", function, f".unflatten(2, ({steps}, -1)).flatten(1, 2)" if steps > 1 else ""),
-        description=f"{keyword} = {WORDS[function]}{origin}; {name} {'is' if gate.source == 'constant' else 'starts at'} {value}",
-        refusal=_refusal(name, len(gate.init)) if isinstance(gate.init, tuple) else "",
-    )
+    made = [bracketed(f"self.{name}_gate = {module}(", [*arguments, start], ")", 8)]
+    if function.rate:
+        made.append(f"self.{name}_rate = DecayRate({heads}, [1.0])")
+    rows = f".unflatten(2, ({steps}, -1)).flatten(1, 2)" if steps > 1 else ""
+    value = function.value.format(f"self.{name}_gate(x)") + rows
+    if len(value) > 100:  # a long name
+        value = function.value.format(f"\n    self.{name}_gate(x)\n") + rows
+    told = "one number per head" if isinstance(gate.init, tuple) else f"{gate.init:g}"
+    verb = "is" if gate.source == "constant" else "starts at"
+    return GateText(name, keyword, tuple(made), value, f"{keyword} = {function.words}{origin}; {name} {verb} {told}", len(values))
+
+
+def _of_eta(spec: Spec, name: str, keyword: str, values: tuple[float, ...]) -> GateText:
+    """log α = −exp(A) η; A starts where α and η do at their inits."""
+    eta = spec.gates["eta"].init
+    etas = eta if isinstance(eta, tuple) else (eta,)
+    count = max(len(values), len(etas))
+    pairs = zip(values * (count // len(values)), etas * (count // len(etas)), strict=True)
+    start = bracketed("[", [f"-math.log({value!r}) / {step!r}" for value, step in pairs], "]", 12)
+    made = bracketed(f"self.{name}_rate = DecayRate(", ["heads", start], ")", 8)
+    told = "one number per head" if len(values) > 1 else f"{values[0]:g}"
+    words = f"{keyword} = −exp(A) eta; {name} starts at {told}"
+    return GateText(name, keyword, (made,), f'self.{name}_rate(gates["eta"])', words, count, late=True)
+
+
+def _start(function: GateFunction, values: tuple[float, ...]) -> str:
+    opening, closing = (f"{function.inverse}(", ")") if function.inverse else ("[", "]")
+    return bracketed(opening, [function.argument.format(repr(value)) for value in values], closing, 12)
 
 
 def source_of(source: str, low_rank: int | None, shape: str) -> tuple[str, list[str], str]:
-    """The module that makes a gate of that shape, the arguments of its constructor up to the start, and what it is in words."""
+    """The module that makes a gate of that shape, the arguments of its constructor up to the start, and its origin in words."""
     if source == "constant":
         return "ConstantGate", [shape], "a constant"
     if source == "learned":
@@ -73,15 +93,3 @@ def source_of(source: str, low_rank: int | None, shape: str) -> tuple[str, list[
     if low_rank is None:
         return "InputGate", ["hidden_size", shape], "a projection of x"
     return "LowRankGate", ["hidden_size", shape, str(low_rank)], f"a projection of x through rank {low_rank}"
-
-
-def _refusal(name: str, heads: int) -> str:
-    message = f'f"heads: {name} has {heads} initial values, got {{heads}} heads"'
-    return f"        if heads != {heads}:\n" + bracketed("raise ValueError(", [message], ")", 12)
-
-
-def _entry(key: str, module: str, function: str, rows: str) -> str:
-    """ "eta": functional.softplus(self.eta_gate(x)), as an entry of a dict; `rows` makes rows of the writes of a token."""
-    if function:
-        return bracketed(f"{key}{function}(", [f"{module}(x)"], f"){rows},", 12)
-    return bracketed(f"{key}{module}(", ["x"], f"){rows},", 12)

@@ -1,4 +1,4 @@
-"""Fills the skeleton of layer.py."""
+"""Fills the skeleton of layer.py: the constructor, the start of parameters and of the memory, and `mix`."""
 
 from __future__ import annotations
 
@@ -8,58 +8,120 @@ from collections.abc import Sequence
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.gates import GateText, build_gates
-from miras_compiler.emit.layer.names import bracketed, import_line, layer_class
-from miras_compiler.emit.layer.owned import build_parameters, build_weights, start_words
+from miras_compiler.emit.layer.imports import imports
+from miras_compiler.emit.layer.names import layer_class
+from miras_compiler.emit.layer.owned import OwnedText, build_parameters, build_weights, start_words
 from miras_compiler.emit.layer.rows import RowText, build_rows, row_words
 from miras_compiler.emit.layer.ties import TiedText, build_ties
-from miras_compiler.emit.python_text import header
+from miras_compiler.emit.python_text import bracketed, header
 from miras_compiler.emit.template import fill
 from miras_compiler.spec import Spec
 
 DOC_WIDTH = 130
-PROJECTIONS = ("InputGate", "LowRankGate")  # gates that are made of hidden states
-COMPUTED = (*PROJECTIONS, "LearnedGate")  # gates that are made anew in every call
+NORMS = {"rms": "rms_norm(o, self.o_norm_weight)", "layer": "layer_norm(o, self.o_norm_weight)", "none": "o"}
 
 
 def emit_layer(spec: Spec, interface: Interface) -> str:
     """Text of layer.py."""
-    layer = spec.layer
-    rows, gates = build_rows(spec, interface), build_gates(spec, interface)
-    ties = build_ties(spec, interface)
+    rows, gates, ties = build_rows(spec, interface), build_gates(spec, interface), build_ties(spec, interface)
     weights, parameters = build_weights(spec, interface), build_parameters(spec, interface)
-    made: tuple[GateText | TiedText, ...] = (*gates, *ties)
-    owns = (*weights, *parameters)
-    draws = [owned.draw for owned in owns]
-    if layer.output_norm != "none":
-        draws.append("nn.init.ones_(self.o_norm_weight)")
+    constructor = construct(spec, rows, gates, ties, (*weights, *parameters))
+    methods = [*reset(spec, (*weights, *parameters)), mix(spec, rows, gates, ties, parameters), *initial_state(weights)]
     return fill("layer.py", {
         "header": header(spec),
         "name": spec.name,
         "class_name": layer_class(spec),
         "description": describe(spec, interface, rows, gates, ties),
         "hidden_size": spec.model.width,
-        "heads": layer.heads,
-        "head_dim": layer.head_dim,
-        "value_dim": layer.value_dim,
-        "one_width": spec.memory.residual or isinstance(spec.memory, VectorMemory),
-        "rows": rows,
-        "conv": layer.conv,
-        "unit": layer.qk_norm == "l2",
-        "gates": gates,
-        "ties": ties,
-        "modules": {part.module for part in made},
-        "inverses": {part.inverse for part in made},
-        "weights": weights,
-        "parameters": parameters,
-        "draws": draws,
-        "output_norm": layer.output_norm,
-        "output_gate": layer.output_gate,
-        "math": any(part.module in PROJECTIONS or part.inverse for part in made) or any("math." in o.construction + o.draw for o in owns),
-        "wide": layer.qk_norm == "l2" or layer.output_norm != "none" or layer.output_gate or any(part.module in COMPUTED for part in made),
-        "import_operators": import_line(".ops", [f"chunk_{spec.name}", f"fused_recurrent_{spec.name}"]),
-        "conv_state": bracketed("tails = {", [f'"{row.name}": {row.name}_tail' for row in rows if row.projected], "}", 8),
-        "weights_table": bracketed("weights = {", [f'"{owned.name}": self.{owned.name}' for owned in weights], "}", 8),
+        "heads": spec.layer.heads,
+        "head_dim": spec.layer.head_dim,
+        "value_dim": spec.layer.value_dim,
+        "constructor": constructor,
+        "methods": methods,
+        "imports": imports(spec, "\n".join((constructor, *methods))),
     })  # fmt: skip
+
+
+def construct(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText], owns: Sequence[OwnedText]) -> str:
+    """The body of the constructor: the widths and their checks, then the modules and parameters in the order of their use."""
+    layer = spec.layer
+    lines = ["value_dim = head_dim if value_dim is None else value_dim"] if layer.value_dim == layer.head_dim else []
+    lines.append("check_widths(hidden_size=hidden_size, heads=heads, head_dim=head_dim, value_dim=value_dim)")
+    if spec.memory.residual or isinstance(spec.memory, VectorMemory):
+        lines.append("check_one_width(head_dim, value_dim)")
+    lines += [f"check_heads(heads, {gate.name}={gate.starts})" for gate in gates if gate.starts > 1]
+    lines.append("self.heads = heads")
+    own = [row for row in rows if row.projected]
+    lines += [f"self.{row.name}_proj = nn.Linear(hidden_size, {row.width}, bias=False)" for row in own]
+    if layer.conv:
+        lines += [f"self.{row.name}_conv1d = ShortConvolution({row.width}, {layer.conv})" for row in own]
+    lines += [construction for gate in gates for construction in gate.constructions]
+    lines += [tied.construction for tied in ties if tied.construction]
+    lines += [owned.construction for owned in owns]
+    if layer.output_norm != "none":
+        lines.append("self.o_norm_weight = nn.Parameter(torch.empty(value_dim))")
+    if layer.output_gate:
+        lines.append("self.g_proj = nn.Linear(hidden_size, heads * value_dim, bias=False)")
+    lines.append("self.o_proj = nn.Linear(heads * value_dim, hidden_size, bias=False)")
+    if draws_of(spec, owns):
+        lines.append("self.reset_parameters()")
+    return textwrap.indent("\n".join(lines), " " * 8)
+
+
+def draws_of(spec: Spec, owns: Sequence[OwnedText]) -> list[str]:
+    """The statements that give the layer's own parameters their values before training."""
+    norm = [] if spec.layer.output_norm == "none" else ["nn.init.ones_(self.o_norm_weight)"]
+    return [*(owned.draw for owned in owns), *norm]
+
+
+def reset(spec: Spec, owns: Sequence[OwnedText]) -> list[str]:
+    """`reset_parameters`, where the layer has parameters besides those of its modules."""
+    draws = draws_of(spec, owns)
+    lines = ["def reset_parameters(self) -> None:", '    """Draws what the layer itself owns; its modules draw their own."""']
+    return [method([*lines, *(f"    {draw}" for draw in draws)])] if draws else []
+
+
+def mix(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText], parameters: Sequence[OwnedText]) -> str:
+    """`mix`: rows and gates of the hidden states, the operator, the output."""
+    own = [row for row in rows if row.projected]
+    lines = []
+    if spec.layer.conv:
+        lines += ["if cu_seqlens is not None:", '    check_offsets(cu_seqlens, {"B": len(x), "T": x.shape[1]}, x.device)']
+        lines += ["tails: dict[str, Tensor] = {}", *(row.convolved for row in own)]
+    lines += [f"{row.name} = {row.made}" for row in own]
+    lines += ["gates = {", *(textwrap.indent(gate.entry, "    ") for gate in gates if not gate.late), "}"]
+    lines += [f'gates["{gate.keyword}"] = {gate.value}' for gate in gates if gate.late]
+    lines += [tied.made for tied in ties]
+    lines += [f"operator = chunk_{spec.name}", "if x.shape[1] == 1:  # decoding", f"    operator = fused_recurrent_{spec.name}"]
+    arguments = [row.name if number < 3 else f"{row.name}={row.name}" for number, row in enumerate(rows)]
+    arguments += ["**gates", *(f"{owned.name}=self.{owned.name}" for owned in parameters)]
+    arguments += ["initial_state=past.recurrent_state", "output_final_state=use_cache", "cu_seqlens=cu_seqlens"]
+    lines += ["with full_precision(x):", "    o, state = operator(", *(f"        {argument}," for argument in arguments), "    )"]
+    output = f"{NORMS[spec.layer.output_norm]}.flatten(-2)"
+    if spec.layer.output_gate:
+        output += " * functional.silu(wide(self.g_proj(x)))"
+    lines += [f"o = {output}", f"return self.o_proj(o.to(x.dtype)), LayerCache(state, {'tails' if spec.layer.conv else '{}'})"]
+    head = "def mix(self, x: Tensor, past: LayerCache, use_cache: bool, cu_seqlens: Tensor | None) -> tuple[Tensor, LayerCache]:"
+    doc = '    """The outputs for x [B, T, hidden], and the cache behind it; without a state where it is not wanted."""'
+    return method([head, doc, *(textwrap.indent(line, "    ") for line in lines)])
+
+
+def initial_state(weights: Sequence[OwnedText]) -> list[str]:
+    """`initial_state`, where the layer owns the weights at which the memory starts."""
+    if not weights:
+        return []
+    lines = [
+        "def initial_state(self, sequences: int) -> dict[str, Tensor]:",
+        '    """W_0 of every sequence."""',
+        textwrap.indent(bracketed("weights = {", [f'"{owned.name}": self.{owned.name}' for owned in weights], "}", 8), "    "),
+        "    return {name: weight.expand(sequences, *weight.shape) for name, weight in weights.items()}",
+    ]
+    return [method(lines)]
+
+
+def method(lines: Sequence[str]) -> str:
+    """A method of the class as text."""
+    return textwrap.indent("\n".join(lines), "    ")
 
 
 def describe(spec: Spec, interface: Interface, rows: Sequence[RowText], gates: Sequence[GateText], ties: Sequence[TiedText]) -> str:

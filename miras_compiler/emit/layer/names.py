@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from miras_compiler.elements.feature_map import PolynomialMap
-from miras_compiler.emit.python_text import bracketed, import_line
 from miras_compiler.errors import InternalError
 from miras_compiler.spec import Spec
-
-__all__ = ["bracketed", "import_line", "layer_class", "several", "sizes"]
 
 
 def layer_class(spec: Spec) -> str:

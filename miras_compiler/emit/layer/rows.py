@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from miras_compiler.derive.leaves import steps_of
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.layer.names import bracketed, several, sizes
+from miras_compiler.emit.layer.names import several, sizes
+from miras_compiler.emit.python_text import bracketed
 from miras_compiler.spec import Spec
 
 
@@ -36,9 +37,8 @@ def build_rows(spec: Spec, interface: Interface) -> tuple[RowText, ...]:
             continue
         name = argument.name
         is_key = argument.axes.endswith("K")
-        convolved = bracketed(
-            f"{name}, {name}_tail = self.{name}_conv1d(", [f"self.{name}_proj(x)", f'tails.get("{name}")', "cu_seqlens"], ")", 8
-        )
+        convolution = [f"self.{name}_proj(x)", f'past.conv_state.get("{name}")', "cu_seqlens"]
+        convolved = bracketed(f'{name}, tails["{name}"] = self.{name}_conv1d(', convolution, ")", 8)
         made = name if spec.layer.conv else f"self.{name}_proj(x)"
         if spec.layer.activation == "silu":
             made = f"functional.silu({made})"

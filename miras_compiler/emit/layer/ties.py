@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.layer.gates import source_of
-from miras_compiler.emit.layer.names import bracketed, sizes
+from miras_compiler.emit.layer.names import sizes
+from miras_compiler.emit.python_text import bracketed
 from miras_compiler.spec import Spec
 from miras_compiler.spec.ties import RETAINED, Tie
 
@@ -16,8 +17,6 @@ class TiedText:
     """A tied row as text: its gate in the constructor, if it has one, and in `mix` the line that makes it."""
 
     name: str
-    module: str
-    inverse: str
     construction: str
     made: str
     description: str
@@ -34,7 +33,7 @@ def _tied(spec: Spec, name: str, tie: Tie, axes: str) -> TiedText:
     value = '-torch.expm1(gates["log_alpha"])' if tie.of == RETAINED else str(tie.of)
     if tie.gate is None:
         made = f"{name} = {value}" if tie.of != RETAINED else f"{name} = {value}.to(v.dtype)  # 1 − α"
-        return TiedText(name, "", "", "", f"        {made}", words)
+        return TiedText(name, "", made, words)
     heads, channels = sizes(spec, axes[2:])
     per_head = tie.gate.per == "head"
     module, arguments, origin = source_of(tie.gate.source, tie.gate.low_rank, f"({heads},)" if per_head else f"({heads}, {channels})")
@@ -43,9 +42,7 @@ def _tied(spec: Spec, name: str, tie: Tie, axes: str) -> TiedText:
     factor = f"self.{name}_gate(x)" if constant else f"torch.sigmoid(self.{name}_gate(x))"
     return TiedText(
         name=name,
-        module=module,
-        inverse="" if constant else "logit",
         construction=bracketed(f"self.{name}_gate = {module}(", [*arguments, start], ")", 8),
-        made=f"        {name} = ({factor}{'[..., None]' if per_head else ''} * {value}).to(v.dtype)",
+        made=f"{name} = ({factor}{'[..., None]' if per_head else ''} * {value}).to(v.dtype)",
         description=f"{words}, times {'' if constant else 'sigmoid of '}{origin}, {'' if constant else 'at first '}{tie.gate.init:g}",
     )

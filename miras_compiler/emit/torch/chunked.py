@@ -10,7 +10,7 @@ from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.leaves import gate_axes, window_of
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.python_text import arguments, bracketed, header, helper_text, signature, step_signature
+from miras_compiler.emit.python_text import arguments, header, helper_text, indented, signature, step_signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.body import print_body
 from miras_compiler.emit.torch.recurrent import carried, finish_text, form_text, imports, leaf_order
@@ -48,7 +48,7 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
         "form_of_rule": sentence(EXPLANATION[form.kind]),
         "tile": default_tile(spec, form, "owner" in used),
         "imports": imports("\n".join(body.lines) + helpers, ".runtime_tiles", ["TileForm"]),
-        "call": bracketed("return _FORM(", arguments(interface, options), ")", 4),
+        "call": indented("return _FORM(", arguments(interface, options), ")"),
         "step_signature": step_signature(body.parameters),
         "step_body": "\n".join(body.lines),
         "helpers": helpers,
@@ -61,7 +61,7 @@ def by_token(spec: Spec, interface: Interface) -> str:
     names = [argument.name for argument in interface.tokens[:3]]
     options = ("initial_state", "output_final_state", "cu_seqlens", "backend")
     passed = [*names, *(f"{name}={name}" for name in (*interface.keywords, *options))]
-    return "    check_tile(tile)\n" + bracketed(f"return naive_recurrent_{spec.name}(", passed, ")", 4)
+    return "    check_tile(tile)\n" + indented(f"return naive_recurrent_{spec.name}(", passed, ")")
 
 
 def default_tile(spec: Spec, form: ParallelForm, own_rows: bool) -> int:

@@ -12,6 +12,7 @@ from miras_compiler.emit.python_text import (
     header,
     helper_text,
     import_line,
+    indented,
     signature,
     step_signature,
     torch_imports,
@@ -41,8 +42,8 @@ def emit_recurrent(rule: UpdateRule, interface: Interface) -> str:
         "rule": rule.text(),
         "imports": imports("\n".join(body.lines) + helpers, ".runtime_recurrent", ["TokenForm", "Trace"]),
         "signature": signature(interface),
-        "call": bracketed("return _FORM(", arguments(interface, options), ")", 4),
-        "trace_call": bracketed("return _FORM.trace(", arguments(interface, ["initial_state", "cu_seqlens"]), ")", 4),
+        "call": indented("return _FORM(", arguments(interface, options), ")"),
+        "trace_call": indented("return _FORM.trace(", arguments(interface, ["initial_state", "cu_seqlens"]), ")"),
         "step_signature": step_signature(body.parameters),
         "step_body": "\n".join(body.lines),
         "helpers": helpers,
@@ -76,7 +77,7 @@ def form_text(form: str, function: str, takes: list[str], gives: list[str], fini
 
 
 def names_field(field: str, names: list[str]) -> str:
-    return bracketed(f"{field}=(", [f'"{name}"' for name in names], ",)" if len(names) == 1 else ")", 4).lstrip()
+    return bracketed(f"{field}=(", [f'"{name}"' for name in names], ",)" if len(names) == 1 else ")", 4)
 
 
 def finish_text(program: Program | None, interface: Interface) -> tuple[str, dict[str, str]]:

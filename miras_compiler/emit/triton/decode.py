@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.layer import bracketed
-from miras_compiler.emit.python_text import header, legend, mapping, signature
+from miras_compiler.emit.python_text import header, indented, legend, mapping, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.body import BodyPrinter
 from miras_compiler.emit.triton.device_functions import device_imports
@@ -56,7 +55,7 @@ def emit_decode(rule: UpdateRule, interface: Interface) -> str:
         "tokens_dict": mapping(tokens, 8),
         "parameters_dict": mapping(parameters, 8),
         "entries": keys(printed.entries),
-        "arguments": bracketed("arguments=(", [f'"{name}"' for name in (*printed.inputs, *printed.entries)], "),", 4),
+        "arguments": indented("arguments=(", [f'"{name}"' for name in (*printed.inputs, *printed.entries)], "),"),
     }))  # fmt: skip
 
 

@@ -14,10 +14,22 @@ DECAYS = ("alpha", "alpha_value", "alpha_d", "mu")  # passed as logarithms
 ERASE_KEYS = ("erase_key", "erase_write_key")
 PER_WRITE = ("eta", *ERASE_KEYS)  # these, k and v have `steps` rows per token
 
+REACHES: dict[str | None, tuple[float, float | None]] = {
+    "sigmoid": (0, 1),
+    "2*sigmoid": (0, 2),
+    "tanh": (-1, 1),
+}  # parametrizations of two ends
+
 
 def gate_keyword(name: str) -> str:
     """Decays are passed as logarithms."""
     return f"log_{name}" if name in DECAYS else name
+
+
+def inside(gate: Mapping[str, Any], draw: Tensor) -> Tensor:
+    """Values of order 1 from draws between 0 and 1, in the range that the spec declares for a gate."""
+    low, high = gate.get("range") or REACHES.get(gate.get("parametrization", ""), (0, None))
+    return low + 0.3 + 1.2 * draw if high is None else low + (high - low) * (0.1 + 0.8 * draw)
 
 
 def log_decay(gates: Mapping[str, Tensor], name: str) -> Tensor:

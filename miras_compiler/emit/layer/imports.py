@@ -1,0 +1,35 @@
+"""The imports of layer.py: the names that its text uses, from the modules that have them."""
+
+from __future__ import annotations
+
+import re
+
+from miras_compiler.emit.python_text import import_line
+from miras_compiler.spec import Spec
+
+NAMES = {
+    ".runtime_borders": ("check_offsets",),
+    ".runtime_convolution": ("ShortConvolution",),
+    ".runtime_gates": (
+        "ConstantGate", "DecayRate", "InputGate", "LearnedGate", "LowRankGate", "fill", "inverse_softplus", "inverse_tanh", "logarithms",
+        "logit",
+    ),
+    ".runtime_norms": ("full_precision", "layer_norm", "rms_norm", "unit", "wide"),
+    ".runtime_widths": ("check_heads", "check_one_width", "check_widths"),
+}  # fmt: skip
+
+
+def imports(spec: Spec, body: str) -> str:
+    """The import statements above the class whose methods are `body`, in the order of the linter."""
+    own: dict[str, tuple[str, ...]] = {
+        ".ops": (f"chunk_{spec.name}", f"fused_recurrent_{spec.name}"),
+        ".runtime_layer": ("LayerCache", "TokenMixer"),
+    }
+    for module, names in NAMES.items():
+        if used := tuple(name for name in names if re.search(rf"(?<![.\w]){name}\(", body)):
+            own[module] = used
+    library = [line for name, line in (("math", "import math\n"), ("torch", "import torch")) if re.search(rf"(?<![.\w]){name}\.", body)]
+    library.append("from torch import Tensor, nn")
+    if re.search(r"(?<![.\w])functional\.", body):
+        library.append("from torch.nn import functional")
+    return "\n".join([*library, "", *(import_line(module, own[module]) for module in sorted(own))])
