@@ -42,9 +42,12 @@ def verify(
             from miras_compiler.compiler import compile_spec
             from miras_compiler.verify import verify_package
 
-            package = compile_spec(spec).write(output)
+            compilation = compile_spec(spec)
+            package = compilation.write(output)
             say(f"{spec.name}: verifying")
-            report = verify_package(spec, package, seed=seed, quick=quick, progress=partial(_tell, say, spec.name))
+            report = verify_package(
+                spec, package, seed=seed, quick=quick, progress=partial(_tell, say, spec.name), compilation=compilation
+            )
         write_file(package / REPORT, json.dumps(report.as_dict(), ensure_ascii=False, indent=2) + "\n")
         reports.append(report)
         if not as_json:

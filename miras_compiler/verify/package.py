@@ -1,7 +1,7 @@
-"""A generated package, imported from its folder under a name of its own.
+"""A generated package: its operators, its layer and its manifest, in a process of its own (`process`) or in this one.
 
-`open_package` reads every module from source, never from a bytecode cache, writes no cache, and forgets the modules when it closes: two
-versions of one package can be verified in one process, and the folder stays as it was.
+`imported` reads every module from source, never from a bytecode cache, and writes no cache: two versions of one package can be open in one
+process, and the folder stays as it was.
 """
 
 from __future__ import annotations
@@ -11,24 +11,50 @@ import importlib.util
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from miras_compiler.errors import InputError
 
 Operator = Callable[..., Any]
+OPERATORS = {"naive_recurrent": "recurrent", "torch_chunk": "chunked", "chunk": "ops", "fused_recurrent": "ops", "trace": "recurrent"}
 _numbers = itertools.count()
+
+
+class Layer(Protocol):
+    """A layer of a package. `tensors`: parameters and buffers by name as they were drawn; `learned`: the names of parameters."""
+
+    tensors: Mapping[str, Tensor]
+    learned: Sequence[str]
+
+    def __call__(self, x: Tensor, tensors: Mapping[str, Tensor], past: object = None, **options: object) -> tuple[Tensor, object]:
+        """Outputs, with these parameters and buffers, and the cache that the layer leaves."""
+
+
+class MakeLayer(Protocol):
+    """The constructor of a package's layer."""
+
+    def __call__(self, seed: int, **arguments: object) -> Layer: ...
+
+    def shapes(self) -> Mapping[str, Sequence[int]]:
+        """Of the parameters and buffers of a layer without arguments, by name."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """The operators of a generated package, and its manifest."""
+    """The operators of a generated package, and its manifest.
+
+    `exports` imports the package and returns the names that it exports. `triton_chunk` and `triton_fused_recurrent` run its kernels, where
+    it has some and they can run: `interpreted` without a GPU; where it has some and they cannot, `why_no_kernels` says why.
+    """
 
     manifest: dict[str, Any]
     naive_recurrent: Operator
@@ -36,6 +62,12 @@ class Package:
     chunk: Operator
     fused_recurrent: Operator
     trace: Operator
+    make_layer: MakeLayer | None = None
+    exports: Callable[[], Sequence[str]] | None = None
+    triton_chunk: Operator | None = None
+    triton_fused_recurrent: Operator | None = None
+    interpreted: bool = False
+    why_no_kernels: str = ""
 
 
 class _SourceOnly(SourceFileLoader):
@@ -62,37 +94,46 @@ class _FolderFinder(MetaPathFinder):
         )
 
 
-@contextmanager
-def open_package(folder: Path, name: str) -> Iterator[Package]:
-    """The package `name` in `folder`. InputError if the folder holds no such package, or one that cannot be imported."""
+def check_folder(folder: Path) -> None:
+    """InputError if the folder holds no package."""
     if not (folder / "__init__.py").is_file() or not (folder / "manifest.json").is_file():
         raise InputError(f"{folder}: no generated package here (no __init__.py or manifest.json); compile the spec first")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest; ValueError where the file holds none."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    if not isinstance(manifest, dict):
+        raise ValueError("manifest.json: expected an object")
+    return manifest
+
+
+@contextmanager
+def imported(folder: Path, name: str) -> Iterator[tuple[ModuleType, dict[str, Operator]]]:
+    """The package as a module under a name of its own, and its operators; forgotten at the end."""
     unique = f"_verified_{next(_numbers)}_{name}"
     finder = _FolderFinder(unique, folder)
     sys.meta_path.insert(0, finder)
     try:
-        try:
-            opened = _load(unique, folder, name)
-        except Exception as problem:  # the folder may hold anything
-            raise InputError(
-                f"{folder}: the package cannot be imported: {type(problem).__name__}: {problem}; compile it again"
-            ) from problem
-        yield opened
+        modules = {file: importlib.import_module(f"{unique}.{file}") for file in OPERATORS.values()}
+        operators = {target: getattr(modules[file], f"{target}_{name}") for target, file in OPERATORS.items()}
+        yield importlib.import_module(unique), operators
     finally:
         sys.meta_path.remove(finder)
         for module in [module for module in sys.modules if module.split(".")[0] == unique]:
             del sys.modules[module]
 
 
-def _load(module: str, folder: Path, name: str) -> Package:
-    operators = importlib.import_module(f"{module}.ops")
-    recurrent = importlib.import_module(f"{module}.recurrent")
-    chunked = importlib.import_module(f"{module}.chunked")
-    return Package(
-        manifest=json.loads((folder / "manifest.json").read_text(encoding="utf-8")),
-        naive_recurrent=getattr(recurrent, f"naive_recurrent_{name}"),
-        torch_chunk=getattr(chunked, f"torch_chunk_{name}"),
-        chunk=getattr(operators, f"chunk_{name}"),
-        fused_recurrent=getattr(operators, f"fused_recurrent_{name}"),
-        trace=getattr(recurrent, f"trace_{name}"),
-    )
+@contextmanager
+def open_package(folder: Path, name: str) -> Iterator[Package]:
+    """The package `name` in `folder`, in this process. InputError if the folder holds no such package, or one that cannot be imported."""
+    check_folder(folder)
+    with ExitStack() as held:
+        try:
+            _, operators = held.enter_context(imported(folder, name))
+            opened = Package(read_manifest(folder), **operators)
+        except Exception as problem:  # the folder may hold anything
+            raise InputError(
+                f"{folder}: the package cannot be imported: {type(problem).__name__}: {problem}; compile it again"
+            ) from problem
+        yield opened

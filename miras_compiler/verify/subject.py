@@ -17,6 +17,7 @@ from torch import Tensor
 from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs, is_frozen
 from miras_compiler.verify.literal import LiteralModel, LiteralTrace
 from miras_compiler.verify.package import Operator, Package
+from miras_compiler.verify.written import Written
 
 Result = tuple[Tensor, dict[str, Tensor]]
 Run = Callable[[Inputs], Result]
@@ -32,12 +33,13 @@ CROSSING = "across a boundary"
 
 @dataclass(frozen=True)
 class Subject:
-    """A spec as the dictionary of its fields, and the package generated from it."""
+    """A spec as the dictionary of its fields, and the package generated from it; `written` is the folder that it lies in, if in any."""
 
     fields: Mapping[str, Any]
     package: Package
     seed: int = 0
     quick: bool = False
+    written: Written | None = None
     literal: LiteralModel = field(init=False)
 
     def __post_init__(self) -> None:

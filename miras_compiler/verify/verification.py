@@ -9,26 +9,39 @@ from pathlib import Path
 
 import torch
 
+from miras_compiler.compiler import Compilation, compile_spec
 from miras_compiler.spec import Spec
 from miras_compiler.verify.checks import CHECKS, Check
+from miras_compiler.verify.checks.written import IMPORT
 from miras_compiler.verify.measure import Tally
-from miras_compiler.verify.package import open_package
+from miras_compiler.verify.opened import open_processes
 from miras_compiler.verify.report import Report, Row
 from miras_compiler.verify.subject import Subject
+from miras_compiler.verify.written import Written
 
 
 def verify_package(
-    spec: Spec, package: Path, *, seed: int = 0, quick: bool = False, progress: Callable[[Row], None] | None = None
+    spec: Spec,
+    package: Path,
+    *,
+    seed: int = 0,
+    quick: bool = False,
+    progress: Callable[[Row], None] | None = None,
+    compilation: Compilation | None = None,
 ) -> Report:
     """Verify the package in the folder `package` against the meaning of `spec`; `progress` is called with each finished row.
 
-    Runs in float64 on the CPU and writes nothing. `quick` tries shorter sequences and leaves out the slow checks. A package that raises
-    fails the row in which it does; a folder that holds no package is an InputError.
+    Runs in float64 on the CPU and writes nothing; the package runs in processes of its own. `quick` tries shorter sequences and leaves
+    out the slow checks. `compilation` is of this spec, where it is at hand. A package that cannot be imported, raises or ends its process
+    fails the rows in which it does; a folder that holds no package is an InputError.
     """
-    with open_package(package, spec.name) as opened:
-        subject = Subject(spec.model_dump(by_alias=True), opened, seed, quick)
-        rows = check_subject(subject, progress)
-        return Report(spec.name, str(opened.manifest["digest"]), rows)
+    written = Written(spec, compilation or compile_spec(spec), package)
+    with open_processes(package, spec.name, written.layer, written.has_kernels) as opened:
+        subject = Subject(spec.model_dump(by_alias=True), opened, seed, quick, written)
+        rows = check_subject(subject, progress, (IMPORT,))
+        if rows[0].passed:
+            rows += check_subject(subject, progress, (check for check in CHECKS if check is not IMPORT))
+        return Report(spec.name, str(opened.manifest.get("digest", "")), rows)
 
 
 def check_subject(subject: Subject, progress: Callable[[Row], None] | None = None, checks: Iterable[Check] = CHECKS) -> tuple[Row, ...]:

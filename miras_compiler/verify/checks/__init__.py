@@ -9,10 +9,14 @@ from miras_compiler.verify.checks.equations import EQUATIONS
 from miras_compiler.verify.checks.gradients import GRADIENTS
 from miras_compiler.verify.checks.guards import GUARDS
 from miras_compiler.verify.checks.identities import IDENTITIES
+from miras_compiler.verify.checks.layer import LAYER
 from miras_compiler.verify.checks.machine import MACHINE
 from miras_compiler.verify.checks.sequences import SEQUENCES
 from miras_compiler.verify.checks.triton import TRITON
+from miras_compiler.verify.checks.written import WRITTEN
 
-CHECKS: tuple[Check, ...] = (*EQUATIONS, *GRADIENTS, *SEQUENCES, *EDGE, *GUARDS, *IDENTITIES, *CONTRACT, *MACHINE, *TRITON)
+CHECKS: tuple[Check, ...] = (
+    *WRITTEN, *EQUATIONS, *GRADIENTS, *SEQUENCES, *EDGE, *GUARDS, *IDENTITIES, *CONTRACT, *LAYER, *MACHINE, *TRITON,
+)  # fmt: skip
 
 __all__ = ["CHECKS", "Check"]

@@ -7,34 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from miras_compiler.verify.checks.base import Check
 from miras_compiler.verify.inputs import Inputs
 from miras_compiler.verify.measure import Tally, rms_error
+from miras_compiler.verify.poison import PoisonedAllocations
 from miras_compiler.verify.subject import Result, Run, Subject, pull_back
 
 SINGLE, HALF = 1e-5, 5e-3  # RMS of the error over RMS of the reference
-
-aten = torch.ops.aten
-ALLOCATIONS = {aten.empty, aten.empty_like, aten.new_empty, aten.empty_strided, aten.new_empty_strided, aten.empty_permuted}
-
-
-class PoisonedAllocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Every tensor that is allocated without a value is full of NaN (integers: of the largest number)."""
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        if function.overloadpacket in ALLOCATIONS:
-            result.fill_(_poison(result.dtype))
-        return result
-
-
-def _poison(dtype: torch.dtype) -> float:
-    if dtype.is_floating_point or dtype.is_complex:
-        return float("nan")
-    return 1 if dtype == torch.bool else torch.iinfo(dtype).max
-
 
 def _same(tally: Tally, label: str, first: Any, second: Any) -> None:
     (output, state), gradients = first

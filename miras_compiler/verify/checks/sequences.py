@@ -83,13 +83,10 @@ def split_gradients(subject: Subject, tally: Tally) -> None:
 def packing(subject: Subject, tally: Tally) -> None:
     """Sequences of odd lengths, each with its own state, some of them in the middle of a chunk, packed into one row."""
     lengths = (5, 1, 7, 2) if subject.quick else (5, 1, min(subject.chunk, subject.long) + 3, 2, 11)
-    offsets = (0, *itertools.accumulate(lengths))
-    tokens = subject.inputs(sum(lengths), seed=25, batch=1)
-    states = subject.inputs(1, seed=26, batch=len(lengths), position=subject.chunk - 2).state
-    packed = replace(tokens, state=states, cu_seqlens=torch.tensor(offsets, dtype=torch.int32))
+    packed, offsets = packed_inputs(subject, lengths)
     for name, run in subject.forms.items():
         (output, state), gradients = pull_back(run, packed)
-        (expected, expected_state), expected_gradients = pull_back(_separately(run, offsets), packed)
+        (expected, expected_state), expected_gradients = pull_back(separately(run, offsets), packed)
         tally.compare(f"{name} o", output, expected)
         tally.compare_all(f"{name} state", state, expected_state)
         tally.compare_all(f"{name} d", gradients, expected_gradients)
@@ -99,9 +96,9 @@ def packing(subject: Subject, tally: Tally) -> None:
             tally.compare(f"{name} o", output, expected)
             tally.compare_all(f"{name} state", state, expected_state)
         if subject.literal.window > 1:
-            empty = replace(packed, state={name: tensor for name, tensor in states.items() if not name.startswith("window_")})
+            empty = replace(packed, state={name: tensor for name, tensor in packed.state.items() if not name.startswith("window_")})
             for name, run in subject.forms.items():
-                for which, way in {"packed": run, "separate": _separately(run, offsets)}.items():
+                for which, way in {"packed": run, "separate": separately(run, offsets)}.items():
                     output, state = way(empty)
                     again, final = way(replace(packed, state=state))
                     if which == "packed":
@@ -111,7 +108,17 @@ def packing(subject: Subject, tally: Tally) -> None:
     tally.remarks.append(f"lengths {', '.join(map(str, lengths))}")
 
 
-def _separately(run: Run, offsets: Sequence[int]) -> Run:
+def packed_inputs(subject: Subject, lengths: Sequence[int]) -> tuple[Inputs, Sequence[int]]:
+    """Sequences of these lengths in one row, each with a state of its own, and their borders."""
+    offsets = (0, *itertools.accumulate(lengths))
+    tokens = subject.inputs(sum(lengths), seed=25, batch=1)
+    states = subject.inputs(1, seed=26, batch=len(lengths), position=subject.chunk - 2).state
+    return replace(tokens, state=states, cu_seqlens=torch.tensor(offsets, dtype=torch.int32)), offsets
+
+
+def separately(run: Run, offsets: Sequence[int]) -> Run:
+    """`run` on the sequences one by one, between these borders."""
+
     def one_by_one(packed: Inputs) -> Result:
         results = []
         for n, (first, end) in enumerate(itertools.pairwise(offsets)):

@@ -1,7 +1,7 @@
 """The rule of a spec written a second time, literally: losses, regularizers and memories as MATH prints them, in differentiable PyTorch.
 
 Nothing here imports the compiler's derivation. A spec enters as the plain dictionary of its fields (`spec.model_dump(by_alias=True)`),
-kinds and numbers only; the surprise is `torch.func` applied to the literal loss, gradients are autograd through the token loop.
+kinds and numbers only; the surprise is autograd applied to the literal loss, gradients are autograd through the token loop.
 """
 
 from __future__ import annotations

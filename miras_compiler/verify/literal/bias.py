@@ -73,12 +73,27 @@ def derivative(bias: Mapping[str, Any], u: Tensor, v: Tensor, gates: Mapping[str
     if has_printed_derivative(bias):
         slope = printed_derivative(bias, u, v, gates)
     else:
-        slope = torch.func.grad(lambda row: loss(bias, row, v, gates).sum())(u)
+        with torch.enable_grad():
+            row = alive(u)
+            slope = slopes(loss(bias, row, v, gates).sum(), {"u": row})["u"]
+        if not (torch.is_grad_enabled() and any(x.requires_grad for x in (u, v, *gates.values()))):
+            slope = slope.detach()
     if bias.get("clip") is None:
         return slope
     length, longest = norm(slope), float(bias["clip"])
     long = length > longest
     return torch.where(long, slope * longest / torch.where(long, length, torch.ones_like(length)), slope)
+
+
+def alive(x: Tensor) -> Tensor:
+    """x with a derivative of its own, and with that of what x is made of."""
+    return x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+
+
+def slopes(of: Tensor, to: Mapping[str, Tensor], along: Tensor | None = None) -> dict[str, Tensor]:
+    """∂⟨of, along⟩/∂ every tensor of `to`, differentiable again; 0 where nothing depends on one."""
+    gradients = torch.autograd.grad(of, list(to.values()), along, create_graph=True, materialize_grads=True)
+    return dict(zip(to, gradients, strict=True))
 
 
 def norm(e: Tensor) -> Tensor:

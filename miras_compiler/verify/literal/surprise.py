@@ -1,4 +1,4 @@
-"""The surprise of one token: ∇_W ℓ by `torch.func` through the literal memory, or the step of three keys as printed."""
+"""The surprise of one token: ∇_W ℓ by autograd through the literal memory, or the step of three keys as printed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miras_compiler.verify.literal.bias import derivative, has_printed_derivative, loss, norm
+from miras_compiler.verify.literal.bias import alive, derivative, has_printed_derivative, loss, norm, slopes
 from miras_compiler.verify.literal.carried import Weights, size
 from miras_compiler.verify.literal.feature_map import features
 from miras_compiler.verify.literal.memory import predict
@@ -37,15 +37,16 @@ def surprise_of(
     def prediction(w: Weights) -> Tensor:
         return predict(memory, w, mapped, k, parameters)
 
-    def total_loss(w: Weights) -> tuple[Tensor, Tensor]:
-        u = prediction(w)
-        return (gamma * loss(bias, u, v, gates)).sum(), u
-
-    if has_printed_derivative(bias) or bias.get("clip") is not None:
-        u, pull, *_ = torch.func.vjp(prediction, weights)
-        (surprise,) = pull(gamma * derivative(bias, u, v, gates))
-    else:
-        surprise, u = torch.func.grad(total_loss, has_aux=True)(weights)
+    with torch.enable_grad():
+        own = {name: alive(weight) for name, weight in weights.items()}
+        u = prediction(own)
+        if has_printed_derivative(bias) or bias.get("clip") is not None:
+            surprise = slopes(u, own, gamma * derivative(bias, u, v, gates))
+        else:
+            surprise = slopes((gamma * loss(bias, u, v, gates)).sum(), own)
+    given = (k, v, *weights.values(), *gates.values(), *parameters.values())
+    if not (torch.is_grad_enabled() and any(x.requires_grad for x in given)):
+        surprise, u = {name: g.detach() for name, g in surprise.items()}, u.detach()
     return surprise, (loss(bias, u, v, gates)[..., -1, 0], norm(u - v)[..., -1, 0], size(surprise))
 
 

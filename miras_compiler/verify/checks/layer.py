@@ -1,0 +1,215 @@
+"""The layer around the operator: its forward pass and gradients, its starts, its defaults, its cache, padding and packing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from miras_compiler.verify.checks.base import Check
+from miras_compiler.verify.literal.gates import DECAYS
+from miras_compiler.verify.literal.layer import LiteralLayer, squash
+from miras_compiler.verify.literal.memory import weight_shapes
+from miras_compiler.verify.measure import Tally
+from miras_compiler.verify.package import Layer
+from miras_compiler.verify.subject import Subject
+
+HIDDEN, HEADS, KEY, TOKENS = 6, 2, 4, 6
+MANY = 12  # hidden width, heads and key width from which a spread can be told
+MOVED = 0.1  # how far parameters are from their start, so that every one of them matters
+SPREAD = 0.2  # how far a measured standard deviation may be off
+CUTS = (1, 4)  # tokens handed over together: a prompt, one of decoding, the rest
+
+
+def has_layer(subject: Subject) -> bool:
+    return subject.package.make_layer is not None
+
+
+def head_count(subject: Subject, heads: int) -> int:
+    """As many as the lists of initial values have, where a gate has such a list."""
+    lists = [gate["init"] for gate in subject.fields["gates"].values() if isinstance(gate["init"], (tuple, list))]
+    return len(lists[0]) if lists else heads
+
+
+def make(subject: Subject, hidden: int, heads: int, key: int) -> Layer:
+    memory = subject.fields["memory"]
+    value = key if memory["residual"] or memory["kind"] == "vector" else key + 1
+    assert subject.package.make_layer is not None
+    arguments = {"hidden_size": hidden, "heads": head_count(subject, heads), "head_dim": key, "value_dim": value, "layer_idx": 0}
+    return subject.package.make_layer(subject.seed, **arguments)
+
+
+def small(subject: Subject) -> tuple[Layer, dict[str, Tensor], Tensor]:
+    """A layer, its tensors in float64, moved away from their start, and hidden states."""
+    layer = make(subject, HIDDEN, HEADS, KEY)
+    generator = torch.Generator().manual_seed(subject.seed)
+
+    def moved(name: str, x: Tensor) -> Tensor:
+        return x.double() + (MOVED * torch.randn(x.shape, generator=generator, dtype=torch.float64) if name in layer.learned else 0)
+
+    tensors = {name: moved(name, x) for name, x in sorted(layer.tensors.items())}
+    return layer, tensors, torch.randn(2, TOKENS, HIDDEN, generator=generator, dtype=torch.float64)
+
+
+def forward_and_gradients(subject: Subject, tally: Tally) -> None:
+    layer, tensors, x = small(subject)
+    literal = LiteralLayer(subject.fields, head_count(subject, HEADS))
+    results = []
+    for run in (lambda x, tensors: layer(x, tensors)[0], literal):
+        leaves = {name: tensor.detach().clone().requires_grad_(name in layer.learned) for name, tensor in tensors.items()}
+        given = x.clone().requires_grad_()
+        o = run(given, leaves)
+        weights = torch.cos(torch.arange(o.numel(), dtype=torch.float64)).reshape(o.shape)
+        wanted = {"x": given, **{name: leaves[name] for name in layer.learned}}
+        gradients = torch.autograd.grad((o * weights).sum(), list(wanted.values()), allow_unused=True, materialize_grads=True)
+        results.append((o.detach(), dict(zip(wanted, gradients, strict=True))))
+    (o, found), (expected, gradients_) = results
+    tally.compare("o", o, expected)
+    tally.compare_all("d", found, gradients_)
+    for name, gradient in found.items():
+        tally.require(f"{name} has no gradient", bool(gradients_[name].any()) == bool(gradient.any()))
+
+
+def starts(subject: Subject, tally: Tally) -> None:
+    """Gates begin at their `init`, scales at 1, shifts at 0, W_0 and the rows at the spread that is declared."""
+    layer = make(subject, MANY, MANY, MANY)
+    fields, heads = subject.fields, head_count(subject, MANY)
+    start = {name: x.double() for name, x in layer.tensors.items()}
+    for name, gate in fields["gates"].items():
+        _gate_start(tally, fields, name, gate, start)
+    for name, tie in fields["layer"].get("tie", {}).items():
+        if tie["gate"] is not None:
+            own = start[f"{name}_gate.value"] if tie["gate"]["source"] != "input" else start[f"{name}_gate.bias"]
+            own = own if tie["gate"]["source"] == "constant" else torch.sigmoid(own)
+            tally.require(f"{name}_gate begins at {own.mean():.3g}, not {tie['gate']['init']}", _near(own, tie["gate"]["init"]))
+            _projection_start(tally, f"{name}_gate", start)
+    for name, value in {"ln_weight": 1.0, "ln_bias": 0.0, "o_norm_weight": 1.0}.items():
+        if name in start:
+            tally.require(f"{name} begins at {start[name].mean():.3g}, not {value:g}", _near(start[name], value))
+    if "feature_coefficients" in start:
+        wanted = torch.tensor([math.factorial(i) ** -0.5 for i in range(len(start["feature_coefficients"]))])
+        tally.require("feature_coefficients do not begin at 1/√(i!)", bool((start["feature_coefficients"] - wanted).abs().max() < 1e-6))
+    init = fields["memory"]["init"]
+    for name in weight_shapes(fields["memory"], 1, 1, 1):
+        if name in start:
+            std = start[name].shape[1] ** -0.5 if init["std"] == "fan_in" else float(init["std"])
+            _spread(tally, name, start[name], std)
+            tally.require(f"{name}: learned or not", (name in layer.learned) == bool(init["learned"]))
+    for name, x in start.items():
+        if name.endswith("_proj.weight"):
+            _spread(tally, name, x, (x.shape[1] * 3) ** -0.5)  # uniform to ± 1/√inputs, as torch draws a projection
+        if name.endswith("_conv1d.weight"):
+            _spread(tally, name, x, (len(x) * 3) ** -0.5)
+    tally.remarks.append(f"{len(start)} tensors, {heads} heads")
+
+
+def _gate_start(tally: Tally, fields: Mapping[str, Any], name: str, gate: Mapping[str, Any], start: Mapping[str, Tensor]) -> None:
+    constant = gate["source"] == "constant"
+    value = start[f"{name}_gate.bias" if gate["source"] == "input" else f"{name}_gate.value"]
+    found = (value.exp() if name in DECAYS else value) if constant else squash(fields, name, value)
+    init = torch.tensor(gate["init"], dtype=torch.float64).reshape(-1, *[1] * (found.dim() - 1))
+    wanted = init.repeat(found.shape[0] // len(init), *[1] * (found.dim() - 1)).expand_as(found)
+    tally.require(f"{name} begins at {found.mean():.3g}, not {gate['init']}", bool((found - wanted).abs().max() <= 1e-5 * (1 + init.abs().max())))
+    if gate["source"] == "input":
+        _projection_start(tally, f"{name}_gate", start)
+        rank = start[f"{name}_gate.down"].shape[0] if f"{name}_gate.down" in start else None
+        tally.require(f"{name}_gate has rank {rank}, not {gate['low_rank']}", rank == gate["low_rank"])
+
+
+def _projection_start(tally: Tally, module: str, start: Mapping[str, Tensor]) -> None:
+    """A gate's projection begins at 0: of two factors the outer one, and the inner one with its spread."""
+    outer = start.get(f"{module}.weight", start.get(f"{module}.up"))
+    if outer is not None:
+        tally.require(f"{module} does not begin at 0", not outer.any())
+    if f"{module}.down" in start:
+        down = start[f"{module}.down"]
+        _spread(tally, f"{module}.down", down, down.shape[1] ** -0.5)
+
+
+def _near(x: Tensor, value: float) -> bool:
+    return bool((x - value).abs().max() <= 1e-6 * max(1.0, abs(value)))
+
+
+def _spread(tally: Tally, name: str, x: Tensor, std: float) -> None:
+    """The standard deviation is this one, as well as so many numbers tell."""
+    found, slack = float(x.square().mean().sqrt()), SPREAD + 3 / math.sqrt(x.numel())
+    tally.require(f"{name} has a spread of {found:.3g}, not {std:.3g}", abs(found - std) <= slack * std)
+
+
+def defaults(subject: Subject, tally: Tally) -> None:
+    """The layer without arguments has the widths of the spec."""
+    assert subject.package.make_layer is not None
+    shapes = subject.package.make_layer.shapes()
+    layer, hidden = subject.fields["layer"], subject.fields["model"]["width"]
+    heads, key, value = (int(layer[name]) for name in ("heads", "head_dim", "value_dim"))
+    steps = subject.literal.steps
+    rows = LiteralLayer(subject.fields, heads).rows
+    wanted = {f"{name}_proj.weight": [heads * (value if name == "v" else key) * (steps if name != "q" else 1), hidden] for name in rows}
+    for name, tie in layer.get("tie", {}).items():
+        if tie["of"] != name:
+            del wanted[f"{name}_proj.weight"]
+    if layer["conv"]:
+        wanted |= {
+            name.replace("_proj", "_conv1d"): [layer["conv"], shape[0]] for name, shape in wanted.items() if name.endswith("_proj.weight")
+        }
+    wanted |= {"o_proj.weight": [hidden, heads * value]}
+    wanted |= {"g_proj.weight": [heads * value, hidden]} if layer["output_gate"] else {}
+    wanted |= {"o_norm_weight": [value]} if layer["output_norm"] != "none" else {}
+    for name, shape in wanted.items():
+        found = list(shapes.get(name, ()))
+        tally.require(f"{name} is {found}, not {shape}", found == shape)
+    gates = [f"{name}_gate" for name in (*subject.fields["gates"], *layer.get("tie", {}))]
+    owned = (*wanted, *weight_shapes(subject.fields["memory"], 1, 1, 1), "ln_weight", "ln_bias", "feature_coefficients")
+    for name in shapes:
+        tally.require(f"{name} is no part of this layer", name in owned or name.split(".")[0] in gates)
+
+
+def cache(subject: Subject, tally: Tally) -> None:
+    """A prompt, one token, and the rest, by way of the cache ≡ the whole."""
+    layer, tensors, x = small(subject)
+    with torch.no_grad():
+        whole, _ = layer(x, tensors)
+        pieces, past = [], None
+        for first, end in zip((0, *CUTS), (*CUTS, TOKENS), strict=True):
+            for start, stop in ((first, end),) if first != CUTS[0] else ((t, t + 1) for t in range(first, end)):
+                piece, past = layer(x[:, start:stop], tensors, past, use_cache=True)
+                pieces.append(piece)
+        tally.compare("o", torch.cat(pieces, 1), whole)
+        _, nothing = layer(x[:, :1], tensors)
+        tally.require("a cache that nobody asked for", nothing is None)
+
+
+def padding_and_packing(subject: Subject, tally: Tally) -> None:
+    """Padding on either side, and sequences packed into a row, are as each sequence alone; outputs at padding are 0."""
+    layer, tensors, x = small(subject)
+    lengths = (TOKENS, 3)
+    with torch.no_grad():
+        alone = [layer(x[n : n + 1, :length], tensors)[0] for n, length in enumerate(lengths)]
+        for side in ("left", "right"):
+            mask, padded = torch.zeros(2, TOKENS, dtype=torch.int64), torch.full_like(x, 7.0)
+            places = [slice(TOKENS - length, TOKENS) if side == "left" else slice(0, length) for length in lengths]
+            for n, place in enumerate(places):
+                mask[n, place], padded[n, place] = 1, x[n, : lengths[n]]
+            o, _ = layer(padded, tensors, attention_mask=mask)
+            for n, place in enumerate(places):
+                tally.compare(f"padded on the {side}, row {n}", o[n : n + 1, place], alone[n])
+            tally.require(f"padded on the {side}: outputs at padding are not 0", not o[mask == 0].any())
+        packed = torch.cat([x[n, :length] for n, length in enumerate(lengths)])[None]
+        borders = torch.tensor([0, lengths[0], sum(lengths)], dtype=torch.int32)
+        o, past = layer(packed, tensors, cu_seqlens=borders, use_cache=True)
+        tally.compare("packed", o, torch.cat(alone, 1))
+        further, _ = layer(x[:, :1], tensors, past)
+        again = [layer(torch.cat((x[n : n + 1, :length], x[n : n + 1, :1]), 1), tensors)[0][:, -1:] for n, length in enumerate(lengths)]
+        tally.compare("one token behind packed ones", further, torch.cat(again))
+
+
+LAYER = (
+    Check("layer", "layer ≡ literal layer, gradients too", 1e-9, forward_and_gradients, has_layer),
+    Check("layer", "parameters begin where the spec says", 0.0, starts, has_layer),
+    Check("layer", "widths without arguments are the spec's", 0.0, defaults, has_layer),
+    Check("layer", "by way of the cache ≡ whole", 1e-9, cache, has_layer),
+    Check("layer", "padded and packed ≡ alone", 1e-9, padding_and_packing, has_layer),
+)

@@ -1,0 +1,135 @@
+"""A layer as its spec describes it, in plain sums over tokens: rows, gates, the literal model, the norm and the gate of the output.
+
+It is given the layer's parameters and buffers by name, and computes a batch of whole sequences: no cache, no padding, no packing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from miras_compiler.verify.literal.gates import DECAYS, ERASE_KEYS, PER_WRITE, gate_keyword
+from miras_compiler.verify.literal.memory import weight_shapes
+from miras_compiler.verify.literal.mirror import slice_axes
+from miras_compiler.verify.literal.model import LiteralModel
+
+UNIT_EPSILON, NORM_EPSILON = 1e-6, 1e-5
+SIGMOIDS, SOFTPLUSES = ("alpha", "alpha_value", "mu", "gamma", "alpha_d"), ("eta", "eta_d")
+PARAMETERS = ("ln_weight", "ln_bias", "feature_coefficients")
+RETAINED = "1 - alpha"
+
+Fields = Mapping[str, Any]
+Tensors = Mapping[str, Tensor]
+
+
+class LiteralLayer:
+    """The layer of one spec, given as the dictionary of its fields."""
+
+    def __init__(self, fields: Fields, heads: int) -> None:
+        self.fields = fields
+        self.layer: Fields = fields["layer"]
+        self.heads = heads
+        self.model = LiteralModel(fields)
+        self.rows = ("q", "k", "v", *(ERASE_KEYS if self.model.erases else ()))
+
+    def __call__(self, x: Tensor, tensors: Tensors) -> Tensor:
+        """[B,T,hidden] → [B,T,hidden]."""
+        gates = {gate_keyword(name): self.gate(name, x, tensors) for name in self.fields["gates"]}
+        rows = {name: self.row(name, x, tensors, gates) for name in self.rows}
+        q, k, v = rows.pop("q"), rows.pop("k"), rows.pop("v")
+        parameters = {name: tensors[name] for name in PARAMETERS if name in tensors}
+        o, _, _ = self.model(q, k, v, gates | rows, parameters, self.start(q, v, tensors, parameters))
+        return self.output(o, x, tensors)
+
+    def gate(self, name: str, x: Tensor, tensors: Tensors) -> Tensor:
+        """A gate as the operator takes it: decays as logarithms; of `steps` writes, n rows per token."""
+        source = self.fields["gates"][name].get("source", "input")
+        value = gate_value(f"{name}_gate", source, x, tensors)
+        if source != "constant":
+            value = squash(self.fields, name, value)
+            value = value.log() if name in DECAYS else value
+        return self.writes(value) if name in PER_WRITE else value
+
+    def writes(self, value: Tensor) -> Tensor:
+        """[B,T,n·H,…] as [B,n·T,H,…]: head h of write i of a token stands at i·H + h."""
+        return value.reshape(value.shape[0], -1, self.heads, *value.shape[3:])
+
+    def row(self, name: str, x: Tensor, tensors: Tensors, gates: Tensors) -> Tensor:
+        """A row as the operator takes it: projected, or made of another one, or of 1 − alpha; times its own gate where it has one."""
+        tie = self.layer.get("tie", {}).get(name)
+        if tie is None:
+            return self.projected(name, x, tensors)
+        of = tie["of"]
+        value = 1 - gates["log_alpha"].exp() if of == RETAINED else self.projected(name, x, tensors) if of == name else None
+        if value is None:
+            value = self.row(of, x, tensors, gates)
+        if tie["gate"] is None:
+            return value
+        factor = gate_value(f"{name}_gate", tie["gate"]["source"], x, tensors)
+        factor = factor if tie["gate"]["source"] == "constant" else torch.sigmoid(factor)
+        return (factor[..., None] if tie["gate"]["per"] == "head" else factor) * value
+
+    def projected(self, name: str, x: Tensor, tensors: Tensors) -> Tensor:
+        row = x @ tensors[f"{name}_proj.weight"].mT
+        if self.layer["conv"]:
+            row = convolved(row, tensors[f"{name}_conv1d.weight"])
+        if self.layer["activation"] == "silu":
+            row = row * torch.sigmoid(row)
+        several = self.model.steps if name != "q" else 1
+        row = self.writes(row.unflatten(-1, (several * self.heads, -1)))
+        if name != "v" and self.layer["qk_norm"] == "l2":
+            row = row / torch.sqrt(row.square().sum(-1, keepdim=True) + UNIT_EPSILON)
+        return row
+
+    def start(self, q: Tensor, v: Tensor, tensors: Tensors, parameters: Tensors) -> Tensors:
+        """W_0: the layer's own, or zeros, or the uniform point of every slice."""
+        degrees = len(parameters["feature_coefficients"]) - 1 if "feature_coefficients" in parameters else 0
+        features = math.comb(q.shape[-1] + degrees, degrees) if degrees else q.shape[-1]
+        shapes = weight_shapes(self.fields["memory"], features, v.shape[-1], q.shape[-1])
+        if all(name in tensors for name in shapes):
+            return {name: tensors[name].expand(len(q), *tensors[name].shape) for name in shapes}
+        zeros = {name: q.new_zeros(len(q), self.heads, *shape) for name, shape in shapes.items()}
+        retention = self.fields["retention"]
+        if retention["kind"] != "f_divergence":
+            return zeros
+        ones = torch.ones_like(zeros["W"])
+        return {"W": float(retention["total"]) * ones / ones.sum(slice_axes(retention["slice"], ones), keepdim=True)}
+
+    def output(self, o: Tensor, x: Tensor, tensors: Tensors) -> Tensor:
+        if self.layer["output_norm"] != "none":
+            centered = o - o.mean(-1, keepdim=True) if self.layer["output_norm"] == "layer" else o
+            o = centered / torch.sqrt(centered.square().mean(-1, keepdim=True) + NORM_EPSILON) * tensors["o_norm_weight"]
+        o = o.flatten(-2)
+        if self.layer["output_gate"]:
+            gate = x @ tensors["g_proj.weight"].mT
+            o = o * gate * torch.sigmoid(gate)
+        return o @ tensors["o_proj.weight"].mT
+
+
+def squash(fields: Fields, name: str, value: Tensor) -> Tensor:
+    """Into the range of the gate's letter: (0, 1), (0, ∞), or all numbers."""
+    threshold = fields["attentional_bias"].get("delta") == name
+    if threshold or name in SOFTPLUSES:
+        return functional.softplus(value)
+    return torch.sigmoid(value) if name in SIGMOIDS else value
+
+
+def gate_value(module: str, source: str, x: Tensor, tensors: Tensors) -> Tensor:
+    """What comes before the squashing, [B,T,…]: the same for all tokens, or a projection of x, through a low rank or not."""
+    if source != "input":
+        return tensors[f"{module}.value"].expand(*x.shape[:2], *tensors[f"{module}.value"].shape)
+    weight = tensors[f"{module}.weight"] if f"{module}.weight" in tensors else tensors[f"{module}.up"] @ tensors[f"{module}.down"]
+    bias = tensors[f"{module}.bias"]
+    return (x @ weight.mT).unflatten(-1, bias.shape) + bias
+
+
+def convolved(x: Tensor, weight: Tensor) -> Tensor:
+    """y_t = Σ_i weight_i x_{t − W + 1 + i}, channel by channel, [W, channels]; zeros before the first token."""
+    width, tokens = len(weight), x.shape[1]
+    padded = torch.cat((x.new_zeros(len(x), width - 1, x.shape[-1]), x), 1)
+    return torch.stack([(weight * padded[:, t : t + width]).sum(1) for t in range(tokens)], 1)

@@ -1,0 +1,78 @@
+"""The text of a package: as the compiler writes it for a spec, and as it lies in a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
+from pathlib import Path
+
+from miras_compiler.compiler import Compilation, compile_spec
+from miras_compiler.emit.layer import layer_class
+from miras_compiler.spec import Spec, digest, normalized_yaml, parse_spec
+
+PLACE = re.compile(r"[^\s(),;:\"'<>]+\.ya?ml(:\d+)*")  # a spec's file, and a line of it
+LABEL = re.compile(r">([^<>]*\S[^<>]*)<")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A spec, what the compiler made of it, and the folder that is to hold the same."""
+
+    spec: Spec
+    compilation: Compilation
+    folder: Path
+
+    @property
+    def layer(self) -> str:
+        """The name of the layer's class."""
+        return layer_class(self.spec)
+
+    @property
+    def digest(self) -> str:
+        return digest(self.spec)
+
+    @property
+    def has_kernels(self) -> bool:
+        return bool(self.compilation.schedules)
+
+    @property
+    def names(self) -> list[str]:
+        return [file.path for file in self.compilation.files]
+
+    @cached_property
+    def texts(self) -> tuple[Mapping[str, str], ...]:
+        """The files by name: of the spec as it was read and, for messages that name its lines, as its own normal form."""
+        normal = parse_spec(normalized_yaml(self.spec), "spec.yaml")
+        return tuple({file.path: file.text for file in made.files} for made in (self.compilation, compile_spec(normal)))
+
+    def difference(self, name: str) -> str:
+        """Where the file in the folder differs from the compiler's, "" where it does not; spec files may have other names and lines."""
+        path = self.folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError:
+            return f"{name} is not UTF-8"
+        first = next(file.text for file in self.compilation.files if file.path == name)
+        if text == first:
+            return ""
+        read = labels if name.endswith(".svg") else lines
+        if any(read(text) == read(candidate[name]) for candidate in self.texts):
+            return ""
+        pairs = enumerate(zip_longest(lines(text), lines(first)), 1)
+        return next((f"{name}:{number} is {found!r}, not {wanted!r}"[:200] for number, (found, wanted) in pairs if found != wanted), name)
+
+
+def lines(text: str) -> list[str]:
+    return [PLACE.sub("SPEC", line) for line in text.split("\n")]
+
+
+def labels(text: str) -> list[str]:
+    """What a picture says, wherever it says it."""
+    return sorted(PLACE.sub("SPEC", label) for label in LABEL.findall(text))
+
+
