@@ -68,7 +68,7 @@ class Guest:
 
     def __init__(self) -> None:
         self.held = contextlib.ExitStack()
-        self.targets: dict[str, Callable[..., Any]] = {}
+        self.targets: Mapping[str, Callable[..., Any]] = {}
         self.module: Any = None
         self.numbers = itertools.count()
         self.graphs: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
@@ -101,10 +101,10 @@ class Guest:
         places, _ = wire.numbered(given)
         arguments, keywords = wire.fill_tensors(places, moved)
         state = keywords.get("initial_state")
-        before = dict(state) if isinstance(state, dict) else {}
+        before = list(state) if isinstance(state, dict) else []
         with torch.set_grad_enabled(tracked):
             result = function(*arguments, **keywords)
-        if any(leaf._version for leaf in moved) or (before and before.keys() != state.keys()):
+        if any(leaf._version for leaf in moved) or (isinstance(state, dict) and list(state) != before):
             raise RuntimeError("an argument was changed in place")
         _, tensors = wire.numbered(result)
         number = None

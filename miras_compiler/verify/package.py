@@ -109,7 +109,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def imported(folder: Path, name: str) -> Iterator[tuple[ModuleType, dict[str, Operator]]]:
+def imported(folder: Path, name: str) -> Iterator[tuple[ModuleType, Mapping[str, Operator]]]:
     """The package as a module under a name of its own, and its operators; forgotten at the end."""
     unique = f"_verified_{next(_numbers)}_{name}"
     finder = _FolderFinder(unique, folder)
@@ -131,7 +131,7 @@ def open_package(folder: Path, name: str) -> Iterator[Package]:
     with ExitStack() as held:
         try:
             _, operators = held.enter_context(imported(folder, name))
-            opened = Package(read_manifest(folder), **operators)
+            opened = Package(read_manifest(folder), **operators)  # type: ignore[arg-type]
         except Exception as problem:  # the folder may hold anything
             raise InputError(
                 f"{folder}: the package cannot be imported: {type(problem).__name__}: {problem}; compile it again"

@@ -21,7 +21,7 @@ class PoisonedAllocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *given: Any) -> None:
-        super().__exit__(*given)
+        super().__exit__(*given)  # type: ignore[no-untyped-call]
         _active.reset(self._before)
 
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:

@@ -27,9 +27,14 @@ from miras_compiler.verify.poison import is_poisoned
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 600.0  # seconds that one call may take
 START = 120.0  # and the start of a process
-DOING = {"open": "when it was imported", "call": "when it was called", "backward": "in its backward pass", "layer": "when its layer was made",
-         "widths": "when its layer was made without arguments",
-         "layer_call": "when its layer was called"}  # fmt: skip
+DOING = {
+    "open": "when it was imported",
+    "call": "when it was called",
+    "backward": "in its backward pass",
+    "layer": "when its layer was made",
+    "widths": "when its layer was made without arguments",
+    "layer_call": "when its layer was called",
+}
 BASES = {"ValueError": ValueError, "TypeError": TypeError, "": RuntimeError}
 
 
@@ -47,7 +52,12 @@ class Host:
         environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "miras_compiler.verify.host", str(theirs.fileno())]
         self.child = subprocess.Popen(
-            command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            command,
+            env=environment,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
         theirs.close()
 
@@ -84,7 +94,7 @@ class Process:
         self.exports: tuple[str, ...] | None = None
         self.forget: list[int] = []
         self.problem = ""
-        self.words = tempfile.TemporaryFile()
+        self.words = tempfile.TemporaryFile()  # noqa: SIM115
         to_read, self.requests = os.pipe()
         self.answers, to_write = os.pipe()
         host().fork([to_read, to_write, self.words.fileno()])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from miras_compiler.verify.inputs import Inputs, Shape, draw_inputs, is_frozen
 from miras_compiler.verify.literal import LiteralModel, LiteralTrace
 from miras_compiler.verify.package import Operator, Package
+from miras_compiler.verify.rounding import rounding_of
 from miras_compiler.verify.written import Written
 
 Result = tuple[Tensor, dict[str, Tensor]]
@@ -151,6 +152,10 @@ class Subject:
         given = inputs if dtype == torch.float64 else inputs.map(Tensor.float)
         output, state, _ = self.literal(given.q, given.k, given.v, given.gates, given.parameters, given.state)
         return output.to(dtype), state
+
+    def rounding(self, inputs: Inputs, run: Run | None = None) -> Callable[[], Mapping[str, float]]:
+        """How far rounding moves the literal model's results and gradients on these inputs (or those of `run`), when it is asked for."""
+        return cache(lambda: rounding_of(lambda given: pull_back(run or self.literal_run, given), inputs))
 
     def literal_trace(self, inputs: Inputs) -> LiteralTrace:
         """ℓ, ‖e‖, ‖g‖ and ‖A‖ of the literal model, without gradients."""

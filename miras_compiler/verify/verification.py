@@ -57,7 +57,7 @@ def check_subject(subject: Subject, progress: Callable[[Row], None] | None = Non
 
 def _row(check: Check, subject: Subject) -> Row:
     began = time.perf_counter()
-    tally = Tally()
+    tally = Tally(check.limit)
     try:
         with torch.random.fork_rng(devices=[]):  # gradcheck draws from the global generator
             torch.manual_seed(subject.seed)

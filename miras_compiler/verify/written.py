@@ -74,5 +74,3 @@ def lines(text: str) -> list[str]:
 def labels(text: str) -> list[str]:
     """What a picture says, wherever it says it."""
     return sorted(PLACE.sub("SPEC", label) for label in LABEL.findall(text))
-
-

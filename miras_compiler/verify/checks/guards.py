@@ -14,10 +14,12 @@ from miras_compiler.verify.checks.machine import cast
 from miras_compiler.verify.inputs import Inputs
 from miras_compiler.verify.literal.gates import ERASE_KEYS
 from miras_compiler.verify.measure import Tally, rms_error
-from miras_compiler.verify.subject import Result, Subject, pull_back
+from miras_compiler.verify.rounding import Largest, named
+from miras_compiler.verify.subject import Subject, pull_back
 
 LARGE = 1e4
 SMALL = (1e-8, 1e-14, 1e-20)
+LESS_SMALL = (1e-4, 1e-2, 1.0)
 BEYOND = (1e20, 1e38, math.nan)
 LATE = 10  # the first token that is so large
 SHORT_TILE = 4
@@ -29,10 +31,10 @@ DRIFT = 1e-4  # of float32 against float64 over a long sequence, where the rule 
 
 
 def large_inputs(subject: Subject, tally: Tally) -> None:
-    """Values, queries and keys of 10⁴ in turn, in both precisions: outputs, states and gradients are finite wherever the literal model's,
-    computed in float64, are numbers of that precision.
+    """Values, queries and keys of 10⁴ in turn, in both precisions: outputs, states and gradients are finite wherever every number that
+    the literal model comes to on its way, computed in float64, is one of that precision.
 
-    Where the literal model itself leaves them, the largest of 10³, 10², … at which it does not is tried, too.
+    Where the literal model itself leaves them, the largest of 10³, 10², … at which it does not is tried.
     """
     inputs = subject.inputs(3, seed=71, position=subject.chunk - 2)
     for which, dtype in itertools.product(("v", "q", "k"), (torch.float64, torch.float32)):
@@ -40,16 +42,25 @@ def large_inputs(subject: Subject, tally: Tally) -> None:
         while not _stays_finite(subject, tally, cast(_scaled(inputs, which, size), dtype, dtype), f"{which} times {size:g}") and size > 1:
             size /= 10
         if size < LARGE:
-            tally.remarks.append(f"{which} up to {size:g} in {str(dtype).removeprefix('torch.')}")
+            tally.remark(f"{which} up to {size:g} in {str(dtype).removeprefix('torch.')}")
 
 
 def small_inputs(subject: Subject, tally: Tally) -> None:
-    """Values and states of 10⁻⁸, 10⁻¹⁴ and 10⁻²⁰ in float32: norms of residuals and weights, and their squares, are as small."""
+    """Values and states of 10⁻⁸, 10⁻¹⁴ and 10⁻²⁰ in float32: norms of residuals and weights, and their squares, are as small.
+
+    Where the literal model leaves float32 at all of them (a map of negative degree makes large numbers of small ones), the smallest of
+    10⁻⁴, 10⁻² and 1 at which it does not.
+    """
     inputs = subject.inputs(3, seed=73, position=subject.chunk - 2)
-    for size in SMALL:
+
+    def holds(size: float) -> bool:
         state = {name: size * tensor if tensor.is_floating_point() else tensor for name, tensor in inputs.state.items()}
         given = cast(replace(_scaled(inputs, "v", size), state=state), torch.float32, torch.float32)
-        _stays_finite(subject, tally, given, f"v and the state times {size:g}")
+        return _stays_finite(subject, tally, given, f"v and the state times {size:g}")
+
+    held = [holds(size) for size in SMALL]
+    if not any(held):
+        tally.remark(f"no smaller than {next((f'{size:g}' for size in LESS_SMALL if holds(size)), 'nothing')}")
 
 
 def late_overflow(subject: Subject, tally: Tally) -> None:
@@ -76,29 +87,31 @@ def _scaled(inputs: Inputs, which: str, size: float) -> Inputs:
 
 
 def _stays_finite(subject: Subject, tally: Tally, given: Inputs, label: str) -> bool:
-    """Whether all that the literal model makes of inputs are numbers of their precision; what the forms make of them must be then.
+    """Whether all numbers that the literal model comes to, on the way too, are of the inputs' precision; all that the forms make is then.
 
-    Tensor by tensor; but where a surprise is no such number, nothing is claimed of what a step size makes of it.
+    A product that is larger than the precision holds is so for everybody, and spoils what it is multiplied with later.
     """
     dtype, exact = given.q.dtype, given.map(Tensor.double)
-    if not bool(subject.literal_trace(exact).surprise.to(dtype).isfinite().all()):
+    expected = named(pull_back(subject.literal_run, exact))
+    if not all(bool(tensor.to(dtype).isfinite().all()) for tensor in expected.values()):
         return False
-    expected = {name: tensor.to(dtype) for name, tensor in _named(pull_back(subject.literal_run, exact)).items()}
-    for name, run in subject.forms.items():
-        actual = _named(pull_back(run, given))
-        for entry, tensor in expected.items():
-            _finite(tally, f"{name}, {dtype}, {label}: {entry}", actual[entry], tensor)
-    return all(bool(tensor.isfinite().all()) for tensor in expected.values())
+    broken = [
+        f"{name}, {dtype}, {label}: {entry} is not finite"
+        for name, run in subject.forms.items()
+        for entry, tensor in named(pull_back(run, given)).items()
+        if not bool(tensor.isfinite().all())
+    ]
+    if broken and _largest_number(subject, exact) > torch.finfo(dtype).max:
+        return False
+    tally.require("; ".join(broken[:1]), not broken)
+    return True
 
 
-def _named(pulled: tuple[Result, dict[str, Tensor]]) -> dict[str, Tensor]:
-    (output, state), gradients = pulled
-    return {"o": output} | {f"state {name}": x for name, x in state.items()} | {f"d{name}": x for name, x in gradients.items()}
-
-
-def _finite(tally: Tally, label: str, actual: Tensor, expected: Tensor) -> None:
-    """NaN and infinity only in a tensor that has them in the reference, too."""
-    tally.require(f"{label} is not finite", bool(actual.isfinite().all()) or not bool(expected.isfinite().all()))
+def _largest_number(subject: Subject, inputs: Inputs) -> float:
+    """The largest number that the literal model comes to, forward and backward."""
+    with Largest() as numbers:
+        pull_back(subject.literal_run, inputs)
+    return float(numbers.size)
 
 
 @dataclass(frozen=True)

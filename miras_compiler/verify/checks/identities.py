@@ -29,6 +29,7 @@ def _becomes(
     given = reduced or inputs
     gates = {name: gate for name, gate in given.gates.items() if name not in without}
     literal = LiteralModel({**subject.fields, **simpler})
+    tally.about(subject.rounding(inputs))
     with torch.no_grad():
         expected, _, _ = literal(given.q, given.k, given.v, gates, given.parameters, given.state)
         for name, run in subject.forms.items():
@@ -90,6 +91,7 @@ def nothing_learned(subject: Subject, tally: Tally) -> None:
     lag = {"after_write": 0, "before_write": 1}[literal.read]
     decays = [literal.log_decay({name: gate[:, t] for name, gate in inputs.gates.items()}, inputs.q) for t in range(inputs.length)]
     expected = []
+    tally.about(subject.rounding(inputs))
     for t in range(inputs.length):
         beta = sum(decays[: t + 1 - lag], torch.zeros_like(decays[0])).exp()
         weights = {name: mirror_map(fields["retention"], beta * inputs.state[name]) for name in literal.weight_names}
@@ -133,6 +135,7 @@ def one_key(subject: Subject, tally: Tally) -> None:
 def any_tile(subject: Subject, tally: Tally) -> None:
     """Exact gradients do not depend on where tiles begin."""
     inputs = subject.inputs(subject.long, seed=56, position=0)
+    tally.about(subject.rounding(inputs))
     with torch.no_grad():
         expected, _ = subject.run(subject.package.torch_chunk, tile=inputs.length)(inputs)
         for tile in (1, 3, 8, 17):

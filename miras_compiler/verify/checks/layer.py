@@ -112,7 +112,9 @@ def _gate_start(tally: Tally, fields: Mapping[str, Any], name: str, gate: Mappin
     found = (value.exp() if name in DECAYS else value) if constant else squash(fields, name, value)
     init = torch.tensor(gate["init"], dtype=torch.float64).reshape(-1, *[1] * (found.dim() - 1))
     wanted = init.repeat(found.shape[0] // len(init), *[1] * (found.dim() - 1)).expand_as(found)
-    tally.require(f"{name} begins at {found.mean():.3g}, not {gate['init']}", bool((found - wanted).abs().max() <= 1e-5 * (1 + init.abs().max())))
+    tally.require(
+        f"{name} begins at {found.mean():.3g}, not {gate['init']}", bool((found - wanted).abs().max() <= 1e-5 * (1 + init.abs().max()))
+    )
     if gate["source"] == "input":
         _projection_start(tally, f"{name}_gate", start)
         rank = start[f"{name}_gate.down"].shape[0] if f"{name}_gate.down" in start else None

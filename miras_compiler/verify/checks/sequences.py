@@ -60,6 +60,7 @@ def splitting(subject: Subject, tally: Tally) -> None:
         for name, run in subject.forms.items():
             whole = subject.recurrent if name == "recurrent" else {label: run(subject.probes[label]) for label in (CROSSING, long)}
             for label, cuts in ways:
+                tally.about(subject.rounding(subject.probes[label]))
                 output, final = split(run, cuts)(subject.probes[label])
                 tally.compare(f"{name} {label} {_told(cuts)} o", output, whole[label][0])
                 tally.compare_all(f"{name} {label} {_told(cuts)} state", final, whole[label][1])
@@ -74,6 +75,7 @@ def split_gradients(subject: Subject, tally: Tally) -> None:
     """Backward through the passed state, with cuts inside a chunk, at its end, and (over the last few tokens) one token at a time."""
     inputs = subject.probes[CROSSING]
     cuts = (3, BEFORE, BEFORE + 1, *range(inputs.length - 3, inputs.length))
+    tally.about(subject.rounding(inputs))
     for name, run in subject.forms.items():
         _, whole = pull_back(run, inputs)
         _, pieces = pull_back(split(run, cuts), inputs)
@@ -84,6 +86,7 @@ def packing(subject: Subject, tally: Tally) -> None:
     """Sequences of odd lengths, each with its own state, some of them in the middle of a chunk, packed into one row."""
     lengths = (5, 1, 7, 2) if subject.quick else (5, 1, min(subject.chunk, subject.long) + 3, 2, 11)
     packed, offsets = packed_inputs(subject, lengths)
+    tally.about(subject.rounding(packed, separately(subject.literal_run, offsets)))
     for name, run in subject.forms.items():
         (output, state), gradients = pull_back(run, packed)
         (expected, expected_state), expected_gradients = pull_back(separately(run, offsets), packed)

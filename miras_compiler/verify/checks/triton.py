@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from miras_compiler.verify.checks.base import Check
-from miras_compiler.verify.checks.machine import SINGLE, cast
+from miras_compiler.verify.checks.machine import SINGLE, cast, compare_precision
 from miras_compiler.verify.checks.sequences import packed_inputs, separately
 from miras_compiler.verify.inputs import Inputs, correlated
 from miras_compiler.verify.measure import Tally, rms_error
+from miras_compiler.verify.rounding import least_scales, named, rounding_in
 from miras_compiler.verify.subject import BEFORE, CROSSING, Result, Run, Subject, call, pull_back
 
 FEW = 3  # tokens that are decoded one by one where that is slow
@@ -54,18 +55,9 @@ def _probes(subject: Subject) -> dict[str, Inputs]:
 
 def single_precision(subject: Subject, tally: Tally) -> None:
     """Outputs, final states and gradients against the literal model in float64, on inputs that float32 holds."""
-    run = kernels(subject)
     for label, inputs in _probes(subject).items():
         rounded = cast(inputs, torch.float32, torch.float32)
-        (output, state), gradients = pull_back(subject.literal_run, rounded.map(Tensor.double), torch.float32)
-        (own, own_state), own_gradients = pull_back(subject.literal_run, rounded, torch.float32)
-        (found, found_state), found_gradients = pull_back(run, rounded, torch.float32)
-        rows = [("o", found, own, output)]
-        rows += [(f"state {n}", found_state[n], own_state[n], x) for n, x in state.items() if x.is_floating_point()]
-        rows += [(f"d{n}", found_gradients[n], own_gradients[n], x) for n, x in gradients.items()]
-        for entry, actual, alike, expected in rows:
-            error, allowed = rms_error(actual, expected), max(SINGLE, 4 * rms_error(alike, expected))
-            tally.add(f"{label} {entry}: {error:.1e} of {allowed:.1e}", error * SINGLE / allowed)
+        compare_precision(subject, tally, label, kernels(subject), rounded, SINGLE)
 
 
 def repeatable(subject: Subject, tally: Tally) -> None:
@@ -95,13 +87,11 @@ def decoding(subject: Subject, tally: Tally) -> None:
     if is_slow(subject):  # the last few tokens before the boundary, and the first behind it
         inputs = inputs.tokens(0, BEFORE + 1) if subject.frozen else inputs.tokens(0, FEW)
     with torch.no_grad():
-        output, state = subject.literal_run(inputs.map(Tensor.double))
-        own, own_state = subject.literal_run(inputs)
-        pieces, found_state = [], inputs.state
+        pieces, state = [], dict(inputs.state)
         for t in range(inputs.length):
-            piece, found_state = call(operator, replace(inputs.tokens(t, t + 1), state=found_state), output_final_state=True)
+            piece, state = call(operator, replace(inputs.tokens(t, t + 1), state=state), output_final_state=True)
             pieces.append(piece)
-    _compare(tally, "", (torch.cat(pieces, 1), found_state), (own, own_state), (output, state))
+    _compare(tally, (torch.cat(pieces, 1), state), subject.literal_run, inputs)
 
 
 def packing(subject: Subject, tally: Tally) -> None:
@@ -110,20 +100,21 @@ def packing(subject: Subject, tally: Tally) -> None:
     rounded = cast(inputs, torch.float32, torch.float32)
     with torch.no_grad():
         found = kernels(subject)(rounded)
-        own, exact = (separately(subject.literal_run, offsets)(given) for given in (rounded, rounded.map(Tensor.double)))
-    _compare(tally, "", found, own, exact)
+    _compare(tally, found, separately(subject.literal_run, offsets), rounded)
 
 
-def _compare(tally: Tally, label: str, found: Result, own: Result, exact: Result) -> None:
+def _compare(tally: Tally, found: Result, literal: Run, inputs: Inputs) -> None:
     """Outputs and states; where the literal model's own error in float32 is larger, four times that is the limit."""
-    rows = [("o", found[0], own[0], exact[0])]
-    rows += [(f"state {n}", found[1][n], own[1][n], x) for n, x in exact[1].items() if x.is_floating_point()]
-    for entry, actual, alike, expected in rows:
-        error, allowed = rms_error(actual, expected), max(SINGLE, 4 * rms_error(alike, expected))
-        tally.add(f"{label}{entry}: {error:.1e} of {allowed:.1e}", error * SINGLE / allowed)
-    for name, x in exact[1].items():
-        if not x.is_floating_point():
-            tally.same_bits(name, found[1][name], x)
+    with torch.no_grad():
+        exact = named((literal(inputs.map(Tensor.double)), {}))
+        own = rounding_in(lambda given: (literal(given), {}), inputs, exact)
+    scales = least_scales(exact)
+    for entry, actual in named((found, {})).items():
+        if actual.is_floating_point():
+            error, allowed = rms_error(actual, exact[entry], scales[entry]), max(SINGLE, 4 * own[entry])
+            tally.add(f"{entry}: {error:.1e} of {allowed:.1e}", error * SINGLE / allowed)
+        else:
+            tally.same_bits(entry, actual, exact[entry])
 
 
 def not_run(subject: Subject, tally: Tally) -> None:

@@ -12,6 +12,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from miras_compiler.verify.literal.jet import slopes
 
@@ -29,7 +30,15 @@ def domain(text: str, letter: str) -> tuple[float, float, float]:
 
 
 def solve(text: str, letter: str, a: Tensor, guess: Tensor | None = None, lowest: float | None = None) -> Tensor:
-    """The x of the domain (≥ `lowest`) with F'(x) = a, detached; the nearer end of it where a is outside the range of F'."""
+    """The x of the domain (≥ `lowest`) with F'(x) = a, detached; the nearer end of it where a is outside the range of F'.
+
+    Numbers on the way are nobody's: no dispatch mode sees them.
+    """
+    with _disable_current_modes():
+        return _solve(text, letter, a, guess, lowest)
+
+
+def _solve(text: str, letter: str, a: Tensor, guess: Tensor | None, lowest: float | None) -> Tensor:
     start, low_end, high_end = domain(text, letter)
     dtype, a = a.dtype, a.detach().double()
     low = torch.full_like(a, low_end if lowest is None else max(low_end, lowest))

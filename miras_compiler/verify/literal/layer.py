@@ -81,7 +81,7 @@ class LiteralLayer:
         if self.layer["activation"] == "silu":
             row = row * torch.sigmoid(row)
         several = self.model.steps if name != "q" else 1
-        row = self.writes(row.unflatten(-1, (several * self.heads, -1)))
+        row = self.writes(row.reshape(*row.shape[:2], several * self.heads, -1))
         if name != "v" and self.layer["qk_norm"] == "l2":
             row = row / torch.sqrt(row.square().sum(-1, keepdim=True) + UNIT_EPSILON)
         return row
@@ -125,7 +125,7 @@ def gate_value(module: str, source: str, x: Tensor, tensors: Tensors) -> Tensor:
         return tensors[f"{module}.value"].expand(*x.shape[:2], *tensors[f"{module}.value"].shape)
     weight = tensors[f"{module}.weight"] if f"{module}.weight" in tensors else tensors[f"{module}.up"] @ tensors[f"{module}.down"]
     bias = tensors[f"{module}.bias"]
-    return (x @ weight.mT).unflatten(-1, bias.shape) + bias
+    return (x @ weight.mT).reshape(*x.shape[:2], *bias.shape) + bias
 
 
 def convolved(x: Tensor, weight: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from miras_compiler.verify.literal.inverse import domain, solve
 from miras_compiler.verify.literal.jet import slopes
@@ -57,8 +58,9 @@ def f_divergence_step(retention: Mapping[str, Any], before: Tensor, pull: Tensor
 
 def _ratios(text: str, weight: Tensor, pull: Tensor, total: float, axes: tuple[int, ...]) -> Tensor:
     """t = max(0, (f')⁻¹(−ζ − pull)) with Σ W t = total per slice."""
-    ratio = _ratios_by_newton(text, weight, pull, total, axes)
-    return _ratios_by_bisection(text, weight, pull, total, axes) if ratio is None else ratio
+    with _disable_current_modes():  # numbers on the way are nobody's
+        ratio = _ratios_by_newton(text, weight, pull, total, axes)
+        return _ratios_by_bisection(text, weight, pull, total, axes) if ratio is None else ratio
 
 
 def _ratios_by_newton(text: str, weight: Tensor, pull: Tensor, total: float, axes: tuple[int, ...]) -> Tensor | None:
