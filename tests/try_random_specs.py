@@ -3,7 +3,10 @@
 One line of JSON per spec goes to the results file as soon as its verdict is there; a second run goes on where the first one stopped. Spec
 `index` of seed `seed` is the same wherever it is drawn. Exit code 1 if any spec failed.
 
-    PYTHONPATH=. python tests/try_random_specs.py --count 2000 --processes 16 --output random_specs.jsonl
+    PYTHONPATH=. python tests/try_random_specs.py --count 2000 --workers 16 --output random_specs.jsonl
+
+With --whole, every spec that is accepted goes through all of `miras verify --quick`, with its layer and, in the interpreter, its kernels;
+--first and --count cut a long run into pieces for several machines.
 
 With --kernels, only specs that have Triton kernels are tried, about one of twenty, and the kernels run in Triton's interpreter: every row
 of the correctness table in float32, against float64. A file holds the results of runs with it, or of runs without.
@@ -12,15 +15,17 @@ of the correctness table in float32, against float64. A file holds the results o
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
-from functools import partial
-from multiprocessing import get_context
+from collections.abc import Iterator, Sequence
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -35,36 +40,48 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 Line = dict[str, Any]
+SPECS_PER_WORKER = 100  # what sympy remembers grows
 
 
 def drawn(seed: int, index: int) -> Tree:
     return random_spec(Random(f"{seed}:{index}"))
 
 
-def tried(seed: int, index: int, limit: int, kernels: bool) -> Line:
-    """The verdict on one spec, which has `limit` seconds."""
+def tried(seed: int, index: int, kernels: bool, whole: bool) -> Line:
+    """The verdict on one spec."""
     tree = drawn(seed, index)
-    signal.alarm(limit)
-    try:
-        outcome = outcome_of(tree, kernels)
-    except _NoEnd:
-        outcome = Outcome("failed", "", (f"no end within {limit} s",), float(limit))
-    finally:
-        signal.alarm(0)
-    return {"seed": seed, "index": index, **outcome._asdict(), "spec": tree}
+    return {"seed": seed, "index": index, **outcome_of(tree, kernels, whole)._asdict(), "spec": tree}
 
 
-class _NoEnd(BaseException):
-    """No Exception, so that nothing on the way takes it for one of its own."""
-
-
-def _start_worker() -> None:
-    def ring(number: int, frame: object) -> None:
-        raise _NoEnd
-
+def _work(pipe: Connection, seed: int, kernels: bool, whole: bool) -> None:
+    """Answers indices with lines, until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and then stops its workers
-    signal.signal(signal.SIGALRM, ring)
     torch.set_num_threads(1)
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            pipe.send(tried(seed, pipe.recv(), kernels, whole))
+
+
+class Worker:
+    """A process that tries one spec at a time, and is replaced when it takes too long, when it dies, and now and then."""
+
+    def __init__(self, settings: tuple[int, bool, bool]) -> None:
+        self.pipe, theirs = Pipe()
+        self.process = get_context("spawn").Process(target=_work, args=(theirs, *settings))
+        self.process.start()
+        theirs.close()
+        self.index = -1
+        self.began = 0.0
+        self.done = 0
+
+    def begin(self, index: int) -> None:
+        self.index, self.began = index, time.monotonic()
+        self.pipe.send(index)
+
+    def end(self) -> None:
+        self.pipe.close()
+        self.process.kill()
+        self.process.join()
 
 
 def results(path: Path, seed: int, first: int, count: int) -> list[Line]:
@@ -79,9 +96,41 @@ def results(path: Path, seed: int, first: int, count: int) -> list[Line]:
     return [known[index] for index in sorted(known)]
 
 
-def run(seed: int, missing: list[int], processes: int, limit: int, kernels: bool) -> Iterator[Line]:
-    with get_context("spawn").Pool(processes, _start_worker, maxtasksperchild=100) as pool:  # ended with the block, however it is left
-        yield from pool.imap_unordered(partial(tried, seed, limit=limit, kernels=kernels), missing)
+def run(missing: Sequence[int], workers: int, limit: float, settings: tuple[int, bool, bool]) -> Iterator[Line]:
+    """A line for every index, as they come; each has `limit` seconds."""
+    waiting, busy, idle = list(reversed(missing)), list[Worker](), list[Worker]()
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < workers:
+                worker = idle.pop() if idle else Worker(settings)
+                worker.begin(waiting.pop())
+                busy.append(worker)
+            ready = wait([worker.pipe for worker in busy], 1.0)
+            for worker in list(busy):
+                late = time.monotonic() - worker.began > limit
+                if worker.pipe not in ready and not late:
+                    continue
+                busy.remove(worker)
+                line, problem = None, f"no end within {limit:g} s"
+                if worker.pipe in ready:
+                    try:
+                        line = worker.pipe.recv()
+                    except (EOFError, OSError):
+                        worker.process.join(5)
+                        problem = f"the worker ended with exit code {worker.process.exitcode}"
+                yield line or _cut_off(settings[0], worker.index, problem, time.monotonic() - worker.began)
+                worker.done += 1
+                if line is None or worker.done >= SPECS_PER_WORKER:
+                    worker.end()
+                else:
+                    idle.append(worker)
+    finally:
+        for worker in (*busy, *idle):
+            worker.end()
+
+
+def _cut_off(seed: int, index: int, problem: str, seconds: float) -> Line:
+    return {"seed": seed, "index": index, **Outcome("failed", "", (problem,), round(seconds, 2))._asdict(), "spec": drawn(seed, index)}
 
 
 def show(lines: list[Line], console: Console) -> None:
@@ -114,11 +163,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="index of the first spec")
     parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--limit", type=int, default=120, help="seconds a spec may take")
     parser.add_argument("--kernels", action="store_true", help="run the Triton kernels of specs that have some, and leave others out")
+    parser.add_argument("--whole", action="store_true", help="all of `miras verify --quick`, instead of the claims about the rule itself")
     parser.add_argument("--output", type=Path, default=Path("random_specs.jsonl"))
     given = parser.parse_args()
+    if given.kernels and given.whole:
+        parser.error("--whole runs the kernels, too: leave out --kernels")
     if given.kernels and importlib.util.find_spec("triton") is None:
         parser.error("--kernels runs kernels in Triton's interpreter, and Triton is not installed here")
     console = Console()
@@ -131,7 +183,8 @@ def main() -> int:
         task = progress.add_task("random specs", total=given.count, completed=len(there))
         failed, interrupted = 0, False
         try:
-            for line in run(given.seed, [index for index in span if index not in there], given.processes, given.limit, given.kernels):
+            missing = [index for index in span if index not in there]
+            for line in run(missing, given.workers, given.limit, (given.seed, given.kernels, given.whole)):
                 file.write(json.dumps(line) + "\n")
                 file.flush()
                 failed += line["verdict"] == "failed"

@@ -24,6 +24,7 @@ from miras_compiler.verify import wire
 from miras_compiler.verify.package import imported
 from miras_compiler.verify.poison import PoisonedAllocations
 
+LONGEST = 900  # seconds after which a request is nobody's any more, and its process ends
 BASES = (ValueError, TypeError)  # by which a caller tells a refusal from a failure
 
 
@@ -54,6 +55,7 @@ def serve(requests: int, answers: int) -> None:
     guest = Guest()
     while True:
         request = wire.receive(requests)
+        signal.alarm(LONGEST)
         try:
             answer = {"value": guest.answer(**request)}
             wire.numbered(answer)
