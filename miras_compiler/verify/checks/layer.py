@@ -11,7 +11,7 @@ from torch import Tensor
 
 from miras_compiler.verify.checks.base import Check
 from miras_compiler.verify.literal.gates import DECAYS
-from miras_compiler.verify.literal.layer import LiteralLayer, squash
+from miras_compiler.verify.literal.layer import LiteralLayer, rate, squash
 from miras_compiler.verify.literal.memory import weight_shapes
 from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.package import Layer
@@ -107,14 +107,17 @@ def starts(subject: Subject, tally: Tally) -> None:
 
 
 def _gate_start(tally: Tally, fields: Mapping[str, Any], name: str, gate: Mapping[str, Any], start: Mapping[str, Tensor]) -> None:
-    constant = gate["source"] == "constant"
-    value = start[f"{name}_gate.bias" if gate["source"] == "input" else f"{name}_gate.value"]
-    found = (value.exp() if name in DECAYS else value) if constant else squash(fields, name, value)
+    if gate["source"] == "eta":
+        found = -rate(start, name, 3) * torch.tensor(fields["gates"]["eta"]["init"], dtype=torch.float64)
+    else:
+        found = start[f"{name}_gate.bias" if gate["source"] == "input" else f"{name}_gate.value"]
+        if gate["source"] != "constant":
+            found = squash(fields, name, found[None, None], start)[0, 0]
+    found = found.exp() if name in DECAYS else found
     init = torch.tensor(gate["init"], dtype=torch.float64).reshape(-1, *[1] * (found.dim() - 1))
     wanted = init.repeat(found.shape[0] // len(init), *[1] * (found.dim() - 1)).expand_as(found)
-    tally.require(
-        f"{name} begins at {found.mean():.3g}, not {gate['init']}", bool((found - wanted).abs().max() <= 1e-5 * (1 + init.abs().max()))
-    )
+    off = float((found - wanted).abs().max())
+    tally.require(f"{name} begins at {found.mean():.3g}, not {gate['init']}", off <= 1e-5 * (1 + float(init.abs().max())))
     if gate["source"] == "input":
         _projection_start(tally, f"{name}_gate", start)
         rank = start[f"{name}_gate.down"].shape[0] if f"{name}_gate.down" in start else None
@@ -163,7 +166,7 @@ def defaults(subject: Subject, tally: Tally) -> None:
     for name, shape in wanted.items():
         found = list(shapes.get(name, ()))
         tally.require(f"{name} is {found}, not {shape}", found == shape)
-    gates = [f"{name}_gate" for name in (*subject.fields["gates"], *layer.get("tie", {}))]
+    gates = [f"{name}_{part}" for name in (*subject.fields["gates"], *layer.get("tie", {})) for part in ("gate", "rate")]
     owned = (*wanted, *weight_shapes(subject.fields["memory"], 1, 1, 1), "ln_weight", "ln_bias", "feature_coefficients")
     for name in shapes:
         tally.require(f"{name} is no part of this layer", name in owned or name.split(".")[0] in gates)

@@ -49,10 +49,10 @@ class LiteralLayer:
     def gate(self, name: str, x: Tensor, tensors: Tensors) -> Tensor:
         """A gate as the operator takes it: decays as logarithms; of `steps` writes, n rows per token."""
         source = self.fields["gates"][name].get("source", "input")
+        if source == "eta":
+            return -rate(tensors, name, 3) * self.gate("eta", x, tensors)
         value = gate_value(f"{name}_gate", source, x, tensors)
-        if source != "constant":
-            value = squash(self.fields, name, value)
-            value = value.log() if name in DECAYS else value
+        value = value if source == "constant" else squash(self.fields, name, value, tensors)
         return self.writes(value) if name in PER_WRITE else value
 
     def writes(self, value: Tensor) -> Tensor:
@@ -111,12 +111,40 @@ class LiteralLayer:
         return o @ tensors["o_proj.weight"].mT
 
 
-def squash(fields: Fields, name: str, value: Tensor) -> Tensor:
-    """Into the range of the gate's letter: (0, 1), (0, ∞), or all numbers."""
-    threshold = fields["attentional_bias"].get("delta") == name
-    if threshold or name in SOFTPLUSES:
-        return functional.softplus(value)
-    return torch.sigmoid(value) if name in SIGMOIDS else value
+def squash(fields: Fields, name: str, x: Tensor, tensors: Tensors) -> Tensor:
+    """The gate from a number [B,T,H,…], into the range that the spec declares; of a decay the logarithm."""
+    gate = fields["gates"][name]
+    kind, ends = gate.get("parametrization"), gate.get("range")
+    if kind is None and ends is not None:
+        kind = "identity" if ends[0] is None else "softplus" if ends[1] is None else "sigmoid"
+    if kind is None:
+        threshold = fields["attentional_bias"].get("delta") == name
+        kind = "softplus" if threshold or name in SOFTPLUSES else "sigmoid" if name in SIGMOIDS else "identity"
+    low, high = ends or (-1, 1) if kind == "tanh" else ends or (0, 1)
+    match kind:
+        case "exp_softplus":
+            return -rate(tensors, name, x.dim()) * functional.softplus(x)
+        case "exp_sigmoid":
+            return math.log(low) * torch.sigmoid(x)
+        case "2*sigmoid":
+            value = 2 * torch.sigmoid(x)
+        case "sigmoid":
+            value = low + (high - low) * torch.sigmoid(x)
+        case "tanh":
+            value = (low + high) / 2 + (high - low) / 2 * torch.tanh(x)
+        case "softplus":
+            value = low + functional.softplus(x)
+        case "positive":
+            value = low + torch.exp(x)
+        case _:
+            value = x
+    return value.log() if name in DECAYS else value
+
+
+def rate(tensors: Tensors, name: str, dimensions: int) -> Tensor:
+    """exp(A) of a decay, a number per head, against a gate [B,T,H,…] of so many dimensions."""
+    learned: Tensor = tensors[f"{name}_rate.A_log"].exp()
+    return learned.reshape(-1, *[1] * (dimensions - 3))
 
 
 def gate_value(module: str, source: str, x: Tensor, tensors: Tensors) -> Tensor:
