@@ -43,7 +43,7 @@ def test_a_damaged_layer_is_seen(file: str, old: str, new: str, row: str) -> Non
     ("file", "old", "new", "row"),
     [
         ("recurrent.py", "e = u - v", "e = u + v", "literal_forward"),
-        ("chunked.py", "u0 - v", "u0 + v", "parallel_form"),
+        ("chunked.py", "seen - v", "seen + v", "parallel_form"),
         ("ops.py", "cu_seqlens,\n        backend,", "None,\n        backend,", "packing"),
         ("contract.py", '"eta": "BTH"', '"eta": "BTHK"', "literal_forward"),
     ],

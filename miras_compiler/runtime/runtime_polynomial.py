@@ -29,14 +29,15 @@ class Polynomial:
 
     def prepare(self, tokens: dict[str, Tensor], parameters: Mapping[str, Tensor], axes: Mapping[str, str]) -> dict[str, Tensor]:
         """The tokens, and behind them the features, as `k_features`."""
-        coefficients = parameters["feature_coefficients"]
+        work = wide_type(tokens[self.of[0]].dtype)
+        coefficients = parameters["feature_coefficients"].to(work)  # once: gradients of several casts are added up in the narrow type
         return tokens | {f"{name}_features": polynomial(tokens[name], coefficients) for name in self.of}
 
 
 def polynomial(x: Tensor, coefficients: Tensor) -> Tensor:
     """(c_|b| √(|b|!/b!) x^b) over |b| ≤ degree: [..., K] to [..., F], degree by degree, so that φ(q)·φ(k) = Σ c_i² (q·k)^i."""
     work = wide_type(x.dtype)
-    x, coefficients = x.to(work), coefficients.to(work)
+    x = x.to(work)
     columns = [coefficients[0].expand(*x.shape[:-1], 1)]
     for degree in range(1, coefficients.shape[0]):
         index, weight = monomials(x.shape[-1], degree)
