@@ -29,6 +29,25 @@ def test_a_random_spec_is_refused_with_a_cause_or_passes_the_oracle(tree: Tree) 
     assert outcome.verdict != "failed", outcome.told
 
 
+WHOLE = {  # numbers of seed 0
+    19: "as any other",
+    81: "in bfloat16, gradients of two casts of one coefficient were added up in bfloat16",
+    92: "a map of degree −1 near 0 has a derivative beyond float32",
+    140: "behind a reset, a norm makes large numbers of what rounding left",
+    142: "a softmax written as a formula overflows at 100 by itself",
+    186: "a gradient that is nothing but the rounding of its companions",
+    194: "a memory of zeros under a norm and a clip: rounding is all that it measures",
+    218: "the literal model itself has no numbers behind a full reset",
+}
+
+
+@pytest.mark.parametrize("index", WHOLE, ids=WHOLE.values())
+def test_an_accepted_spec_passes_the_whole_of_verify(index: int) -> None:
+    """`python tests/try_random_specs.py --whole` tries thousands."""
+    outcome = outcome_of(random_spec(Random(f"0:{index}")), whole=True)
+    assert outcome.verdict == "accepted", outcome.told
+
+
 def spec(gates: str, **sections: Any) -> Tree:
     """A matrix memory with an l2 bias, but for these sections; a gate is a name, or name:granularity."""
     plain: Tree = {"memory": {"kind": "matrix"}, "attentional_bias": {"kind": "l2"}, "retention": {"kind": "l2"}}
