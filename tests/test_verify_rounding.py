@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -66,8 +67,8 @@ def test_the_largest_number_on_the_way_counts_forward_and_backward() -> None:
 class LosesARow(LiteralOperator):
     """NaN where the values are large, though no number on the way is."""
 
-    def run(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, named: object, state: object) -> object:
-        o, final, trace = super().run(q, k, v, named, state)  # type: ignore[arg-type]
+    def run(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, named: Any, state: Any) -> Any:
+        o, final, trace = super().run(q, k, v, named, state)
         return torch.where(v.abs().amax(-1, keepdim=True) > 1e3, torch.nan, o), final, trace
 
 
@@ -82,8 +83,8 @@ def test_a_number_that_is_lost_although_all_on_the_way_fit_is_seen() -> None:
 class RoundsElsewhere(LiteralOperator):
     """The literal model of values whose last bits differ."""
 
-    def run(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, named: object, state: object) -> object:
-        return super().run(q, k, torch.nextafter(v, torch.full_like(v, math.inf)), named, state)  # type: ignore[arg-type]
+    def run(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, named: Any, state: Any) -> Any:
+        return super().run(q, k, torch.nextafter(v, torch.full_like(v, math.inf)), named, state)
 
 
 def test_a_probe_on_which_rounding_is_all_there_is_is_cut_and_said_so() -> None:

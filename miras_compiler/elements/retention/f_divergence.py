@@ -12,11 +12,12 @@ from miras_compiler.elements.retention.base import Retention, Slice
 from miras_compiler.elements.user_formula import GENERATOR_IN_T
 from miras_compiler.formula import parse_formula
 from miras_compiler.inverse import closed_ratio
-from miras_compiler.symbols import A, RowMax, RowRoot, W, X, larger, letter, where_positive
+from miras_compiler.symbols import A, RowMax, RowRoot, W, X, larger, letter, smaller, where_positive
 
 D = letter("d")
 T = letter("t")
 ZETA = letter("zeta")
+FAR_AHEAD = sp.Integer(40)  # twice as much is an exponential that float32 holds, and ζ lies within as much of 0
 
 
 class FDivergenceRetention(Retention):
@@ -45,9 +46,13 @@ class FDivergenceRetention(Retention):
         return exact(self.total)
 
     def relative_step(self) -> sp.Expr:
-        """ζ is counted from the largest step of a weight that is not 0 yet, so that what wins a slice is exact however large steps are."""
+        """ζ is counted from the largest step of a weight that is not 0 yet, so that what wins a slice is exact however large steps are.
+
+        A weight of 0 may have a larger one: 0 times its ratio is 0, and stays a number.
+        """
         step = X - W  # −eta g
-        return step - RowMax(where_positive(W, step, -RowMax(-step)))
+        ahead = step - RowMax(where_positive(W, step, -RowMax(-step)))
+        return where_positive(W, ahead, smaller(ahead, FAR_AHEAD))
 
     def primal_step(self) -> sp.Expr | None:
         ratio = self.inverse_map(sp.diff(self.function(), T)).subs(A, D - ZETA)
