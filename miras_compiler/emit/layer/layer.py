@@ -113,7 +113,7 @@ def initial_state(weights: Sequence[OwnedText]) -> list[str]:
     lines = [
         "def initial_state(self, sequences: int) -> dict[str, Tensor]:",
         '    """W_0 of every sequence."""',
-        textwrap.indent(bracketed("weights = {", [f'"{owned.name}": self.{owned.name}' for owned in weights], "}", 8), "    "),
+        textwrap.indent(bracketed("weights = {", [f'"{owned.name}": {owned.start}' for owned in weights], "}", 8), "    "),
         "    return {name: weight.expand(sequences, *weight.shape) for name, weight in weights.items()}",
     ]
     return [method(lines)]

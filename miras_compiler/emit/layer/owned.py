@@ -17,11 +17,12 @@ DRAW = {  # a scale is 1 and a shift 0; the coefficients of a polynomial map are
 
 @dataclass(frozen=True)
 class OwnedText:
-    """A parameter or buffer: how the constructor makes it, and how it is drawn."""
+    """A parameter or buffer: how the constructor makes it, how it is drawn, and of a weight of W_0 the expression for its start."""
 
     name: str
     construction: str
     draw: str
+    start: str = ""
 
 
 def build_weights(spec: Spec, interface: Interface) -> tuple[OwnedText, ...]:
@@ -34,8 +35,19 @@ def build_weights(spec: Spec, interface: Interface) -> tuple[OwnedText, ...]:
         empty = f"torch.empty({', '.join(sizes(spec, axes.removeprefix('B')))})"
         make = f"self.{name} = nn.Parameter({empty})" if init.learned else f'self.register_buffer("{name}", {empty})'
         std = f"self.{name}.shape[1] ** -0.5" if init.std == "fan_in" else repr(init.std)
-        texts.append(OwnedText(name, make, f"nn.init.normal_(self.{name}, std={std})"))
+        texts.append(OwnedText(name, make, f"nn.init.normal_(self.{name}, std={std})", _start(spec, name)))
     return tuple(texts)
+
+
+def _start(spec: Spec, name: str) -> str:
+    """W_0 of one weight: the numbers of the layer, or where slices have a total the point of the simplex whose logarithm they are."""
+    if spec.retention.start != "uniform":
+        return f"self.{name}"
+    flat = spec.retention.slice_axis() == "all"
+    inside = f"self.{name}.flatten(-2)" if flat else f"self.{name}"
+    axis = -2 if spec.retention.slice_axis() == "input" else -1
+    back = f".reshape(self.{name}.shape)" if flat else ""
+    return f"{float(spec.retention.constraint() or 1)} * torch.softmax({inside}, {axis}){back}"
 
 
 def build_parameters(spec: Spec, interface: Interface) -> tuple[OwnedText, ...]:
@@ -53,4 +65,8 @@ def start_words(spec: Spec, interface: Interface) -> str:
     init = spec.memory.init
     spread = "1/√rows" if init.std == "fan_in" else f"{init.std:g}"
     names = " and ".join(entry.name for entry in interface.weights)
+    if spec.retention.start == "uniform":
+        return (
+            f"the memory begins at softmaxes of {names}, {'learned' if init.learned else 'fixed'}, drawn with standard deviation {spread}"
+        )
     return f"the memory begins at {names}, {'learned' if init.learned else 'fixed'}, drawn with standard deviation {spread}"

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache as cache_once
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from miras_compiler.verify.checks.base import Check
+from miras_compiler.verify.inputs import Inputs
 from miras_compiler.verify.literal.gates import DECAYS
 from miras_compiler.verify.literal.layer import LiteralLayer, rate, squash
 from miras_compiler.verify.literal.memory import weight_shapes
 from miras_compiler.verify.measure import Tally
 from miras_compiler.verify.package import Layer
+from miras_compiler.verify.rounding import Pulled, rounding_of
 from miras_compiler.verify.subject import Subject
 
 HIDDEN, HEADS, KEY, TOKENS = 6, 2, 4, 6
 MANY = 12  # hidden width, heads and key width from which a spread can be told
 MOVED = 0.1  # how far parameters are from their start, so that every one of them matters
 SPREAD = 0.2  # how far a measured standard deviation may be off
-CUTS = (1, 4)  # tokens handed over together: a prompt, one of decoding, the rest
+PIECES = (2, 1, 1, 2)  # tokens handed over together: a prompt, two of decoding, the rest
 
 
 def has_layer(subject: Subject) -> bool:
@@ -43,7 +46,7 @@ def make(subject: Subject, hidden: int, heads: int, key: int) -> Layer:
 
 
 def small(subject: Subject) -> tuple[Layer, dict[str, Tensor], Tensor]:
-    """A layer, its tensors in float64, moved away from their start, and hidden states."""
+    """A layer, its tensors in float64, moved away from their start, and hidden states: as many tokens as the literal layer can bear."""
     layer = make(subject, HIDDEN, HEADS, KEY)
     generator = torch.Generator().manual_seed(subject.seed)
 
@@ -51,26 +54,35 @@ def small(subject: Subject) -> tuple[Layer, dict[str, Tensor], Tensor]:
         return x.double() + (MOVED * torch.randn(x.shape, generator=generator, dtype=torch.float64) if name in layer.learned else 0)
 
     tensors = {name: moved(name, x) for name, x in sorted(layer.tensors.items())}
-    return layer, tensors, torch.randn(2, TOKENS, HIDDEN, generator=generator, dtype=torch.float64)
+    x = torch.randn(2, TOKENS, HIDDEN, generator=generator, dtype=torch.float64)
+    literal = LiteralLayer(subject.fields, head_count(subject, HEADS))
+    with torch.no_grad():
+        while x.shape[1] > 1 and not bool(literal(x, tensors).isfinite().all()):  # a rule that explodes
+            x = x[:, : x.shape[1] // 2]
+    return layer, tensors, x
 
 
 def forward_and_gradients(subject: Subject, tally: Tally) -> None:
     layer, tensors, x = small(subject)
     literal = LiteralLayer(subject.fields, head_count(subject, HEADS))
-    results = []
-    for run in (lambda x, tensors: layer(x, tensors)[0], literal):
-        leaves = {name: tensor.detach().clone().requires_grad_(name in layer.learned) for name, tensor in tensors.items()}
-        given = x.clone().requires_grad_()
-        o = run(given, leaves)
-        weights = torch.cos(torch.arange(o.numel(), dtype=torch.float64)).reshape(o.shape)
-        wanted = {"x": given, **{name: leaves[name] for name in layer.learned}}
+    weights = torch.cos(torch.arange(x.numel(), dtype=torch.float64)).reshape(x.shape)
+
+    def pull(run: Callable[[Tensor, Mapping[str, Tensor]], Tensor], given: Inputs) -> Pulled:
+        leaves = {name: tensor.detach().clone().requires_grad_(name in layer.learned) for name, tensor in given.parameters.items()}
+        hidden = given.v.clone().requires_grad_()
+        o = run(hidden, leaves)
+        wanted = {"x": hidden, **{name: leaves[name] for name in layer.learned}}
         gradients = torch.autograd.grad((o * weights).sum(), list(wanted.values()), allow_unused=True, materialize_grads=True)
-        results.append((o.detach(), dict(zip(wanted, gradients, strict=True))))
-    (o, found), (expected, gradients_) = results
+        return (o.detach(), {}), dict(zip(wanted, gradients, strict=True))
+
+    inputs = Inputs(q=x, k=x, v=x, gates={}, parameters=tensors, state={})
+    tally.about(cache_once(lambda: rounding_of(lambda given: pull(literal, given), inputs)))
+    (o, _), found = pull(lambda hidden, leaves: layer(hidden, leaves)[0], inputs)
+    (expected, _), gradients = pull(literal, inputs)
     tally.compare("o", o, expected)
-    tally.compare_all("d", found, gradients_)
+    tally.compare_all("d", found, gradients)
     for name, gradient in found.items():
-        tally.require(f"{name} has no gradient", bool(gradients_[name].any()) == bool(gradient.any()))
+        tally.require(f"{name} has no gradient", bool(gradients[name].any()) == bool(gradient.any()))
 
 
 def starts(subject: Subject, tally: Tally) -> None:
@@ -178,24 +190,28 @@ def cache(subject: Subject, tally: Tally) -> None:
     with torch.no_grad():
         whole, _ = layer(x, tensors)
         pieces, past = [], None
-        for first, end in zip((0, *CUTS), (*CUTS, TOKENS), strict=True):
-            for start, stop in ((first, end),) if first != CUTS[0] else ((t, t + 1) for t in range(first, end)):
-                piece, past = layer(x[:, start:stop], tensors, past, use_cache=True)
-                pieces.append(piece)
+        for piece_of_x in torch.split(x, sizes_of_pieces(x.shape[1]), 1):
+            piece, past = layer(piece_of_x, tensors, past, use_cache=True)
+            pieces.append(piece)
         tally.compare("o", torch.cat(pieces, 1), whole)
         _, nothing = layer(x[:, :1], tensors)
         tally.require("a cache that nobody asked for", nothing is None)
 
 
+def sizes_of_pieces(tokens: int) -> list[int]:
+    return list(PIECES) if tokens == sum(PIECES) else [1] * tokens
+
+
 def padding_and_packing(subject: Subject, tally: Tally) -> None:
     """Padding on either side, and sequences packed into a row, are as each sequence alone; outputs at padding are 0."""
     layer, tensors, x = small(subject)
-    lengths = (TOKENS, 3)
+    tokens = x.shape[1]
+    lengths = (tokens, (tokens + 1) // 2)
     with torch.no_grad():
         alone = [layer(x[n : n + 1, :length], tensors)[0] for n, length in enumerate(lengths)]
         for side in ("left", "right"):
-            mask, padded = torch.zeros(2, TOKENS, dtype=torch.int64), torch.full_like(x, 7.0)
-            places = [slice(TOKENS - length, TOKENS) if side == "left" else slice(0, length) for length in lengths]
+            mask, padded = torch.zeros(2, tokens, dtype=torch.int64), torch.full_like(x, 7.0)
+            places = [slice(tokens - length, tokens) if side == "left" else slice(0, length) for length in lengths]
             for n, place in enumerate(places):
                 mask[n, place], padded[n, place] = 1, x[n, : lengths[n]]
             o, _ = layer(padded, tensors, attention_mask=mask)

@@ -98,9 +98,11 @@ def packing(subject: Subject, tally: Tally) -> None:
     """Sequences in one row, each with its own state, against the literal model of each."""
     inputs, offsets = packed_inputs(subject, (2, 1) if is_slow(subject) else (5, 1, 7))
     rounded = cast(inputs, torch.float32, torch.float32)
-    with torch.no_grad():
-        found = kernels(subject)(rounded)
-    _compare(tally, found, separately(subject.literal_run, offsets), rounded)
+    for operator in (subject.package.triton_chunk, subject.package.triton_fused_recurrent):
+        assert operator is not None
+        with torch.no_grad():
+            found = call(operator, rounded, output_final_state=True)
+        _compare(tally, found, separately(subject.literal_run, offsets), rounded)
 
 
 def _compare(tally: Tally, found: Result, literal: Run, inputs: Inputs) -> None:

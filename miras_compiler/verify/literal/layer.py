@@ -92,13 +92,21 @@ class LiteralLayer:
         features = math.comb(q.shape[-1] + degrees, degrees) if degrees else q.shape[-1]
         shapes = weight_shapes(self.fields["memory"], features, v.shape[-1], q.shape[-1])
         if all(name in tensors for name in shapes):
-            return {name: tensors[name].expand(len(q), *tensors[name].shape) for name in shapes}
+            return {name: self.own_start(tensors[name]).expand(len(q), *tensors[name].shape) for name in shapes}
         zeros = {name: q.new_zeros(len(q), self.heads, *shape) for name, shape in shapes.items()}
         retention = self.fields["retention"]
         if retention["kind"] != "f_divergence":
             return zeros
         ones = torch.ones_like(zeros["W"])
         return {"W": float(retention["total"]) * ones / ones.sum(slice_axes(retention["slice"], ones), keepdim=True)}
+
+    def own_start(self, weight: Tensor) -> Tensor:
+        """W_0 of one weight [H,R,C]: the layer's numbers, or their exponentials, scaled so that every slice has its total."""
+        retention = self.fields["retention"]
+        if retention["kind"] != "f_divergence":
+            return weight
+        axes = slice_axes(retention["slice"], weight[None])
+        return float(retention["total"]) * weight.exp() / weight.exp().sum(axes, keepdim=True)
 
     def output(self, o: Tensor, x: Tensor, tensors: Tensors) -> Tensor:
         if self.layer["output_norm"] != "none":
