@@ -11,8 +11,9 @@ import pytest
 import torch
 from literal_package import SPECS, fields_of, literal_package
 
+from miras_compiler import compile_spec
 from miras_compiler.errors import InputError
-from miras_compiler.spec import load_spec
+from miras_compiler.spec import digest, load_spec
 from miras_compiler.verify import Report, Row, verify_package
 from miras_compiler.verify.checks import CHECKS, Check
 from miras_compiler.verify.measure import Tally, largest_error, rms_error
@@ -143,28 +144,14 @@ def test_a_claim_that_this_machine_cannot_try_neither_passes_nor_fails() -> None
     assert not Report("x", "abc", (untried,)).passed
 
 
-LITERAL = """
-from literal_package import LiteralOperator, fields_of
-operator = LiteralOperator(fields_of("linear_attention"))
-{names} = {values}
-"""
-
-
-def test_verify_package_opens_a_folder_and_reports_every_row(tmp_path: Path) -> None:
-    folder, name = tmp_path / "linear_attention", "linear_attention"
-    folder.mkdir()
-    for file, names in {
-        "ops": ("chunk", "fused_recurrent"),
-        "chunked": ("torch_chunk",),
-        "recurrent": ("naive_recurrent", "trace"),
-    }.items():
-        values = ", ".join("operator.trace" if operator == "trace" else "operator" for operator in names)
-        (folder / f"{file}.py").write_text(LITERAL.format(names=", ".join(f"{operator}_{name}" for operator in names), values=values))
-    (folder / "__init__.py").write_text("")
-    manifest = literal_package(fields_of(name)).manifest
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+def test_verify_package_opens_a_folder_reports_every_row_and_leaves_it_as_it_is(tmp_path: Path) -> None:
+    spec = load_spec(SPECS / "retnet.yaml")
+    compilation = compile_spec(spec)
+    folder = compilation.write(tmp_path)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
     seen: list[Row] = []
-    report = verify_package(load_spec(SPECS / f"{name}.yaml"), folder, quick=True, progress=seen.append)
-    assert report.passed
-    assert (report.name, report.digest, list(report.rows)) == (name, manifest["digest"], seen)
-    assert {path.name for path in folder.iterdir()} == {"__init__.py", "ops.py", "chunked.py", "recurrent.py", "manifest.json"}
+    report = verify_package(spec, folder, quick=True, progress=seen.append, compilation=compilation)
+    assert [(row.subject, row.note) for row in report.tried if not row.passed] == []
+    assert (report.name, report.digest, list(report.rows)) == ("retnet", digest(spec), seen)
+    assert {row.check for row in seen} >= {"package", "equations", "gradients", "sequences", "layer", "machine"}
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
