@@ -12,9 +12,9 @@ from literal_package import LiteralOperator, literal_package, package_of
 from torch import Tensor
 from verify_mutants import DELTA, SHALLOW, TITANS, failed
 
-from miras_compiler.verify.poison import PoisonedAllocations
 from miras_compiler.verify.literal.memory import weight_shapes
 from miras_compiler.verify.package import Package
+from miras_compiler.verify.poison import PoisonedAllocations
 from miras_compiler.verify.subject import Subject
 from miras_compiler.verify.verification import check_subject
 

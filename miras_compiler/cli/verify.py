@@ -45,9 +45,7 @@ def verify(
             compilation = compile_spec(spec)
             package = compilation.write(output)
             say(f"{spec.name}: verifying")
-            report = verify_package(
-                spec, package, seed=seed, quick=quick, progress=partial(_tell, say, spec.name), compilation=compilation
-            )
+            report = verify_package(spec, package, seed=seed, quick=quick, progress=partial(_tell, say, spec.name), compilation=compilation)
         write_file(package / REPORT, json.dumps(report.as_dict(), ensure_ascii=False, indent=2) + "\n")
         reports.append(report)
         if not as_json:
