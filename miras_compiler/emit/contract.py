@@ -10,7 +10,7 @@ from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.interface import Entry, Interface
 from miras_compiler.emit.python_text import bracketed, header, import_line, legend, quoted
 from miras_compiler.emit.template import fill
-from miras_compiler.spec import Spec
+from miras_compiler.spec import Spec, digest
 
 
 def emit_contract(spec: Spec, interface: Interface) -> str:
@@ -37,6 +37,7 @@ class _Part:
 
 
 def _fields(spec: Spec, interface: Interface) -> Iterator[str]:
+    yield f'"{spec.name}_{digest(spec)}"'
     yield _table("tokens", [(argument.name, f'"{argument.axes}"') for argument in interface.tokens])
     if interface.parameters:
         yield _table("parameters", [(argument.name, f'"{argument.axes}"') for argument in interface.parameters])

@@ -55,6 +55,7 @@ class Rows(Extra, Protocol):
 class Contract:
     """What the operators of one package take and keep. Axes are letters: B batch, T tokens, H heads, K and V widths."""
 
+    name: str  # that of the package, and the digest of its spec
     tokens: Mapping[str, str]  # axes by argument
     state: Mapping[str, str]  # axes by entry
     weights: tuple[str, ...]  # the entries that a state must have

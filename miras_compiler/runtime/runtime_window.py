@@ -70,7 +70,8 @@ class Window:
 
 def in_windows(x: Tensor, window: int) -> Tensor:
     """[N, H, C + L, ...] to [N, H, C · W, ...]: the rows of the window of every token of a tile, oldest first."""
-    return x.unfold(2, window, 1).movedim(-1, 3).flatten(2, 3)
+    tokens = x.shape[2] - window + 1
+    return torch.stack([x[:, :, row : row + tokens] for row in range(window)], 3).flatten(2, 3)
 
 
 def row_weights(gamma: Tensor, present: Tensor, window: int) -> Tensor:
