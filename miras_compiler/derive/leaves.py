@@ -9,6 +9,7 @@ from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.elements.optimizer import GradientDescent
 from miras_compiler.spec import Spec
+from miras_compiler.spec.gates import GATE_LETTERS
 from miras_compiler.spec.parametrizations import DECAYS as DECAYS
 from miras_compiler.symbols import larger, letter
 
@@ -24,6 +25,11 @@ def gate_axes(spec: Spec, gate: str) -> tuple[str, ...]:
 
 def gate_names(spec: Spec) -> list[str]:
     return sorted(spec.gates, key=spec.gate_order)
+
+
+def code_name(gate: str) -> str:
+    """What programs and code call a gate. One of the user's own ends in an underscore, and so never meets a name of the code."""
+    return gate if gate in GATE_LETTERS else f"{gate}_"
 
 
 def gate_letters(gate: str) -> str:

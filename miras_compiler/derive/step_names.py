@@ -9,7 +9,7 @@ from typing import Literal
 import sympy as sp
 
 from miras_compiler.derive.chunk_end import waits_for_chunk_end
-from miras_compiler.derive.leaves import DECAYS, clamped_log, dual_name, gate_axes, gate_letters, gate_names, row_axes, window_of
+from miras_compiler.derive.leaves import DECAYS, clamped_log, code_name, dual_name, gate_axes, gate_letters, gate_names, row_axes, window_of
 from miras_compiler.derive.prediction import build_features, subscripted
 from miras_compiler.elements.memory import Weight
 from miras_compiler.ir.build import entrywise, input_tile, lower_expression, state_tile
@@ -55,10 +55,10 @@ class StepNames:
             if gate == "gamma" and window_of(self.spec) > 1:
                 continue  # it comes with the rows of the window
             axes = gate_axes(self.spec, gate)
-            node = input_tile(f"log_{gate}" if gate in DECAYS else gate, axes)
+            node = input_tile(f"log_{gate}" if gate in DECAYS else code_name(gate), axes)
             if gate in DECAYS:
                 node = entrywise(sp.exp(clamped_log()), {"x": node})
-            gates[gate] = self.name(node, gate, gate_letters(gate), "gate", "gates")
+            gates[gate] = self.name(node, code_name(gate), gate_letters(gate), "gate", "gates")
         return gates
 
     def state(self, weight: Weight, suffix: str, lag: Lag) -> Node:

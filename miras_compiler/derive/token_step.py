@@ -14,6 +14,7 @@ from miras_compiler.derive.chain_rule import in_residual
 from miras_compiler.derive.chunk_end import build_chunk_end, shorter_axis_first, waits_for_chunk_end, writes_per_chunk
 from miras_compiler.derive.leaves import (
     clamped_log,
+    code_name,
     dual_name,
     gate_axes,
     gate_letters,
@@ -155,9 +156,9 @@ class TokenStepBuilder(StepNames):
         keys = self.features(k)
         at_keys = build_prediction(spec, keys, k, plain_product(measured), "window_", "memory")
         self.labels.update({node: label for node, label in at_keys.labels.items() if node not in self.labels})
-        own = {gate: input_tile(f"{gate}_rows", ("j", *gate_axes(spec, gate))) for gate in window_gates(spec)}
+        own = {gate: input_tile(f"{code_name(gate)}_rows", ("j", *gate_axes(spec, gate))) for gate in window_gates(spec)}
         for gate, tile in own.items():
-            self.name(tile, f"{gate}_rows", f"{gate_letters(gate)}[w]", "gate", "gates")
+            self.name(tile, f"{code_name(gate)}_rows", f"{gate_letters(gate)}[w]", "gate", "gates")
         residual = entrywise(letter("u") - letter("v"), {"u": at_keys.u, "v": v})
         self.name(residual, "window_e", "e[w]", "surprise", "attentional_bias")
         du = lower_expression(self.derivative, {"u": at_keys.u, "v": v, "e": residual, **gates, **own}, ("v",), ("j", "v"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from miras_compiler.derive.leaves import steps_of, window_gates
+from miras_compiler.derive.leaves import code_name, steps_of, window_gates
 from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import VectorMemory
 from miras_compiler.emit.interface import Entry, Interface
@@ -87,6 +87,6 @@ def _window(spec: Spec, interface: Interface) -> _Part | None:
         return None
     if size == 1:
         return _Part("own_weight", "OwnWeight()", {"runtime_own_weight": ["OwnWeight"]})
-    kept = quoted(["k", "v", *window_gates(spec)])
+    kept = quoted(["k", "v", *map(code_name, window_gates(spec))])
     features, more = (", polynomial", {"runtime_polynomial": ["Polynomial", "polynomial"]}) if interface.derived else ("", {})
     return _Part("window", f"Window({size}, {kept}{features})", {"runtime_window": ["Window"], **more})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from miras_compiler.derive.chunk_end import waits_for_chunk_end
-from miras_compiler.derive.leaves import DECAYS, has_erase_key, outer_features, steps_of, window_gates, window_of
+from miras_compiler.derive.leaves import DECAYS, code_name, has_erase_key, outer_features, steps_of, window_gates, window_of
 from miras_compiler.elements.optimizer import Preconditioned
 from miras_compiler.spec import Spec
 
@@ -21,6 +22,12 @@ class Argument(NamedTuple):
     role: str
     domain: str
     range: tuple[float, float] | None = None  # least and largest value, where there is one
+    code: str = ""  # what programs and code call it, where that is another name
+
+    @property
+    def leaf(self) -> str:
+        """Its name in programs and code."""
+        return self.code or self.name
 
 
 class Entry(NamedTuple):
@@ -66,8 +73,9 @@ def build_interface(spec: Spec) -> Interface:
         if name in DECAYS:
             tokens.append(Argument(f"log_{name}", axes, f"logarithm of {name}, {letter.meaning}", "[-inf, 0]"))
         else:
-            bounds = (letter.low, letter.high) if letter.parametrization != "identity" else None
-            tokens.append(Argument(name, axes, letter.meaning, spec.gate_range(name).domain, bounds))
+            values = spec.gate_range(name)
+            bounds = (values.low, values.high) if values.low > -math.inf or values.high < math.inf else None
+            tokens.append(Argument(name, axes, letter.meaning, values.domain, bounds, code_name(name)))
     parameters: tuple[Argument, ...] = ()
     if spec.memory.norm != "none":
         parameters = (

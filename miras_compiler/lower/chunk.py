@@ -17,6 +17,7 @@ from miras_compiler.derive.chunk_end import waits_for_chunk_end
 from miras_compiler.derive.leaves import (
     DECAYS,
     clamped_log,
+    code_name,
     dual_name,
     gate_axes,
     gate_letters,
@@ -71,9 +72,9 @@ class ChunkBuilder:
         if window_of(spec) > 1:
             k = self.name(input_tile("k_rows", ("s", row)), "k_rows", "k[w]", "input")
             v = self.name(input_tile("v_rows", ("s", "v")), "v_rows", "v[w]", "input")
-            self.thresholds = {gate: input_tile(f"{gate}_rows", ("s", *gate_axes(spec, gate))) for gate in window_gates(spec)}
+            self.thresholds = {gate: input_tile(f"{code_name(gate)}_rows", ("s", *gate_axes(spec, gate))) for gate in window_gates(spec)}
             for gate, tile in self.thresholds.items():
-                self.name(tile, f"{gate}_rows", f"{gate_letters(gate)}[w]", "decay")
+                self.name(tile, f"{code_name(gate)}_rows", f"{gate_letters(gate)}[w]", "decay")
         keys, queries = self.features(k), self.features(q)
         gates["eta"] = build_step_size(spec, keys, gates["eta"], lambda node: self.name(node, "step_size", "η̃", "decay"))
         self.coefficients = self.chunk_coefficients(gates)
@@ -102,7 +103,7 @@ class ChunkBuilder:
                 node = entrywise(clamped_log(), {"x": input_tile(f"log_{gate}", axes)})
                 gates[gate] = self.name(node, f"decay_{gate}", f"log {gate_letters(gate)}", "decay")
             else:
-                gates[gate] = self.name(input_tile(gate, axes), gate, gate_letters(gate), "decay")
+                gates[gate] = self.name(input_tile(code_name(gate), axes), code_name(gate), gate_letters(gate), "decay")
         return gates
 
     def features(self, rows: Node) -> Node:

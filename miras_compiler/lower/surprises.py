@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from miras_compiler.derive.leaves import has_erase_key, row_axes, window_of
+from miras_compiler.derive.leaves import code_name, has_erase_key, row_axes, window_of
 from miras_compiler.derive.prediction import build_prediction, plain_product, subscripted
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.derive.writes import Write, Writes, plain_writes, pulled_back
@@ -98,7 +98,8 @@ class SurpriseSystem:
         """What a leaf of the row map is bound to."""
         if leaf.name.startswith("ln_"):
             return input_tile(leaf.name, leaf.axes)
-        return {**self.thresholds, "v": self.rows["v"], "k": self.rows["raw"]}[leaf.name]
+        thresholds = {code_name(gate): tile for gate, tile in self.thresholds.items()}
+        return {**thresholds, "v": self.rows["v"], "k": self.rows["raw"]}[leaf.name]
 
     def column(self, tile: Node) -> Node:
         """A tile of rows that measure, as rows that are written."""
@@ -128,7 +129,7 @@ def row_map(rule: UpdateRule) -> Program:
     axis = row_axes(spec)
     raw = input_tile("k", axis) if spec.memory.residual else constant(0, axis)
     at_key = build_prediction(spec, raw, raw, lambda _, __: z, "", "memory")
-    gates = {gate: input_tile(gate, ("v",) if spec.gates[gate].per == "value_channel" else ()) for gate in spec.gates}
+    gates = {gate: input_tile(code_name(gate), ("v",) if spec.gates[gate].per == "value_channel" else ()) for gate in spec.gates}
     residual = entrywise(letter("u") - letter("v"), {"u": at_key.u, "v": v})
     du = lower_expression(rule.bias_derivative, {"u": at_key.u, "v": v, "e": residual, **gates}, ("v",), ("v",))
     (pulled,) = pulled_back(at_key, du).values()

@@ -102,6 +102,10 @@ class Call:
         batch, length = self.tokens["q"].shape[:2]
         return batch, length
 
+    def token(self, name: str) -> Tensor:
+        """The tokens of a name in code, where a gate of the user's own ends in an underscore."""
+        return self.tokens[name.removesuffix("_")]
+
     def sequences(self) -> Iterator[Call]:
         """The packed sequences one by one, or the batch as it is."""
         if self.borders is None:

@@ -28,7 +28,7 @@ class Form(ABC):
     takes: tuple[str, ...]
     gives: tuple[str, ...]
     finish: Finish | None = None
-    operator: Callable[..., tuple[Tensor, ...]] = field(init=False)
+    operator: Callable[..., tuple[Tensor, ...]] | None = field(init=False)
     kind: ClassVar[str]
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ class Form(ABC):
         check_backend(backend)
         check_flag("output_final_state", output_final_state)
         check_tile(tile)
-        run = self.compiled if torch.compiler.is_compiling() else self.eager
+        run = self.compiled if torch.compiler.is_compiling() and self.operator is not None else self.eager
         o, state = run(tokens, parameters, initial_state, cu_seqlens, tile)
         return o, state if output_final_state else None
 
@@ -84,6 +84,7 @@ class Form(ABC):
         """The same by one operator, which a graph holds as it is."""
         lengths, q = read_lengths(self.contract, tokens, parameters, cu_seqlens), tokens["q"]
         state = read_state(self.contract, initial_state, lengths, q.device, wide_type(q.dtype))
+        assert self.operator is not None
         groups = ((tokens, self.contract.tokens), (parameters, self.contract.parameters), (state, self.contract.state))
         o, *following = self.operator(*[group[name] for group, names in groups for name in names], cu_seqlens, tile)
         return o, dict(zip(self.contract.state, following, strict=True))

@@ -95,7 +95,8 @@ class TokenKernels:
     ) -> Returned:
         """Outputs [B, T, H, V] in the type of q, and the final state if asked for."""
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        given: dict[str, Any] = {**tokens, **parameters, **state}
+        own = {f"{name}_": x for name, x in tokens.items()}  # what code calls a gate of the user's own
+        given: dict[str, Any] = {**own, **tokens, **parameters, **state}
         position = state.get("position")
         o, *following = self.operator([given[name] for name in self.arguments], position, cu_seqlens, "whole")
         if not output_final_state:

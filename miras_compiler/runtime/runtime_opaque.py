@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+MOST = 62  # tensors among the 64 arguments that an operator of PyTorch can have
 Run = Callable[[Sequence[Tensor], Tensor | None, int], list[Tensor]]
 
 
@@ -20,10 +21,11 @@ def opaque(library: str, form: str, floating: Sequence[bool], results: Sequence[
     """The operator `library::form`: tensors, borders and a tile to the outputs and the state, which `run` computes.
 
     `floating` says which of its tensors have gradients, tokens first, `results` which of its results. Another copy of the same package
-    gets another name.
+    gets another name. None where there are more tensors than an operator can have.
     """
+    if len(floating) > MOST:
+        return None
     name = next(name for name in names(form) if not hasattr(getattr(torch.ops, library), name))
-    wanted, given = sum(floating), sum(results)
 
     def forward(*arguments: Any) -> Any:
         *tensors, cu_seqlens, tile = arguments
@@ -34,9 +36,7 @@ def opaque(library: str, form: str, floating: Sequence[bool], results: Sequence[
         q, v, state = tensors[0], tensors[2], tensors[len(tensors) + 1 - len(results) :]
         return (q.new_empty((*q.shape[:3], v.shape[-1])), *(torch.empty_like(x) for x in state))
 
-    def backward(*arguments: Any) -> Any:
-        *tensors, cu_seqlens, tile = arguments[:-given]
-
+    def backward(tensors: list[Tensor], cu_seqlens: Tensor | None, tile: int, cotangents: list[Tensor]) -> list[Tensor]:
         def differentiable(*leaves: Tensor) -> tuple[Tensor, ...]:
             remaining = iter(leaves)
             every = [next(remaining) if has else x for x, has in zip(tensors, floating, strict=True)]
@@ -44,25 +44,24 @@ def opaque(library: str, form: str, floating: Sequence[bool], results: Sequence[
 
         # not torch.autograd: inside an operator it records nothing
         pulled: Any = torch.func.vjp(differentiable, *itertools.compress(tensors, floating))
-        return tuple(slope.clone() for slope in pulled[1](arguments[-given:]))
+        return [slope.clone() for slope in pulled[1](tuple(cotangents))]
 
-    def slope_shapes(*arguments: Any) -> Any:
-        return tuple(torch.empty_like(x) for x, has in zip(arguments, floating, strict=False) if has)
+    def slope_shapes(tensors: list[Tensor], cu_seqlens: Tensor | None, tile: int, cotangents: list[Tensor]) -> list[Tensor]:
+        return [torch.empty_like(x) for x in itertools.compress(tensors, floating)]
 
     def keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         *tensors, ctx.tile = inputs
         ctx.save_for_backward(*tensors)
 
     def differentiate(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
-        slopes = iter(backward_op(*ctx.saved_tensors, ctx.tile, *itertools.compress(cotangents, results)))
+        *tensors, cu_seqlens = ctx.saved_tensors
+        slopes = iter(backward_op(tensors, cu_seqlens, ctx.tile, list(itertools.compress(cotangents, results))))
         return (*(next(slopes) if has else None for has in floating), None, None)
 
     taken = ", ".join([*(f"Tensor x{number}" for number in range(len(floating))), "Tensor? cu_seqlens", "int tile"])
-    cotangents = ", ".join(f"Tensor d{number}" for number in range(given))
     forward_op = define(f"{library}::{name}", f"({taken}) -> ({', '.join(['Tensor'] * len(results))})", forward, shapes)
-    backward_op = define(
-        f"{library}::{name}_backward", f"({taken}, {cotangents}) -> ({', '.join(['Tensor'] * wanted)})", backward, slope_shapes
-    )
+    lists = "(Tensor[] tensors, Tensor? cu_seqlens, int tile, Tensor[] cotangents) -> Tensor[]"
+    backward_op = define(f"{library}::{name}_backward", lists, backward, slope_shapes)
     forward_op.register_autograd(differentiate, setup_context=keep)
     return forward_op
 

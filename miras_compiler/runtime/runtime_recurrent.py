@@ -72,7 +72,7 @@ class TokenForm(Form):
             values = {**call.parameters, **state}
             if contract.window is not None:
                 values |= contract.window.step_values(call, lines, Slice(t, t + 1))
-            o, *found = self.function(*(values[name] if name in values else call.tokens[name][:, t] for name in self.takes))
+            o, *found = self.function(*(values[name] if name in values else call.token(name)[:, t] for name in self.takes))
             state |= dict(zip(self.gives, found, strict=False))
             measured = found[len(self.gives) :]
             if self.finish is not None:

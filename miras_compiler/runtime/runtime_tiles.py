@@ -64,7 +64,7 @@ class TileForm(Form):
             values |= self.contract.window.tile_values(call, lines, piece, "owner" in self.takes)
         if "valid" in self.takes:
             values["valid"] = piece.valid(call.tokens["q"])
-        o, *following = self.function(*(values[name] if name in values else piece.take(call.tokens[name]) for name in self.takes))
+        o, *following = self.function(*(values[name] if name in values else piece.take(call.token(name)) for name in self.takes))
         state = state | dict(zip(self.gives, following, strict=True))
         if self.finish is not None:
             state = finished(state, piece.fills, self.contract.weights, self.finish)

@@ -16,7 +16,8 @@ Polynomial = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Window:
-    """A surprise measures the `size` last tokens, its own included. The state holds the last L = `size` − 1 of the arguments `kept`.
+    """A surprise measures the `size` last tokens, its own included. The state holds the last L = `size` − 1 of the arguments `kept`, by
+    their names in code.
 
     `features` is the map of keys to features, where keys are mapped before the forms read them.
     """
@@ -37,7 +38,8 @@ class Window:
 
     def lines(self, call: Call, plan: Plan) -> dict[str, Tensor]:
         """The tokens of every sequence behind those of its window, by the names of a form's arguments."""
-        lines = {f"{name}_rows": plan.line(call.tokens[name], call.state[f"window_{name}"]) for name in self.kept}
+        kept = {name: name.removesuffix("_") for name in self.kept}
+        lines = {f"{name}_rows": plan.line(call.tokens[given], call.state[f"window_{given}"]) for name, given in kept.items()}
         if self.features is not None:
             lines["k_rows_features"] = self.features(lines["k_rows"], call.parameters["feature_coefficients"])
         return lines
@@ -64,7 +66,7 @@ class Window:
 
     def final(self, call: Call, lines: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
         """The entries of the state that hold the window."""
-        entries = {f"window_{name}": plan.last(lines[f"{name}_rows"], self.size - 1) for name in self.kept}
+        entries = {f"window_{name.removesuffix('_')}": plan.last(lines[f"{name}_rows"], self.size - 1) for name in self.kept}
         return entries | {"window_length": plan.behind(call.state["window_length"]).clamp(max=self.size - 1)}
 
 

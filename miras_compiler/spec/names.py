@@ -15,7 +15,10 @@ from miras_compiler.spec.source import short
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 PACKAGES = frozenset(sys.stdlib_module_names) | {"miras_compiler", "numpy", "tests", "torch", "transformers", "triton"}
-ARGUMENTS = frozenset("q k v o u w x t e y a initial_state final_state output_final_state cu_seqlens backend tile position".split())
+ARGUMENTS = frozenset(
+    "q k v o u w x t e y a initial_state final_state output_final_state cu_seqlens backend tile position feature_coefficients zeta".split()
+)
+RESERVED = re.compile(r"(log|ln|window|erase|dim)_.*|.*_features|length|x\d+|.*_")  # names of state, features, lengths, and code
 
 
 def _identifier(name: str, role: str, instead: str) -> str:
@@ -40,7 +43,7 @@ def _spec_name(name: str) -> str:
 def _gate_name(name: str) -> str:
     """An identifier that no argument of the operators and no function of the grammar has."""
     _identifier(name, "the gate's name", "gate")
-    if name in ARGUMENTS | NAMES_OF_FUNCTIONS or name.startswith(("log_", "ln_", "window_", "erase_")):
+    if name in ARGUMENTS | NAMES_OF_FUNCTIONS or RESERVED.fullmatch(name):
         raise refused(f"the gate's name '{name}' has a meaning of its own", "as an argument or a function", f"for example '{name}_gate'")
     return name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from miras_compiler.derive import UpdateRule
-from miras_compiler.derive.leaves import window_gates, window_of
+from miras_compiler.derive.leaves import code_name, window_gates, window_of
 from miras_compiler.derive.update_rule import SECTIONS
 from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import (
@@ -53,8 +53,8 @@ def emit_recurrent(rule: UpdateRule, interface: Interface) -> str:
 
 def leaf_order(spec: Spec, interface: Interface) -> list[str]:
     """What a token step or a tile may read, in order: tokens, the rows of a window, parameters, and the state that is carried."""
-    tokens = [argument.name for argument in interface.tokens if argument.name != "gamma" or window_of(spec) == 1]
-    rows = [f"{name}_rows" for name in ("k", "v", *window_gates(spec))] if window_of(spec) > 1 else []
+    tokens = [argument.leaf for argument in interface.tokens if argument.name != "gamma" or window_of(spec) == 1]
+    rows = [f"{name}_rows" for name in ("k", "v", *map(code_name, window_gates(spec)))] if window_of(spec) > 1 else []
     rows += (["k_rows_features"] if interface.derived else []) + ["gamma_rows", "owner"] if rows else []
     parameters = [argument.name for argument in interface.parameters if argument.name != "feature_coefficients"]
     return [*tokens, *interface.derived, *rows, "valid", *parameters, *carried(interface)]

@@ -81,7 +81,7 @@ class TokenKernel:
     @property
     def inputs(self) -> list[str]:
         """Tokens and parameters that the step reads."""
-        return [argument.name for argument in self.interface.inputs if argument.name in self.found]
+        return [argument.leaf for argument in self.interface.inputs if argument.leaf in self.found]
 
     @property
     def tensors(self) -> list[str]:
@@ -101,7 +101,7 @@ class TokenKernel:
 
     def operator(self) -> str:
         """The launch of the kernel, and its operator."""
-        axes = {argument.name: argument.axes for argument in self.interface.inputs} | dict(self.interface.state)
+        axes = {argument.leaf: argument.axes for argument in self.interface.inputs} | dict(self.interface.state)
         makes = ['"o": Buffer("rows", "V")', *(f'"{name}_next": Buffer("sequences", "{self.letters(name)}")' for name in self.entries)]
         widths = "".join(self.widths)
         launch = call("_launch = Launch(", f'TABLE, token_steps, "token_steps", walks=True, widths="{widths}"', {"makes": braced(makes)})
@@ -113,7 +113,7 @@ class TokenKernel:
 
     def load_row(self, leaf: Leaf) -> str:
         """How a token's own tiles are loaded; "" for what is loaded before the first token."""
-        if leaf.name not in [argument.name for argument in self.interface.tokens]:
+        if leaf.name not in [argument.leaf for argument in self.interface.tokens]:
             return ""
         return load_call(leaf.name, leaf.axes, "at_row", widened=True)
 

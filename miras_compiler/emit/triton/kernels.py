@@ -20,7 +20,7 @@ from miras_compiler.spec import Spec, digest
 
 def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Interface) -> str:
     """Text of kernels.py."""
-    names = {argument.name: argument.axes for argument in interface.tokens}, {each.name: each.axes for each in interface.parameters}
+    names = {argument.leaf: argument.axes for argument in interface.tokens}, {each.name: each.axes for each in interface.parameters}
     operations = [Operation(schedule, *names, prefix) for prefix, schedule in schedules.items()]
     printer = TritonPrinter()
     variants = [(each, make_printers(kernel, printer)) for each in operations for kernel in each.schedule.kernels]
@@ -46,7 +46,7 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "carried": keys(main.carried),
         "starts": keys([f"{name}{START}" for name in main.last]),
         "signature": signature(interface),
-        "tokens_dict": mapping(list(names[0]), 8),
+        "tokens_dict": mapping([argument.name for argument in interface.tokens], 8),
         "parameters_dict": mapping(list(names[1]), 8),
     }))  # fmt: skip
 
