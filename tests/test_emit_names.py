@@ -14,7 +14,7 @@ from miras_compiler.errors import SpecError
 from miras_compiler.verify.inputs import Shape, draw_inputs
 
 # names of tensors, functions, modules, builtins and constants in packages, each of which stands beside a gate in some scope
-TAKEN = "G beta m d2 W W_start S1 mean loss step chunk end Grid CONTRACT tokens begins Tensor torch tl dict C valid rows gates self".split()
+TAKEN = "G beta m d2 W W_start mean step chunk CONTRACT Tensor torch tl valid z".split()
 OPTIONS = {"chunks": "\nchunk: {size: 4, gradient: chunk_start}\n", "window": ""}
 
 

@@ -92,9 +92,9 @@ class Dispatch:
     ) -> tuple[Tensor, dict[str, Tensor] | None]:
         """The outputs, and the final state if asked for."""
         check_flag("output_final_state", output_final_state)
-        state, borders = as_entries(self.contract, initial_state), cu_seqlens.contiguous() if isinstance(cu_seqlens, Tensor) else cu_seqlens
-        inputs = Inputs(tokens, parameters, state or {}, borders)
-        options: dict[str, Any] = {"initial_state": state, "output_final_state": output_final_state, "cu_seqlens": borders}
+        state = as_entries(self.contract, initial_state)
+        inputs = Inputs(tokens, parameters, state or {}, cu_seqlens)
+        options: dict[str, Any] = {"initial_state": state, "output_final_state": output_final_state, "cu_seqlens": cu_seqlens}
         few = by_token and 0 < inputs.length <= FEW and inputs.are_tensors and not inputs.want_gradients
         if self.uses_kernels(asked_backend(backend), inputs, few):
             return self.kernel(few)(**tokens, **parameters, **options)
