@@ -67,7 +67,7 @@ def bad_calls(given: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]
         yield name, "another precision", {name: given[name].double()}
     for name, x in given.items():
         if name.startswith("log_") or name == "eta":
-            yield name, "out of its range", {name: 0.1 - x if name == "eta" else 0.1 - 0 * x}
+            yield name, "out of its range", {name: -0.1 - x if name == "eta" else 0.1 - 0 * x}
     for wrong, changed in STATES.items():
         yield "initial_state", wrong, {"initial_state": changed(given["initial_state"])}
     for entry, x in given["initial_state"].items():

@@ -73,9 +73,8 @@ def build_interface(spec: Spec) -> Interface:
         if name in DECAYS:
             tokens.append(Argument(f"log_{name}", axes, f"logarithm of {name}, {letter.meaning}", "[-inf, 0]"))
         else:
-            values = spec.gate_range(name)
-            bounds = (values.low, values.high) if values.low > -math.inf or values.high < math.inf else None
-            tokens.append(Argument(name, axes, letter.meaning, values.domain, bounds, code_name(name)))
+            bounds = (letter.low, letter.high) if letter.low > -math.inf or letter.high < math.inf else None
+            tokens.append(Argument(name, axes, letter.meaning, spec.gate_range(name).domain, bounds, code_name(name)))
     parameters: tuple[Argument, ...] = ()
     if spec.memory.norm != "none":
         parameters = (

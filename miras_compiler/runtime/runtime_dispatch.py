@@ -14,6 +14,7 @@ from torch import Tensor
 from .runtime_contract import Contract, read_lengths
 from .runtime_options import asked_backend, check_flag
 from .runtime_state import as_entries, read_state
+from .runtime_tensor import is_dense
 from .runtime_triton import CannotLaunch
 
 Operator = Callable[..., tuple[Tensor, dict[str, Tensor] | None]]
@@ -45,8 +46,8 @@ class Inputs:
 
     @property
     def are_tensors(self) -> bool:
-        """Whether all are tensors; an operator refuses what is none."""
-        return all(isinstance(x, Tensor) for x in self.tensors)
+        """Whether all are dense tensors; an operator refuses what is none."""
+        return all(is_dense(x) for x in self.tensors)
 
     @property
     def want_gradients(self) -> bool:
@@ -57,7 +58,7 @@ class Inputs:
     def length(self) -> int:
         """The tokens of a row; 0 where the queries have no such axis."""
         q = self.tokens["q"]
-        return q.shape[1] if isinstance(q, Tensor) and q.dim() > 1 else 0
+        return q.shape[1] if is_dense(q) and q.dim() > 1 else 0
 
 
 @dataclass
