@@ -14,12 +14,6 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def unit(x: Tensor) -> Tensor:
-    """x [..., D] divided by its length, in the dtype of x; 0 stays 0."""
-    y = wide(x)
-    return (y * torch.rsqrt(y.square().sum(-1, keepdim=True) + 1e-6)).to(x.dtype)
-
-
 def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
     """x [..., D] divided by its root mean square, times `weight` [D]; in float32 or more."""
     y = wide(x)
