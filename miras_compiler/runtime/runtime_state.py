@@ -86,7 +86,7 @@ def starting_weight(contract: States, name: str, lengths: Mapping[str, int], dev
     """0, or the uniform point of its slices."""
     shape = [lengths[axis] for axis in contract.state[name]]
     total, axes = contract.start.get(name, (0.0, ""))
-    return torch.full(shape, total / math.prod(lengths[axis] for axis in axes), dtype=work, device=device)
+    return torch.full(shape, total / math.prod([lengths[axis] for axis in axes]), dtype=work, device=device)
 
 
 def check_position(position: Tensor | None, chunk: int) -> None:
