@@ -1,8 +1,6 @@
-"""Norms of a layer, and the precision in which a layer computes them: float32 or more, also under autocast."""
+"""Norms of a layer, in float32 or more, also under autocast."""
 
 from __future__ import annotations
-
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -24,9 +22,3 @@ def layer_norm(x: Tensor, weight: Tensor) -> Tensor:
     """x [..., D] with mean 0 and variance 1, times `weight` [D]; in float32 or more."""
     y = wide(x)
     return functional.layer_norm(y, y.shape[-1:]) * weight
-
-
-def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """A context without autocast on the device of x; nothing on devices that have none, as `meta`."""
-    kind = x.device.type
-    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()

@@ -14,7 +14,7 @@ NAMES = {
         "ConstantGate", "DecayRate", "InputGate", "LearnedGate", "LowRankGate", "fill", "inverse_softplus", "inverse_tanh", "logarithms",
         "logit",
     ),
-    ".runtime_norms": ("full_precision", "layer_norm", "rms_norm", "wide"),
+    ".runtime_norms": ("layer_norm", "rms_norm", "wide"),
     ".runtime_rows": ("split_heads", "unit"),
     ".runtime_widths": ("check_heads", "check_one_width", "check_widths"),
 }  # fmt: skip

@@ -96,7 +96,7 @@ def mix(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
     arguments = [row.name if number < 3 else f"{row.name}={row.name}" for number, row in enumerate(rows)]
     arguments += ["**gates", *(f"{owned.name}=self.{owned.name}" for owned in parameters)]
     arguments += ["initial_state=past.recurrent_state", "output_final_state=use_cache", "cu_seqlens=cu_seqlens"]
-    lines += ["with full_precision(x):", "    o, state = operator(", *(f"        {argument}," for argument in arguments), "    )"]
+    lines += ["o, state = operator(", *(f"    {argument}," for argument in arguments), ")"]
     output = f"{NORMS[spec.layer.output_norm]}.flatten(-2)"
     if spec.layer.output_gate:
         output += " * functional.silu(wide(self.g_proj(x)))"
