@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from layer_package import MODELS, distance, handed_to_the_operator, hidden, layer_of, package_of, small_layer, small_spec
+from torch import Tensor
 
 LIMIT = 1e-9
 
@@ -110,7 +111,8 @@ def test_rows_without_tokens_have_outputs_of_0_and_keep_their_cache(name: str) -
     """Left-padded prompts in segments, the first of which holds nothing of the second row; then a row that has ended; the third goes on."""
     layer, x = small_layer(name), hidden(3, 9)
     mask = torch.tensor([[1, 1, 1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1, 1, 1, 1]])
-    outputs, past = [], None
+    outputs: list[Tensor] = []
+    past: Any = None
     for first, end in ((0, 3), (3, 6), (6, 8), (8, 9)):
         before = past
         o, _, past = layer(x[:, first:end], attention_mask=mask[:, :end], past_key_values=past, use_cache=True)

@@ -100,7 +100,7 @@ def test_gradients_per_sample_are_those_of_the_samples(name: str) -> None:
             assert distance(together[key][number], gradient) < 1e-10 * (1 + float(gradient.abs().max())), key
 
 
-class NoDoubles(TorchDispatchMode):
+class NoDoubles(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A device without float64."""
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -114,7 +114,7 @@ class NoDoubles(TorchDispatchMode):
 def test_a_layer_is_made_and_drawn_where_float64_does_not_exist(name: str) -> None:
     spec = small_spec(name, **({"heads": 8} if name == "retnet" else {}))
     package = package_of(spec)
-    with NoDoubles(), torch.device("cpu"):
+    with NoDoubles(), torch.device("cpu"):  # type: ignore[no-untyped-call]
         layer = layer_of(package, spec)
         for module in layer.modules():
             if hasattr(module, "reset_parameters"):
