@@ -128,6 +128,18 @@ def test_rows_without_tokens_have_outputs_of_0_and_keep_their_cache(name: str) -
         assert distance(o[row, mask[row] == 1], layer(x[row, mask[row] == 1][None])[0][0]) < LIMIT
 
 
+@pytest.mark.parametrize("name", ["gated_delta_net", "titans_lmm", "gla"])
+def test_a_row_does_not_depend_on_its_neighbours_nor_on_its_side_by_a_bit(name: str) -> None:
+    """Alone it has other shapes, for which torch's matrix product sums in another order."""
+    layer, x, own = small_layer(name), hidden(3, 7), [0, 0, 1, 1, 1, 1, 1]
+    left = layer(x, attention_mask=torch.tensor([[1] * 7, own, [1] * 7]))[0][1, 2:]
+    for other in (own, [0] * 7, [1, 0, 0, 0, 0, 0, 0], [1, 0, 1, 1, 0, 0, 0]):
+        assert torch.equal(layer(x, attention_mask=torch.tensor([other, own, other]))[0][1, 2:], left)
+    turned = torch.cat((x[:, 2:], x[:, :2]), 1)
+    assert torch.equal(layer(turned, attention_mask=torch.tensor([[1] * 7, own[::-1], [1] * 7]))[0][1, :5], left)
+    assert distance(layer(x[1:2, 2:])[0][0], left) < 1e-14
+
+
 def test_a_batch_of_padding_alone_leaves_everything_as_it_was() -> None:
     layer, x = small_layer("titans_lmm"), hidden(2, 3)
     _, _, past = layer(x, use_cache=True)
