@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from layer_package import MODELS, distance, handed_to_the_operator, hidden, layer_of, package_of, small_layer, small_spec
+from torch import Tensor
 
 LIMIT = 1e-9
 
@@ -99,6 +100,89 @@ def test_padding_is_as_if_it_were_not_there(name: str, side: str) -> None:
         assert distance(decoded[row, 0], alone[-1]) < LIMIT
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int32, torch.int64, torch.float32, torch.bfloat16])
+def test_a_mask_may_have_any_type_that_holds_0_and_1(dtype: torch.dtype) -> None:
+    layer, x, mask = small_layer("gated_delta_net"), hidden(2, 7), torch.tensor(MASKS["left"])
+    assert torch.equal(layer(x, mask.to(dtype))[0], layer(x, mask)[0])
+
+
+@pytest.mark.parametrize("name", ["gated_delta_net", "titans_lmm", "omega_net"])
+def test_rows_without_tokens_have_outputs_of_0_and_keep_their_cache(name: str) -> None:
+    """Left-padded prompts in segments, the first of which holds nothing of the second row; then a row that has ended; the third goes on."""
+    layer, x = small_layer(name), hidden(3, 9)
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1, 1, 1, 1]])
+    outputs: list[Tensor] = []
+    past: Any = None
+    for first, end in ((0, 3), (3, 6), (6, 8), (8, 9)):
+        before = past
+        o, _, past = layer(x[:, first:end], attention_mask=mask[:, :end], past_key_values=past, use_cache=True)
+        outputs.append(o)
+        if first == 6:
+            assert before is not None
+            for state in ("recurrent_state", "conv_state"):
+                for entry, value in getattr(past[0], state).items():
+                    assert torch.equal(value[0], getattr(before[0], state)[entry][0]), entry
+    o = torch.cat(outputs, 1)
+    assert torch.equal(o[mask == 0], torch.zeros_like(o[mask == 0]))
+    for row in range(3):
+        assert distance(o[row, mask[row] == 1], layer(x[row, mask[row] == 1][None])[0][0]) < LIMIT
+
+
+@pytest.mark.parametrize("name", ["gated_delta_net", "titans_lmm", "gla"])
+def test_a_row_does_not_depend_on_its_neighbours_nor_on_its_side_by_a_bit(name: str) -> None:
+    """Alone it has other shapes, for which torch's matrix product sums in another order."""
+    layer, x, own = small_layer(name), hidden(3, 7), [0, 0, 1, 1, 1, 1, 1]
+    left = layer(x, attention_mask=torch.tensor([[1] * 7, own, [1] * 7]))[0][1, 2:]
+    for other in (own, [0] * 7, [1, 0, 0, 0, 0, 0, 0], [1, 0, 1, 1, 0, 0, 0]):
+        assert torch.equal(layer(x, attention_mask=torch.tensor([other, own, other]))[0][1, 2:], left)
+    turned = torch.cat((x[:, 2:], x[:, :2]), 1)
+    assert torch.equal(layer(turned, attention_mask=torch.tensor([[1] * 7, own[::-1], [1] * 7]))[0][1, :5], left)
+    assert distance(layer(x[1:2, 2:])[0][0], left) < 1e-14
+
+
+def test_a_batch_of_padding_alone_leaves_everything_as_it_was() -> None:
+    layer, x = small_layer("titans_lmm"), hidden(2, 3)
+    _, _, past = layer(x, use_cache=True)
+    o, _, after = layer(x, attention_mask=torch.zeros(2, 3), past_key_values=past, use_cache=True)
+    assert torch.equal(o, torch.zeros_like(o))
+    for entry, value in after[0].recurrent_state.items():
+        assert torch.equal(value, past[0].recurrent_state[entry]), entry
+    for entry, value in after[0].conv_state.items():
+        assert torch.equal(value, past[0].conv_state[entry]), entry
+
+
+@pytest.mark.parametrize("name", ["gated_delta_net", "titans_lmm"])
+def test_gradients_of_a_padded_row_are_those_of_the_row_alone(name: str) -> None:
+    """Padding has a gradient of 0, whatever stands there, and parameters the sum over the rows."""
+    layer, mask = small_layer(name), torch.tensor(MASKS["left"])
+    x = torch.where(mask[..., None].bool(), hidden(2, 7), torch.inf).requires_grad_()
+    layer.zero_grad()
+    layer(x, attention_mask=mask)[0].square().sum().backward()
+    together = {key: parameter.grad.clone() for key, parameter in layer.named_parameters()}
+    layer.zero_grad()
+    for row in range(2):
+        own = x.detach()[row, mask[row] == 1][None].requires_grad_()
+        layer(own)[0].square().sum().backward()
+        assert own.grad is not None
+        assert x.grad is not None
+        assert distance(x.grad[row, mask[row] == 1], own.grad[0]) < LIMIT
+        assert torch.equal(x.grad[row, mask[row] == 0], torch.zeros_like(x[row, mask[row] == 0]))
+    for key, parameter in layer.named_parameters():
+        assert distance(together[key], parameter.grad) < LIMIT, key
+
+
+def test_packed_tokens_behind_the_last_border_belong_to_no_sequence() -> None:
+    layer, x = small_layer("gated_delta_net"), hidden(1, 9)
+    o, _, past = layer(x, cu_seqlens=torch.tensor([0, 0, 4, 6, 6], dtype=torch.int32), use_cache=True)
+    alone, _, own = layer(x[:, :4], use_cache=True)
+    assert distance(o[:, :4], alone) < LIMIT
+    assert torch.equal(o[:, 6:], torch.zeros_like(o[:, 6:]))
+    for entry, value in past[0].conv_state.items():
+        assert len(value) == 4
+        assert torch.equal(value[1], own[0].conv_state[entry][0])
+        assert torch.equal(value[3], torch.zeros_like(value[3]))
+
+
 def test_a_mask_of_ones_is_no_mask() -> None:
     layer, x = small_layer("yaad"), hidden(2, 7)
     assert torch.equal(layer(x, torch.ones(2, 7))[0], layer(x)[0])
@@ -119,9 +203,17 @@ def test_each_layer_has_its_own_place_in_the_cache_and_nothing_is_changed_in_pla
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"attention_mask": torch.tensor([[1, 1, 1], [0, 0, 0]])}, "attention_mask: expected a token in every row, got rows of"),
-        ({"attention_mask": torch.tensor([[1, 0]])}, r"attention_mask: expected 0 and 1 of shape \[2, 3\], got \[1, 2\]"),
+        ({"attention_mask": torch.tensor([[1, 0]])}, r"attention_mask: expected 0 and 1 of shape \[2, 3\], .* got \[1, 2\]"),
+        ({"attention_mask": torch.ones(2, 2)}, r"attention_mask: expected 0 and 1 of shape \[2, 3\], .* got \[2, 2\]"),
+        ({"attention_mask": torch.ones(3, 3)}, r"attention_mask: expected 0 and 1 of shape \[2, 3\], .* got \[3, 3\]"),
         ({"attention_mask": torch.zeros(2, 1, 3, 3)}, "attention_mask: expected 0 and 1 of shape"),
+        ({"attention_mask": [[1, 1, 1]] * 2}, "attention_mask: expected 0 and 1 of shape .* got list"),
+        (
+            {"attention_mask": torch.tensor([[0.0, 0.0, -1e4]] * 2)},
+            "attention_mask: expected 1 at tokens and 0 at padding, got other values",
+        ),
+        ({"attention_mask": torch.tensor([[1, 1, 2]] * 2)}, "attention_mask: expected 1 at tokens and 0 at padding, got other values"),
+        ({"attention_mask": torch.tensor([[1, 1, torch.nan]] * 2)}, "attention_mask: expected 1 at tokens and 0 at padding"),
         ({"attention_mask": torch.tensor([[1, 1, 0]] * 2), "cu_seqlens": torch.tensor([0, 3])}, "attention_mask: expected no padding"),
         ({"cu_seqlens": torch.tensor([0, 3])}, "cu_seqlens: packed sequences lie in one row, expected B = 1, got 2"),
     ],
@@ -134,3 +226,9 @@ def test_masks_and_borders_without_a_meaning_are_refused(arguments: dict[str, An
 def test_a_cache_needs_the_number_of_the_layer() -> None:
     with pytest.raises(ValueError, match="layer_idx: expected the layer's number"):
         small_layer("yaad", layer_idx=None)(hidden(1, 2), use_cache=True)
+
+
+@pytest.mark.parametrize("keyword", ["past_key_value", "position_ids", "output_attentions", "cu_seqlens_q"])
+def test_a_keyword_that_a_layer_does_not_have_is_refused(keyword: str) -> None:
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{keyword}'"):
+        small_layer("yaad")(hidden(1, 2), **{keyword: None})

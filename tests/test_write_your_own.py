@@ -83,7 +83,9 @@ def test_the_page_ends_with_a_loss_and_a_generator_of_ones_own(tmp_path: Path, m
     assert (spec.attentional_bias.kind, spec.retention.kind) == ("formula", "bregman")
 
 
-def test_the_call_at_the_end_of_the_page_is_python() -> None:
-    ((_, text),) = blocks("python")
-    compile(text, str(PAGE), "exec")
-    assert "chunk_my_rule" in text
+def test_the_calls_of_the_page_are_python() -> None:
+    (_, operator), (_, layer) = blocks("python")
+    for text in (operator, layer):
+        compile(text, str(PAGE), "exec")
+    assert "chunk_my_rule" in operator
+    assert "MyRuleLayer" in layer

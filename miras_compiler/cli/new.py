@@ -29,11 +29,10 @@ retention: {{kind: l2, order: before_gradient}}
 # How the surprise becomes an update.  Now: {optimizer}
 optimizer: {{kind: gradient_descent}}
 
-# The coefficients of the rule, one value per token and head.  source: input (projected from the layer's input) | learned | constant
-# parametrization, which keeps a gate in its range: sigmoid | 2*sigmoid | softplus | exp_softplus | exp_sigmoid | tanh | positive
+# The coefficients of the rule, one per token and head.  source: input | learned | constant.  parametrization: sigmoid | softplus | ...
 gates:
   alpha: {{per: head, source: input, init: 0.99}}  # what is retained, in [0, 1]
-  eta: {{per: head, source: input, parametrization: sigmoid, init: 0.5}}  # inner step size; a delta rule on unit keys needs one below 2
+  eta: {{per: head, source: input, parametrization: sigmoid, init: 0.5}}  # inner step size, below 1
 
 # gradient: exact (at the state before each token) | chunk_start (at the state that enters a chunk of `size`; deep memories need it
 # to run in parallel, and it changes the function)

@@ -14,7 +14,8 @@ NAMES = {
         "ConstantGate", "DecayRate", "InputGate", "LearnedGate", "LowRankGate", "fill", "inverse_softplus", "inverse_tanh", "logarithms",
         "logit",
     ),
-    ".runtime_norms": ("full_precision", "layer_norm", "rms_norm", "unit", "wide"),
+    ".runtime_norms": ("layer_norm", "rms_norm", "wide"),
+    ".runtime_rows": ("split_heads", "unit"),
     ".runtime_widths": ("check_heads", "check_one_width", "check_widths"),
 }  # fmt: skip
 
@@ -23,7 +24,8 @@ def imports(spec: Spec, body: str) -> str:
     """The import statements above the class whose methods are `body`, in the order of the linter."""
     own: dict[str, tuple[str, ...]] = {
         ".ops": (f"chunk_{spec.name}", f"fused_recurrent_{spec.name}"),
-        ".runtime_layer": ("LayerCache", "TokenMixer"),
+        ".runtime_cache": ("LayerCache",),
+        ".runtime_layer": ("TokenMixer",),
     }
     for module, names in NAMES.items():
         if used := tuple(name for name in names if re.search(rf"(?<![.\w]){name}\(", body)):

@@ -92,16 +92,18 @@ def mix(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
     lines += ["gates = {", *(textwrap.indent(gate.entry, "    ") for gate in gates if not gate.late), "}"]
     lines += [f'gates["{gate.keyword}"] = {gate.value}' for gate in gates if gate.late]
     lines += [tied.made for tied in ties]
-    lines += [f"operator = chunk_{spec.name}", "if x.shape[1] == 1:  # decoding", f"    operator = fused_recurrent_{spec.name}"]
+    lines += [f"operator = chunk_{spec.name}", "if longest == 1:  # decoding", f"    operator = fused_recurrent_{spec.name}"]
     arguments = [row.name if number < 3 else f"{row.name}={row.name}" for number, row in enumerate(rows)]
     arguments += ["**gates", *(f"{owned.name}=self.{owned.name}" for owned in parameters)]
     arguments += ["initial_state=past.recurrent_state", "output_final_state=use_cache", "cu_seqlens=cu_seqlens"]
-    lines += ["with full_precision(x):", "    o, state = operator(", *(f"        {argument}," for argument in arguments), "    )"]
+    lines += ["o, state = operator(", *(f"    {argument}," for argument in arguments), ")"]
     output = f"{NORMS[spec.layer.output_norm]}.flatten(-2)"
     if spec.layer.output_gate:
         output += " * functional.silu(wide(self.g_proj(x)))"
     lines += [f"o = {output}", f"return self.o_proj(o.to(x.dtype)), LayerCache(state, {'tails' if spec.layer.conv else '{}'})"]
-    head = "def mix(self, x: Tensor, past: LayerCache, use_cache: bool, cu_seqlens: Tensor | None) -> tuple[Tensor, LayerCache]:"
+    head = (
+        "def mix(self, x: Tensor, past: LayerCache, use_cache: bool, cu_seqlens: Tensor | None, longest: int) -> tuple[Tensor, LayerCache]:"
+    )
     doc = '    """The outputs for x [B, T, hidden], and the cache behind it; without a state where it is not wanted."""'
     return method([head, doc, *(textwrap.indent(line, "    ") for line in lines)])
 

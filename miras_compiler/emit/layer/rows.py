@@ -42,10 +42,7 @@ def build_rows(spec: Spec, interface: Interface) -> tuple[RowText, ...]:
         made = name if spec.layer.conv else f"self.{name}_proj(x)"
         if spec.layer.activation == "silu":
             made = f"functional.silu({made})"
-        if "R" in argument.axes:
-            made += f".unflatten(-1, ({steps}, self.heads, -1)).flatten(1, 2)"
-        else:
-            made += ".unflatten(-1, (self.heads, -1))"
+        made = f"split_heads({made}, self.heads, {steps})" if "R" in argument.axes else f"split_heads({made}, self.heads)"
         if is_key and spec.layer.qk_norm == "l2":
             made = f"unit({made})"
         (width,) = sizes(spec, argument.axes[-1])

@@ -18,7 +18,7 @@ REACHES: dict[str | None, tuple[float, float | None]] = {
     "sigmoid": (0, 1),
     "2*sigmoid": (0, 2),
     "tanh": (-1, 1),
-}  # parametrizations of two ends
+}
 
 
 def gate_keyword(name: str) -> str:
