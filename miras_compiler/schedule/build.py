@@ -24,8 +24,10 @@ from miras_compiler.ir.nodes import (
     TriangularSolve,
 )
 from miras_compiler.ir.traverse import leaves_of, nodes_of
+from miras_compiler.passes.rename import rename
 from miras_compiler.schedule.cut import build_cut
 from miras_compiler.schedule.entered import START, enter_chunk
+from miras_compiler.schedule.gate_names import kernel_names
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.tile import padded, tile_length
 from miras_compiler.spec import Spec
@@ -40,6 +42,7 @@ def build_schedules(spec: Spec, program: Program) -> dict[str, Schedule]:
     """
     if why_not(spec, program):
         return {}
+    program = rename(program, kernel_names(spec))
     starts = tuple(leaf.name.removesuffix(START) for leaf in leaves_of(program) if is_start(leaf))
     reason = (
         "Cut by dependence on the state: what does not depend on it runs for all tiles at once, before and after the walk that carries it."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.update_rule import SECTIONS
-from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.interface import Argument, Interface
 from miras_compiler.emit.python_text import header, indented, legend, mapping, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.body import BodyPrinter
@@ -22,7 +22,9 @@ from miras_compiler.ir.build import ordered, placeholder
 from miras_compiler.ir.nodes import Contract, Leaf, Map, Node, Program, Reduce, Rename
 from miras_compiler.ir.traverse import labels_in_use, leaves_of, nodes_of, rewrite
 from miras_compiler.passes import run_passes
+from miras_compiler.passes.rename import rename
 from miras_compiler.schedule.entered import START
+from miras_compiler.schedule.gate_names import kernel_names
 
 PRINTED = (Leaf, Map, Contract, Rename, Reduce)
 
@@ -55,7 +57,7 @@ def emit_decode(rule: UpdateRule, interface: Interface) -> str:
         "tokens_dict": mapping(tokens, 8),
         "parameters_dict": mapping(parameters, 8),
         "entries": keys(printed.entries),
-        "arguments": indented("arguments=(", [f'"{name}"' for name in (*printed.inputs, *printed.entries)], "),"),
+        "inputs": indented("inputs=(", [f'"{argument.name}"' for argument in printed.given], "),"),
     }))  # fmt: skip
 
 
@@ -65,7 +67,9 @@ class TokenKernel:
     def __init__(self, rule: UpdateRule, interface: Interface) -> None:
         self.interface = interface
         self.frozen = rule.spec.frozen_gradient
-        self.program = without_products(run_passes(only_states(rule.step.program, interface)))
+        self.own_names = kernel_names(rule.spec)
+        step = rename(only_states(rule.step.program, interface), self.own_names)
+        self.program = without_products(run_passes(step))
         self.found = {leaf.name: leaf for leaf in leaves_of(self.program)}
         self.axes = sorted({axis for node in nodes_of(self.program) for axis in node.axes})
         taken = RESERVED | {f(axis) for axis in self.axes for f in (place, width, block)} | {"position", "begins", "length"}
@@ -78,10 +82,19 @@ class TokenKernel:
         """Entries of the state that are tensors of a head."""
         return [entry.name for entry in self.interface.state if entry.name != "position"]
 
+    def name_of(self, argument: Argument) -> str:
+        """What the kernel calls an argument of the operators."""
+        return self.own_names.get(argument.name, argument.name)
+
+    @property
+    def given(self) -> list[Argument]:
+        """Tokens and parameters that the step reads."""
+        return [argument for argument in self.interface.inputs if self.name_of(argument) in self.found]
+
     @property
     def inputs(self) -> list[str]:
-        """Tokens and parameters that the step reads."""
-        return [argument.name for argument in self.interface.inputs if argument.name in self.found]
+        """What the kernel calls them."""
+        return [self.name_of(argument) for argument in self.given]
 
     @property
     def tensors(self) -> list[str]:
@@ -101,7 +114,7 @@ class TokenKernel:
 
     def operator(self) -> str:
         """The launch of the kernel, and its operator."""
-        axes = {argument.name: argument.axes for argument in self.interface.inputs} | dict(self.interface.state)
+        axes = {self.name_of(argument): argument.axes for argument in self.given} | dict(self.interface.state)
         makes = ['"o": Buffer("rows", "V")', *(f'"{name}_next": Buffer("sequences", "{self.letters(name)}")' for name in self.entries)]
         widths = "".join(self.widths)
         launch = call("_launch = Launch(", f'TABLE, token_steps, "token_steps", walks=True, widths="{widths}"', {"makes": braced(makes)})
@@ -113,7 +126,7 @@ class TokenKernel:
 
     def load_row(self, leaf: Leaf) -> str:
         """How a token's own tiles are loaded; "" for what is loaded before the first token."""
-        if leaf.name not in [argument.name for argument in self.interface.tokens]:
+        if leaf.name not in [self.name_of(argument) for argument in self.interface.tokens]:
             return ""
         return load_call(leaf.name, leaf.axes, "at_row", widened=True)
 

@@ -14,14 +14,18 @@ from miras_compiler.emit.triton.options import launch_options
 from miras_compiler.emit.triton.staged import make_printers
 from miras_compiler.schedule import Schedule
 from miras_compiler.schedule.entered import START
+from miras_compiler.schedule.gate_names import kernel_names
 from miras_compiler.schedule.tile import BLOCK, tile_length
 from miras_compiler.spec import Spec, digest
 
 
 def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Interface) -> str:
     """Text of kernels.py."""
-    names = {argument.name: argument.axes for argument in interface.tokens}, {each.name: each.axes for each in interface.parameters}
-    operations = [Operation(schedule, *names, prefix) for prefix, schedule in schedules.items()]
+    own = kernel_names(spec)
+    tokens, parameters = (
+        {own.get(each.name, each.name): each.axes for each in group} for group in (interface.tokens, interface.parameters)
+    )
+    operations = [Operation(schedule, tokens, parameters, prefix) for prefix, schedule in schedules.items()]
     printer = TritonPrinter()
     variants = [(each, make_printers(kernel, printer)) for each in operations for kernel in each.schedule.kernels]
     printed = [each for _, kernel in variants for each in kernel]
@@ -46,8 +50,8 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "carried": keys(main.carried),
         "starts": keys([f"{name}{START}" for name in main.last]),
         "signature": signature(interface),
-        "tokens_dict": mapping(list(names[0]), 8),
-        "parameters_dict": mapping(list(names[1]), 8),
+        "tokens_dict": mapping([argument.name for argument in interface.tokens], 8),
+        "parameters_dict": mapping([argument.name for argument in interface.parameters], 8),
     }))  # fmt: skip
 
 
