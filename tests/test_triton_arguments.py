@@ -26,7 +26,7 @@ CHUNKED = {
 }  # fmt: skip
 LIMITS = {  # the largest error of float32
     "agreement": 5e-6, "views": 0.0, "expanded": 0.0, "rest_of_row": 0.0, "no_tokens": 2e-6, "no_tokens_at_all": 0.0, "float16": 2.0,
-    "transforms": 0.0,
+    "transforms": 0.0, "second_derivatives": 0.0,
 }  # fmt: skip
 PACKAGES = ("chunked", "gated_delta_net")
 
@@ -57,6 +57,7 @@ CLAIMS = {
     "no_tokens_at_all": "a batch without tokens hands its state on",
     "float16": "states outside the range of float16 are right",
     "transforms": "torch.func.grad, vmap of it and vmap over steps are loops",
+    "second_derivatives": "second derivatives are refused with the remedy",
 }
 
 
