@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from subprocess import CalledProcessError
 from types import ModuleType
 from typing import Any
 
@@ -86,9 +88,14 @@ def test_a_launch_that_fails_gives_way_to_the_next_with_one_warning(kernels: Mod
     assert kernel.tried == [4, 2, 2]
 
 
-def test_a_failure_at_one_width_says_nothing_of_others(kernels: ModuleType) -> None:
-    kernel = Kernel({8: RuntimeError("PassManager::run failed")})
-    with pytest.warns(UserWarning, match="main: the launch with 8 warps and 1 stages fails here: PassManager::run failed"):
+FAILURES = (RuntimeError("PassManager::run failed"), CalledProcessError(1, ["gcc"]), AttributeError("no such intrinsic"))
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_a_failure_at_one_width_says_nothing_of_others(kernels: ModuleType, failure: Exception) -> None:
+    """Whatever fails: Triton, its compiler, or the C compiler that it calls."""
+    kernel = Kernel({8: failure})
+    with pytest.warns(UserWarning, match=re.escape(f"main: the launch with 8 warps and 1 stages fails here: {failure}")):
         launch(kernels, kernel, 256)
     assert kernel.tried == [8, 4]  # those for narrower widths come last
     launch(kernels, kernel)

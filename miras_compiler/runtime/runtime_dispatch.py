@@ -118,7 +118,8 @@ class Dispatch:
             raise ValueError(f"backend: 'triton' runs on a GPU, or anywhere under TRITON_INTERPRET=1; got tensors on {q.device}")
         if inputs.length == 0:
             return False
-        return backend == "triton" or torch.compiler.is_compiling() or self.can_launch(inputs, few)
+        is_transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()  # nothing can be tried within
+        return backend == "triton" or is_transformed or self.can_launch(inputs, few)
 
     def can_launch(self, inputs: Inputs, few: bool) -> bool:
         """Whether the kernels run on this GPU for such inputs, the backward pass too where gradients are wanted.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,22 +82,22 @@ class ChunkKernels:
 
 @dataclass(frozen=True)
 class TokenKernels:
-    """The token step for a few tokens at a time, without gradients: `entries` of the state are read and written."""
+    """The token step for a few tokens at a time, without gradients: reads `inputs`; `entries` of the state are read and written."""
 
     contract: Contract
     operator: Operator
+    inputs: tuple[str, ...]
     entries: tuple[str, ...]
-    arguments: tuple[str, ...]
 
     def __call__(
         self, tokens: Named, parameters: Named, initial_state: Named | None, output_final_state: bool, cu_seqlens: Tensor | None
     ) -> Returned:
         """Outputs [B, T, H, V] in the type of q, and the final state if asked for."""
         state = read_start(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        own = {f"{name}_": x for name, x in tokens.items()}  # what code calls a gate of the user's own
-        given: dict[str, Any] = {**own, **tokens, **parameters, **state}
+        given = {**tokens, **parameters}
+        tensors = [*(given[name] for name in self.inputs), *(state[name] for name in self.entries)]
         position = state.get("position")
-        o, *following = self.operator([given[name] for name in self.arguments], position, cu_seqlens, "whole")
+        o, *following = self.operator(tensors, position, cu_seqlens, "whole")
         if not output_final_state:
             return o, None
         final = dict(zip(self.entries, following, strict=True))

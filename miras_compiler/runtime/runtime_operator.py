@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,10 +141,25 @@ def free_name(operator: Operator) -> str:
     return f"{space}::{name}"
 
 
+def function_of(op: Any, save: Callable[..., None], differentiate: Callable[..., Any]) -> Any:
+    """A call of an operator with gradients.
+
+    The transforms of torch.func know autograd functions that keep and differentiate in two steps, but no operators with gradients.
+    """
+    methods = {"forward": staticmethod(op), "setup_context": staticmethod(save), "backward": staticmethod(differentiate)}
+    function: Any = type("Function", (torch.autograd.Function,), {**methods, "generate_vmap_rule": True})
+
+    def call(*arguments: Any) -> Any:
+        is_transformed = not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+        return function.apply(*arguments) if is_transformed else op(*arguments)
+
+    return call
+
+
 class Differentiable:
     """A forward operator and its reverse one, whose inputs are inputs and results of the forward one, then cotangents of its first results.
 
-    These first results are visible; the others are buffers for the reverse operator.
+    These first results are visible; the others are buffers for the reverse operator, which has no gradients itself.
     """
 
     def __init__(self, forward: Operator, backward: Operator) -> None:
@@ -153,19 +168,13 @@ class Differentiable:
         self.kept = [name for name in backward.inputs if name in known]
         self.visible = len(backward.inputs) - len(self.kept)
         forward.op.register_autograd(self.differentiate, setup_context=self.save)
-        methods = {
-            "forward": staticmethod(forward.op),
-            "setup_context": staticmethod(self.save),
-            "backward": staticmethod(self.differentiate),
-        }
-        self.function: Any = type(f"{forward.name}_function", (torch.autograd.Function,), {**methods, "generate_vmap_rule": True})
+        backward.op.register_autograd(refuse_second_derivatives, setup_context=keep_nothing)
+        self.run = function_of(forward.op, self.save, self.differentiate)
+        self.run_backward = function_of(backward.op, keep_nothing, refuse_second_derivatives)
 
     def __call__(self, tensors: Sequence[Tensor], position: Tensor | None, cu_seqlens: Tensor | None, grid: str) -> Any:
-        """The visible results, a tuple of tensors; torch.func's transforms know autograd functions, but no operators with gradients."""
-        arguments = (*tensors, position, cu_seqlens, grid, torch.is_grad_enabled())
-        if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
-            return self.function.apply(*arguments)[: self.visible]
-        return self.forward.op(*arguments)[: self.visible]
+        """The visible results, a tuple of tensors."""
+        return self.run(*tensors, position, cu_seqlens, grid, torch.is_grad_enabled())[: self.visible]
 
     def save(self, ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         """Keeps what the reverse operator reads."""
@@ -182,7 +191,15 @@ class Differentiable:
         found = dict(zip(self.kept, kept, strict=True))
         pairs = zip(ctx.seen, gradients, strict=False)  # buffers get no cotangent
         cotangents = [torch.zeros(size, dtype=dtype, device=device) if x is None else x for (size, dtype, device), x in pairs]
-        results = self.backward((*kept, *cotangents), position, cu_seqlens, ctx.grid)
+        results = self.run_backward(*kept, *cotangents, position, cu_seqlens, ctx.grid, True)
         pairs_of = zip(self.forward.inputs.items(), results, strict=True)
         found_gradients = [x.sum(0).to(found[name].dtype) if axes.startswith("H") else x for (name, axes), x in pairs_of]
         return (*found_gradients, None, None, None, None)
+
+
+def keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    """A reverse operator keeps nothing: it is not differentiated."""
+
+
+def refuse_second_derivatives(ctx: Any, *gradients: Tensor) -> Any:
+    raise RuntimeError("the kernels have no second derivatives; backend='torch' has")

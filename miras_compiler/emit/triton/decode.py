@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.update_rule import SECTIONS
-from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.interface import Argument, Interface
 from miras_compiler.emit.python_text import header, indented, legend, mapping, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.triton.body import BodyPrinter
@@ -55,7 +55,7 @@ def emit_decode(rule: UpdateRule, interface: Interface) -> str:
         "tokens_dict": mapping(tokens, 8),
         "parameters_dict": mapping(parameters, 8),
         "entries": keys(printed.entries),
-        "arguments": indented("arguments=(", [f'"{name}"' for name in (*printed.inputs, *printed.entries)], "),"),
+        "inputs": indented("inputs=(", [f'"{argument.name}"' for argument in printed.given], "),"),
     }))  # fmt: skip
 
 
@@ -65,7 +65,8 @@ class TokenKernel:
     def __init__(self, rule: UpdateRule, interface: Interface) -> None:
         self.interface = interface
         self.frozen = rule.spec.frozen_gradient
-        self.program = without_products(run_passes(only_states(rule.step.program, interface)))
+        step = only_states(rule.step.program, interface)
+        self.program = without_products(run_passes(step))
         self.found = {leaf.name: leaf for leaf in leaves_of(self.program)}
         self.axes = sorted({axis for node in nodes_of(self.program) for axis in node.axes})
         taken = RESERVED | {f(axis) for axis in self.axes for f in (place, width, block)} | {"position", "begins", "length"}
@@ -79,9 +80,14 @@ class TokenKernel:
         return [entry.name for entry in self.interface.state if entry.name != "position"]
 
     @property
-    def inputs(self) -> list[str]:
+    def given(self) -> list[Argument]:
         """Tokens and parameters that the step reads."""
-        return [argument.leaf for argument in self.interface.inputs if argument.leaf in self.found]
+        return [argument for argument in self.interface.inputs if argument.leaf in self.found]
+
+    @property
+    def inputs(self) -> list[str]:
+        """What the kernel calls them."""
+        return [argument.leaf for argument in self.given]
 
     @property
     def tensors(self) -> list[str]:
@@ -101,7 +107,7 @@ class TokenKernel:
 
     def operator(self) -> str:
         """The launch of the kernel, and its operator."""
-        axes = {argument.leaf: argument.axes for argument in self.interface.inputs} | dict(self.interface.state)
+        axes = {argument.leaf: argument.axes for argument in self.given} | dict(self.interface.state)
         makes = ['"o": Buffer("rows", "V")', *(f'"{name}_next": Buffer("sequences", "{self.letters(name)}")' for name in self.entries)]
         widths = "".join(self.widths)
         launch = call("_launch = Launch(", f'TABLE, token_steps, "token_steps", walks=True, widths="{widths}"', {"makes": braced(makes)})

@@ -47,7 +47,7 @@ def emit_kernels(spec: Spec, schedules: Mapping[str, Schedule], interface: Inter
         "starts": keys([f"{name}{START}" for name in main.last]),
         "signature": signature(interface),
         "tokens_dict": mapping([argument.name for argument in interface.tokens], 8),
-        "parameters_dict": mapping(list(names[1]), 8),
+        "parameters_dict": mapping([argument.name for argument in interface.parameters], 8),
     }))  # fmt: skip
 
 
