@@ -29,8 +29,7 @@ from miras_compiler.analysis import (
 )
 from miras_compiler.analysis.cost import axis_lengths
 from miras_compiler.derive import UpdateRule, derive_update_rule
-from miras_compiler.derive.chain_rule import in_residual
-from miras_compiler.derive.notation import formula
+from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.emit import SourceFile, emit
 from miras_compiler.emit.triton.blocks import blocks_of
 from miras_compiler.ir.differentiate import differentiate
@@ -58,7 +57,7 @@ def compile_spec(spec: Spec) -> Compilation:
     form = with_suggestion(rule, graph, classify_parallel_form(rule, graph))  # -> what can run in parallel, and why
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
     adjoint = run_passes(differentiate(program))  #           -> its reverse mode, on the same nodes
-    cost = estimate_cost(spec, program, adjoint)
+    cost = estimate_cost(spec, form.kind, program, adjoint, rule.step.chunk_end)
     schedules = build_schedules(spec, program)  #        -> the kernels that run it on a GPU
     files = emit(rule, graph, form, program, schedules, cost)
     return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, schedules, cost, files)
@@ -104,16 +103,12 @@ class Compilation:
         rule, form, spec = self.update_rule, self.parallel_form, self.spec
         separable = separable_axes(rule)
         split = f"separable: the axis {', '.join(separable).upper()} of the state can be split over programs" if separable else ""
-        loss = f"ℓ = {formula(in_residual(spec.attentional_bias.loss()))}   ⇒   ∂ℓ/∂u = {formula(rule.bias_derivative)}"
-        generator = spec.retention.generator()
-        total = spec.retention.constraint()
-        source = f"⇐   F = {formula(generator)}" if generator is not None else "(as printed)"
-        mirror = f"ψ(a) = {formula(rule.mirror_map)}   {source}" + (f"   on Σ w = {total}" if total is not None else "")
+        stated = {"attentional bias": bias_statements(rule), "retention": retention_statements(rule)}
         parts = [
             f"{spec.name}" + (f" — {spec.paper}" if spec.paper else ""),
-            f"attentional bias   {loss}\nretention          {mirror}",
+            "\n\n".join("\n".join([title, *statement_lines(statements)]) for title, statements in stated.items()),
             rule.text(),
-            "over a chunk\n" + "\n".join(f"  {line}" for line in rule.coefficient_lines()),
+            "over a chunk\n" + "\n".join(f"  {line}" for line in rule.unrolled_text()),
             "\n  ".join([f"parallel form: {form.kind.replace('_', ' ')}", form.reason, *filter(None, (form.suggestion, split))]),
             describe_schedules(self.schedules, why_not(spec, self.program), self.kernel_facts(), tile_length(spec)),
         ]

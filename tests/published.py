@@ -134,7 +134,7 @@ def comba(q: Tensor, k: Tensor, v: Tensor, *, alpha: Tensor, beta: Tensor, p: Te
 
     the state decays, the prediction at the feedback key p is taken out, the write goes along k: S = α S; S += kᵀ β (v − p S). The output
     correction q − d k belongs to the layer. alpha, beta [B,T,H]; p [B,T,H,K]. The paper calls the transition scalar plus low rank,
-    S (α − β p kᵀ), which takes the prediction before the decay; MATH §5 says before_gradient, and so does this function.
+    S (α − β p kᵀ), which takes the prediction before the decay; docs/mathematics.md §5 says before_gradient, and so does this function.
     """
 
     def step(t: int, s: Tensor) -> Tensor:

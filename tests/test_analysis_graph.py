@@ -103,3 +103,11 @@ def test_the_graph_is_the_same_each_time(name: str) -> None:
     again = build_dependency_graph(derive_update_rule(load_spec(SPECS / f"{name}.yaml")))
     assert list(again.nodes(data=True)) == list(graph(name).nodes(data=True))
     assert list(again.edges(data=True)) == list(graph(name).edges(data=True))
+
+
+def test_a_write_at_the_end_of_a_chunk_is_in_the_graph() -> None:
+    """LaCT: what waits is orthogonalized, moves the weights, and they are those of the next chunk."""
+    found = graph("lact")
+    for head, tails in (("O1", {"S1_pending"}), ("moved1", {"W1", "O1"}), ("W1_next", {"moved1", "W1"})):
+        assert set(found.predecessors(head)) == tails
+    assert [data["lag"] for _, _, data in found.edges(["W1_next"], data=True)] == ["chunk"]

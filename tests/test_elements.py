@@ -1,4 +1,4 @@
-"""The design space is that of MATH.md: every kind is there, and its mathematics is what the tables print."""
+"""The design space is that of docs/mathematics.md: every kind is there, and its mathematics is what the tables print."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_kind_has_its_formula_and_its_citation_in_one_line(element: Any) -
         assert text.isprintable()
 
 
-GRADIENTS: dict[str, tuple[dict[str, Any], Array]] = {  # ∂ℓ/∂u as MATH.md §4 tabulates it
+GRADIENTS: dict[str, tuple[dict[str, Any], Array]] = {  # ∂ℓ/∂u as docs/mathematics.md §4 tabulates it
     "dot_product": ({}, -V),
     "l2": ({"scale": 3.0}, 3 * E),
     "lp": ({"p": 3.0}, 3 * np.sign(E) * np.abs(E) ** 2),
@@ -119,7 +119,7 @@ def test_a_formula_is_kept_in_one_line() -> None:
 
 DUAL = np.array([[0.8, -0.3], [-1.5, 0.05], [0.6, 2.0]])  # axes input, output
 P = 1.5 / 0.5  # the dual exponent of q = 1.5
-MIRROR_MAPS: dict[str, tuple[dict[str, Any], Array]] = {  # ψ(A) as MATH.md §5 tabulates it
+MIRROR_MAPS: dict[str, tuple[dict[str, Any], Array]] = {  # ψ(A) as docs/mathematics.md §5 tabulates it
     "none": ({}, DUAL),
     "l2": ({}, DUAL),
     "sigmoid": ({}, 1 / (1 + np.exp(-DUAL))),

@@ -45,7 +45,7 @@ def test_the_rule_marks_what_differs_and_puts_the_same_value_at_one_height(lines
     (state,) = [row for row in rule if "W = α W[t−1]" in row]
     assert state.startswith("≠")
     assert state.count("W = ") == 2
-    assert next(row for row in rule if "e = u − v" in row).startswith(" ")
+    assert next(row for row in rule if "   e = u − v" in row).startswith(" ")
     assert sum("retention: the same" in row for row in rule) == 1
 
 

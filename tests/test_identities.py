@@ -1,4 +1,4 @@
-"""MATH §10 on generated packages: the limits that no spec of the zoo is at; the others are rows of every zoo spec's verification."""
+"""docs/mathematics.md §10 on generated packages: limits at which no spec of the zoo is; the others are rows of every verification."""
 
 from __future__ import annotations
 

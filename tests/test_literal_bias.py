@@ -1,4 +1,4 @@
-"""The literal attentional biases: values by hand, gradients against the table of MATH §4, and calm at e = 0."""
+"""The literal attentional biases: values by hand, gradients against the table of docs/mathematics.md §4, and calm at e = 0."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_stationarity_sees_a_weight_that_is_off_by_a_thousandth(retention: Reten
 
 
 def test_the_map_that_miras_prints_for_lq_is_not_its_argmin(dual: Tensor) -> None:
-    """MATH §9.1: A / ‖A‖_p^{p−2}."""
+    """docs/mathematics.md §9: A / ‖A‖_p^{p−2}."""
     q, p = 1.5, 3.0
     printed = dual / dual.abs().pow(p).sum((-2, -1), keepdim=True).pow((p - 2) / p)
     violation = stationarity({"kind": "lq", "q": q}, dual, printed)

@@ -1,4 +1,4 @@
-"""Tiles of a chunk: the coefficients are the formulas of MATH §7 for every kind of row, and a tile may be cut anywhere."""
+"""Tiles of a chunk: the coefficients are the formulas of docs/mathematics.md §7 for every kind of row, and a tile may be cut anywhere."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def tiles(spec: Spec) -> dict[str, Node]:
     outputs: dict[str, Node] = {}
     for moment in moments:
         outputs |= {f"beta {moment}": built.seen(input_tile("rows", ("c",)), lambda rows: rows, moment), f"G {moment}": built.G(moment)}
-        reach = built.f(moment)
+        reach = built.reach(moment)
         outputs |= {f"f {moment}": reach} if reach is not None else {}
-    ends = {"f": paths.f, "G": paths.G, "m": paths.m, "n": paths.n}
+    ends = {"f": paths.reach, "G": paths.G, "m": paths.m, "n": paths.n}
     outputs |= {f"{name} end": built.end(path, name, name) for name, path in ends.items() if path is not None}
     return outputs | {"beta end": built.kept(input_tile("state", ()))}
 
 
 def literal(spec: Spec, log_alpha: list[float], log_mu: list[float], eta: Array) -> dict[str, Array]:
-    """MATH §7, with loops. `before` is the moment before the token's write, `decayed` the same with alpha_t applied."""
+    """docs/mathematics.md §7, with loops. `before` is the moment before the token's write, `decayed` the same with alpha_t applied."""
     alpha = [math.exp(x) if "alpha" in spec.gates else 1.0 for x in log_alpha]
     mu = [math.exp(x) if "mu" in spec.gates else 0.0 for x in log_mu]
 

@@ -1,4 +1,4 @@
-"""What MATH leaves undefined is refused when a spec is checked, and the refusal names what is missing."""
+"""What docs/mathematics.md leaves undefined is refused when a spec is checked, and the refusal names what is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The zoo in specs/: the models of MATH §8 and every kind of MATH §3–6, with their parallel forms and their published recurrences."""
+"""The zoo in specs/: the models and kinds of docs/mathematics.md §8 and §3–6, with their parallel forms and published recurrences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from miras_compiler.verify.package import open_package
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 
-DUAL = "dual"  # MATH §7, form 1
+DUAL = "dual"  # docs/mathematics.md §7, form 1
 DUAL_PER_TOKEN = "dual_per_token"  # 1b
 SOLVE = "triangular_solve"  # 2
 SUBSTITUTE = "forward_substitution"  # 3

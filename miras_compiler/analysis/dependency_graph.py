@@ -12,7 +12,7 @@ import networkx as nx
 from miras_compiler.analysis.affinity import degrees
 from miras_compiler.derive.notation import equation, without_automatic
 from miras_compiler.derive.update_rule import UpdateRule
-from miras_compiler.ir.nodes import Leaf, Node
+from miras_compiler.ir.nodes import Leaf, Node, Program
 
 DependencyGraph = nx.MultiDiGraph
 
@@ -37,8 +37,26 @@ def build_dependency_graph(rule: UpdateRule) -> DependencyGraph[str]:
         for source, degree in degrees(node, {each: each in varying for each in program.labels}).items():
             name, lag = earlier[source] if isinstance(source, Leaf) and source in earlier else (program.labels[source].name, 0)
             graph.add_edge(name, label.name, lag=lag, degree=degree)
+    if rule.step.chunk_end is not None:
+        _add_chunk_end(graph, without_automatic(rule.step.chunk_end))
     graph.graph["recurrence"] = recurrence(graph)
     return graph
+
+
+def _add_chunk_end(graph: DependencyGraph[str], program: Program) -> None:
+    """The write behind a full chunk: from the values of its last token to the weights of the next chunk, which have a node of their own."""
+    following = {node: label for node, label in program.labels.items() if not isinstance(node, Leaf)}
+    name = {node: f"{label.name}_next" if label.name in graph else label.name for node, label in following.items()}
+    for node, label in following.items():
+        graph.add_node(name[node], label=label.letters, text=equation(program, node), group=label.section, origin=label.origin)
+    for node in following:
+        for source, degree in degrees(node, dict.fromkeys(program.labels, True)).items():
+            read = program.labels[source].name
+            lag = "chunk" if read.endswith("_start") else 0
+            value = name.get(source, read.removesuffix("_start").removesuffix("_prev"))
+            graph.add_edge(value, name[node], lag=lag, degree=degree)
+        if name[node].endswith("_next"):
+            graph.add_edge(name[node], name[node].removesuffix("_next"), lag="chunk", degree="affine")
 
 
 def _varying(rule: UpdateRule) -> set[Node]:

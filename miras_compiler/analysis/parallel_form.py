@@ -1,4 +1,4 @@
-"""The parallel form of a rule, read off its dependency graph, with the reason and the value that decides it (MATH §7)."""
+"""The parallel form of a rule, read off its dependency graph, with the reason and the value that decides it (docs/mathematics.md §7)."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from miras_compiler.bench.subject import Shape, Subject
 from miras_compiler.gpus import GPU
 
-FORWARD = ("matrix products, forward", "everything else, forward")  # what a manifest calls operations per token and head
-BOTH = ("matrix products, forward and backward", "everything else, forward and backward")
+FORWARD = ("matrix products, forward", "triangular solves, forward", "everything else, forward")  # operations per token and head
+BOTH = tuple(f"{line} and backward" for line in FORWARD)
 
 
 class Roofline(NamedTuple):
@@ -23,11 +23,11 @@ class Roofline(NamedTuple):
 
 
 def roofline(subject: Subject, shape: Shape, lines: Sequence[str], moved: int, gpu: GPU) -> Roofline:
-    """Of a pass at a shape of the package's own widths; `lines` are its products and its other operations in the manifest."""
+    """Of a pass at a shape of the package's own widths; `lines` are its products, solves and other operations in the manifest."""
     cost: Mapping[str, float] = {line["what"]: line["value"] for line in subject.manifest["cost"]}
     tokens = shape.batch * shape.tokens * shape.heads
-    products, others = (cost[line] * tokens for line in lines)
-    times = {"products": products / gpu.products, "operations": others / gpu.others, "bytes": moved / gpu.bytes}
+    products, solves, others = (cost[line] * tokens for line in lines)
+    times = {"products": (products + solves) / gpu.products, "operations": others / gpu.others, "bytes": moved / gpu.bytes}
     bound = max(times, key=lambda name: times[name])
     return Roofline(1e3 * times[bound], bound)
 

@@ -13,8 +13,7 @@ from miras_compiler.analysis import separable_axes
 from miras_compiler.cli.console import Row, is_plain, show_json, show_table
 from miras_compiler.cli.explain import facts
 from miras_compiler.compiler import Compilation
-from miras_compiler.derive.chain_rule import in_residual
-from miras_compiler.derive.notation import formula
+from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.spec import Spec
 
 PROSE = ("name", "paper", "ledger")  # says what a spec is called and where it is from, not what it does
@@ -96,16 +95,15 @@ def _rule(one: Compilation, other: Compilation) -> Iterator[Pair]:
 
 def _sections(compilation: Compilation) -> dict[str, list[str]]:
     """The lines of the rule, by title."""
-    rule, spec = compilation.update_rule, compilation.spec
-    generator = spec.retention.generator()
+    rule = compilation.update_rule
     sections = {
-        "attentional bias": [f"  ℓ = {formula(in_residual(spec.attentional_bias.loss()))}", f"  ∂ℓ/∂u = {formula(rule.bias_derivative)}"],
-        "retention": [*([f"  F = {formula(generator)}"] if generator is not None else []), f"  ψ(a) = {formula(rule.mirror_map)}"],
+        "attentional bias": statement_lines(bias_statements(rule)),
+        "retention": statement_lines(retention_statements(rule)),
     }
     for block in rule.text().split("\n\n"):
         title, *lines = block.split("\n")
         sections[title] = lines
-    return sections | {"over a chunk": [f"  {line}" for line in rule.coefficient_lines()]}
+    return sections | {"over a chunk": [f"  {line}" for line in rule.unrolled_text()]}
 
 
 def _aligned(left: list[str], right: list[str]) -> Iterator[Pair]:

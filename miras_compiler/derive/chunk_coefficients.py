@@ -1,4 +1,4 @@
-"""The coefficients of a chunk, by unrolling the rule's two linear recurrences (MATH §7).
+"""The coefficients of a chunk, by unrolling the rule's two linear recurrences (docs/mathematics.md §7).
 
     S_t = mu_t S_{t−1} − eta_t g_t        A_t = alpha_t A_{t−1} + S_t
 
@@ -43,17 +43,17 @@ class Path(NamedTuple):
 
 @dataclass(frozen=True)
 class ChunkCoefficients:
-    """A_t = beta_t A_0 + f_t S_0 − Σ_{j≤t} G_tj g_j, and with momentum S_C = m_C S_0 − Σ_j n_jC g_j."""
+    """A_t = beta_t A_0 + reach_t S_0 − Σ_{j≤t} G_tj g_j, and with momentum S_t = m_t S_0 − Σ_{j≤t} n_tj g_j."""
 
     beta: Path
-    f: Path | None
+    reach: Path | None
     G: Path
     m: Path | None
     n: Path | None
 
     def equations(self) -> tuple[tuple[str, sp.Expr], ...]:
         """Name and closed form of each coefficient, in alpha_i, mu_i, eta_j."""
-        named = {"β_t": self.beta, "f_t": self.f, "G_tj": self.G, "m_t": self.m, "n_jt": self.n}
+        named = {"β_t": self.beta, "ω_t": self.reach, "G_tj": self.G, "m_t": self.m, "n_tj": self.n}
         return tuple((name, closed_form(path)) for name, path in named.items() if path is not None)
 
 

@@ -52,23 +52,23 @@ def _finished(spec: Spec, weight: Weight, labels: dict[Node, Label]) -> dict[str
     start = state_tile(f"{name}_start", weight.axes)
     value = dual_name(spec, name)
     labels[dual] = Label(f"{value}_prev", f"{subscripted(value)}[C]", "state", "retention")
-    labels[pending] = Label(f"S{number}_pending", f"S{subscripted(number)}[pending]", "state", "optimizer")
+    labels[pending] = Label(f"S{number}_pending", f"Z{subscripted(number)}[C]", "state", "optimizer")
     labels[start] = Label(f"{value}_start", f"{subscripted(value)}[start]", "state", "retention")
     rows, columns = shorter_axis_first(spec, weight)
     step = newton_schulz(pending, rows, columns, spec.optimizer.triples())
-    labels[step] = Label(f"O{number}", f"NS₅(S{subscripted(number)})", "state", "optimizer", opaque=True)
+    labels[step] = Label(f"O{number}", subscripted(f"O{number}"), "state", "optimizer", definition="NS₅")
     node = entrywise(letter("A") + letter("O"), {"A": dual, "O": step})
     primal = spec.retention.primal_step()
     if primal is not None:
         labels[node] = Label(f"moved{number}", f"X{subscripted(number)}", "state", "retention")
         axes: Mapping[str, Axes] = {"input": weight.axes[:1], "output": weight.axes[-1:], "all": weight.axes}
         node = lower_expression(primal, {"x": node, "w": start}, axes[spec.retention.slice_axis()], weight.axes)
-    labels[node] = Label(value, subscripted(value), "state", "retention")
+    labels[node] = Label(value, f"{subscripted(value)}[next]", "state", "retention")
     return {name: node, f"{name}_momentum": pending}
 
 
 def shorter_axis_first(spec: Spec, weight: Weight) -> tuple[str, str]:
-    """The two axes of a weight, the one that is shorter at the spec's dimensions first."""
-    length = {"k": spec.key_dim, "v": spec.value_dim}
+    """The two axes of a weight, the one that is shorter at the spec's dimensions first; rows of a first weight are features of keys."""
+    length = {"k": spec.feature_dim, "v": spec.value_dim}
     rows, columns = weight.axes
     return (rows, columns) if length.get(rows, spec.hidden_dim) <= length.get(columns, spec.hidden_dim) else (columns, rows)

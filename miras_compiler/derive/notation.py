@@ -1,20 +1,31 @@
-"""Tiles as mathematics on one line: Unicode for terminals and code comments, LaTeX for papers.
+"""Tiles as mathematics: a tile with a label is written by its letters, any other is written out down to the nearest labels.
 
-A tile with a label is written by its letters; any other is written out, so that an equation goes down to the nearest labelled values.
+Tokens are indices: β_t, G_tj; sums over tokens say so. What is left of a tile is a number, a row (its entries are channels) or a matrix:
+
+    a b       a product of matrices, where a row multiplies from the left and rowᵀ is a column; or a number in front
+    a · b     entrywise; a row runs along the columns of a matrix, a column (rowᵀ) along its rows
+    aᵀ ⊗ b    the outer product of two rows
+    [j ≤ t]   1 where the condition holds, 0 elsewhere
+
+The channels that a sum, a norm or a softmax runs over stand behind it as K, N or V, where they are not all of a row's or a matrix's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import sympy as sp
 
-from miras_compiler.derive.dialects import GREEK, LATEX, UNICODE, Dialect
+from miras_compiler.derive.dialects import UNICODE, Dialect
+from miras_compiler.derive.expression_text import ATOM, BIG_SUM, POWER, PRODUCT, SUM, ExpressionWriter, Text
+from miras_compiler.derive.leaves import gate_letters
+from miras_compiler.derive.patterns import distribution, inner_sum, is_segment, squared, whole_reduction
 from miras_compiler.errors import InternalError
-from miras_compiler.inverse import newton_inverse
-from miras_compiler.ir.build import ordered, placeholder
+from miras_compiler.ir.build import length, ordered, placeholder
 from miras_compiler.ir.nodes import (
-    AXIS_ORDER,
+    TOKEN_AXES,
+    Axes,
     Contract,
     Cumulate,
     ForwardSubstitute,
@@ -28,15 +39,9 @@ from miras_compiler.ir.nodes import (
     Root,
     TriangularSolve,
 )
-from miras_compiler.symbols import Power0, RealFunction, RowMax, RowSum
+from miras_compiler.ir.traverse import nodes_of
 
-SUM, PRODUCT, POWER, ATOM = range(4)  # how tightly a text binds
-Text = tuple[str, int]
-
-NAMES = {
-    "gelu_slope": "gelu′", "gelu_tanh_slope": "gelu_tanh′", "silu_slope": "silu′", "signum": "sign", "normal_cdf": "Φ", "larger": "max",
-    "smaller": "min",
-}  # fmt: skip
+FREE = {"c": "lit", "i": "ijl", "j": "jil", "r": "rsl", "s": "srl"}  # letters for an axis that a sum runs over, the first that is free
 
 
 def without_automatic(program: Program) -> Program:
@@ -45,191 +50,269 @@ def without_automatic(program: Program) -> Program:
 
 
 def equation(program: Program, node: Node, dialect: Dialect = UNICODE) -> str:
-    """ "z₁ = k W₁": a labelled tile and its definition in other labelled tiles; the letters alone for a leaf."""
-    letters = dialect.letters(program.labels[node].letters)
-    return letters if isinstance(node, Leaf) or program.labels[node].opaque else f"{letters} = {definition(program, node, dialect)}"
+    """ "z₁ = k W₁": a labelled tile and its definition in other labelled tiles; the letters alone where they say it all."""
+    left, right = TileWriter(program, dialect).sides(node)
+    return left if right in ("", left) else f"{left} = {right}"
 
 
 def definition(program: Program, node: Node, dialect: Dialect = UNICODE) -> str:
-    return _Writer(program, dialect).defined(node)[0]
+    """The right side of a tile's equation."""
+    return TileWriter(program, dialect).sides(node)[1]
 
 
-def _leaf_letters(name: str) -> str:
-    """ "log_alpha" as "log α"."""
-    log, _, letter = name.rpartition("log_")
-    return f"{log}log {GREEK.get(letter, letter.replace('beta', 'β'))}" if name.startswith("log_") else name
+def channels(axes: Axes) -> Axes:
+    return tuple(axis for axis in axes if axis not in TOKEN_AXES)
 
 
-class _Writer:
+class TileWriter(ExpressionWriter):
+    """`indices` are the letters of token axes, `context` the channels of the Map that is being written; `met` are the labelled tiles
+    and the multipliers that have been named so far.
+    """
+
     def __init__(self, program: Program, dialect: Dialect) -> None:
+        super().__init__(dialect)
         self.program = program
-        self.dialect = dialect
+        self.by_token = any("c" in node.axes for node in program.labels)
+        self.indices: dict[str, str] = {}
+        self.context: Axes = ()
+        self.bound: Mapping[sp.Symbol, Node] = {}
+        self.met: dict[Node, None] = {}
+        self.texts: dict[sp.Symbol, str] = {}  # letters that stand for a text
+
+    def sides(self, node: Node) -> tuple[str, str]:
+        """Letters and definition of a tile."""
+        self.indices = self._canonical(node.axes)
+        label = self.program.labels.get(node)
+        left = self.dialect.name(label.letters, self._index(node.axes)) if label else ""
+        if isinstance(node, Leaf):
+            return left, ""
+        if label and label.definition:
+            return left, self.call_of(label.definition, node)
+        return left, self.defined(node)[0]
+
+    def call_of(self, function: str, node: Node) -> str:
+        """A function by its name, of the one labelled tile that it is computed from."""
+        stack, seen = list(node.args), set()
+        while stack:
+            tile = stack.pop()
+            label = self.program.labels.get(tile)
+            if (label is not None and not label.automatic) or isinstance(tile, Leaf):
+                return self.dialect.call(function, "", self.tile(tile)[0])
+            if tile not in seen:
+                seen.add(tile)
+                stack.extend(reversed(tile.args))
+        raise InternalError(f"{function} of nothing that has a name")
+
+    def _canonical(self, axes: Axes) -> dict[str, str]:
+        """Tokens of a definition are t, then j; rows of windows r, then s. A rule at one token keeps j for the rows of its window."""
+        tokens = [axis for axis in axes if axis in TOKEN_AXES]
+        if not self.by_token:
+            return {axis: axis for axis in tokens}
+        first = {"r": "r", "s": "r"}
+        second = {"s": "s", "r": "s"}
+        return {axis: (first.get(axis, "t") if place == 0 else second.get(axis, "j")) for place, axis in enumerate(tokens)}
+
+    def _index(self, axes: Axes) -> str:
+        return "".join(self.indices.get(axis, axis) for axis in axes if axis in TOKEN_AXES)
+
+    @contextmanager
+    def running(self, axis: str, letter: str = "") -> Iterator[str]:
+        """A letter for a token axis that is summed over."""
+        taken = set(self.indices.values())
+        chosen = letter or next(each for each in FREE[axis] + "mnopq" if each not in taken)
+        before = dict(self.indices)
+        self.indices[axis] = chosen
+        yield chosen
+        self.indices = before
+
+    @contextmanager
+    def inside(self, context: Axes, bound: Mapping[sp.Symbol, Node]) -> Iterator[None]:
+        before = self.context, self.bound
+        self.context, self.bound = channels(context), bound
+        yield
+        self.context, self.bound = before
 
     def tile(self, node: Node) -> Text:
+        """A tile as it stands in the definition of another."""
         if node in self.program.labels:
-            letters = self.dialect.letters(self.program.labels[node].letters)
-            return letters, POWER if "−" in letters or "/" in letters else ATOM
+            self.met[node] = None
+            return self.dialect.name(self.program.labels[node].letters, self._index(node.axes)), ATOM
         return self.defined(node)
 
-    def at_least(self, text: Text, strength: int) -> str:
-        return text[0] if text[1] >= strength else f"({text[0]})"
+    def placed(self, node: Node) -> Text:
+        """A tile inside an entrywise expression: a row that runs along the rows of the result stands upright."""
+        text, own = self.tile(node), channels(node.axes)
+        if len(self.context) == 2 and own == self.context[:1]:
+            return self.dialect.transposed(self.at_least(text, ATOM)), POWER
+        return text
 
     def defined(self, node: Node) -> Text:
         d = self.dialect
         match node:
             case Leaf():
-                return d.letters(_leaf_letters(node.name)), ATOM
+                return d.name(gate_letters(node.name), self._index(node.axes)), ATOM
             case Map():
-                return self.expression(node.expr, {placeholder(i): arg for i, arg in enumerate(node.args)})
+                with self.inside(node.axes, {placeholder(i): arg for i, arg in enumerate(node.args)}):
+                    return self.expression(node.expr)
             case Contract(args=(a, b)):
-                left, right = self.at_least(self.tile(a), POWER), self.at_least(self.tile(b), POWER)
-                (shared,) = node.over
-                left = d.transposed(left) if len(a.axes) > 1 and a.axes[0] == shared else left
-                right = d.transposed(right) if len(b.axes) > 1 and b.axes[-1] == shared else right
-                return f"{left}{d.dot}{right}", PRODUCT
+                return self.product_of(a, b, node)
             case Rename(args=(a,)):
-                return self.tile(a)
+                before = dict(self.indices)
+                if node.new in self.indices:
+                    self.indices[node.old] = self.indices[node.new]
+                text = self.tile(a)
+                self.indices = before
+                return text
             case Reduce(args=(a,)):
                 return self.reduced(node, a)
-            case Cumulate(args=(Mask(low=1, args=(Map() as rows,)),)) if rows.expr == placeholder(0):
-                segment = "{j<l<t}" if node.exclusive else "{j<l≤t}"
-                return d.total(d.letters(segment), self.at_least(self.tile(rows), PRODUCT)), PRODUCT
             case Cumulate(args=(a,)):
-                lower, upper = ("l<" if node.exclusive else "l≤", "l>" if node.exclusive else "l≥")
-                return d.total(d.letters(f"{{{upper if node.reverse else lower}t}}"), self.at_least(self.tile(a), PRODUCT)), PRODUCT
+                return self.cumulated(node, a)
             case Mask(args=(a,)):
-                return d.call("strictly_causal" if node.low else "causal", self.tile(a)[0]), ATOM
-            case TriangularSolve(args=(lower, right)):
-                inverse = f"(I + {self.tile(lower)[0]}){d.letters('⁻¹')}"
-                inverse = d.transposed(inverse) if node.transposed else inverse
-                return f"{inverse} {self.at_least(self.tile(right), PRODUCT)}", PRODUCT
+                row, column = self.indices[node.row], self.indices[node.column]
+                sign = "<" if node.low else "≤"
+                condition = d.where(f"{column} {d.less[sign]} {row}")
+                if isinstance(a, Map) and a.expr == 1:
+                    return condition, ATOM
+                return d.dot.join((condition, self.at_least(self.tile(a), PRODUCT))), PRODUCT
+            case TriangularSolve(args=(lower, right)) if not node.transposed:
+                return self.solved(node, lower, right), SUM
             case Root():
-                return "ζ" if d is UNICODE else r"\zeta", ATOM
-            case ForwardSubstitute(args=(lower, right, *_)):
-                inside = f"{self.at_least(self.tile(right), PRODUCT)} {d.letters('−')} {self.at_least(self.tile(lower), PRODUCT)}{d.dot}U"
-                return d.call("φ" if d is UNICODE else r"\phi", inside), ATOM
+                self.met[node] = None
+                return self.root_name(node), ATOM
+            case ForwardSubstitute(args=(lower, right, *_)) if not node.transposed:
+                return d.call("surprise", "", self.solved(node, lower, right)), ATOM
         raise InternalError(f"no notation for {node!r}")
+
+    def root_name(self, node: Root) -> str:
+        roots = [each for each in nodes_of(self.program) if isinstance(each, Root)]  # in the order of computation
+        number = "" if len(roots) < 2 else "₁₂₃₄₅₆₇₈₉"[roots.index(node)]
+        return self.dialect.name(f"ζ{number}", "")
+
+    def root_condition(self, node: Root) -> str:
+        """The equation that a multiplier solves."""
+        axes = tuple(dict.fromkeys((*node.over, *node.axes)))
+        with self.inside(tuple(sorted(axes, key="crknv".find)), {placeholder(i): arg for i, arg in enumerate(node.args)}):
+            self.letters = {"zeta": self.root_name(node)}
+            text = self.at_least(self.expression(node.expr), BIG_SUM)
+        return f"{self.dialect.total(_uppercase(node.over), text)} = {self.number_text(node.total)[0]}"
+
+    def solved(self, node: Node, lower: Node, right: Node) -> str:
+        """R_t − Σ_{j<t} L_tj X_j."""
+        d = self.dialect
+        row, column = lower.axes[:2]
+        first = self.indices[node.axes[0]]
+        self.indices = {row: first, column: first}
+        entering = self.at_least(self.tile(right), BIG_SUM)
+        second = "s" if first == "r" else "j"
+        self.indices = {row: first, column: second}
+        weight = self.at_least(self.tile(lower), POWER)
+        label = self.program.labels.get(node)
+        unknown = d.name(label.letters if label else "X", second)
+        joined = (d.times if len(lower.axes) > 2 else d.dot).join((weight, unknown))
+        return f"{entering} {d.sign} {d.total(f'{second}<{first}', joined)}"
+
+    def product_of(self, a: Node, b: Node, node: Contract) -> Text:
+        """A sum over one shared axis."""
+        d = self.dialect
+        if len(node.over) != 1:
+            raise InternalError(f"no notation for {node!r}")
+        (shared,) = node.over
+        if shared in TOKEN_AXES:
+            with self.running(shared) as index, self.inside(node.axes, {}):
+                one, two = channels(a.axes), channels(b.axes)
+                left, right = (self.at_least(self.placed(each), POWER) for each in (a, b))
+                joint = d.outer if one and two else d.dot
+                if len(one) > len(two) == 0:
+                    left, right = right, left
+                return d.total(index, f"{left}{joint}{right}"), BIG_SUM
+        return self.matrix_product(a, b, shared)
+
+    def matrix_product(self, a: Node, b: Node, shared: str) -> Text:
+        """Along a channel axis: a row stands on the left, a row on the right is turned into a column."""
+        one, two = channels(a.axes), channels(b.axes)
+        if len(one) == 2 and len(two) == 1:
+            return self.matrix_product(b, a, shared)
+        left, right = self.at_least(self.tile(a), POWER), self.at_least(self.tile(b), POWER)
+        if len(one) == 2 and one[0] == shared:
+            left = self.dialect.transposed(left)
+        if two[-1] == shared:
+            right = self.dialect.transposed(right)
+        return f"{left}{self.dialect.dot}{right}", PRODUCT
 
     def reduced(self, node: Reduce, inside: Node) -> Text:
         d = self.dialect
+        if node.axis in TOKEN_AXES and node.kind == "sum":
+            with self.running(node.axis) as index:
+                return d.total(index, self.at_least(self.tile(inside), BIG_SUM)), BIG_SUM
+        over, core = whole_reduction(node, self.program)
         if node.kind == "max":
-            return d.call("max", self.tile(inside)[0]), ATOM
-        if isinstance(inside, Map) and inside not in self.program.labels and inside.expr == placeholder(0) ** 2:
-            return d.power(d.norm(self.tile(inside.args[0])[0]), "2"), POWER
-        return d.total(node.axis, self.at_least(self.tile(inside), PRODUCT)), PRODUCT
+            return d.call("max", self.some(over, core), self.tile(core)[0]), ATOM
+        if (x := squared(core, self.program)) is not None:
+            return self.squared_norm(self.tile(x)[0], self.some(over, x))
+        factors = inner_sum(core, over[0], self.program) if len(over) == 1 else None
+        if factors is not None:
+            return self.matrix_product(*factors, over[0])
+        return d.total(_uppercase(over), self.at_least(self.tile(core), BIG_SUM)), BIG_SUM
 
-    def expression(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> Text:
-        d = self.dialect
-        if expr in bound:
-            return self.tile(bound[expr])
-        if isinstance(expr, sp.Symbol):
-            return expr.name.removeprefix("dim_").upper(), ATOM
-        if expr.is_number and not expr.atoms(RealFunction):
-            text = d.number(expr)
-            return text, ATOM if text.isdecimal() else SUM if text.startswith(("-", "−")) else PRODUCT
-        if isinstance(expr, sp.Add):
-            return self.sum(expr, bound), SUM
-        if isinstance(expr, sp.Mul):
-            return self.product(expr, bound)
-        if isinstance(expr, sp.Pow | Power0):
-            return self.power(expr, bound)
-        name = type(expr).__name__
-        if isinstance(expr, newton_inverse):
-            return d.call("F′⁻¹" if d is UNICODE else "F'^{-1}", self.expression(expr.args[2], bound)[0]), ATOM
-        arguments = [self.expression(argument, bound)[0] for argument in expr.args]
-        if name == "where_positive":
-            return d.cases(arguments[1], self.condition(expr.args[0], bound), arguments[2]), ATOM
-        if name == "magnitude":
-            return f"|{arguments[0]}|", ATOM
-        if name == "rsqrt":
-            return d.fraction("1", d.root(arguments[0])), PRODUCT
-        if name == "step":
-            return d.call("1", self.condition(expr.args[0], bound)).replace("(", "[").replace(")", "]"), ATOM
-        return d.call(NAMES.get(name, name), ", ".join(arguments)), ATOM
+    def some(self, over: Axes, inside: Node) -> str:
+        """The axes of a reduction, where it leaves others."""
+        return "" if set(over) == set(channels(inside.axes)) else _uppercase(over)
 
-    def sum(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> str:
-        """Terms with a plus first."""
-        terms = sorted(expr.as_ordered_terms(), key=lambda term: (term.could_extract_minus_sign(), -len(sp.Mul.make_args(term))))
-        text = ""
-        for term in terms:
-            negative = term.could_extract_minus_sign()
-            part = self.at_least(self.expression(-term if negative else term, bound), PRODUCT)
-            sign = self.dialect.letters("−") if negative else "+"
-            text = f"{text} {sign} {part}" if text else f"{sign}{part}" if negative else part
-        return text
+    def cumulated(self, node: Cumulate, inside: Node) -> Text:
+        d, at = self.dialect, self.indices[node.axis]
+        if is_segment(inside):
+            assert isinstance(inside, Mask)
+            (rows,) = inside.args
+            (source,) = rows.args
+            end = f"{self.indices[inside.column]}<l{'<' if node.exclusive else '≤'}{self.indices[inside.row]}"
+            with self.running(inside.row, "l"):
+                return d.total(end, self.at_least(self.tile(source), PRODUCT)), BIG_SUM
+        sign = (">" if node.exclusive else "≥") if node.reverse else "<" if node.exclusive else "≤"
+        with self.running(node.axis, "l"):
+            return d.total(f"l{sign}{at}", self.at_least(self.tile(inside), PRODUCT)), BIG_SUM
 
-    def product(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> Text:
-        """Numbers, then numbers per token, then rows; rows over different axes are an outer product."""
-        d = self.dialect
-        if expr.could_extract_minus_sign():
-            return d.letters("−") + self.at_least(self.expression(-expr, bound), PRODUCT), SUM
-        divisors = [factor for factor in sp.Mul.make_args(expr) if isinstance(factor, sp.Pow | Power0) and factor.args[1].is_negative]
-        ratio = expr.as_coeff_Mul()[0]
-        below_1 = ratio.q if isinstance(ratio, sp.Rational) else sp.Integer(1)
-        denominator = sp.Mul(below_1, *(type(f)(f.args[0], -f.args[1]) if f.args[1] != -1 else f.args[0] for f in divisors))
-        numerator = below_1 * sp.Mul(*(factor for factor in sp.Mul.make_args(expr) if factor not in divisors))
-        if denominator != 1:
-            above, below = self.expression(numerator, bound), self.expression(denominator, bound)
-            braces = d is LATEX
-            return d.fraction(
-                above[0] if braces else self.at_least(above, PRODUCT), below[0] if braces else self.at_least(below, POWER)
-            ), PRODUCT
-        scalars: list[str] = []
-        rows: dict[tuple[str, ...], list[str]] = {}
-        for factor in expr.as_ordered_factors():
-            axes = ordered(axis for symbol in factor.free_symbols if symbol in bound for axis in bound[symbol].axes)
-            text = self.at_least(self.expression(factor, bound), POWER)
-            (rows.setdefault(axes, []) if axes else scalars).append(text)
-        groups = [f" {d.letters('·')} ".join(rows[axes]) for axes in sorted(rows, key=lambda axes: [AXIS_ORDER.index(a) for a in axes])]
-        disjoint = len(groups) == 2 and not set.intersection(*map(set, rows))
-        joined = d.outer.join([d.transposed(groups[0]), groups[1]]) if disjoint else f" {d.letters('·')} ".join(groups)
-        return d.dot.join([*scalars, *([joined] if joined else [])]), PRODUCT
+    # Expressions over tiles
 
-    def power(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> Text:
-        d = self.dialect
-        base, exponent = expr.args
-        text = self.expression(base, bound)
-        if exponent == sp.Rational(1, 2):
-            before, behind = d.power(d.norm("\0"), "2").split("\0")
-            if (
-                text[1] == POWER and text[0].startswith(before) and text[0].endswith(behind)
-            ):  # one squared norm, not a sum or product of them
-                return d.norm(text[0].removeprefix(before).removesuffix(behind)), ATOM
-            return d.root(text[0]), ATOM
-        if exponent.is_number and exponent < 0:
-            inverse = type(expr)(base, -exponent) if exponent != -1 else base
-            return d.fraction("1", self.at_least(self.expression(inverse, bound), POWER)), PRODUCT
-        return d.power(self.at_least(text, ATOM), self.expression(exponent, bound)[0]), POWER
+    def symbol(self, symbol: sp.Symbol) -> Text:
+        if symbol in self.texts:
+            return self.texts[symbol], ATOM
+        if symbol in self.bound:
+            return self.placed(self.bound[symbol])
+        if symbol.name in self.letters:
+            return self.letters[symbol.name], ATOM
+        return symbol.name.removeprefix("dim_").upper(), ATOM
 
-    def condition(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> str:
-        """ "‖e‖ > δ" for ‖e‖ − δ > 0."""
-        terms = sp.Add.make_args(expr)
-        above = sp.Add(*(term for term in terms if not term.could_extract_minus_sign()))
-        below = sp.Add(*(-term for term in terms if term.could_extract_minus_sign()))
-        return f"{self.expression(above, bound)[0]} > {self.expression(below, bound)[0]}"
+    def channels_of(self, expr: sp.Expr) -> Axes:
+        found = {axis for symbol in expr.free_symbols if symbol in self.bound for axis in channels(self.bound[symbol].axes)}
+        return ordered(found)
+
+    def product(self, expr: sp.Expr) -> Text:
+        return super().product(self.with_functions(expr))
+
+    def with_functions(self, expr: sp.Expr) -> sp.Expr:
+        """A product with means and softmaxes in place of the sums that they are made of: each a letter of its own."""
+        powers = expr.as_powers_dict()
+        for symbol, node in list(self.bound.items()):
+            if not isinstance(node, Reduce) or node.kind != "sum" or node in self.program.labels:
+                continue
+            if powers.get(symbol) == 1 and powers.get(length(node.axis)) == -1:
+                text = self.dialect.call("mean", self.some((node.axis,), node.args[0]), self.tile(node.args[0])[0])
+                return self.with_functions(expr / symbol * length(node.axis) * self.written(text, node))
+            if powers.get(symbol) == -1:
+                for other, numerator in list(self.bound.items()):
+                    if powers.get(other) == 1 and (found := distribution(numerator, node, self.program)) is not None:
+                        source, over = found
+                        text = self.dialect.call("softmax", self.some(over, source), self.tile(source)[0])
+                        return self.with_functions(expr * symbol / other * self.written(text, numerator))
+        return expr
+
+    def written(self, text: str, node: Node) -> sp.Symbol:
+        """A letter that stands for a text, over the axes of a tile."""
+        stand_in = sp.Symbol(f"text{len(self.texts)}", real=True)
+        self.bound = {**self.bound, stand_in: node}
+        self.texts[stand_in] = text
+        return stand_in
 
 
-def formula_latex(expr: sp.Expr) -> str:
-    """An expression over the letters of MATH (u, v, e, w, a, gates), with sums over a row."""
-    return formula(expr, LATEX)
-
-
-def formula(expr: sp.Expr, dialect: Dialect = UNICODE) -> str:
-    """The same in any dialect."""
-    return _FormulaWriter(Program("formula", {}), dialect).expression(expr, {})[0]
-
-
-class _FormulaWriter(_Writer):
-    """Letters stand for themselves."""
-
-    def expression(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Node]) -> Text:
-        if isinstance(expr, sp.Symbol):
-            return self.dialect.letters(GREEK.get(expr.name, expr.name)), ATOM
-        if isinstance(expr, RowSum):
-            (inside,) = expr.args
-            if isinstance(inside, sp.Pow) and inside.exp == 2:
-                return self.dialect.power(self.dialect.norm(self.expression(inside.base, bound)[0]), "2"), POWER
-            return self.dialect.total("j", self.at_least(self.expression(inside, bound), PRODUCT)), PRODUCT
-        if isinstance(expr, RowMax):
-            return self.dialect.call("max", self.expression(expr.args[0], bound)[0]), ATOM
-        return super().expression(expr, bound)
+def _uppercase(axes: Axes) -> str:
+    return "".join(axis.upper() for axis in axes)

@@ -43,14 +43,17 @@ def build_features(spec: Spec, x: Node) -> Node:
 
 
 def build_prediction(spec: Spec, features: Node, x: Node, times: Callable[[Weight, Node], Node], prefix: str, section: str) -> Prediction:
-    """M(W; φ(x)) for rows `x` with `features` φ(x); `times` multiplies rows by a weight. Labels are `prefix` + the paper's letter."""
+    """M(W; φ(x)) for rows `x` with `features` φ(x); `times` multiplies rows by a weight. Labels are `prefix` + the paper's letter.
+
+    The values at a query are marked [q]: the page has those at the key beside them.
+    """
     values: dict[str, Node] = {"x": features}
     left: dict[str, Node] = {}
     products: dict[str, Node] = {}
     labels: dict[Node, Label] = {}
 
     def name(node: Node, key: str, letters: str) -> None:
-        labels.setdefault(node, Label(prefix + key, letters, section, ORIGIN))
+        labels.setdefault(node, Label(prefix + key, f"{letters}[q]" if section == "read" else letters, section, ORIGIN))
 
     weights = {weight.name: weight for weight in spec.memory.weights()}
     for step in spec.memory.forward():
@@ -75,18 +78,18 @@ def _normalized(spec: Spec, f: Node, name: Callable[[Node, str, str], None], lab
     centred = f
     if spec.memory.norm == "layer":
         mean = entrywise(letter("s") / length("v"), {"s": total(f, "v")})
-        name(mean, "mean", "mean(f)")
+        name(mean, "mean", "f̄")
         centred = entrywise(letter("f") - letter("m"), {"f": f, "m": mean})
         name(centred, "centred", "f̃")
     square = total(entrywise(letter("x") ** 2, {"x": centred}), "v")
     scale = entrywise(rsqrt(letter("s") / length("v") + EPSILON), {"s": square})
-    name(scale, "rstd", "r")
+    name(scale, "rstd", "ρ")
     normal = entrywise(letter("x") * letter("r"), {"x": centred, "r": scale})
     name(normal, "normal", "f̂")
     parameters: dict[str, Node] = {}
     for letters, key in (("w", "ln_weight"), ("b", "ln_bias")):
         parameters[letters] = input_tile(key, ("v",))
-        labels[parameters[letters]] = Label(key, letters, "input", "input")
+        labels[parameters[letters]] = Label(key, key, "input", "input")
     return entrywise(letter("x") * letter("w") + letter("b"), {"x": normal, **parameters})
 
 

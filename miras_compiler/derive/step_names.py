@@ -67,14 +67,16 @@ class StepNames:
 
     def momentum_state(self, weight: Weight) -> Node:
         if waits_for_chunk_end(self.spec):
-            return self.leaf(state_tile(f"{weight.name}_momentum", weight.axes), f"S{weight.name[1:]}_pending", "chunk", "optimizer")
+            return self.leaf(state_tile(f"{weight.name}_momentum", weight.axes), f"S{weight.name[1:]}_pending", "chunk", "optimizer", "S")
         return self.leaf(state_tile(f"{weight.name}_momentum", weight.axes), f"S{weight.name[1:]}", 1, "optimizer")
 
-    def leaf(self, leaf: Node, value: str, lag: Lag, origin: str) -> Node:
+    def leaf(self, leaf: Node, value: str, lag: Lag, origin: str, letter: str = "") -> Node:
+        """A state leaf that holds the named value of an earlier time; `letter` is its own where it has another then."""
         assert isinstance(leaf, Leaf)
         self.earlier[leaf] = (value, lag)
-        when, letters = ("prev", "t−1") if lag == 1 else ("start", "start")
-        return self.name(leaf, f"{value}_{when}", f"{subscripted(value)}[{letters}]", "state", origin)
+        when, time = ("prev", "t−1") if lag == 1 else ("start", "start")
+        letters = subscripted(f"{letter}{value.removesuffix('_pending')[1:]}") if letter else state_letters(value)
+        return self.name(leaf, f"{value}_{when}", f"{letters}[{time}]", "state", origin)
 
     def primal(self, name: str, dual: Node) -> Node:
         """ψ of one weight's dual state."""
@@ -82,6 +84,11 @@ class StepNames:
             return dual
         weight = next(w for w in self.spec.memory.weights() if w.name == name)
         return lower_expression(self.mirror_map, {"a": dual}, slice_axes(self.spec, weight), dual.axes)
+
+
+def state_letters(value: str) -> str:
+    """ "W₁"; of a sum that waits for the end of its chunk, "Z₁"."""
+    return subscripted(f"Z{value[1:].removesuffix('_pending')}" if value.endswith("_pending") else value)
 
 
 def slice_axes(spec: Spec, weight: Weight) -> Axes:

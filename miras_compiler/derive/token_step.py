@@ -1,4 +1,4 @@
-"""The rule at one token, as a tile program: memory, surprise, momentum, retention, read (MATH §2).
+"""The rule at one token, as a tile program: memory, surprise, momentum, retention, read (docs/mathematics.md §2).
 
 The surprise is reverse mode of the memory, seeded with ∂ℓ/∂u: one gradient per pre-activation, and with it one outer product per weight.
 """
@@ -25,7 +25,7 @@ from miras_compiler.derive.leaves import (
 )
 from miras_compiler.derive.newton_schulz import newton_schulz
 from miras_compiler.derive.prediction import Prediction, build_prediction, plain_product, subscripted
-from miras_compiler.derive.step_names import Lag, StepNames, slice_axes
+from miras_compiler.derive.step_names import Lag, StepNames, slice_axes, state_letters
 from miras_compiler.derive.writes import Write, Writes, erasing_writes, plain_writes, pulled_back, squared_size, squares, surprise_tile
 from miras_compiler.elements.base import exact
 from miras_compiler.elements.bias import L2Bias
@@ -134,7 +134,7 @@ class TokenStepBuilder(StepNames):
         step = letter("alpha_d") * letter("D") + letter("eta_d") * letter("k") ** 2
         after = self.name(entrywise(step, {**gates, "D": before, "k": keys}, ("k",)), "D", "D", "state", "optimizer")
         gain = entrywise(self.spec.optimizer.write_gain(), {"D": after})
-        return self.name(gain, "gain", "m(D)", "surprise", "optimizer"), {"preconditioner": after}
+        return self.name(gain, "gain", "m", "surprise", "optimizer"), {"preconditioner": after}
 
     def writes(self, at_key: Prediction, residual: Node, v: Node, keys: Node, gain: Node | None, gates: Mapping[str, Node]) -> Writes:
         """The surprise of every weight as outer products."""
@@ -150,23 +150,23 @@ class TokenStepBuilder(StepNames):
     def window_writes(self, measured: Mapping[str, Node], gates: Mapping[str, Node]) -> Writes:
         """The surprises of the tokens of the window [j], all at the same weights, under their weights gamma."""
         spec = self.spec
-        k = self.name(input_tile("k_rows", ("j", *row_axes(spec))), "k_rows", "k[w]", "input", "input")
-        v = self.name(input_tile("v_rows", ("j", "v")), "v_rows", "v[w]", "input", "input")
-        gamma = self.name(input_tile("gamma_rows", ("j",)), "gamma_rows", "γ[w]", "gate", "gates")
+        k = self.name(input_tile("k_rows", ("j", *row_axes(spec))), "k_rows", "k", "input", "input")
+        v = self.name(input_tile("v_rows", ("j", "v")), "v_rows", "v", "input", "input")
+        gamma = self.name(input_tile("gamma_rows", ("j",)), "gamma_rows", "γ", "gate", "gates")
         keys = self.features(k)
         at_keys = build_prediction(spec, keys, k, plain_product(measured), "window_", "memory")
         self.labels.update({node: label for node, label in at_keys.labels.items() if node not in self.labels})
         own = {gate: input_tile(f"{code_name(gate)}_rows", ("j", *gate_axes(spec, gate))) for gate in window_gates(spec)}
         for gate, tile in own.items():
-            self.name(tile, f"{code_name(gate)}_rows", f"{gate_letters(gate)}[w]", "gate", "gates")
+            self.name(tile, f"{code_name(gate)}_rows", gate_letters(gate), "gate", "gates")
         residual = entrywise(letter("u") - letter("v"), {"u": at_keys.u, "v": v})
-        self.name(residual, "window_e", "e[w]", "surprise", "attentional_bias")
+        self.name(residual, "window_e", "e", "surprise", "attentional_bias")
         du = lower_expression(self.derivative, {"u": at_keys.u, "v": v, "e": residual, **gates, **own}, ("v",), ("j", "v"))
-        self.name(du, "window_du", "∂ℓ/∂u[w]", "surprise", "attentional_bias")
+        self.name(du, "window_du", "∂ℓ/∂u", "surprise", "attentional_bias")
         writes: dict[str, list[Write]] = {}
         for name, d in pulled_back(at_keys, du).items():
             weighed = entrywise(letter("g") * letter("d"), {"g": gamma, "d": d})
-            self.name(weighed, f"window_d{name[1:]}", f"γ[w] d{subscripted(name[1:])}[w]", "surprise", "memory")
+            self.name(weighed, f"window_d{name[1:]}", f"d̄{subscripted(name[1:])}", "surprise", "memory")
             writes[name] = [Write(at_keys.left[name], weighed)]
         return writes
 
@@ -214,7 +214,7 @@ class TokenStepBuilder(StepNames):
         held = self.leaf(state_tile(f"{name}_pending", weight.axes), f"S{number}_pending", 1, "optimizer")
         share = letter("P") + letter("mu") * letter("S") / self.spec.chunk.size + letter("eta") * surprise
         pending = entrywise(sp.expand(share), {**tiles, "P": held}, weight.axes)
-        self.name(pending, f"S{number}_pending", f"S{subscripted(number)}[pending]", "state", "optimizer")
+        self.name(pending, f"S{number}_pending", state_letters(f"S{number}_pending"), "state", "optimizer")
         value = dual_name(self.spec, name)
         dual = self.name(self.decayed(tiles["W"], tiles), value, subscripted(value), "state", "retention")
         return dual, {f"{name}_momentum": tiles["S"], f"{name}_pending": pending}
@@ -223,8 +223,8 @@ class TokenStepBuilder(StepNames):
         assert isinstance(self.spec.optimizer, Muon)
         rows, columns = shorter_axis_first(self.spec, weight)
         node = newton_schulz(momentum, rows, columns, self.spec.optimizer.triples())
-        letters = f"NS₅(S{subscripted(weight.name[1:])})"
-        self.labels[node] = Label(f"O{weight.name[1:]}", letters, "state", "optimizer", opaque=True)
+        number = weight.name[1:]
+        self.labels[node] = Label(f"O{number}", subscripted(f"O{number}"), "state", "optimizer", definition="NS₅")
         return node
 
     def retained(self, weight: Weight, step: sp.Expr, tiles: Mapping[str, Node]) -> Node:
@@ -237,7 +237,7 @@ class TokenStepBuilder(StepNames):
             given, row, relative = {**tiles, "x": node, "w": tiles["W"]}, slice_axes(self.spec, weight), retention.relative_step()
             if relative is not None:
                 step = lower_expression(relative, given, row, weight.axes)
-                given["d"] = self.name(step, f"relative{weight.name[1:]}", f"D{subscripted(weight.name[1:])}", "state", "retention")
+                given["d"] = self.name(step, f"relative{weight.name[1:]}", f"R{subscripted(weight.name[1:])}", "state", "retention")
             node = lower_expression(primal, given, row, weight.axes)
         return self.name(node, value, subscripted(value), "state", "retention")
 
@@ -266,6 +266,8 @@ class TokenStepBuilder(StepNames):
         leaf = state_tile("log_beta", axes)
         after = entrywise(letter("b") + clamped_log(), {"b": leaf, "x": input_tile("log_alpha", axes)})
         read = after if self.spec.chunk.read == "after_write" else leaf
+        self.name(leaf, "log_beta_prev", "log_beta[t−1]", "state", "retention")
+        self.name(after, "log_beta", "log_beta", "gate", "gates")
         beta = self.name(entrywise(sp.exp(letter("x")), {"x": read}), "beta", "β", "gate", "gates")
         return beta, {"log_beta": after}
 

@@ -9,21 +9,22 @@ import sympy as sp
 from miras_compiler.derive.chain_rule import derive_bias_derivative
 from miras_compiler.derive.chunk_coefficients import ChunkCoefficients, derive_chunk_coefficients
 from miras_compiler.derive.dialects import LATEX, UNICODE, Dialect
+from miras_compiler.derive.equations import Equation, block, equations_of
 from miras_compiler.derive.mirror_map import derive_mirror_map
-from miras_compiler.derive.notation import equation
 from miras_compiler.derive.token_step import TokenStep, TokenStepBuilder
-from miras_compiler.ir.nodes import Leaf, Node, Program
+from miras_compiler.derive.unrolled import MAPPED, unrolled_lines, unrolled_remark
 from miras_compiler.spec import Spec
 from miras_compiler.symbols import letter
 
-SECTIONS = (
-    ("gate", "gates"),
-    ("memory", "the memory at the key"),
-    ("surprise", "the surprise, by reverse mode"),
-    ("state", "momentum, retention and mirror map"),
-    ("read", "the memory at the query"),
-    ("output", "the memory at the query"),
-)
+SECTIONS = {
+    "gate": "gates",
+    "memory": "the memory at the key",
+    "surprise": "the surprise, by reverse mode",
+    "state": "momentum, retention and mirror map",
+    "read": "the memory at the query",
+    "output": "the memory at the query",
+}
+CHUNK_END = "at the end of a full chunk"
 
 
 @dataclass(frozen=True)
@@ -38,67 +39,41 @@ class UpdateRule:
 
     def text(self) -> str:
         """The rule in plain text with Unicode, one equation a line, under headings."""
-        lines: list[str] = []
-        heading = ""
-        for title, node in self.equations():
-            if title != heading:
-                lines += [*([""] if lines else []), title]
-                heading = title
-            lines.append(f"  {equation(self.step.program, node, UNICODE)}".rstrip())
-        return "\n".join(lines)
+        return text_under_headings(self.equations())
+
+    def trace_text(self) -> str:
+        """The rule as text, in the steps in which the trace computes it."""
+        return text_under_headings(equations_of(self.step.trace, SECTIONS))
 
     def latex(self) -> str:
         """The rule as one LaTeX `aligned` block."""
-        rows = [equation(self.step.program, node, LATEX).replace(" = ", " &= ", 1) for _, node in self.equations()]
-        return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+        return block([equation.latex() for equation in self.equations(LATEX)])
 
-    def equations(self) -> list[tuple[str, Node]]:
-        """Every labelled value that is computed, under its section's title, in the order of the sections."""
-        return equations_of(self.step.program)
+    def equations(self, dialect: Dialect = UNICODE) -> list[Equation]:
+        """What happens at a token, and at the end of a full chunk, under headings."""
+        step = equations_of(self.step.program, SECTIONS, dialect)
+        end = equations_of(self.step.chunk_end, {"state": CHUNK_END}, dialect) if self.step.chunk_end else []
+        return [*step, *end]
 
-    def coefficient_lines(self, dialect: Dialect = UNICODE) -> list[str]:
-        """β, f, G, m, n in closed form."""
-        if dialect is LATEX:
-            return [f"{_latex_name(name)} &= {sp.latex(value)}" for name, value in self.coefficients.equations()]
-        return [f"{name} = {coefficient_text(value)}" for name, value in self.coefficients.equations()]
+    def unrolled(self, dialect: Dialect = UNICODE) -> list[tuple[str, str]]:
+        """The state as a decayed sum, with its coefficients in closed form: left and right sides."""
+        return unrolled_lines(self.spec, self.coefficients, dialect)
 
-
-def equations_of(program: Program) -> list[tuple[str, Node]]:
-    order = [section for section, _ in SECTIONS]
-    titles = dict(SECTIONS)
-    computed = [(label, node) for node, label in program.labels.items() if label.section in titles and not isinstance(node, Leaf)]
-    computed.sort(key=lambda pair: order.index(pair[0].section))
-    return [(titles[label.section], node) for label, node in computed]
+    def unrolled_text(self) -> list[str]:
+        """The same in lines, with a word on the indices where they do not count tokens."""
+        lines = [f"{left} = {right}" for left, right in self.unrolled()] or [MAPPED]
+        return [*lines, *filter(None, [unrolled_remark(self.spec)])]
 
 
-def coefficient_text(expr: sp.Expr) -> str:
-    """Σ and Π on one line, with subscripted gates: η_j Σ_{i=j..t} Π_{l=i+1..t} α_l Π_{l=j+1..i} μ_l."""
-    if isinstance(expr, sp.Sum | sp.Product):
-        index, low, high = expr.limits[0]
-        sign = "Σ" if isinstance(expr, sp.Sum) else "Π"
-        return f"{sign}_{{{index}={_bound(low)}..{high}}} {coefficient_text(expr.function)}"
-    if isinstance(expr, sp.Mul):
-        parts = sorted(expr.args, key=lambda part: (isinstance(part, sp.Sum), isinstance(part, sp.Product), _gate_rank(part)))
-        return " ".join(map(coefficient_text, parts))
-    if isinstance(expr, sp.core.function.AppliedUndef):
-        letters = {"alpha": "α", "mu": "μ", "eta": "η"}
-        return f"{letters[expr.func.__name__]}_{expr.args[0]}"
-    return str(expr)
-
-
-def _gate_rank(part: sp.Expr) -> int:
-    """alpha before mu: the outer triangle first."""
-    return 0 if "alpha" in str(part) else 1
-
-
-def _bound(low: sp.Expr) -> str:
-    return str(low).replace(" ", "")
-
-
-def _latex_name(name: str) -> str:
-    base, _, index = name.partition("_")
-    letters = {"β": r"\beta"}
-    return f"{letters.get(base, base)}_{{{index}}}"
+def text_under_headings(equations: list[Equation]) -> str:
+    lines: list[str] = []
+    heading = ""
+    for equation in equations:
+        if equation.title != heading:
+            lines += [*([""] if lines else []), equation.title]
+            heading = equation.title
+        lines.append(f"  {equation.text()}")
+    return "\n".join(lines)
 
 
 def derive_update_rule(spec: Spec) -> UpdateRule:

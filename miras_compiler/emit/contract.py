@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from miras_compiler.derive.carried import Entry
 from miras_compiler.derive.leaves import code_name, steps_of, window_gates
 from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import VectorMemory
-from miras_compiler.emit.interface import Entry, Interface
+from miras_compiler.emit.interface import Interface
 from miras_compiler.emit.python_text import bracketed, header, import_line, legend, quoted
 from miras_compiler.emit.template import fill
 from miras_compiler.spec import Spec, digest

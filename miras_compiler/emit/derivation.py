@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-import sympy as sp
+from collections.abc import Sequence
+from itertools import groupby
 
 from miras_compiler.analysis import ParallelForm
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.dialects import LATEX
-from miras_compiler.derive.notation import equation, formula_latex
+from miras_compiler.derive.equations import Equation, block, equations_of, row_surprise
+from miras_compiler.derive.legend import legend_lines
+from miras_compiler.derive.statements import Statement, bias_statements, retention_statements
+from miras_compiler.derive.unrolled import MAPPED, unrolled_remark
 from miras_compiler.emit.python_text import header
-from miras_compiler.ir.nodes import Leaf, Program
+from miras_compiler.ir.nodes import Program
 from miras_compiler.spec import Spec
 
-CHUNK_SECTIONS = (
-    ("decay", "Coefficients"),
-    ("surprise", "Surprises"),
-    ("memory", "Surprises"),
-    ("read", "Reads"),
-    ("output", "Reads"),
-    ("end", "State behind the tile"),
-)
+CHUNK_SECTIONS = {
+    "decay": "Coefficients",
+    "surprise": "Surprises",
+    "memory": "Surprises",
+    "read": "Reads",
+    "output": "Reads",
+    "end": "State behind the tile",
+}
+DUAL = "The state is the dual one, $A$, and the operators take and return it as it is: weights in the sense of what is read are $\\psi(A)$."
 
 
 def emit_derivation(rule: UpdateRule, form: ParallelForm, program: Program) -> str:
     """Markdown with LaTeX blocks."""
     spec = rule.spec
+    token = _under_headings(rule.equations(LATEX), 3)
+    unrolled = rule.unrolled(LATEX)
+    chunk = [] if form.kind == "token_by_token" else _chunk(program)
     parts = [
         f"# {spec.name}: the derivation",
         f"<!-- {header(spec).splitlines()[0].removeprefix('# ')} -->",
         *([spec.paper + "."] if spec.paper else []),
-        "Rows multiply from the left. A value without an index belongs to the token $t$, $[t-1]$ to the one before, $[0]$ to the state "
-        "that entered the tile, $[C]$ to the one behind it.",
-        "## Attentional bias\n\n" + _block(f"\\ell(u, v) = {formula_latex(spec.attentional_bias.loss())}"),
-        _derivative(rule),
-        "## Retention\n\n" + _retention(rule),
-        "## Update rule of one token\n\nThe surprise is reverse mode of the memory, seeded with $\\partial\\ell/\\partial u$.\n\n"
-        + _block(rule.latex()),
-        "## Unrolled over a chunk\n\n" + _unrolled(rule),
+        "\n".join(legend_lines(rule, program)),
+        "## Attentional bias",
+        *_statements(bias_statements(rule, LATEX)),
+        "## Retention",
+        *_statements(retention_statements(rule, LATEX)),
+        *([DUAL] if spec.retention.space == "dual" and not spec.retention.identity else []),
+        "## Update rule of one token\n\nThe surprise is reverse mode of the memory, seeded with $\\partial\\ell/\\partial u$.",
+        *token,
+        "## Unrolled over a chunk",
+        *([_block(block([f"{left} &= {right}" for left, right in unrolled]))] if unrolled else [f"{_sentence(MAPPED)}"]),
+        *([_sentence(unrolled_remark(spec))] if unrolled_remark(spec) else []),
         f"## Parallel form\n\n{form.kind.replace('_', ' ').capitalize()}: {form.reason}.",
         *([f"Here {form.suggestion}."] if form.suggestion else []),
-        *_chunk(program, form),
+        *chunk,
         *_ledger(spec),
     ]
     return "\n\n".join(parts) + "\n"
@@ -49,46 +60,38 @@ def _block(latex: str) -> str:
     return f"$$\n{latex}\n$$"
 
 
-def _derivative(rule: UpdateRule) -> str:
-    if rule.spec.attentional_bias.derivative() is not None:
-        text = "The paper prints this in place of its gradient, and so does the rule, with $e = u - v$:"
-    else:
-        text = "Differentiated, with $e = u - v$:"
-    return f"{text}\n\n" + _block(f"\\frac{{\\partial\\ell}}{{\\partial u}} = {formula_latex(rule.bias_derivative)}")
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
-def _retention(rule: UpdateRule) -> str:
-    retention = rule.spec.retention
-    generator = retention.generator()
-    psi = _block(f"\\psi(a) = {formula_latex(rule.mirror_map)}")
-    if generator is None:
-        return f"The paper prints a map and no regularizer:\n\n{psi}"
-    total = retention.constraint()
-    condition = f", \\qquad \\sum w = {sp.latex(total)}" if total is not None else ""
-    return f"{_block(f'F(w) = {formula_latex(generator)}{condition}')}\n\nSolved for $w$ in $F'(w) = a$:\n\n{psi}"
+def _statements(statements: Sequence[Statement]) -> list[str]:
+    """A block each, after the words that lead to it, before its remark."""
+    found: list[str] = []
+    for each in statements:
+        found += [f"{_sentence(each.words).removesuffix('.')}:"] if each.words else []
+        found += [_block(f"{each.left} = {each.right}"), *([f"Here {each.remark}."] if each.remark else [])]
+    return found
 
 
-def _unrolled(rule: UpdateRule) -> str:
-    momentum = rule.coefficients.f is not None
-    sums = "A_t &= \\beta_t A_0" + (" + f_t S_0" if momentum else "") + " - \\sum_{j \\le t} G_{tj}\\, g_j"
-    lines = [sums, *(["S_t &= m_t S_0 - \\sum_{j \\le t} n_{jt}\\, g_j"] if momentum else []), *rule.coefficient_lines(LATEX)]
-    return _block("\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}")
-
-
-def _chunk(program: Program, form: ParallelForm) -> list[str]:
-    if form.kind == "token_by_token":
-        return []
-    blocks: dict[str, list[str]] = {}
-    titles = dict(CHUNK_SECTIONS)
-    for node, label in program.labels.items():
-        if not isinstance(node, Leaf) and label.section in titles:
-            blocks.setdefault(titles[label.section], []).append(equation(program, node, LATEX).replace(" = ", " &= ", 1))
-    order = dict.fromkeys(titles.values())
+def _under_headings(equations: Sequence[Equation], level: int) -> list[str]:
     return [
-        f"### {title}\n\n" + _block("\\begin{aligned}\n" + " \\\\\n".join(blocks[title]) + "\n\\end{aligned}")
-        for title in order
-        if title in blocks
+        f"{'#' * level} {_sentence(title).removesuffix('.')}\n\n" + _block(block([each.latex() for each in rows]))
+        for title, rows in groupby(equations, key=lambda each: each.title)
     ]
+
+
+def _chunk(program: Program) -> list[str]:
+    found = _under_headings(equations_of(program, CHUNK_SECTIONS, LATEX), 3)
+    row = row_surprise(program)
+    if row is not None:
+        rows = [each.latex() for each in equations_of(row, CHUNK_SECTIONS, LATEX)]
+        result = row.labels[row.outputs["phi"]].letters
+        rows.append(rf"\operatorname{{surprise}}(f) &= {LATEX.name(result, '')}")
+        found.append(
+            "### Surprise of a row\n\nA function of the product $f$ of its key with the state that it is measured at:\n\n"
+            + _block(block(rows))
+        )
+    return found
 
 
 def _ledger(spec: Spec) -> list[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from miras_compiler.derive.chunk_end import waits_for_chunk_end
-from miras_compiler.derive.leaves import DECAYS, code_name, has_erase_key, outer_features, steps_of, window_gates, window_of
-from miras_compiler.elements.optimizer import Preconditioned
+from miras_compiler.derive.carried import CHANNEL, Entry, state_entries, weight_entries
+from miras_compiler.derive.leaves import DECAYS, code_name, has_erase_key, outer_features, steps_of
 from miras_compiler.spec import Spec
-
-CHANNEL = {"head": "", "key_channel": "K", "value_channel": "V"}
 
 
 class Argument(NamedTuple):
@@ -28,13 +26,6 @@ class Argument(NamedTuple):
     def leaf(self) -> str:
         """Its name in programs and code."""
         return self.code or self.name
-
-
-class Entry(NamedTuple):
-    """A tensor of the state."""
-
-    name: str
-    axes: str
 
 
 @dataclass(frozen=True)
@@ -84,28 +75,25 @@ def build_interface(spec: Spec) -> Interface:
     if outer_features(spec):
         derived = tuple(f"{a.name}_features" for a in tokens if a.name in ("q", "k", "erase_key", "erase_write_key"))
         parameters = (*parameters, Argument("feature_coefficients", "D", "coefficients of the polynomial, by degree", "real"))
-    key = "F" if derived else "K"
-    weights = tuple(Entry(w.name, "BH" + "".join(key if axis == "k" else _letter(axis) for axis in w.axes)) for w in spec.memory.weights())
-    state = [*weights]
-    if spec.optimizer.momentum:
-        state += [Entry(f"{name}_momentum", axes) for name, axes in weights]
-    if waits_for_chunk_end(spec):
-        state += [Entry(f"{name}_pending", axes) for name, axes in weights]
-    if spec.frozen_gradient:
-        state += [Entry(f"{name}_start", axes) for name, axes in weights]
-        state.append(Entry("position", "B"))
-    if spec.linear_reads and spec.frozen_gradient:
-        state.append(Entry("log_beta", "BH" + CHANNEL[spec.gates["alpha"].per]))
-    if isinstance(spec.optimizer, Preconditioned):
-        state.append(Entry("preconditioner", f"BH{key}"))
-    if window_of(spec) > 1:
-        gates = [(f"window_{gate}", "BHL" + CHANNEL[spec.gates[gate].per]) for gate in window_gates(spec)]
-        state += [Entry("window_k", "BHLK"), Entry("window_v", "BHLV"), *(Entry(*gate) for gate in gates), Entry("window_length", "B")]
-    return Interface(tuple(tokens), parameters, tuple(state), weights, derived, _why_required(spec))
+    return Interface(tuple(tokens), parameters, state_entries(spec), weight_entries(spec), derived, _why_required(spec))
 
 
-def _letter(axis: str) -> str:
-    return axis[0].upper()
+def state_remark(spec: Spec) -> str:
+    """What the weights in a state are, where that is not what a memory reads; "" where it is."""
+    if spec.retention.space == "primal" or spec.retention.identity:
+        return ""
+    *some, last = (entry.name for entry in weight_entries(spec))
+    names = f"{', '.join(some)} and {last} hold" if some else f"{last} holds"
+    return (
+        f"In a state, given or returned, {names} the dual state A, the decayed sum of all writes; the memory reads ψ(A). "
+        "Do not pass weights as they are read: the memory would begin at others."
+    )
+
+
+def remark_paragraph(spec: Spec) -> str:
+    """The remark as a paragraph that goes on in a docstring; "" where there is none."""
+    lines = textwrap.wrap(state_remark(spec), 130)
+    return "\n\n" + textwrap.indent("\n".join(lines), "    ") if lines else ""
 
 
 def _why_required(spec: Spec) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.interface import Interface, state_remark
 from miras_compiler.emit.python_text import arguments, bracketed, header, indented, signature
 from miras_compiler.emit.template import fill
 from miras_compiler.spec import Spec
@@ -17,7 +17,8 @@ def emit_ops(spec: Spec, interface: Interface, kernels: bool, decodes: bool) -> 
     described = [f"{a.name} [{', '.join(a.axes)}]: {a.role}, {a.domain}" for a in interface.inputs]
     state = ", ".join(f"{entry.name} [{', '.join(entry.axes)}]" for entry in interface.state)
     state_lines = textwrap.wrap(f"State: {state}.", 130)
-    docs = "\n".join([*described, *state_lines, "Returns the outputs [B, T, H, V] and, if asked for, the final state."])
+    remark = textwrap.wrap(state_remark(spec), 130)
+    docs = "\n".join([*described, *state_lines, *remark, "Returns the outputs [B, T, H, V] and, if asked for, the final state."])
     options = ["initial_state", "output_final_state", "cu_seqlens", "backend"]
     return fill("ops.py", {
         "header": header(spec), "name": spec.name, "signature": signature(interface), "docs": docs,

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from miras_compiler.gpus.rates import GPU, GPUS, H100, gpu_class
+from miras_compiler.gpus.rates import GPU, GPUS, H100, H200, gpu_class
 
-__all__ = ["GPU", "GPUS", "H100", "gpu_class"]
+__all__ = ["GPU", "GPUS", "H100", "H200", "gpu_class"]

@@ -61,7 +61,8 @@ def _evaluate(node: Node, args: list[Array], lengths: Mapping[str, int]) -> Arra
         bound: dict[sp.Symbol, Any] = {length(a): float(n) for a, n in lengths.items()}
         for index, (arg, tile) in enumerate(zip(node.args, args, strict=True)):
             bound[placeholder(index)] = _aligned(tile, arg.axes, node.axes)
-        shape = tuple(lengths[a] for a in node.axes)
+        own = {axis: n for arg, tile in zip(node.args, args, strict=True) for axis, n in zip(arg.axes, tile.shape, strict=True)}
+        shape = tuple(own.get(a, lengths[a]) for a in node.axes)
         with np.errstate(all="ignore"):
             return np.array(np.broadcast_to(evaluate_expression(node.expr, bound), shape))
     if isinstance(node, Contract):

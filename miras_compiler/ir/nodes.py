@@ -224,7 +224,8 @@ class ForwardSubstitute(Node):
 class Label:
     """How people call a tile: its name in code, its letters, the part of the program and the spec key that it comes from.
 
-    An `automatic` name was given to a value that has none in the mathematics; the letters of an `opaque` one say all there is to say.
+    An `automatic` name was given to a value that has none in the mathematics. `definition` is the name of the function that computes the
+    tile from another, where that says more than the steps in between.
     """
 
     name: str
@@ -232,7 +233,7 @@ class Label:
     section: str
     origin: str
     automatic: bool = False
-    opaque: bool = False
+    definition: str = ""
 
 
 @dataclass(frozen=True, eq=False)

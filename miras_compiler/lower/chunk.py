@@ -1,4 +1,6 @@
-"""The chunk program: a tile of C tokens from the state before it to its outputs and the state behind it (MATH §7, forms 1 to 4).
+"""The chunk program: a tile of C tokens, from the state before it to its outputs and the state behind it.
+
+Its forms are 1 to 4 of docs/mathematics.md §7.
 
 Three steps that the forms share, each with its ways: the surprises of all tokens, the reads (of the linear path, or of every token's
 own ψ(A_t)), and the state at the end.
@@ -58,9 +60,9 @@ class ChunkBuilder:
         self.weights = {weight.name: weight for weight in self.spec.memory.weights()}
         self.follows_path = self.spec.linear_reads and self.spec.frozen_gradient  # the path of one token is its beginning
 
-    def name(self, node: Node, name: str, letters: str, section: str) -> Node:
+    def name(self, node: Node, name: str, letters: str, section: str, definition: str = "") -> Node:
         if not isinstance(node, Rename) and not is_constant(node):
-            self.labels.setdefault(node, Label(name, letters, section, ""))
+            self.labels.setdefault(node, Label(name, letters, section, "", definition=definition))
         return node
 
     def build(self) -> Program:
@@ -70,11 +72,11 @@ class ChunkBuilder:
         gates = self.gates()
         self.thresholds = gates
         if window_of(spec) > 1:
-            k = self.name(input_tile("k_rows", ("s", row)), "k_rows", "k[w]", "input")
-            v = self.name(input_tile("v_rows", ("s", "v")), "v_rows", "v[w]", "input")
+            k = self.name(input_tile("k_rows", ("s", row)), "k_rows", "k", "input")
+            v = self.name(input_tile("v_rows", ("s", "v")), "v_rows", "v", "input")
             self.thresholds = {gate: input_tile(f"{code_name(gate)}_rows", ("s", *gate_axes(spec, gate))) for gate in window_gates(spec)}
             for gate, tile in self.thresholds.items():
-                self.name(tile, f"{code_name(gate)}_rows", f"{gate_letters(gate)}[w]", "decay")
+                self.name(tile, f"{code_name(gate)}_rows", gate_letters(gate), "decay")
         keys, queries = self.features(k), self.features(q)
         gates["eta"] = build_step_size(spec, keys, gates["eta"], lambda node: self.name(node, "step_size", "η̃", "decay"))
         self.coefficients = self.chunk_coefficients(gates)
@@ -130,7 +132,8 @@ class ChunkBuilder:
 
     def state(self, weight: Weight, suffix: str, letters: str) -> Node:
         leaf = state_tile(weight.name + suffix, weight.axes)
-        value = f"S{weight.name[1:]}" if suffix == "_momentum" else dual_name(self.spec, weight.name)
+        number = weight.name[1:]
+        value = {"_momentum": f"S{number}", "_pending": f"Z{number}"}.get(suffix, dual_name(self.spec, weight.name))
         return self.name(leaf, weight.name + suffix, f"{subscripted(value)}{letters or '[0]'}", "state")
 
     def primal(self, name: str, dual: Node) -> Node:
@@ -152,7 +155,7 @@ class ChunkBuilder:
         to_end = c.decay_to_end("alpha_d", "j")
         behind = add(times(c.decay_through("alpha_d"), before), total(times(to_end, added), "j"))
         gain = entrywise(self.spec.optimizer.write_gain(), {"D": sums})
-        return self.name(gain, "gain", "m(D)", "surprise"), {"preconditioner": self.name(behind, "preconditioner_next", "D[C]", "end")}
+        return self.name(gain, "gain", "m", "surprise"), {"preconditioner": self.name(behind, "preconditioner_next", "D[C]", "end")}
 
     def surprises(self, k: Node, keys: Node, v: Node, gain: Node | None, gates: Mapping[str, Node]) -> Writes:
         def name(node: Node, name: str, letters: str) -> Node:
@@ -170,14 +173,14 @@ class ChunkBuilder:
             rows |= {"raw": erase["erase_key"], "error": self.features(erase["erase_key"])}
             rows["erase_write_key"] = self.features(erase["erase_write_key"])
         if gain is not None:
-            rows["write"] = name(times(gain, keys), "written_key", "m(D) · k")
+            rows["write"] = name(times(gain, keys), "written_key", "k̃")
         if "k" in gates["eta"].axes:
             eta = self.coefficients.of_columns(rename(gates["eta"], "c", "j"))
-            rows["write"] = name(times(rename(eta, self.coefficients.source, keys.axes[0]), rows["write"]), "sized_key", "η · k")
+            rows["write"] = name(times(rename(eta, self.coefficients.source, keys.axes[0]), rows["write"]), "sized_key", "k̂")
             if has_erase_key(self.spec):
                 erased = rows["erase_write_key"]
                 sized = times(rename(eta, self.coefficients.source, erased.axes[0]), erased)
-                rows["erase_write_key"] = name(sized, "sized_erase_write_key", "η · b")
+                rows["erase_write_key"] = name(sized, "sized_erase_write_key", "b̂")
         (weight,) = self.weights
         if not self.weights[weight].columns:
             rows |= {x: rename(rows[x], "k", "v") for x in ("error", "write")}
@@ -195,7 +198,7 @@ class ChunkBuilder:
     def from_state(self, name: str, rows: Node, moment: Moment, base: Node) -> Node:
         """β (x A_0) + f (x S_0): what rows read of the state that entered the tile."""
         result = self.coefficients.seen(rows, lambda x: self.multiply(name, x, base), moment)
-        reach = self.coefficients.f(moment)
+        reach = self.coefficients.reach(moment)
         if reach is None:
             return result
         return add(result, times(self.coefficients.of_rows(reach, rows.axes[0]), self.multiply(name, rows, self.momentum[name])))
@@ -215,7 +218,8 @@ class ChunkBuilder:
             read = self.from_state(name, rows, moment, bases[name])
             for number, write in enumerate(writes[name]):
                 scores = self.coefficients.weighted(moment, self.coefficients.scores(rows, write.left, moment))
-                self.name(scores, f"P{name[1:]}{'ab'[number] if len(writes[name]) > 1 else ''}", f"P{subscripted(name[1:])}", "read")
+                which, part = ("ab"[number], ("[erase]", "[write]")[number]) if len(writes[name]) > 1 else ("", "")
+                self.name(scores, f"P{name[1:]}{which}", f"P{subscripted(name[1:])}{part}", "read")
                 written = self.coefficients.collected(scores, write.right, moment)
                 read = entrywise(letter("x") - letter("y"), {"x": read, "y": written})
             return read
@@ -238,7 +242,7 @@ class ChunkBuilder:
         return self.name(base, f"{name}_path", f"{subscripted(name)}[0]", "read")
 
     def log_beta(self) -> Node:
-        return self.name(state_tile("log_beta", gate_axes(self.spec, "alpha")), "log_beta", "log β[0]", "decay")
+        return self.name(state_tile("log_beta", gate_axes(self.spec, "alpha")), "log_beta", "log_beta[0]", "decay")
 
     def end_state(self, writes: Writes) -> dict[str, Node]:
         """Dual state and momentum behind the tile."""
@@ -247,7 +251,7 @@ class ChunkBuilder:
         paths, c = self.rule.coefficients, self.coefficients
         state: dict[str, Node] = {}
         weights = c.end(paths.G, "G_end", "G[C]")
-        reach = c.end(paths.f, "reach_end", "f[C]") if paths.f else None
+        reach = c.end(paths.reach, "reach_end", "ω[C]") if paths.reach else None
         for name, weight in self.weights.items():
             node = c.kept(self.before[name])
             if reach is not None:
@@ -279,16 +283,16 @@ class ChunkBuilder:
         assert c.eta is not None
         assert c.valid is not None
         shares = entrywise(sp.exp(letter("x")) * letter("v") / self.spec.chunk.size, {"x": c.logs["mu"], "v": c.valid})
-        mean = self.name(total(shares, "c"), "mu_share", "Σ μ / C", "decay")
+        mean = self.name(total(shares, "c"), "mu_share", "μ̄", "decay")
         weights = rename(c.eta, "c", "j")
         if c.window is not None:
             weights = contract(weights, c.window.weights)
         for name, weight in self.weights.items():
-            held = self.state(weight, "_pending", "[pending]")
+            held = self.state(weight, "_pending", "[0]")
             pending = self.without(add(held, times(mean, self.momentum[name])), weight, writes, weights)
             state[name] = self.name(c.kept(self.before[name]), f"{name}_next", f"{subscripted(name)}[C]", "end")
             state[f"{name}_momentum"] = self.momentum[name]
-            state[f"{name}_pending"] = self.name(pending, f"{name}_pending_next", f"S{subscripted(name[1:])}[pending, C]", "end")
+            state[f"{name}_pending"] = self.name(pending, f"{name}_pending_next", f"Z{subscripted(name[1:])}[C]", "end")
         return state | self.end_log_beta()
 
     def without(self, node: Node, weight: Weight, writes: Writes, weights: Node) -> Node:

@@ -31,9 +31,9 @@ SUFFIX: dict[Moment, str] = {
     "after": "", "before": "_before", "decayed": "_decayed", "ahead": "_ahead", "decayed_ahead": "_decayed_ahead",
 }  # fmt: skip
 LETTERS: dict[Moment, str] = {
-    "after": "", "before": "[t−1]", "decayed": "[decayed]", "ahead": "[ahead]", "decayed_ahead": "[decayed, ahead]",
+    "after": "", "before": "[before]", "decayed": "[decayed]", "ahead": "[ahead]", "decayed_ahead": "[decayed, ahead]",
 }  # fmt: skip
-COLUMN = {"alpha": ("beta", "β"), "mu": ("m", "m"), "alpha_value": ("beta_value", "βᵥ"), "alpha_d": ("beta_d", "β_d")}
+COLUMN = {"alpha": ("beta", "β"), "mu": ("m", "m"), "alpha_value": ("beta_value", "β_value"), "alpha_d": ("beta_d", "β_d")}
 
 
 class TileCoefficients:
@@ -79,14 +79,14 @@ class TileCoefficients:
             result = times(result, self.of_rows(self.decay_from_start(gate, moment), row))
         return result
 
-    def f(self, moment: Moment) -> Node | None:
+    def reach(self, moment: Moment) -> Node | None:
         """[c]: what the momentum that entered the tile has added."""
-        if self.paths.f is None:
+        if self.paths.reach is None:
             return None
-        reach = self.column(self.paths.f, moment)
+        reach = self.column(self.paths.reach, moment)
         if moment in WITHOUT_STEP:
             reach = entrywise(letter("f") + letter("m"), {"f": reach, "m": self.decay_from_start("mu", "after")})
-        return self.name(reach, f"reach{SUFFIX[moment]}", f"f{LETTERS[moment]}")
+        return self.name(reach, f"reach{SUFFIX[moment]}", f"ω{LETTERS[moment]}")
 
     # The surprises inside the tile, as rows see them
 
@@ -173,7 +173,7 @@ class TileCoefficients:
         if not inner:
             weights = self.decay_to_end(self.head(outer), "j") if from_token else self.decay_through(self.head(outer))
         else:
-            written = self.name(times(self.decay_to_end(outer, "i"), self.valid_rows()), "D_end", "D[C]")
+            written = self.name(times(self.decay_to_end(outer, "i"), self.valid_rows()), "D_end", "Λ[C]")
             inside = (
                 self.triangle(inner[0], "after", "i", "j") if from_token else rename(self.decay_from_start(inner[0], "after"), "c", "i")
             )
@@ -238,7 +238,11 @@ class TileCoefficients:
         log = rename(self.logs[gate], "c", row)
         rows = entrywise(letter("x"), {"x": log}, ordered((column, *log.axes)))
         segments = cumulate(mask(rows, row, column, 1), row, exclusive=moment == "before")
-        return self.name(mask(_exp(segments), row, column, low), f"D_{gate}{SUFFIX[moment]}", f"D{gate_letters(gate)}{LETTERS[moment]}")
+        return self.name(
+            mask(_exp(segments), row, column, low),
+            f"D_{gate}{SUFFIX[moment]}",
+            _letters(gate, moment),
+        )
 
     def orthogonal_steps(self, path: Path) -> bool:
         """Whether the path starts at the steps of Muon, which are one per token however many rows a window has."""
@@ -251,6 +255,11 @@ class TileCoefficients:
 
     def decay_through(self, gate: str | None) -> Node:
         return constant(1) if gate is None else _exp(total(self.logs[gate], "c"))
+
+
+def _letters(gate: str, moment: Moment) -> str:
+    """ "Λ[α, decayed]"."""
+    return f"Λ[{', '.join(filter(None, (gate_letters(gate), LETTERS[moment][1:-1])))}]"
 
 
 def _low(moment: Moment) -> int:

@@ -24,7 +24,7 @@ class OrthogonalReads(PerTokenReads):
         weights = times(c.triangle(c.head("alpha") if "alpha" in c.logs else None, moment, "c", "j"), rename(self.eta(), "c", "j"))
         kept = times(c.decay_from_start("alpha" if "alpha" in c.logs else None, moment), self.before[name])
         state = add(kept, entrywise(letter("x"), {"x": contract(weights, rename(self.steps(weight), "c", "j"))}, ("c", *weight.axes)))
-        return self.name(state, f"{self.value(weight)}_t", f"{subscripted(self.value(weight))}[t]", "read")
+        return self.name(state, f"{self.value(weight)}_t", subscripted(self.value(weight)), "read")
 
     def steps(self, weight: Weight) -> Node:
         """NS(S_t) of every token."""
@@ -32,7 +32,7 @@ class OrthogonalReads(PerTokenReads):
         assert isinstance(optimizer, Muon)
         rows, columns = shorter_axis_first(self.rule.spec, weight)
         node = newton_schulz(self.momenta(weight), rows, columns, optimizer.triples())
-        return self.name(node, f"O{weight.name[1:]}_t", f"NS₅(S{subscripted(weight.name[1:])}[t])", "read")
+        return self.name(node, f"O{weight.name[1:]}_t", f"O{subscripted(weight.name[1:])}", "read", "NS₅")
 
     def momenta(self, weight: Weight) -> Node:
         """S_t of every token."""
@@ -46,7 +46,7 @@ class OrthogonalReads(PerTokenReads):
         for write in self.writes[name]:
             collected = contract(weights, times(write.left, write.right))
             state = entrywise(letter("x") - letter("y"), {"x": state, "y": collected}, ("c", *weight.axes))
-        return self.name(state, f"S{name[1:]}_t", f"S{subscripted(name[1:])}[t]", "read")
+        return self.name(state, f"S{name[1:]}_t", f"S{subscripted(name[1:])}", "read")
 
     def behind(self, weight: Weight, weights: Node) -> Node:
         """Σ_j weights_j NS(S_j)."""

@@ -1,4 +1,7 @@
-"""Reads of every token's own state: A_t [c, rows, columns] for a whole tile, mapped by ψ, read token by token (MATH §7, form 1b)."""
+"""Reads of every token's own state: A_t [c, rows, columns] for a whole tile, mapped by ψ, read token by token.
+
+Form 1b of docs/mathematics.md §7.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class PerTokenReads:
     momentum: Mapping[str, Node]
     writes: Writes
     moment: Moment
-    name: Callable[[Node, str, str, str], Node]
+    name: Callable[..., Node]
 
     def times(self, weight: Weight, rows: Node) -> Node:
         """x_t W_t."""
@@ -40,7 +43,7 @@ class PerTokenReads:
         if spec.retention.identity or spec.linear_reads:  # a linear path begins at the mapped state and follows the dual one
             return dual
         primal = lower_expression(self.rule.mirror_map, {"a": dual}, slice_axes(spec, weight), dual.axes)
-        return self.name(primal, f"{weight.name}_t", f"{subscripted(weight.name)}[t]", "read")
+        return self.name(primal, f"{weight.name}_t", subscripted(weight.name), "read")
 
     def dual(self, weight: Weight) -> Node:
         """A_t of every token."""
@@ -48,7 +51,7 @@ class PerTokenReads:
         state = times(c.decay_from_start(c.head("alpha") if "alpha" in c.logs else None, moment), self.before[name])
         for gate in (*c.channel("k"), *c.channel("v")):
             state = times(state, c.decay_from_start(gate, moment))
-        reach = c.f(moment)
+        reach = c.reach(moment)
         if reach is not None:
             state = add(state, times(reach, self.momentum[name]))
         for write in self.writes[name]:
@@ -58,7 +61,7 @@ class PerTokenReads:
                 weights = times(weights, c.between(gate, moment, "c"))
             collected = contract(weights, outer) if len(weights.axes) == 2 else total(times(weights, outer), c.source)
             state = entrywise(letter("x") - letter("y"), {"x": state, "y": collected}, ("c", *weight.axes))
-        return self.name(state, f"{self.value(weight)}_t", f"{subscripted(self.value(weight))}[t]", "read")
+        return self.name(state, f"{self.value(weight)}_t", subscripted(self.value(weight)), "read")
 
     def value(self, weight: Weight) -> str:
         return dual_name(self.rule.spec, weight.name)

@@ -110,7 +110,7 @@ class SurpriseSystem:
 
     def couplings(self, left: Node) -> Node:
         """[row, column] or [row, column, v]: how much of a written row another one sees."""
-        moment, scores = measuring_moment(self.rule), self.name(self.scores(left), "kk", "K Kᵀ")
+        moment, scores = measuring_moment(self.rule), self.name(self.scores(left), "kk", "c")
         weights = self.coefficients.spread(self.coefficients.weighted(moment, scores), moment)
         return self.sized(weights)
 

@@ -32,6 +32,6 @@ def build_window(spec: Spec, kind: Kind, name: Callable[[Node, str, str], Node])
     by_channel = any(gate_axes(spec, gate) for gate in ("alpha", "alpha_value", "eta"))
     if kind in ("dual", "dual_per_token") and not by_channel:
         return Window(name(input_tile("gamma_rows", ("j", "s")), "gamma_rows", "Γ"), None)
-    owner = name(input_tile("owner", ("j", "s")), "owner", "1[w]")
-    gamma = name(input_tile("gamma_rows", ("s",)), "gamma_rows", "γ[w]")
+    owner = name(input_tile("owner", ("j", "s")), "owner", "owner")
+    gamma = name(input_tile("gamma_rows", ("s",)), "gamma_rows", "γ")
     return Window(name(times(owner, gamma), "gamma_of_token", "Γ"), owner)

@@ -119,6 +119,11 @@ class Spec(Settings):
         return self.layer.head_dim
 
     @property
+    def feature_dim(self) -> int:
+        """K_φ, the width of φ(k): what the first weights of a memory have as rows."""
+        return self.feature_map.width(self.key_dim)
+
+    @property
     def value_dim(self) -> int:
         """V, the width of a value."""
         return self.layer.value_dim

@@ -11,6 +11,10 @@ from miras_compiler.errors import InternalError
 class FeatureMap(Element):
     """Acts alike on keys, queries and erase keys."""
 
+    def width(self, key_dim: int) -> int:
+        """K_φ, the number of features of a row of `key_dim` channels."""
+        return key_dim
+
     def expression(self) -> sp.Expr:
         """φ(x) in X, entrywise but for row reductions."""
         raise InternalError(f"the feature map '{self.kind}' has no mathematics yet")

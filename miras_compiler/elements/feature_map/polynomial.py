@@ -20,5 +20,5 @@ class PolynomialMap(FeatureMap):
     citation = "ATLAS, arXiv 2505.23735, §3.1"
 
     def width(self, key_dim: int) -> int:
-        """K_φ."""
+        """Monomials in K letters of degree up to `degree`."""
         return math.comb(key_dim + self.degree, self.degree)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from miras_compiler.derive.notation import equation
+from miras_compiler.derive.patterns import is_segment
 from miras_compiler.emit.torch.expression import Code, Printer
 from miras_compiler.emit.torch.lines import fit
-from miras_compiler.emit.torch.tile import TilePrinter, is_segment
+from miras_compiler.emit.torch.tile import TilePrinter
 from miras_compiler.ir.build import length, placeholder
 from miras_compiler.ir.nodes import AXIS_ORDER, Leaf, Map, Node, Program, Rename
 from miras_compiler.ir.traverse import leaves_of, nodes_of, use_counts

@@ -6,10 +6,9 @@ import textwrap
 
 from miras_compiler.analysis import ParallelForm
 from miras_compiler.analysis.parallel_form import EXPLANATION
+from miras_compiler.analysis.tile import TILE, default_tile, has_own_rows
 from miras_compiler.derive import UpdateRule
-from miras_compiler.derive.leaves import gate_axes, window_of
-from miras_compiler.elements.memory import VectorMemory
-from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.interface import Interface, remark_paragraph
 from miras_compiler.emit.python_text import arguments, header, helper_text, indented, signature, step_signature
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.body import print_body
@@ -26,14 +25,15 @@ SECTIONS = (
     ("output", "the memory at the queries"),
     ("end", "the state behind the tile"),
 )
-SMALL_TILE = 16  # where something exists for every token, or every pair of them, and every channel
-TILE = 64
 
 
 def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interface: Interface) -> str:
     """Text of chunked.py; where no parallel form is exact, a word why, and the token loop."""
     spec = rule.spec
-    common = {"header": header(spec), "name": spec.name, "reason": sentence(form.reason), "signature": signature(interface)}
+    common = {
+        "header": header(spec), "name": spec.name, "reason": sentence(form.reason), "signature": signature(interface),
+        "state_remark": remark_paragraph(spec),
+    }  # fmt: skip
     if form.kind == "token_by_token":
         suggestion = sentence(f"here {form.suggestion}")
         return fill("chunked_by_token.py", common | {"suggestion": suggestion, "tile": TILE, "call": by_token(spec, interface)})
@@ -46,7 +46,7 @@ def emit_chunked(rule: UpdateRule, form: ParallelForm, program: Program, interfa
     options = ["initial_state", "output_final_state", "cu_seqlens", "backend", "tile"]
     return fill("chunked.py", common | {
         "form_of_rule": sentence(EXPLANATION[form.kind]),
-        "tile": default_tile(spec, form, "owner" in used),
+        "tile": default_tile(spec, form.kind, has_own_rows(program)),
         "imports": imports("\n".join(body.lines) + helpers, ".runtime_tiles", ["TileForm"]),
         "call": indented("return _FORM(", arguments(interface, options), ")"),
         "step_signature": step_signature(body.parameters),
@@ -62,14 +62,6 @@ def by_token(spec: Spec, interface: Interface) -> str:
     options = ("initial_state", "output_final_state", "cu_seqlens", "backend")
     passed = [*names, *(f"{name}={name}" for name in (*interface.keywords, *options))]
     return "    check_tile(tile)\n" + indented(f"return naive_recurrent_{spec.name}(", passed, ")")
-
-
-def default_tile(spec: Spec, form: ParallelForm, own_rows: bool) -> int:
-    """Tokens that are computed at once; where each has rows of its own, as many as have so many rows."""
-    by_channel = any(gate_axes(spec, gate) for gate in ("alpha", "alpha_value")) or isinstance(spec.memory, VectorMemory)
-    tile = SMALL_TILE if form.kind == "dual_per_token" or by_channel else TILE
-    tile = max(tile // window_of(spec), 1) if own_rows else tile
-    return min(tile, spec.chunk.size) if spec.frozen_gradient else tile
 
 
 def sentence(text: str) -> str:

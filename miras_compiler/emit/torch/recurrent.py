@@ -5,7 +5,7 @@ from __future__ import annotations
 from miras_compiler.derive import UpdateRule
 from miras_compiler.derive.leaves import code_name, window_gates, window_of
 from miras_compiler.derive.update_rule import SECTIONS
-from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.interface import Interface, remark_paragraph
 from miras_compiler.emit.python_text import (
     arguments,
     bracketed,
@@ -32,14 +32,15 @@ def emit_recurrent(rule: UpdateRule, interface: Interface) -> str:
     used = {leaf.name for leaf in leaves_of(rule.step.trace)}
     takes = [name for name in leaf_order(spec, interface) if name in used]
     gives = [name for name in carried(interface) if not name.endswith("_start")]
-    body = print_body(rule.step.trace, SECTIONS, takes, ["o", *gives, *MEASURES])
+    body = print_body(rule.step.trace, tuple(SECTIONS.items()), takes, ["o", *gives, *MEASURES])
     finish, more = finish_text(rule.step.chunk_end, interface)
     helpers = finish + helper_text({**body.helpers, **more})
     options = ["initial_state", "output_final_state", "cu_seqlens", "backend"]
     return fill("recurrent.py", {
         "header": header(spec),
         "name": spec.name,
-        "rule": rule.text(),
+        "rule": rule.trace_text(),
+        "state_remark": remark_paragraph(spec),
         "imports": imports("\n".join(body.lines) + helpers, ".runtime_recurrent", ["TokenForm", "Trace"]),
         "signature": signature(interface),
         "call": indented("return _FORM(", arguments(interface, options), ")"),

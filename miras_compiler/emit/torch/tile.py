@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import sympy as sp
 
+from miras_compiler.derive.patterns import is_segment
 from miras_compiler.emit.torch.expression import ATOM, PRODUCT, UNARY, Code, Printer
 from miras_compiler.errors import InternalError
 from miras_compiler.ir.build import ZETA, ordered, placeholder
@@ -217,11 +218,3 @@ def written_axes(node: Node) -> set[str]:
     if isinstance(node, Rename):
         return {node.new if axis == node.old else axis for axis in written_axes(node.args[0])}
     return set(node.axes)
-
-
-def is_segment(node: Node) -> bool:
-    """Numbers per row token, for every column before it."""
-    if not (isinstance(node, Mask) and node.low == 1 and isinstance(node.args[0], Map)):
-        return False
-    rows = node.args[0]
-    return bool(rows.expr == placeholder(0)) and rows.args[0].axes == (node.row, *node.axes[2:])

@@ -168,7 +168,7 @@ class TokenKernel:
             weight = self.variable(start.removesuffix(START))
             self.emit(f"{self.variable(start)} = tl.where(begins, {weight}, {self.variable(start)})", depth=1)
         titles = dict(SECTIONS)
-        rank = [section for section, _ in SECTIONS]
+        rank = list(SECTIONS)
         named = [
             (node, label.section) for node, label in self.program.labels.items() if label.section in titles and not isinstance(node, Leaf)
         ]

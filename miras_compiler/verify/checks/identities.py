@@ -1,4 +1,4 @@
-"""MATH §10: limits in which a model must become a simpler one, tried against the literal model of the simpler spec."""
+"""docs/mathematics.md §10: limits in which a model must become a simpler one, tried against the literal model of the simpler spec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule of a spec written a second time, literally: losses, regularizers and memories as MATH prints them, in differentiable PyTorch.
+"""A spec's rule written a second time, literally: losses, regularizers, memories, in differentiable PyTorch, from docs/mathematics.md.
 
 Nothing here imports the compiler's derivation. A spec enters as the plain dictionary of its fields (`spec.model_dump(by_alias=True)`),
 kinds and numbers only; the surprise is autograd applied to the literal loss, gradients are autograd through the token loop.

@@ -1,4 +1,4 @@
-"""Mirror maps ψ as MATH prints them, the literal regularizers F they come from, and the test that one is the argmin of the other.
+"""Mirror maps ψ as docs/mathematics.md §5 prints them, their literal regularizers F, and the test that one is the argmin of the other.
 
 W = ψ(A) must be argmin_W F(W) − ⟨A, W⟩. F is strictly convex, so W is the argmin exactly when it is stationary: ∇F(W) − A is zero, or
 constant along every slice that has to sum to `total`. The gradient of F is autograd's. A weight matrix of every head is [B,H,R,C], a vector

@@ -6,7 +6,7 @@
 Layout as in the operator's contract: tokens [B,T,H,·], gates [B,T,H] (or with a channel axis), decays as logarithms, the state a dictionary
 of [B,H,…] tensors. Every operation is differentiable, so autograd through the loop is the reference for all gradients.
 
-Where MATH leaves a choice: with `steps: n` the trace has one ℓ, ‖e‖ and ‖g‖ per write ([B,n·T,H]) and one ‖A‖ per token; with a window
+Choices of our own: with `steps: n` the trace has one ℓ, ‖e‖ and ‖g‖ per write ([B,n·T,H]) and one ‖A‖ per token; with a window
 ℓ and ‖e‖ are the token's own and ‖g‖ is of the whole sum; with three keys u is κ W_r and g the whole step over −eta; the preconditioner's
 g has the write key in it. Muon's chunk_end: pending_t = pending_{t−1} + (mu_t/C) S − eta_t g_t and A decays token by token; when the
 chunk is full, S = pending, A += NS(S), pending = 0, and weight_norm gives the columns the norms that they had when the chunk began.

@@ -1,0 +1,85 @@
+"""Sentences with formulas on the attentional bias and the retention of a rule: what it starts from, and what was derived of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from miras_compiler.derive.chain_rule import in_residual
+from miras_compiler.derive.dialects import UNICODE, Dialect
+from miras_compiler.derive.expression_text import number_text
+from miras_compiler.derive.formula_text import formula
+from miras_compiler.derive.update_rule import UpdateRule
+from miras_compiler.elements.base import exact
+from miras_compiler.elements.retention import Retention
+from miras_compiler.symbols import E
+
+PRIMAL_LETTERS = {"x": "X", "w": "W[t−1]", "d": "R"}
+SLICES = {"input": "over the input axis of a weight matrix", "output": "over its output axis", "all": "over a weight matrix"}
+
+
+class Statement(NamedTuple):
+    """`left` = `right`, after words that say how it follows from the statement before; `remark` stands behind it."""
+
+    words: str
+    left: str
+    right: str
+    remark: str = ""
+
+    def text(self) -> str:
+        return f"{self.left} = {self.right}"
+
+
+def statement_lines(statements: Sequence[Statement]) -> list[str]:
+    """Plain text: a formula a line, the words in parentheses behind it."""
+    remarks = ["; ".join(filter(None, (each.remark, each.words))) for each in statements]
+    return [f"  {each.text()}" + (f"   ({remark})" if remark else "") for each, remark in zip(statements, remarks, strict=True)]
+
+
+def bias_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[Statement]:
+    """ℓ, and ∂ℓ/∂u, with the truth on whether it is the gradient."""
+    bias = rule.spec.attentional_bias
+    loss, slope = in_residual(bias.loss()), rule.bias_derivative
+    residual = dialect.name("e", "") + " = " + f"u {dialect.sign} v" if loss.has(E) or slope.has(E) else ""
+    words = "its gradient"
+    if bias.derivative() is not None:
+        words = "no gradient of ℓ, but what the paper prints in its place"
+    elif bias.clip is not None:
+        words = f"its gradient, shortened to the length {number_text(exact(bias.clip))} where it is longer"
+    if bias.window == 1:
+        words += ", times the weight γ of the token"
+    left = dialect.name("∂ℓ/∂u", "")
+    return [
+        Statement("", dialect.name("ℓ", ""), formula(loss, dialect), residual),
+        Statement(words, left, formula(slope, dialect)),
+    ]
+
+
+def retention_statements(rule: UpdateRule, dialect: Dialect = UNICODE) -> list[Statement]:
+    """F and ψ; for the kinds without F the printed map; for a primal kind the step of the weights."""
+    retention = rule.spec.retention
+    psi = dialect.call("ψ", "", dialect.name("a", ""))
+    if retention.space == "primal":
+        return _primal_statements(retention, dialect)
+    generator = retention.generator()
+    if generator is None:
+        remark = f"sums run {SLICES[retention.slice_axis()]}"
+        return [Statement("the map that the paper prints, without a regularizer", psi, formula(rule.mirror_map, dialect), remark)]
+    total = retention.constraint()
+    condition = "" if total is None else f"Σ w = {number_text(total)} {SLICES[retention.slice_axis()]}"
+    solved = "F′(w) = a" if total is None else f"F′(w) = a − λ, with the multiplier λ for which {condition}"
+    return [
+        Statement("", dialect.name("F", ""), formula(generator, dialect), condition),
+        Statement(f"the w that solves {solved}", psi, formula(rule.mirror_map, dialect)),
+    ]
+
+
+def _primal_statements(retention: Retention, dialect: Dialect) -> list[Statement]:
+    step, relative, total = retention.primal_step(), retention.relative_step(), retention.constraint()
+    assert step is not None
+    found = []
+    if relative is not None:
+        found.append(Statement("counted from the largest step", dialect.name("R", ""), formula(relative, dialect, PRIMAL_LETTERS)))
+    remark = "" if total is None else f"ζ is the number for which Σ W = {number_text(total)} {SLICES[retention.slice_axis()]}"
+    words = "the weights themselves are mapped, X being the weights behind the step of the optimizer"
+    return [*found, Statement(words, dialect.name("W", ""), formula(step, dialect, PRIMAL_LETTERS), remark)]
