@@ -7,9 +7,7 @@ Every stage maps a frozen value to the next; nothing ambient enters, and none of
 
 from __future__ import annotations
 
-import importlib
-import sys
-import tempfile
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +33,7 @@ from miras_compiler.emit import SourceFile, emit
 from miras_compiler.emit.triton.blocks import blocks_of
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
+from miras_compiler.loaded import load_package
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule import (
@@ -47,11 +46,13 @@ from miras_compiler.schedule import (
     why_not,
 )
 from miras_compiler.spec import Spec, check_spec
+from miras_compiler.spec.wanted import check_is_spec
 from miras_compiler.store import write_package
 
 
 def compile_spec(spec: Spec) -> Compilation:
     """Everything that follows from a spec; raises SpecError where it is wrong."""
+    check_is_spec(spec, "compile_spec")
     check_spec(spec)
     rule = derive_update_rule(spec)  #                   Spec -> UpdateRule: what it means
     graph = build_dependency_graph(rule)  #        UpdateRule -> values across time
@@ -64,7 +65,7 @@ def compile_spec(spec: Spec) -> Compilation:
     return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, schedules, cost, files)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Compilation:
     """Every value on the way from a spec to its files."""
 
@@ -83,16 +84,29 @@ class Compilation:
         return write_package(Path(folder), self.spec.name, self.files)
 
     def load(self) -> ModuleType:
-        """The package's operators, imported from a temporary folder; a module with chunk_<name> and its siblings."""
-        folder = tempfile.mkdtemp(prefix="miras-")
-        self.write(folder)
-        sys.path.insert(0, folder)
-        try:
-            for module in [name for name in sys.modules if name.split(".")[0] == self.spec.name]:
-                del sys.modules[module]
-            return importlib.import_module(f"{self.spec.name}.ops")
-        finally:
-            sys.path.remove(folder)
+        """The package as a module: its operators (chunk_<name> and its siblings) and its layer (<Name>Layer)."""
+        return load_package(self.spec.name, self.files)
+
+    def __repr__(self) -> str:
+        lines = sum(file.text.count("\n") for file in self.files)
+        return f"Compilation({self.spec.name}: {self.parallel_form.kind.replace('_', ' ')}, {len(self.files)} files, {lines:,} lines)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the rule, the form with its reason, and the dependency graph."""
+        spec, form = self.spec, self.parallel_form
+        title = spec.name + (f" — {spec.paper}" if spec.paper else "")
+        return (
+            f"<h4>{html.escape(title)}</h4>\n<pre>{html.escape(self.update_rule.text())}</pre>\n"
+            f"<p><b>{form.kind.replace('_', ' ')}</b>: {html.escape(form.reason)}</p>\n{self._repr_svg_()}"
+        )
+
+    def _repr_latex_(self) -> str:
+        return self.update_rule._repr_latex_()
+
+    def _repr_svg_(self) -> str:
+        """The dependency graph as an element of a page."""
+        (picture,) = (file.text for file in self.files if file.path == "graph.svg")
+        return picture[picture.index("<svg") :]
 
     def kernel_facts(self) -> dict[str, list[KernelFacts]]:
         """What is to be said of every kernel at the spec's own dimensions, by the prefix of the schedule."""

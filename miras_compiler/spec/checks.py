@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from miras_compiler.errors import Fault
 from miras_compiler.spec import combination_checks as combination
 from miras_compiler.spec import gate_checks as gate
-from miras_compiler.spec.fault import Fault, spec_error
+from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.range_checks import ranges
 from miras_compiler.spec.schema import Spec
 from miras_compiler.spec.tie_checks import tied_row
+from miras_compiler.spec.wanted import check_is_spec
 
 CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = tuple(
     (check, frozenset(parts.split()))
@@ -50,6 +52,7 @@ def faults_of(spec: Spec, wrong: frozenset[str] = frozenset()) -> list[Fault]:
 
 def check_spec(spec: Spec) -> None:
     """Raises SpecError with everything that is wrong with the combination."""
+    check_is_spec(spec, "check_spec")
     faults = faults_of(spec)
     if faults:
         raise spec_error(faults, spec.source)

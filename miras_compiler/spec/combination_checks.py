@@ -18,10 +18,10 @@ from miras_compiler.elements.retention import (
     LqRetention,
     NoRetention,
 )
+from miras_compiler.errors import Fault
 from miras_compiler.formula import ROW_LETTERS
 from miras_compiler.inverse import JumpError, NoInverseError
 from miras_compiler.slopes import counterexample
-from miras_compiler.spec.fault import Fault
 from miras_compiler.spec.schema import Spec
 from miras_compiler.symbols import RowMax, RowSum, W, larger, letter
 

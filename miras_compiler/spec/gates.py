@@ -21,6 +21,8 @@ class Gate(Settings):
     log α = −exp(A) η, as Mamba-2 does.
     """
 
+    key = "gate"
+
     per: Literal["head", "key_channel", "value_channel"] = "head"
     source: Literal["input", "learned", "constant", "eta"] = "input"
     low_rank: Annotated[int, Field(ge=1, le=2**20)] | None = 32

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, Strict, field_validator
+from pydantic import Field, PrivateAttr, Strict, ValidationError, field_validator
 
 from miras_compiler.elements.base import Settings
 from miras_compiler.elements.bias import AnyBias, ThresholdBias
@@ -13,6 +13,8 @@ from miras_compiler.elements.memory import AnyMemory
 from miras_compiler.elements.memory.base import DeepMemory
 from miras_compiler.elements.optimizer import AnyOptimizer, GradientDescent
 from miras_compiler.elements.retention import AnyRetention, NoRetention
+from miras_compiler.errors import SpecError
+from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS, Gate, GateLetter, GateRange, range_of
 from miras_compiler.spec.names import GateName, Line, SpecName
 from miras_compiler.spec.source import Source, dotted
@@ -24,6 +26,8 @@ Count = Annotated[int, Field(ge=1, le=2**20)]
 class Chunk(Settings):
     """What a chunk means (it changes the function): where gradients are taken, what a token reads, where ψ is applied."""
 
+    key = "chunk"
+
     size: Count = 64
     gradient: Literal["exact", "chunk_start"] = "exact"
     read: Literal["after_write", "before_write", "chunk_start"] = "after_write"
@@ -32,6 +36,8 @@ class Chunk(Settings):
 
 class Layer(Settings):
     """The layer around the operator: widths, short convolution on q, k, v, norms and gates; `tie` makes rows of others."""
+
+    key = "layer"
 
     heads: Count = 16
     head_dim: Count = 64
@@ -44,18 +50,10 @@ class Layer(Settings):
     tie: dict[RowName, Tie] = Field(default_factory=dict)
 
 
-class Model(Settings):
-    """The language model around the layer; the defaults are MIRAS's 340M setting."""
-
-    blocks: Count = 24
-    width: Count = 1024
-    vocabulary: Count = 32000
-    context: Count = 4096
-    tie_embeddings: bool = False
-
-
 class LedgerEntry(Settings):
     """What a paper's equation became here."""
+
+    key = "ledger"
 
     equation: Line
     status: Literal["faithful", "deviation", "novel"]
@@ -63,7 +61,7 @@ class LedgerEntry(Settings):
 
 
 class Spec(Settings):
-    """One point of the design space."""
+    """One point of the design space. Built in Python it is checked as a whole: SpecError says all that is wrong with it."""
 
     name: SpecName
     paper: Line = ""
@@ -75,10 +73,31 @@ class Spec(Settings):
     gates: dict[GateName, Gate]
     chunk: Chunk = Chunk()
     layer: Layer = Layer()
-    model: Model = Model()
     ledger: Annotated[tuple[LedgerEntry, ...], Strict(False)] = ()
 
     _source: Source | None = PrivateAttr(default=None)
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            super().__init__(**fields)
+            _check(self)
+
+        __init__.__pydantic_base_init__ = True
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """As pydantic's; raises SpecError with everything that is wrong."""
+        spec = super().model_validate(obj, **options)
+        _check(spec)
+        return spec
+
+    @classmethod
+    def refusal(cls, error: ValidationError, tree: Any) -> SpecError:
+        """All faults of a tree, those of its combination included."""
+        from miras_compiler.spec.load import faults_of_tree
+
+        return spec_error(faults_of_tree(error, tree), None)
 
     @field_validator("gates", mode="before")
     @classmethod
@@ -98,6 +117,10 @@ class Spec(Settings):
     def __eq__(self, other: object) -> bool:
         """Specs are equal when they say the same, wherever they were written."""
         return isinstance(other, Spec) and self.model_dump() == other.model_dump()
+
+    def __repr__(self) -> str:
+        memory, bias, retention, optimizer = self.memory, self.attentional_bias, self.retention, self.optimizer
+        return f"Spec({self.name}: {memory.kind} memory, {bias.kind} bias, {retention.kind} retention, {optimizer.kind})"
 
     @property
     def source(self) -> Source | None:
@@ -162,3 +185,9 @@ class Spec(Settings):
     def where(self, path: str) -> str:
         """ "specs/x.yaml:9" for the dotted key `path` (or its nearest parent); the path itself for a spec built in Python."""
         return self._source.mark(dotted(path)).line_text() if self._source else path
+
+
+def _check(spec: Spec) -> None:
+    from miras_compiler.spec.checks import check_spec
+
+    check_spec(spec)

@@ -16,6 +16,8 @@ RETAINED = "1 - alpha"
 class TieGate(Settings):
     """A sigmoid of its own by which a tied row is multiplied: a number per head, or per channel of the row; `init` is where it starts."""
 
+    key = "layer.tie.gate"
+
     per: Literal["head", "channel"] = "channel"
     source: Literal["input", "learned", "constant"] = "input"
     low_rank: Annotated[int, Field(ge=1, le=2**20)] | None = 32
@@ -27,6 +29,8 @@ class Tie(Settings):
 
     A row of itself is projected, and then multiplied by the gate.
     """
+
+    key = "layer.tie"
 
     of: Literal["q", "k", "v", "erase_key", "erase_write_key", "1 - alpha"]
     gate: TieGate | None = None

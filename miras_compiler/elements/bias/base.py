@@ -25,6 +25,8 @@ class AttentionalBias(Element):
     `clip` shortens ∂ℓ/∂u of a token to that length where it is longer.
     """
 
+    key = "attentional_bias"
+
     clip: Positive | None = None
     window: Annotated[int, Field(ge=1, le=65536)] | None = None
 

@@ -11,6 +11,8 @@ from miras_compiler.errors import InternalError
 class FeatureMap(Element):
     """Acts alike on keys, queries and erase keys."""
 
+    key = "feature_map"
+
     def expression(self) -> sp.Expr:
         """φ(x) in X, entrywise but for row reductions."""
         raise InternalError(f"the feature map '{self.kind}' has no mathematics yet")

@@ -41,12 +41,16 @@ class Entrywise(NamedTuple):
 class MemoryInit(Settings):
     """How a layer draws W_0: a standard deviation, or 1/√rows; learned with the outer weights or fixed."""
 
+    key = "memory.init"
+
     std: Literal["fan_in"] | Positive = "fan_in"
     learned: bool = True
 
 
 class Memory(Element):
     """Forward map f, then `norm` over the value axis (ε 1e-6, scale and shift per head), then `residual` adds the raw key or query."""
+
+    key = "memory"
 
     norm: Literal["none", "layer", "rms"] = "none"
     residual: bool = False

@@ -15,6 +15,8 @@ Slice = Literal["input", "output", "all"]
 class Retention(Element):
     """`order` says where the surprise is measured: at W_{t−1}, or at the decayed state ψ(alpha_t A_{t−1})."""
 
+    key = "retention"
+
     order: Literal["after_gradient", "before_gradient"] = "after_gradient"
 
     space: ClassVar[Literal["dual", "primal"]] = "dual"  # what the carried state is

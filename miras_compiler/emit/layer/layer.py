@@ -32,7 +32,7 @@ def emit_layer(spec: Spec, interface: Interface) -> str:
         "name": spec.name,
         "class_name": layer_class(spec),
         "description": describe(spec, interface, rows, gates, ties),
-        "hidden_size": spec.model.width,
+        "hidden_size": spec.layer.heads * spec.layer.head_dim,
         "heads": spec.layer.heads,
         "head_dim": spec.layer.head_dim,
         "value_dim": spec.layer.value_dim,
