@@ -70,10 +70,9 @@ def _show(report: verification.Report) -> None:
             "" if row.error is None else f"{row.error:.1e}",
             "" if row.limit is None else f"{row.limit:.1e}",
             f"{row.seconds:.1f}",
-            row.note,
-        ), row.passed or not row.ran)
+        ), row.passed or not row.ran, row.note)
         for row in report.rows
     ]  # fmt: skip
     passed = sum(row.passed for row in report.tried)
-    columns = ("result", "check", "subject", "error", "limit", "seconds", "note")
+    columns = ("result", "check", "subject", "error", "limit", "seconds")
     show_table(f"{report.name}: {passed} of {len(report.tried)} checks passed", columns, rows)

@@ -20,9 +20,10 @@ Positive = Annotated[float, Field(gt=0, le=1e12)]
 NonNegative = Annotated[float, Field(ge=0, le=1e12)]
 
 
-def _require_kind(schema: dict[str, Any]) -> None:
+def _require_kind(schema: dict[str, Any], model: type[BaseModel]) -> None:
     """A kind has a default in Python, where the class says it; in a file it must be written."""
-    if "kind" in schema.get("properties", {}):
+    if "kind" in schema.get("properties", {}) and issubclass(model, Element):
+        schema["properties"]["kind"]["description"] = model.formula
         schema["required"] = ["kind", *(key for key in schema.get("required", []) if key != "kind")]
 
 
@@ -87,7 +88,6 @@ class Element(Settings):
     kind: str
     formula: ClassVar[str]  # one line of Unicode, as `miras list` prints it
     citation: ClassVar[str]  # paper and equation
-    later: ClassVar[str] = ""  # what this version lacks for the kind; such a kind is in the schema but refused
 
     def gates(self) -> tuple[str, ...]:
         """Names of the gates that this element reads."""

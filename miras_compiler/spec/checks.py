@@ -40,7 +40,6 @@ CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = t
         (combination.width_of_features, "feature_map memory gates layer"),
         (combination.window_of_rows, "attentional_bias optimizer"),
         (tied_row, "layer gates optimizer"),
-        (combination.not_built, "memory feature_map attentional_bias retention optimizer"),
     )
 )
 

@@ -245,11 +245,3 @@ def window_of_rows(spec: Spec) -> Iterator[Fault]:
         yield Fault(
             ("attentional_bias", "window"), f"a window with {what}", "no paper says what a past token writes then", "remove one of them"
         )
-
-
-def not_built(spec: Spec) -> Iterator[Fault]:
-    """What the definitions have and this version has not: refused, never approximated."""
-    for role in ("memory", "feature_map", "attentional_bias", "retention", "optimizer"):
-        element = getattr(spec, role)
-        if element.later:
-            yield Fault((role, "kind"), f"the {role.replace('_', ' ')} '{element.kind}' is not built in this version", element.later)

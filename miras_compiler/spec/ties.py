@@ -18,10 +18,15 @@ class TieGate(Settings):
 
     key = "layer.tie.gate"
 
-    per: Literal["head", "channel"] = "channel"
-    source: Literal["input", "learned", "constant"] = "input"
-    low_rank: Annotated[int, Field(ge=1, le=2**20)] | None = 32
-    init: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    per: Annotated[Literal["head", "channel"], Field(description="One number per head, or per channel of the row.")] = "channel"
+    source: Annotated[
+        Literal["input", "learned", "constant"],
+        Field(description="Where the layer takes it from: a projection of its input, a learned number, or a constant."),
+    ] = "input"
+    low_rank: Annotated[
+        Annotated[int, Field(ge=1, le=2**20)] | None, Field(description="The rank of the projection of the input; null for a full one.")
+    ] = 32
+    init: Annotated[float, Field(gt=0, lt=1, description="The value before training.")] = 0.5
 
 
 class Tie(Settings):
@@ -32,5 +37,8 @@ class Tie(Settings):
 
     key = "layer.tie"
 
-    of: Literal["q", "k", "v", "erase_key", "erase_write_key", "1 - alpha"]
-    gate: TieGate | None = None
+    of: Annotated[
+        Literal["q", "k", "v", "erase_key", "erase_write_key", "1 - alpha"],
+        Field(description="The row that this one is made of, as the operator gets it."),
+    ]
+    gate: Annotated[TieGate | None, Field(description="A sigmoid by which the row is multiplied; null for none.")] = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import sympy as sp
+from pydantic import Field
 
 from miras_compiler.elements.base import Element
 from miras_compiler.errors import InternalError
@@ -17,7 +18,10 @@ class Retention(Element):
 
     key = "retention"
 
-    order: Literal["after_gradient", "before_gradient"] = "after_gradient"
+    order: Annotated[
+        Literal["after_gradient", "before_gradient"],
+        Field(description="Where the surprise is measured: at the state before the decay, or (before_gradient) at the decayed state."),
+    ] = "after_gradient"
 
     space: ClassVar[Literal["dual", "primal"]] = "dual"  # what the carried state is
     start: ClassVar[Literal["zero", "required", "uniform"]] = "zero"  # what `initial_state=None` means; required: it is refused
