@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -26,10 +27,13 @@ from miras_compiler.analysis import (
     with_suggestion,
 )
 from miras_compiler.analysis.cost import axis_lengths
+from miras_compiler.analysis.sensitivity import Sensitivity, measure_sensitivity
+from miras_compiler.analysis.stability import sensitivity_of, stability_lines
 from miras_compiler.derive import UpdateRule, derive_update_rule
 from miras_compiler.derive.chain_rule import in_residual
 from miras_compiler.derive.notation import formula
 from miras_compiler.emit import SourceFile, emit
+from miras_compiler.emit.graph import emit_svg
 from miras_compiler.emit.triton.blocks import blocks_of
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
@@ -60,14 +64,12 @@ def compile_spec(spec: Spec) -> Compilation:
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
     adjoint = run_passes(differentiate(program))  #           -> its reverse mode, on the same nodes
     cost = estimate_cost(spec, program, adjoint)
-    schedules = build_schedules(spec, program)  #        -> the kernels that run it on a GPU
-    files = emit(rule, graph, form, program, schedules, cost)
-    return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, schedules, cost, files)
+    return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, cost)
 
 
 @dataclass(frozen=True, repr=False)
 class Compilation:
-    """Every value on the way from a spec to its files."""
+    """Every value on the way from a spec to its files; kernels and files are made when they are first asked for."""
 
     spec: Spec
     update_rule: UpdateRule
@@ -75,9 +77,17 @@ class Compilation:
     parallel_form: ParallelForm
     program: Program
     adjoint: Program
-    schedules: Mapping[str, Schedule]
     cost: tuple[CostLine, ...]
-    files: tuple[SourceFile, ...]
+
+    @cached_property
+    def schedules(self) -> Mapping[str, Schedule]:
+        """The kernels that run the program on a GPU, by the prefix of their names."""
+        return build_schedules(self.spec, self.program)
+
+    @cached_property
+    def files(self) -> tuple[SourceFile, ...]:
+        """The package."""
+        return emit(self.update_rule, self.graph, self.parallel_form, self.program, self.schedules, self.cost)
 
     def write(self, folder: str | Path = "generated") -> Path:
         """Writes the package as `folder`/<name>, whole or not at all, and returns that path. InputError if it cannot be written."""
@@ -88,8 +98,7 @@ class Compilation:
         return load_package(self.spec.name, self.files)
 
     def __repr__(self) -> str:
-        lines = sum(file.text.count("\n") for file in self.files)
-        return f"Compilation({self.spec.name}: {self.parallel_form.kind.replace('_', ' ')}, {len(self.files)} files, {lines:,} lines)"
+        return f"Compilation({self.spec.name}: {self.parallel_form.kind.replace('_', ' ')}, {len(self.program.outputs)} outputs of a tile)"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the rule, the form with its reason, and the dependency graph."""
@@ -105,7 +114,7 @@ class Compilation:
 
     def _repr_svg_(self) -> str:
         """The dependency graph as an element of a page."""
-        (picture,) = (file.text for file in self.files if file.path == "graph.svg")
+        picture = emit_svg(self.graph)
         return picture[picture.index("<svg") :]
 
     def kernel_facts(self) -> dict[str, list[KernelFacts]]:
@@ -113,8 +122,16 @@ class Compilation:
         lengths = axis_lengths(self.spec, tile_length(self.spec))
         return {prefix: kernel_facts(schedule, lengths, blocks_of) for prefix, schedule in self.schedules.items()}
 
-    def explain(self) -> str:
-        """The rule, the coefficients, the parallel form with its reason, and the kernels, as plain text."""
+    @cached_property
+    def sensitivity(self) -> Sensitivity:
+        """How much a late output depends on an early token, at the gates as the layer starts them."""
+        return sensitivity_of(self.spec, lambda: measure_sensitivity(self.update_rule))
+
+    def explain(self, *, kernels: bool = False) -> str:
+        """The rule, the coefficients, the parallel form with its reason, and the stability, as plain text.
+
+        With `kernels` each kernel, what it loads, saves and computes again, and what it needs.
+        """
         rule, form, spec = self.update_rule, self.parallel_form, self.spec
         separable = separable_axes(rule)
         split = f"separable: the axis {', '.join(separable).upper()} of the state can be split over programs" if separable else ""
@@ -129,6 +146,11 @@ class Compilation:
             rule.text(),
             "over a chunk\n" + "\n".join(f"  {line}" for line in rule.coefficient_lines()),
             "\n  ".join([f"parallel form: {form.kind.replace('_', ' ')}", form.reason, *filter(None, (form.suggestion, split))]),
-            describe_schedules(self.schedules, why_not(spec, self.program), self.kernel_facts(), tile_length(spec)),
+            "\n  ".join(["stability, at the gates as the layer starts them", *stability_lines(spec, self.sensitivity)]),
         ]
+        reason = why_not(spec, self.program)
+        if kernels:
+            parts.append(describe_schedules(self.schedules, reason, self.kernel_facts(), tile_length(spec)))
+        else:
+            parts.append(f"no Triton kernels: {reason}" if reason else f"Triton kernels, over tiles of {tile_length(spec)} tokens")
         return "\n\n".join(parts)

@@ -59,6 +59,16 @@ WRONG: dict[str, tuple[str, ...]] = {
     ),
     # types and ranges
     edited((MEMORY, "matrix")): ("x.yaml:2:1: memory should be a mapping of keys, not 'matrix'; write `memory: {kind: matrix}`",),
+    edited((MEMORY, "Matrix")): ("x.yaml:2:1: memory should be a mapping of keys, not 'Matrix'; write `memory: {kind: matrix}`",),
+    edited((MEMORY, "{kind: MLP}")): ("x.yaml:2:10: unknown memory 'MLP'; did you mean 'mlp'?",),
+    edited(bias("kind: formula, loss: 'sum((u - v)**2) + sum(k)'")): (
+        "x.yaml:3:35: the loss reads 'k'; it is given the prediction u, the value v and gates; "
+        "the key reaches a loss through the prediction u = M(W; k) alone",
+    ),
+    edited(bias("kind: formula, loss: 'sum((u - v)**2 + W**2)'")): (
+        "x.yaml:3:35: the loss reads 'W'; it is given the prediction u, the value v and gates; "
+        "a penalty on weights is a retention: `retention: {kind: bregman, generator: ...}`",
+    ),
     edited(more="chunk:\n"): ("x.yaml:8:1: chunk should be a mapping of keys, not nothing",),
     edited(more="chunk: {size: 1.5}\n"): ("x.yaml:8:9: chunk.size should be a whole number, not 1.5",),
     edited(more="chunk: {size: 0}\n"): (

@@ -18,19 +18,23 @@ def list_elements(
     space: Annotated[
         bool, typer.Option("--space", help="Print as Markdown how every kind runs, and how many combinations are refused, and why.")
     ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Of specs: print the table as Markdown, as README has it.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the elements of a spec with formulas and sources, one of them with its parameters, or the specs that are shipped."""
     if space:
         _show_space(name is None and not as_json)
         return
-    if name == "specs":
-        from miras_compiler.cli.list_specs import show_specs
-
-        show_specs(as_json)
-        return
-    from miras_compiler.elements.kinds import KINDS
     from miras_compiler.errors import InputError, nearest
+
+    if name == "specs":
+        from miras_compiler.cli.list_specs import show_specs, specs_markdown
+
+        print(specs_markdown()) if markdown else show_specs(as_json)
+        return
+    if markdown:
+        raise InputError("--markdown is for `miras list specs`; leave it out")
+    from miras_compiler.elements.kinds import KINDS
 
     homes = [axis for axis, kinds in KINDS.items() if name in kinds]
     if homes:

@@ -29,9 +29,7 @@ class Gate(Settings):
     ] = "head"
     source: Annotated[
         Literal["input", "learned", "constant", "eta"],
-        Field(
-            description="Where a layer takes it from: a projection of its input, a learned number, a constant, or (a decay) the step size."
-        ),
+        Field(description="Where a layer takes it from: a projection of its input, a learned number, a constant, or (decays) eta."),
     ] = "input"
     low_rank: Annotated[
         Annotated[int, Field(ge=1, le=2**20)] | None, Field(description="The rank of the projection of the input; null for a full one.")
