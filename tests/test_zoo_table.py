@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from miras_compiler.analysis.sensitivity import Sensitivity
+from miras_compiler.analysis.sensitivity import CHANGE, Sensitivity
 from miras_compiler.analysis.stability import measured, rule_digest
 from miras_compiler.analysis.zoo import FILE, read_zoo
 from miras_compiler.spec import Spec, load_spec
@@ -75,4 +75,4 @@ def test_a_sensitivity_in_the_table_is_measured_again(name: str) -> None:
 def test_of_the_shipped_specs_moneta_alone_is_chaotic() -> None:
     chaotic = [name for name, entry in read_zoo().items() if Sensitivity(entry.early, entry.late).grows]
     assert chaotic == ["moneta"]
-    assert read_zoo()["moneta"].late > 1
+    assert read_zoo()["moneta"].late > 100 * CHANGE

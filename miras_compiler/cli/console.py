@@ -68,9 +68,11 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def _plain_lines(title: str, columns: Sequence[str], rows: Sequence[Row], width: int | None) -> Iterator[str]:
-    widths = [max(map(_width, column)) for column in zip(columns, *(row.cells for row in rows), strict=True)]
+    lines = list(zip(columns, *(row.cells for row in rows), strict=True))
+    widths = [max(map(_width, column)) for column in lines]
     if width is not None:
-        widths = _narrowed(widths, width - 2 * (len(widths) - 1))
+        words = [max(_width(word) for cell in column for word in cell.split() or [""]) for column in lines]
+        widths = _narrowed(widths, words, width - 2 * (len(widths) - 1))
     if title:
         yield from wrapped(title, width)
     for row in (Row(columns), *rows):
@@ -81,12 +83,14 @@ def _plain_lines(title: str, columns: Sequence[str], rows: Sequence[Row], width:
             yield from wrapped(row.note, width, "    ")
 
 
-def _narrowed(widths: list[int], room: int) -> list[int]:
-    """The widths with the widest ones made equal, so that all of them fit where that can be."""
-    narrow = max(widths, default=0)
-    while narrow > NARROWEST and sum(min(width, narrow) for width in widths) > room:
-        narrow -= 1
-    return [min(width, narrow) for width in widths]
+def _narrowed(widths: list[int], words: list[int], room: int) -> list[int]:
+    """The widths with the widest ones made equal, so that all fit where that can be; words, if that is enough, are not broken."""
+    for least in (words, [NARROWEST] * len(widths)):
+        for narrow in range(max(widths, default=0), NARROWEST - 1, -1):
+            narrowed = [max(min(width, narrow), min(width, word)) for width, word in zip(widths, least, strict=True)]
+            if sum(narrowed) <= room:
+                return narrowed
+    return [min(width, NARROWEST) for width in widths]
 
 
 def _width(text: str) -> int:

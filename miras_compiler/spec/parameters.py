@@ -32,6 +32,11 @@ class Parameter(NamedTuple):
     part: str = ""
 
 
+def fields(model: type[Settings]) -> dict[str, dict[str, Any]]:
+    """The keys of a part of a spec with their JSON Schemas."""
+    return dict(_own_first(model))
+
+
 def parameters(model: type[Settings]) -> tuple[Parameter, ...]:
     """The keys of a part of a spec, but for its kind."""
     schema = _schema(model)
