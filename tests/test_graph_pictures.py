@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import networkx as nx
@@ -299,7 +300,12 @@ def test_png_and_pdf_show_every_text_of_the_svg_in_a_font_that_has_its_signs(
     """A sign that the font lacks would be a warning of matplotlib, and so a failure here."""
     shown: list[str] = []
     write = Axes.text
-    monkeypatch.setattr(Axes, "text", lambda self, x, y, text, **how: (shown.append(text), write(self, x, y, text, **how))[1])
+
+    def remember(self: Axes, x: float, y: float, text: str, **how: Any) -> Any:
+        shown.append(text)
+        return write(self, x, y, text, **how)
+
+    monkeypatch.setattr(Axes, "text", remember)
     texts = [text.text or "" for text in ElementTree.fromstring(emit_svg(graph, expand).encode()).iter() if text.tag.endswith("}text")]
     for kind, start in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
         picture = render(graph, kind, expand)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ import pytest
 from miras_compiler.analysis.sensitivity import CHANGE, Sensitivity
 from miras_compiler.analysis.stability import measured, rule_digest
 from miras_compiler.analysis.zoo import FILE, read_zoo
+from miras_compiler.cli import main
+from miras_compiler.cli.list_specs import specs_markdown
 from miras_compiler.spec import Spec, load_spec
 
 ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+SECTION = re.compile(r"(<!-- models: .*? -->\n)(.*?)(<!-- end of the models -->)", re.DOTALL)
 SPECS = sorted((ROOT / "specs").glob("*.yaml"))
 MEASURED_AGAIN = (
     "gated_delta_net",
@@ -30,6 +35,8 @@ def updated(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--update-generated"):
         FILE.write_text(table_text(), encoding="utf-8")
         read_zoo.cache_clear()
+        text = README.read_text(encoding="utf-8")
+        README.write_text(SECTION.sub(lambda found: f"{found[1]}{specs_markdown()}\n{found[3]}", text), encoding="utf-8")
 
 
 def table_text() -> str:
@@ -70,6 +77,28 @@ def test_a_sensitivity_in_the_table_is_measured_again(name: str) -> None:
     found, entry = measured(load_spec(ROOT / "specs" / f"{name}.yaml")), read_zoo()[name]
     assert found.early == pytest.approx(entry.early, rel=0.1)
     assert found.late == pytest.approx(entry.late, rel=0.1)
+
+
+def test_the_readme_holds_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "specs", "--markdown"]) == 0
+    found = SECTION.search(README.read_text(encoding="utf-8"))
+    assert found is not None
+    assert found[2] == capsys.readouterr().out, "README's models are not current; `make update` rewrites them"
+    assert f"[{len(SPECS)} models](#models)" in README.read_text(encoding="utf-8")
+
+
+def test_the_command_lists_every_shipped_spec_with_its_paper_and_within_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["list", "specs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert {line.split()[0] for line in lines if line[:1].strip()} >= {path.stem for path in SPECS}
+    assert main(["list", "specs", "--json"]) == 0
+    listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert [name for name, entry in listed.items() if entry["grows"]] == ["moneta"]
+    assert listed["yaad"]["paper"] == "MIRAS, arXiv 2504.13173, eq. 26"
 
 
 def test_of_the_shipped_specs_moneta_alone_is_chaotic() -> None:

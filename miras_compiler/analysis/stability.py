@@ -7,6 +7,7 @@ the sensitivity is measured; that of a shipped rule stands in a table, which a t
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
@@ -16,12 +17,12 @@ from miras_compiler.analysis.zoo import read_zoo
 from miras_compiler.derive.update_rule import derive_update_rule
 from miras_compiler.elements.bias import DotProductBias, HuberBias, HuberNormBias, L2Bias, LogCoshBias
 from miras_compiler.elements.feature_map import IdentityMap
+from miras_compiler.elements.kinds import KINDS
 from miras_compiler.elements.memory import MatrixMemory
 from miras_compiler.elements.optimizer import GradientDescent, Momentum
 from miras_compiler.elements.retention import L2Retention, NoRetention
-from miras_compiler.spec import Spec, normalized_yaml
+from miras_compiler.spec import Spec
 
-PROSE = ("name", "paper", "ledger")
 UNIT_SLOPE = (HuberBias, HuberNormBias, LogCoshBias)  # ∂ℓ/∂u grows by at most the length by which u does
 
 
@@ -76,10 +77,11 @@ def _start(spec: Spec, gate: str) -> float:
 
 
 def rule_digest(spec: Spec) -> str:
-    """Twelve hexadecimal digits of all that a rule depends on: everything but the name, the paper and the ledger."""
-    lines = normalized_yaml(spec).splitlines()
-    kept = [line for line in lines if not line.startswith((*(f"{key}:" for key in PROSE), "  - "))]
-    return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:12]
+    """Twelve hexadecimal digits of all that a measurement depends on: the rule, the gates where they start, the rows of a fresh layer."""
+    tree = spec.model_dump(mode="json", by_alias=True, include={*KINDS, "chunk"})
+    tree["layer"] = spec.layer.model_dump(mode="json", include={"head_dim", "value_dim", "conv", "qk_norm", "activation", "tie"})
+    tree["gates"] = {name: [gate.per, gate.init] for name, gate in spec.gates.items()}
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def sensitivity_of(spec: Spec, measure: Callable[[], Sensitivity]) -> Sensitivity:

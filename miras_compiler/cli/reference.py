@@ -9,7 +9,7 @@ from miras_compiler.elements.kinds import KINDS
 from miras_compiler.elements.memory import MemoryInit
 from miras_compiler.formula import FUNCTIONS
 from miras_compiler.spec import Chunk, Gate, Layer, LedgerEntry, Spec, Tie, TieGate
-from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS
+from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS, range_of
 from miras_compiler.spec.parameters import Parameter, example, parameters
 
 PARTS: dict[str, type[Settings]] = {  # dotted key -> its class of keys
@@ -78,7 +78,7 @@ def _gates() -> Iterator[str]:
     yield from ("| gate | meaning | range | init |", "|---|---|---|---|")
     for name, letter in {**GATE_LETTERS, "any other": FREE_LETTER}.items():
         label = f"`{name}`" if name in GATE_LETTERS else name
-        yield f"| {label} | {letter.meaning} | {letter.domain} | {letter.init:g} |"
+        yield f"| {label} | {letter.meaning} | {range_of(Gate(init=letter.init), letter).domain} | {letter.init:g} |"
 
 
 def _cell(text: str) -> str:

@@ -104,6 +104,8 @@ def values_of(field: Mapping[str, Any]) -> str:
     if "$ref" in field:
         return "a mapping of keys"
     match field["type"]:
+        case "array" if "prefixItems" in field:
+            return f"[{', '.join(map(values_of, field['prefixItems']))}]"
         case "array":
             return "list of entries" if _part(field) else f"list of {values_of(field['items'])}"
         case "integer":

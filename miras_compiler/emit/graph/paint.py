@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from typing import Any
 from xml.etree import ElementTree
 
 from matplotlib.axes import Axes
@@ -43,15 +44,15 @@ def _draw(axes: Axes, element: ElementTree.Element, order: int) -> None:
             _write(axes, element, order)
         case "ellipse":
             x, y, rx, ry = (float(given[name]) for name in ("cx", "cy", "rx", "ry"))
-            axes.add_patch(Ellipse((x, y), 2 * rx, 2 * ry, zorder=order, **_pen(given)))  # type: ignore[arg-type]
+            axes.add_patch(Ellipse((x, y), 2 * rx, 2 * ry, zorder=order, **_pen(given)))
         case "polygon" | "polyline" as kind:
             corners = list(_points(given["points"]))
             path = Path(corners, closed=kind == "polygon")
-            axes.add_patch(PathPatch(path, zorder=order, **_pen(given)))  # type: ignore[arg-type]
+            axes.add_patch(PathPatch(path, zorder=order, **_pen(given)))
         case "path":
             corners = list(_points(given["d"]))  # M and one point, then C and three points for every curve
             path = Path(corners, [Path.MOVETO, *[Path.CURVE4] * (len(corners) - 1)])
-            axes.add_patch(PathPatch(path, zorder=order, **_pen(given)))  # type: ignore[arg-type]
+            axes.add_patch(PathPatch(path, zorder=order, **_pen(given)))
 
 
 def _write(axes: Axes, element: ElementTree.Element, order: int) -> None:
@@ -63,7 +64,7 @@ def _write(axes: Axes, element: ElementTree.Element, order: int) -> None:
     )  # fmt: skip
 
 
-def _pen(given: dict[str, str]) -> dict[str, object]:
+def _pen(given: dict[str, str]) -> dict[str, Any]:
     dashes = tuple(float(x) for x in NUMBER.findall(given.get("stroke-dasharray", "")))
     return {
         "facecolor": _colour(given.get("fill", "black")),
