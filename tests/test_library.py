@@ -70,7 +70,7 @@ def test_values_show_themselves_in_a_line() -> None:
         compilation.program,
         compilation.adjoint,
         compilation.schedules,
-        compilation.files,
+        *compilation.files,
     ):
         assert len(repr(value)) < 800, type(value)
     assert repr(compilation.spec) == "Spec(yaad: mlp memory, yaad_switch bias, l2 retention, gradient_descent)"

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found, import-untyped"
 """How the kernels of a package are started on a GPU: the launch table, the sizes of one call, and the launches of one kernel."""
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class LaunchTable:
     tile: int
     block: int
     least: int
-    options: dict[str, tuple[tuple[int, int, int, int, int], ...]]
+    options: Mapping[str, tuple[tuple[int, int, int, int, int], ...]]
     at_once: int = 1 << 30
     enough: int = 2048
     failed: set[tuple[str, int, int]] = field(default_factory=set)
