@@ -127,6 +127,10 @@ class Compilation:
         """How much a late output depends on an early token, at the gates as the layer starts them."""
         return sensitivity_of(self.spec, lambda: measure_sensitivity(self.update_rule))
 
+    def stability(self) -> list[str]:
+        """What is known of the stability at these gates, in sentences."""
+        return stability_lines(self.spec, self.sensitivity)
+
     def explain(self, *, kernels: bool = False) -> str:
         """The rule, the coefficients, the parallel form with its reason, and the stability, as plain text.
 
@@ -146,7 +150,7 @@ class Compilation:
             rule.text(),
             "over a chunk\n" + "\n".join(f"  {line}" for line in rule.coefficient_lines()),
             "\n  ".join([f"parallel form: {form.kind.replace('_', ' ')}", form.reason, *filter(None, (form.suggestion, split))]),
-            "\n  ".join(["stability, at the gates as the layer starts them", *stability_lines(spec, self.sensitivity)]),
+            "\n  ".join(["stability, at the gates as the layer starts them", *self.stability()]),
         ]
         reason = why_not(spec, self.program)
         if kernels:

@@ -47,7 +47,7 @@ class LaunchTable:
     tile: int
     block: int
     least: int
-    options: Mapping[str, tuple[tuple[int, int, int, int, int], ...]]
+    options: dict[str, tuple[tuple[int, int, int, int, int], ...]]
     at_once: int = 1 << 30
     enough: int = 2048
     failed: set[tuple[str, int, int]] = field(default_factory=set)
