@@ -18,7 +18,9 @@ from miras_compiler.derive import derive_update_rule
 from miras_compiler.spec import load_spec
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
-STEPS = {  # spec, what is set -> the factor of a write, and the largest step size that keeps it at 1
+STEPS: dict[
+    str, tuple[dict[str, object], float | None, float]
+] = {  # spec, what is set -> the factor of a write, and the largest step size that keeps it at 1
     "delta_net": ({"gates.eta.init": 0.5}, 0.5, 2.0),
     "gated_delta_net": ({"gates.eta": {"init": 2.5, "parametrization": "softplus"}, "gates.alpha.init": 0.9}, 0.9 * 1.5, 1 + 1 / 0.9),
     "delta_product": ({"gates.eta.init": 0.5}, 0.5, 2.0),
