@@ -27,8 +27,7 @@ from miras_compiler.analysis import (
     with_suggestion,
 )
 from miras_compiler.analysis.cost import axis_lengths
-from miras_compiler.analysis.sensitivity import Sensitivity, measure_sensitivity
-from miras_compiler.analysis.stability import sensitivity_of, stability_lines
+from miras_compiler.analysis.sensitivity import measure_sensitivity
 from miras_compiler.derive import UpdateRule, derive_update_rule
 from miras_compiler.derive.chain_rule import in_residual
 from miras_compiler.derive.notation import formula
@@ -50,6 +49,7 @@ from miras_compiler.schedule import (
     why_not,
 )
 from miras_compiler.spec import Spec, check_spec
+from miras_compiler.spec.stability import Sensitivity, sensitivity_of, stability_lines
 from miras_compiler.spec.wanted import check_is_spec
 from miras_compiler.store import write_package
 

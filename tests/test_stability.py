@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from miras_compiler.analysis.sensitivity import CHANGE, Sensitivity
-from miras_compiler.analysis.stability import contraction, stable_sibling
 from miras_compiler.analysis.token_loop import Loop
 from miras_compiler.cli import main
 from miras_compiler.compiler import compile_spec
 from miras_compiler.derive import derive_update_rule
 from miras_compiler.spec import load_spec
+from miras_compiler.spec.stability import CHANGE, Sensitivity, contraction, stable_sibling
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
 STEPS: dict[

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from miras_compiler.analysis.sensitivity import CHANGE, Sensitivity
-from miras_compiler.analysis.stability import measured, rule_digest
-from miras_compiler.analysis.zoo import FILE, read_zoo
+from miras_compiler.analysis.sensitivity import measured
 from miras_compiler.cli import main
 from miras_compiler.cli.list_specs import specs_markdown
 from miras_compiler.spec import Spec, load_spec
+from miras_compiler.spec.stability import CHANGE, Sensitivity, rule_digest
+from miras_compiler.spec.zoo import FILE, read_zoo
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

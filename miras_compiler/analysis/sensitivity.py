@@ -7,41 +7,18 @@ stable memory the change fades or stays; in a chaotic one it grows from token to
 from __future__ import annotations
 
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
 from miras_compiler.analysis.token_loop import Loop, Token
-from miras_compiler.derive.update_rule import UpdateRule
+from miras_compiler.derive.update_rule import UpdateRule, derive_update_rule
+from miras_compiler.spec import Spec
+from miras_compiler.spec.stability import CHANGE, TOKENS, Sensitivity
 
-TOKENS = 256
 WIDEST = 64  # of keys and values, where the spec's are wider
 ENTRIES = 2**17  # of the state: the work of a token
-CHANGE = 1e-3  # of the first token, relative to the length of each of its rows
 LONGEST = 64  # tokens of a chunk, where the spec's is longer
 EARLY, LATE = 16, 64  # tokens over which a change is averaged
-GROWTH = 4.0  # from the early to the late tokens; less is the luck of the draw
-
-
-class Sensitivity(NamedTuple):
-    """The relative change of outputs by a relative change of CHANGE in token 0.
-
-    `early` is that behind the first LONGEST tokens, `late` that of the last of `tokens` tokens.
-    """
-
-    early: float
-    late: float
-    tokens: int = TOKENS
-
-    @property
-    def grows(self) -> bool:
-        """Whether late outputs are changed more than early ones, and more than the token was."""
-        return not self.late <= max(GROWTH * self.early, CHANGE)
-
-    def text(self) -> str:
-        """The end as a sentence."""
-        size = f"{100 * self.late:.2g} %" if self.late < 10 else "beyond any bound"
-        return f"a change of {100 * CHANGE:g} % in token 0 changes the outputs up to token {self.tokens - 1} by {size}"
 
 
 def measure_sensitivity(rule: UpdateRule, *, tokens: int = TOKENS, seed: int = 0) -> Sensitivity:
@@ -73,3 +50,8 @@ def _changed(token: Token, random: np.random.Generator) -> Token:
         drawn = random.standard_normal(x.shape)
         moved[name] = x + CHANGE * np.linalg.norm(x) / np.linalg.norm(drawn) * drawn
     return moved
+
+
+def measured(spec: Spec) -> Sensitivity:
+    """The sensitivity, measured on the derived rule."""
+    return measure_sensitivity(derive_update_rule(spec))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from miras_compiler.analysis.sensitivity import CHANGE, TOKENS, Sensitivity
-from miras_compiler.analysis.zoo import Shipped, read_zoo
 from miras_compiler.cli.console import Row, page_width, show_json, show_table, wrapped
+from miras_compiler.spec.stability import CHANGE, TOKENS, Sensitivity
+from miras_compiler.spec.zoo import Shipped, read_zoo
 
 COLUMNS = ("name", "form", "kernels", "state", "change")
 LEGEND = (

@@ -36,7 +36,12 @@ def _of_loss(spec: Spec, loss: str) -> Iterator[Problem]:
 
 
 def _of_stability(spec: Spec) -> Iterator[Problem]:
-    from miras_compiler.analysis.stability import contraction, measured, sensitivity_of, stable_sibling
+    from miras_compiler.spec.stability import Sensitivity, contraction, sensitivity_of, stable_sibling
+
+    def measure() -> Sensitivity:
+        from miras_compiler.analysis.sensitivity import measured
+
+        return measured(spec)
 
     step = contraction(spec)
     if step is not None:
@@ -45,7 +50,7 @@ def _of_stability(spec: Spec) -> Iterator[Problem]:
             why = f"on keys of length 1 a write multiplies what is read at its key by {step.text} = {step.factor:.4g}"
             yield Problem(spec.where("gates.eta.init"), what, why, f"start eta at {step.largest:.4g} or below")
         return
-    sensitivity = sensitivity_of(spec, lambda: measured(spec))
+    sensitivity = sensitivity_of(spec, measure)
     if sensitivity.grows:
         sibling = stable_sibling(spec)
         what = "warning: the memory is chaotic at the gates as the layer starts them"

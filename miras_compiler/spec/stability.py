@@ -12,18 +12,42 @@ from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
-from miras_compiler.analysis.sensitivity import Sensitivity, measure_sensitivity
-from miras_compiler.analysis.zoo import read_zoo
-from miras_compiler.derive.update_rule import derive_update_rule
 from miras_compiler.elements.bias import DotProductBias, HuberBias, HuberNormBias, L2Bias, LogCoshBias
 from miras_compiler.elements.feature_map import IdentityMap
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.elements.memory import MatrixMemory
 from miras_compiler.elements.optimizer import GradientDescent, Momentum
 from miras_compiler.elements.retention import L2Retention, NoRetention
-from miras_compiler.spec import Spec
+from miras_compiler.spec.schema import Spec
+from miras_compiler.spec.zoo import read_zoo
 
 UNIT_SLOPE = (HuberBias, HuberNormBias, LogCoshBias)  # ∂ℓ/∂u grows by at most the length by which u does
+
+
+TOKENS = 256
+CHANGE = 1e-3  # of the first token, relative to the length of each of its rows
+GROWTH = 4.0  # from the early to the late tokens; less is the luck of the draw
+
+
+class Sensitivity(NamedTuple):
+    """The relative change of outputs by a relative change of CHANGE in token 0.
+
+    `early` is that behind the first chunk, `late` that of the last of `tokens` tokens.
+    """
+
+    early: float
+    late: float
+    tokens: int = TOKENS
+
+    @property
+    def grows(self) -> bool:
+        """Whether late outputs are changed more than early ones, and more than the token was."""
+        return not self.late <= max(GROWTH * self.early, CHANGE)
+
+    def text(self) -> str:
+        """The end as a sentence."""
+        size = f"{100 * self.late:.2g} %" if self.late < 10 else "beyond any bound"
+        return f"a change of {100 * CHANGE:g} % in token 0 changes the outputs up to token {self.tokens - 1} by {size}"
 
 
 class Step(NamedTuple):
@@ -90,11 +114,6 @@ def sensitivity_of(spec: Spec, measure: Callable[[], Sensitivity]) -> Sensitivit
     known = (entry for entry in read_zoo().values() if entry.rule == digest)
     entry = next(known, None)
     return Sensitivity(entry.early, entry.late) if entry else measure()
-
-
-def measured(spec: Spec) -> Sensitivity:
-    """The sensitivity, measured on the derived rule."""
-    return measure_sensitivity(derive_update_rule(spec))
 
 
 def stability_lines(spec: Spec, sensitivity: Sensitivity) -> list[str]:
