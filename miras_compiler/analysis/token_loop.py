@@ -8,7 +8,7 @@ from math import comb, factorial, prod
 
 import numpy as np
 
-from miras_compiler.derive.leaves import DECAYS, gate_axes, steps_of, window_gates, window_of
+from miras_compiler.derive.leaves import DECAYS, code_name, gate_axes, steps_of, window_gates, window_of
 from miras_compiler.derive.update_rule import UpdateRule
 from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.ir.interpret import Array, interpret
@@ -117,7 +117,7 @@ class Loop:
             if name in DECAYS:
                 gates[f"log_{name}"] = np.full(shape, np.log(max(self._init(name), LOWEST)) if write == 0 else 0.0)
             else:
-                gates[name] = np.full(shape, self._init(name))
+                gates[code_name(name)] = np.full(shape, self._init(name))
         return gates
 
     def _window(self, past: list[Values]) -> Values:
@@ -128,7 +128,8 @@ class Loop:
         missing = [{name: np.zeros_like(x) for name, x in past[0].items()}] * (size - len(past))
         rows = {f"{name}_rows": np.array([row[name] for row in (*past, *missing)]) for name in ("k", "v")}
         gates = self._gates(0)
-        own = {f"{gate}_rows": np.broadcast_to(gates[gate], (size, *gates[gate].shape)) for gate in window_gates(self.spec)}
+        names = [code_name(gate) for gate in window_gates(self.spec)]
+        own = {f"{gate}_rows": np.broadcast_to(gates[gate], (size, *gates[gate].shape)) for gate in names}
         return rows | own | {"gamma_rows": np.where(np.arange(size) < len(past), self._init("gamma"), 0.0)}
 
 
