@@ -40,7 +40,7 @@ unit: $(STAMP)
 	$(BIN)/pytest -n auto $(PYTEST_ARGS)
 
 update: $(STAMP)
-	$(BIN)/pytest -n 0 -q tests/test_generated.py tests/test_design_space.py --update-generated
+	$(BIN)/pytest -n 0 -q tests/test_generated.py tests/test_design_space.py tests/test_reference.py tests/test_zoo_table.py --update-generated
 
 layers: $(STAMP)
 	$(BIN)/python docs/draw_layers.py

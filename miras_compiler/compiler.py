@@ -7,11 +7,10 @@ Every stage maps a frozen value to the next; nothing ambient enters, and none of
 
 from __future__ import annotations
 
-import importlib
-import sys
-import tempfile
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -28,12 +27,15 @@ from miras_compiler.analysis import (
     with_suggestion,
 )
 from miras_compiler.analysis.cost import axis_lengths
+from miras_compiler.analysis.sensitivity import measure_sensitivity
 from miras_compiler.derive import UpdateRule, derive_update_rule
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
 from miras_compiler.emit import SourceFile, emit
+from miras_compiler.emit.graph import emit_svg
 from miras_compiler.emit.triton.blocks import blocks_of
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.ir.nodes import Program
+from miras_compiler.loaded import load_package
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
 from miras_compiler.schedule import (
@@ -46,11 +48,14 @@ from miras_compiler.schedule import (
     why_not,
 )
 from miras_compiler.spec import Spec, check_spec
+from miras_compiler.spec.stability import Sensitivity, sensitivity_of, stability_lines
+from miras_compiler.spec.wanted import check_is_spec
 from miras_compiler.store import write_package
 
 
 def compile_spec(spec: Spec) -> Compilation:
     """Everything that follows from a spec; raises SpecError where it is wrong."""
+    check_is_spec(spec, "compile_spec")
     check_spec(spec)
     rule = derive_update_rule(spec)  #                   Spec -> UpdateRule: what it means
     graph = build_dependency_graph(rule)  #        UpdateRule -> values across time
@@ -58,14 +63,12 @@ def compile_spec(spec: Spec) -> Compilation:
     program = run_passes(build_program(rule, form))  #        -> one tile of tokens
     adjoint = run_passes(differentiate(program))  #           -> its reverse mode, on the same nodes
     cost = estimate_cost(spec, form.kind, program, adjoint, rule.step.chunk_end)
-    schedules = build_schedules(spec, program)  #        -> the kernels that run it on a GPU
-    files = emit(rule, graph, form, program, schedules, cost)
-    return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, schedules, cost, files)
+    return Compilation(spec, rule, annotate(graph, form), form, program, adjoint, cost)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Compilation:
-    """Every value on the way from a spec to its files."""
+    """Every value on the way from a spec to its files; kernels and files are made when they are first asked for."""
 
     spec: Spec
     update_rule: UpdateRule
@@ -73,33 +76,65 @@ class Compilation:
     parallel_form: ParallelForm
     program: Program
     adjoint: Program
-    schedules: Mapping[str, Schedule]
     cost: tuple[CostLine, ...]
-    files: tuple[SourceFile, ...]
+
+    @cached_property
+    def schedules(self) -> Mapping[str, Schedule]:
+        """The kernels that run the program on a GPU, by the prefix of their names."""
+        return build_schedules(self.spec, self.program)
+
+    @cached_property
+    def files(self) -> tuple[SourceFile, ...]:
+        """The package."""
+        return emit(self.update_rule, self.graph, self.parallel_form, self.program, self.schedules, self.cost)
 
     def write(self, folder: str | Path = "generated") -> Path:
         """Writes the package as `folder`/<name>, whole or not at all, and returns that path. InputError if it cannot be written."""
         return write_package(Path(folder), self.spec.name, self.files)
 
     def load(self) -> ModuleType:
-        """The package's operators, imported from a temporary folder; a module with chunk_<name> and its siblings."""
-        folder = tempfile.mkdtemp(prefix="miras-")
-        self.write(folder)
-        sys.path.insert(0, folder)
-        try:
-            for module in [name for name in sys.modules if name.split(".")[0] == self.spec.name]:
-                del sys.modules[module]
-            return importlib.import_module(f"{self.spec.name}.ops")
-        finally:
-            sys.path.remove(folder)
+        """The package as a module: its operators (chunk_<name> and its siblings) and its layer (<Name>Layer)."""
+        return load_package(self.spec.name, self.files)
+
+    def __repr__(self) -> str:
+        return f"Compilation({self.spec.name}: {self.parallel_form.kind.replace('_', ' ')}, {len(self.program.outputs)} outputs of a tile)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the rule, the form with its reason, and the dependency graph."""
+        spec, form = self.spec, self.parallel_form
+        title = spec.name + (f" — {spec.paper}" if spec.paper else "")
+        return (
+            f"<h4>{html.escape(title)}</h4>\n<pre>{html.escape(self.update_rule.text())}</pre>\n"
+            f"<p><b>{form.kind.replace('_', ' ')}</b>: {html.escape(form.reason)}</p>\n{self._repr_svg_()}"
+        )
+
+    def _repr_latex_(self) -> str:
+        return self.update_rule._repr_latex_()
+
+    def _repr_svg_(self) -> str:
+        """The dependency graph as an element of a page."""
+        picture = emit_svg(self.graph)
+        return picture[picture.index("<svg") :]
 
     def kernel_facts(self) -> dict[str, list[KernelFacts]]:
         """What is to be said of every kernel at the spec's own dimensions, by the prefix of the schedule."""
         lengths = axis_lengths(self.spec, tile_length(self.spec))
         return {prefix: kernel_facts(schedule, lengths, blocks_of) for prefix, schedule in self.schedules.items()}
 
-    def explain(self) -> str:
-        """The rule, the coefficients, the parallel form with its reason, and the kernels, as plain text."""
+    @cached_property
+    def sensitivity(self) -> Sensitivity:
+        """How much a late output depends on an early token, at the gates as the layer starts them."""
+        return sensitivity_of(self.spec, lambda: measure_sensitivity(self.update_rule))
+
+    def stability(self) -> list[str]:
+        """What is known of the stability at these gates, in sentences."""
+        return stability_lines(self.spec, self.sensitivity)
+
+    def explain(self, *, kernels: bool = False) -> str:
+        """The rule, the coefficients, the parallel form with its reason, and the stability, as plain text.
+
+        With `kernels` each kernel, what it loads, saves and computes again, and what it needs.
+        """
         rule, form, spec = self.update_rule, self.parallel_form, self.spec
         separable = separable_axes(rule)
         split = f"separable: the axis {', '.join(separable).upper()} of the state can be split over programs" if separable else ""
@@ -110,6 +145,11 @@ class Compilation:
             rule.text(),
             "over a chunk\n" + "\n".join(f"  {line}" for line in rule.unrolled_text()),
             "\n  ".join([f"parallel form: {form.kind.replace('_', ' ')}", form.reason, *filter(None, (form.suggestion, split))]),
-            describe_schedules(self.schedules, why_not(spec, self.program), self.kernel_facts(), tile_length(spec)),
+            "\n  ".join(["stability, at the gates as the layer starts them", *self.stability()]),
         ]
+        reason = why_not(spec, self.program)
+        if kernels:
+            parts.append(describe_schedules(self.schedules, reason, self.kernel_facts(), tile_length(spec)))
+        else:
+            parts.append(f"no Triton kernels: {reason}" if reason else f"Triton kernels, over tiles of {tile_length(spec)} tokens")
         return "\n\n".join(parts)

@@ -24,6 +24,24 @@ class Problem(NamedTuple):
         return f"{self.where}: {said}" if self.where else said
 
 
+Path = tuple[str | int, ...]
+"""Keys and list positions from the top of a spec to a value."""
+
+
+class Fault(NamedTuple):
+    """A problem of a spec before it has a place: the path of the key that it is about, and what to say."""
+
+    path: Path
+    what: str
+    why: str = ""
+    remedy: str = ""
+
+    @property
+    def problem(self) -> Problem:
+        """The same under the dotted key, as messages about specs built in Python name it."""
+        return Problem(".".join(map(str, self.path)), self.what, self.why, self.remedy)
+
+
 class MirasError(Exception):
     """Root of every exception that the compiler raises on purpose."""
 
@@ -53,8 +71,21 @@ class InternalError(MirasError):
         super().__init__(f"internal error: {what}{told}; this is a bug of the compiler: please open an issue with the spec and this text")
 
 
+def near(name: str, choices: Iterable[str]) -> str | None:
+    """The choice that resembles the name, in capitals or not."""
+    spelled = {choice.lower(): choice for choice in sorted(choices)}
+    close = get_close_matches(name[:100].lower(), spelled, n=1, cutoff=0.6)
+    return spelled[close[0]] if close else None
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """ "did you mean 'huber'?" when a choice resembles the name, else the list of choices."""
     known = sorted(choices)
-    close = get_close_matches(name[:100], known, n=1, cutoff=0.6)
-    return f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(known)}"
+    close = near(name, known)
+    return f"did you mean '{close}'?" if close else f"choose from {', '.join(known)}"
+
+
+def short(text: str) -> str:
+    """Text of the user's as a message quotes it: a few words, in one line, and nothing that a terminal obeys."""
+    shown = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text[:61])
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

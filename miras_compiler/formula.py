@@ -65,6 +65,9 @@ FUNCTIONS: dict[tuple[str, int], Function] = {
     ("tanh", 1): Function(sp.tanh, math.tanh),
     ("cosh", 1): Function(sp.cosh, math.cosh),
     ("sinh", 1): Function(sp.sinh, math.sinh),
+    ("asinh", 1): Function(sp.asinh, math.asinh),
+    ("atan", 1): Function(sp.atan, math.atan),
+    ("erf", 1): Function(sp.erf, math.erf),
     ("sigmoid", 1): Function(sigmoid, lambda x: (1 + math.tanh(x / 2)) / 2),
     ("softplus", 1): Function(softplus, lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x)))),
     ("min", 2): Function(smaller, min),
@@ -72,6 +75,47 @@ FUNCTIONS: dict[tuple[str, int], Function] = {
     ("max", 1): Function(RowMax, None),
     ("sum", 1): Function(RowSum, None),
     ("norm", 1): Function(row_norm, None),
+}
+INSTEAD = {  # what other languages have, and how it is written here
+    "mean": "sum(x)/n, where n is the number of coordinates",
+    "dot": "sum(x*y)",
+    "inner": "sum(x*y)",
+    "where": "max(x, 0), min(x, y), abs(x) or sign(x): a formula has no conditions",
+    "log1p": "log(1 + x)",
+    "expm1": "exp(x) - 1",
+    "log2": "log(x)/log(2)",
+    "log10": "log(x)/log(10)",
+    "pow": "x**2",
+    "square": "x**2",
+    "rsqrt": "x**(-0.5)",
+    "cbrt": "sign(x)*abs(x)**(1/3)",
+    "relu": "max(x, 0)",
+    "clip": "max(a, min(x, b))",
+    "clamp": "max(a, min(x, b))",
+    "maximum": "max(x, y)",
+    "minimum": "min(x, y)",
+    "arcsinh": "asinh(x)",
+    "arctan": "atan(x)",
+    "sin": "tanh(x): a formula has no periodic functions",
+    "cos": "exp(-x**2): a formula has no periodic functions",
+    "silu": "x*sigmoid(x)",
+    "gelu": "x*(1 + erf(x/sqrt(2)))/2",
+    "logsigmoid": "-softplus(-x)",
+    "logcosh": "log(cosh(x))",
+    "softmax": "exp(x)/sum(exp(x))",
+    "logsumexp": "log(sum(exp(x)))",
+    "sgn": "sign(x)",
+    "fabs": "abs(x)",
+    "ln": "log(x)",
+}
+SIGNS = {
+    "^": "a power is written **",
+    "|": "write abs(x) for |x|, and norm(x) for the length of a row",
+    "=": "a formula is one expression, without equations and conditions",
+    "<": "a formula has no conditions; write max(x, 0), min(x, y) or sign(x)",
+    ">": "a formula has no conditions; write max(x, 0), min(x, y) or sign(x)",
+    "@": "write sum(x*y) for the product of two rows",
+    ".": "functions have no module before their name",
 }
 NAMES_OF_FUNCTIONS = frozenset(name for name, _ in FUNCTIONS)
 
@@ -119,7 +163,8 @@ def _tokens(text: str) -> list[Token]:
         match = TOKEN.match(text, position)
         if match is None:
             column = position + 1 + len(text[position:]) - len(text[position:].lstrip())
-            raise FormulaError(f"unexpected {text[column - 1]!r}; a formula has numbers, names, + - * / ** ( ) and commas", column)
+            sign = text[column - 1]
+            raise FormulaError(f"unexpected {sign!r}; {SIGNS.get(sign, 'a formula has numbers, names, + - * / ** ( ) and commas')}", column)
         kind: Literal["number", "name", "mark"] = "number" if match["number"] else "name" if match["name"] else "mark"
         tokens.append(Token(kind, match[kind], match.start(kind) + 1))
         if len(tokens) > MAX_TOKENS:
@@ -208,7 +253,7 @@ class _Parser:
 
     def call(self, token: Token) -> sp.Expr:
         if token.text not in NAMES_OF_FUNCTIONS:
-            raise FormulaError(f"unknown function '{token.text}'; {nearest(token.text, NAMES_OF_FUNCTIONS)}", token.column)
+            raise FormulaError(f"unknown function '{token.text}'; {_instead(token.text)}", token.column)
         self.expect("(")
         arguments = [self.sum()]
         while self.take(","):
@@ -220,6 +265,12 @@ class _Parser:
         self.depth += by
         if self.depth > MAX_NESTING:
             raise FormulaError(f"nested deeper than {MAX_NESTING}", self.next.column)
+
+
+def _instead(function: str) -> str:
+    """What to write in place of a function that there is not."""
+    written = INSTEAD.get(function.lower())
+    return f"write {written}" if written else nearest(function, NAMES_OF_FUNCTIONS)
 
 
 def _levels(expr: sp.Basic) -> int:
@@ -308,5 +359,6 @@ def formula_text(expr: sp.Expr) -> str:
 
 _NAME_OF: dict[type[sp.Basic], str] = {
     magnitude: "abs", signum: "sign", sp.exp: "exp", sp.log: "log", sp.tanh: "tanh", sp.cosh: "cosh", sp.sinh: "sinh",
+    sp.asinh: "asinh", sp.atan: "atan", sp.erf: "erf",
     sigmoid: "sigmoid", softplus: "softplus", smaller: "min", larger: "max", RowMax: "max", RowSum: "sum",
 }  # fmt: skip

@@ -42,11 +42,15 @@ def closed_inverse(slope: sp.Expr, variable: sp.Symbol = W, function: sp.Expr | 
     _refuse_jumps(numeric(slope, variable))
     if slope.is_polynomial(variable) and sp.degree(slope, variable) == 1:
         return (A - slope.subs(variable, 0)) / sp.diff(slope, variable)
-    candidates = _candidates(slope, variable)
-    right = [_written_stably(each) for each in candidates if _solves(slope, variable, each) and _is_real(function, variable, each)]
-    for candidate in right:
-        if _keeps_digits(candidate):
-            return candidate
+    candidates: list[sp.Expr] = []
+    right: list[sp.Expr] = []
+    for solve in (_candidates, _mirrored_candidates):
+        found = solve(slope, variable)
+        candidates += found
+        right += [_written_stably(each) for each in found if _solves(slope, variable, each) and _is_real(function, variable, each)]
+        for candidate in right:
+            if _keeps_digits(candidate):
+                return candidate
     if right:
         raise NoInverseError("has a derivative whose closed inverse cancels in floating point")
     missing = [probe for probe in PROBES if candidates and not any(_value(c, A, probe) is not None for c in candidates)]
@@ -74,9 +78,33 @@ def _candidates(slope: sp.Expr, variable: sp.Symbol) -> list[sp.Expr]:
             found += [each for each in sp.solve(equation - A, variable) if not each.atoms(sp.Function) - each.atoms(*VOCABULARY)]
         except (NotImplementedError, TypeError):  # the latter where sympy, on its way to Lambert's W, compares exponents that have letters
             continue
-    if sp.simplify(in_sympy(slope).subs(variable, -variable) + in_sympy(slope)) == 0:
-        found += [signum(A) * _guarded(each.subs(A, letter("size"))).subs(letter("size"), magnitude(A)) for each in list(found)]
+    if _is_odd(slope, variable):
+        found += [_mirrored(each, A) for each in list(found)]
     return found
+
+
+def _mirrored_candidates(slope: sp.Expr, variable: sp.Symbol) -> list[sp.Expr]:
+    """For an odd derivative, what a solver finds that knows w and a to be positive: √w = a has the solution a², asinh(w) = a sinh(a)."""
+    if not _is_odd(slope, variable):
+        return []
+    w, a = sp.Symbol("w", positive=True), sp.Symbol("a", positive=True)
+    plain = sp.simplify(in_sympy(slope).subs(variable, w))
+    try:
+        found = sp.solve(plain - a, w)
+    except (NotImplementedError, TypeError):
+        return []
+    return [_mirrored(each, a) for each in found if not each.atoms(sp.Function) - each.atoms(*VOCABULARY)]
+
+
+def _is_odd(slope: sp.Expr, variable: sp.Symbol) -> bool:
+    return bool(sp.simplify(in_sympy(slope).subs(variable, -variable) + in_sympy(slope)) == 0)
+
+
+def _mirrored(solution: sp.Expr, dual: sp.Symbol) -> sp.Expr:
+    """The odd function that is `solution` in the letter `dual` where that is positive."""
+    if sp.simplify(solution + solution.subs(dual, -dual)) == 0:
+        return solution.subs(dual, A)
+    return signum(A) * _guarded(solution.subs(dual, letter("size"))).subs(letter("size"), magnitude(A))
 
 
 def _guarded(expr: sp.Expr) -> sp.Expr:

@@ -27,7 +27,7 @@ _numbers = itertools.count()
 
 def small_spec(name: str, **layer: object) -> Spec:
     """A shipped spec with two heads of width 4, chunks of 4 tokens, and `layer` settings."""
-    overrides: dict[str, object] = {"layer.heads": 2, "layer.head_dim": 4, "layer.value_dim": 4, "model.width": HIDDEN, "chunk.size": 4}
+    overrides: dict[str, object] = {"layer.heads": 2, "layer.head_dim": 4, "layer.value_dim": 4, "chunk.size": 4}
     if name in DEEP:
         overrides["memory.expansion"] = 2
     if name == "yaad":
@@ -62,7 +62,7 @@ def small_package(name: str) -> Any:
 def layer_of(package: Any, spec: Spec, **arguments: Any) -> Any:
     """A layer of the package, with weights that are the same in every run, number 0 of its network unless `arguments` say otherwise."""
     torch.manual_seed(0)
-    layer = getattr(package, layer_class(spec))(**({"layer_idx": 0} | arguments))
+    layer = getattr(package, layer_class(spec))(**({"hidden_size": HIDDEN, "layer_idx": 0} | arguments))
     assert isinstance(layer, nn.Module)
     return layer
 

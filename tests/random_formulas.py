@@ -11,13 +11,14 @@ from random import Random
 ONE = (
     "abs({})", "({})**2", "tanh({})", "sigmoid({})", "softplus({})", "log(cosh({}))", "sqrt(1 + ({})**2)", "exp(-({})**2)", "sign({})",
     "abs({})**1.5", "-({})", "max({}, 0)", "min({}, 0.5)", "sinh(tanh({}))", "log(1 + ({})**2)", "({})/(1 + abs({}))",
+    "asinh({})", "atan({})", "erf({})",
 )  # fmt: skip
 TWO = ("{} + {}", "{} - {}", "({})*({})", "min({}, {})", "max({}, {})", "({})/(1 + ({})**2)")
 OF_A_ROW = ("sum({})", "sum({})", "sum({})", "norm({})", "max({})")
 OF_NUMBERS = ("sqrt(0.1 + ({})**2)", "softplus({})", "({})**2/2", "log(1 + exp({}))", "min({}, 3)", "2*({})")
 CONVEX = (
     "w**2/2", "w**2", "cosh(w)", "w*log(w)", "w*log(w) - w", "w*log(w) + (1 - w)*log(1 - w)", "w**4/4", "abs(w)**1.5", "abs(w)", "exp(w)",
-    "softplus(w)", "sqrt(1 + w**2)", "log(cosh(w))", "-log(w)", "w*sinh(w)", "w**2 + w",
+    "softplus(w)", "sqrt(1 + w**2)", "log(cosh(w))", "-log(w)", "w*sinh(w)", "w**2 + w", "w*asinh(w) - sqrt(1 + w**2)",
 )  # fmt: skip
 NOT_CONVEX = ("w**3", "-w**2", "tanh(w)", "w**4 - w**2")
 OF_A_RATIO = (

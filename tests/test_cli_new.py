@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from miras_compiler.cli import main
-from miras_compiler.cli.elements import FAMILIES, kind
-from miras_compiler.spec import load_spec
+from miras_compiler.cli.shipped import shipped_specs
+from miras_compiler.elements.kinds import KINDS
+from miras_compiler.spec import Spec, build_spec, load_spec, normalized_yaml
+from miras_compiler.spec.source import read_source
 
 
 def test_a_new_spec_passes_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,12 +21,35 @@ def test_a_new_spec_passes_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert load_spec("specs/my_rule.yaml").name == "my_rule"
 
 
-def test_a_new_spec_tells_every_kind_that_is_implemented(tmp_path: Path) -> None:
+def test_a_new_spec_and_the_schema_have_the_same_defaults(tmp_path: Path) -> None:
+    """Every value that is written out is the one that would stand there without it."""
+    main(["new", "my_rule", "-o", str(tmp_path)])
+    tree = read_source((tmp_path / "my_rule.yaml").read_text(), "x.yaml").tree
+    kinds = {axis: {"kind": tree[axis]["kind"]} for axis in KINDS}
+    bare = {"name": "my_rule", **kinds, "gates": {name: {} for name in tree["gates"]}}
+    assert build_spec(tree) == build_spec(bare)
+    assert set(tree) == set(Spec.model_fields)
+
+
+@pytest.mark.parametrize("name", ["yaad", "lact", "specs/kda.yaml"])
+def test_a_new_spec_from_another_is_that_under_another_name(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["new", "mine", "--from", name, "-o", str(tmp_path)]) == 0
+    origin = shipped_specs()[Path(name).stem]
+    ours, theirs = load_spec(tmp_path / "mine.yaml"), load_spec(origin)
+    assert normalized_yaml(ours) == normalized_yaml(theirs).replace(f"name: {theirs.name}\n", "name: mine\n", 1)
+
+
+def test_a_new_spec_from_one_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["new", "mine", "--from", "yad", "-o", str(tmp_path)]) == 2
+    assert "there is no spec 'yad'; did you mean 'yaad'?" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_spec_tells_every_kind(tmp_path: Path) -> None:
     main(["new", "my_rule", "-o", str(tmp_path)])
     comments = [line for line in (tmp_path / "my_rule.yaml").read_text().splitlines() if line.startswith("#")]
-    for elements in FAMILIES.values():
-        kinds = ", ".join(kind(element) for element in elements if not element.later)
-        assert any(line.endswith(f"Now: {kinds}") for line in comments)
+    for kinds in KINDS.values():
+        assert any(line.endswith(f"Now: {', '.join(kinds)}") for line in comments)
 
 
 def test_a_spec_that_is_there_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,8 @@ from miras_compiler import __version__
 from miras_compiler.cli import main
 from miras_compiler.cli.app import COMMANDS
 from miras_compiler.cli.console import Row, show_table
-from miras_compiler.cli.elements import FAMILIES, kind
+from miras_compiler.elements.kinds import KINDS
+from miras_compiler.spec.source import read_source
 
 MIRAS = [sys.executable, "-m", "miras_compiler"]
 VERBS = ["new", "list", "check", "explain", "graph", "compile", "verify", "bench", "schema"]
@@ -46,8 +47,8 @@ def in_terminal(arguments: list[str], **environment: str) -> str:
     return printed.decode()
 
 
-def in_pipe(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*MIRAS, *arguments], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "40"})
+def in_pipe(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*MIRAS, *arguments], capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
 def test_every_verb_is_there() -> None:
@@ -81,16 +82,39 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"miras {__version__}\n"
 
 
-def test_list_shows_every_kind_with_its_formula_and_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_every_kind_with_its_formula_and_source(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     text = capsys.readouterr().out
-    for family, elements in FAMILIES.items():
+    for family, kinds in KINDS.items():
         section = text.partition(f"{family}\n")[2].partition("\n\n")[0].splitlines()[1:]
-        assert len(section) == len(elements)
-        for line, element in zip(section, elements, strict=True):
-            assert line.startswith(kind(element))
+        assert len(section) == len(kinds)
+        for line, (kind, element) in zip(section, kinds.items(), strict=True):
+            assert line.startswith(kind)
             assert element.formula in line
-            assert line.endswith(f"not implemented yet: {element.later}" if element.later else element.citation)
+            assert line.endswith(element.citation)
+
+
+@pytest.mark.parametrize("kind", sorted({kind for kinds in KINDS.values() for kind in kinds}))
+def test_list_of_a_kind_shows_its_parameters_and_an_example_that_is_right(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", kind]) == 0
+    text = capsys.readouterr().out
+    assert main(["list", kind, "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert list(listed) == [family for family, kinds in KINDS.items() if kind in kinds]
+    for family, facts in listed.items():
+        element = KINDS[family][kind]
+        assert f"  {facts['example']}\n" in text
+        tree = read_source(facts["example"], "example").tree[family]
+        assert element.model_validate(tree).kind == kind
+        names = {field.alias or name for name, field in element.model_fields.items()} - {"kind"}
+        assert {parameter["name"] for parameter in facts["parameters"]} == names
+        assert set(tree) == {"kind", *(each["name"] for each in facts["parameters"] if each["default"] != "null")}
+        assert all(parameter["description"] in " ".join(text.split()) for parameter in facts["parameters"])
+
+
+def test_an_unknown_name_to_list_is_told_with_the_nearest_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "Hubber"]) == 2
+    assert capsys.readouterr().err == "unknown family or kind 'Hubber'; did you mean 'huber'?\n"
 
 
 def test_list_of_one_family_shows_that_family_only(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +126,7 @@ def test_list_as_json_holds_the_same_facts(capsys: pytest.CaptureFixture[str]) -
     assert main(["list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert {family: [entry["kind"] for entry in entries] for family, entries in listed.items()} == {
-        family: [kind(element) for element in elements] for family, elements in FAMILIES.items()
+        family: list(kinds) for family, kinds in KINDS.items()
     }
     assert all(entry["formula"] and entry["citation"] for entries in listed.values() for entry in entries)
 
@@ -112,18 +136,19 @@ def test_schema_is_a_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(capsys.readouterr().out))
 
 
-def test_a_pipe_gets_plain_text_and_no_wrapped_lines() -> None:
-    printed = in_pipe(["list"])
+@pytest.mark.parametrize(("columns", "fits"), [("", False), ("80", True)])
+def test_a_pipe_gets_plain_text_which_is_as_wide_as_COLUMNS_says(columns: str, fits: bool) -> None:
+    printed = in_pipe(["list"], COLUMNS=columns)
     assert printed.returncode == 0
     assert ESCAPE not in printed.stdout
     assert not set(BOXES) & set(printed.stdout)
-    assert max(map(len, printed.stdout.splitlines())) > 80
+    assert (max(map(len, printed.stdout.splitlines())) <= 80) == fits
 
 
 def test_a_message_in_a_pipe_is_one_line_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / ("a_long_name_" * 8 + ".yaml")
     path.write_text("name: x\nmemory: {kind: matrx}\nattentional_bias: {kind: l2}\ngates: {eta: {}}\n")
-    printed = in_pipe(["check", str(path)])
+    printed = in_pipe(["check", str(path)], COLUMNS="40")
     assert printed.stderr.startswith(f"{path}:2:10: unknown memory 'matrx'; did you mean 'matrix'?")
     assert printed.stderr.count("\n") == 1
 
@@ -132,7 +157,7 @@ def test_a_terminal_gets_colours_and_boxes() -> None:
     printed = in_terminal(["list", "memory"])
     assert ESCAPE in printed
     assert set(BOXES) & set(printed)
-    assert all(kind(element) in printed for element in FAMILIES["memory"])
+    assert all(kind in printed for kind in KINDS["memory"])
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -154,6 +179,14 @@ def test_columns_of_a_plain_table_are_aligned_under_combining_marks(monkeypatch:
     monkeypatch.setattr(sys, "stdout", printed)
     show_table("title", ("a", "b"), [Row(("k\u0302", "x")), Row(("long", "y"))])
     assert printed.getvalue() == "title\na     b\nk\u0302     x\nlong  y\n"
+
+
+def test_a_plain_table_is_folded_to_the_columns_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", printed)
+    monkeypatch.setenv("COLUMNS", "24")
+    show_table("", ("a", "words"), [Row(("1", "some words that go on and on"), note="a note that is long, too, and folded")])
+    assert printed.getvalue() == ("a  words\n1  some words that go on\n   and on\n    a note that is long,\n    too, and folded\n")
 
 
 def test_square_brackets_in_a_table_are_text() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def test_a_spec_built_in_python_compiles_as_one_from_a_file() -> None:
 
 
 def test_a_spec_that_is_wrong_is_refused_before_anything_is_derived() -> None:
-    wrong = load_spec(SPECS / "gated_delta_net.yaml").model_copy(update={"gates": {}})
+    wrong = Spec.unchecked(load_spec(SPECS / "gated_delta_net.yaml").model_dump(by_alias=True) | {"gates": {}})
     with pytest.raises(SpecError, match="eta"):
         compile_spec(wrong)
 
@@ -119,7 +120,34 @@ def test_loaded_operators_compute_the_literal_model(name: str) -> None:
         assert call(given.q, given.k, given.v, **given.gates, **given.parameters, initial_state=dict(given.state))[1] is None
 
 
-def test_a_package_that_is_loaded_twice_is_the_one_compiled_last() -> None:
+def test_a_package_that_is_loaded_has_operators_and_layer_and_imports_its_own_files() -> None:
+    loaded = compiled("gated_delta_net").load()
+    assert compiled("gated_delta_net").load() is loaded
+    assert {"chunk_gated_delta_net", "fused_recurrent_gated_delta_net", "naive_recurrent_gated_delta_net"} < set(loaded.__all__)
+    layer = loaded.GatedDeltaNetLayer(16, heads=2, head_dim=8)
+    assert layer(torch.zeros(1, 3, 16))[0].shape == (1, 3, 16)
+    assert importlib.import_module(f"{loaded.__name__}.chunked").torch_chunk_gated_delta_net is not None
+    assert "gated_delta_net" not in sys.modules
+
+
+def test_loading_leaves_no_folder_behind(tmp_path: Path) -> None:
+    """Another process, whose temporary files go to a folder of their own; a forked child that ends takes nothing from its parent."""
+    script = f"""
+import os, sys
+from miras_compiler import compile_spec, load_spec
+ops = compile_spec(load_spec("{SPECS}/gated_delta_net.yaml")).load()
+child = os.fork()
+if not child:
+    sys.exit()
+os.waitpid(child, 0)
+assert os.path.exists(ops.__file__)
+"""
+    path = {**os.environ, "TMPDIR": str(tmp_path), "TRITON_CACHE_DIR": str(tmp_path.parent / "triton")}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=path, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_packages_of_one_name_stand_beside_each_other() -> None:
     first = compiled("gated_delta_net").load()
     scaled = load_spec(SPECS / "gated_delta_net.yaml", {"attentional_bias": {"kind": "l2", "scale": 0.5}})
     second = compile_spec(scaled).load()

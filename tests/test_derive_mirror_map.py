@@ -12,7 +12,7 @@ from expression_value import value
 
 from miras_compiler.derive.mirror_map import derive_mirror_map
 from miras_compiler.elements.kinds import KINDS
-from miras_compiler.elements.retention import NoRetention, Retention
+from miras_compiler.elements.retention import BregmanRetention, NoRetention, Retention
 from miras_compiler.errors import InternalError
 from miras_compiler.symbols import A, RowMax, RowSum, W, magnitude, power0, sigmoid, signum
 from miras_compiler.verify.literal.mirror import SLICES, mirror_map
@@ -114,6 +114,23 @@ def test_of_several_solutions_the_one_that_solves_it_is_taken() -> None:
 
 def test_a_factor_of_the_regularizer_divides_the_map() -> None:
     assert derive_mirror_map(Own(generator_text="scaled")) == A / 6
+
+
+@pytest.mark.parametrize(
+    ("generator", "expected"),
+    [
+        ("w*asinh(w) - sqrt(1 + w**2)", np.sinh),
+        ("w*asinh(3*w)/2 - sqrt(1/9 + w**2)/2", lambda a: np.sinh(2 * a) / 3),
+        ("abs(w)**1.5", lambda a: 4 / 9 * np.sign(a) * a**2),
+        ("abs(w)**(4/3)", lambda a: 27 / 64 * a**3),
+        ("abs(w)**2.5", lambda a: np.sign(a) * (2 / 5 * abs(a)) ** (2 / 3)),
+        ("2*abs(w)**1.5 + w**2/2", lambda a: np.sign(a) * (2 * abs(a) + 9 - 3 * np.sqrt(4 * abs(a) + 9)) / 2),
+        ("cosh(w)", np.arcsinh),
+    ],
+)
+def test_an_odd_slope_is_inverted_where_weight_and_dual_are_positive_and_mirrored(generator: str, expected: Any) -> None:
+    a = np.array([-7.0, -0.3, 0.0, 0.2, 3.0])
+    np.testing.assert_allclose(value(derive_mirror_map(BregmanRetention(generator=generator)), a=a), expected(a), rtol=1e-12, atol=1e-300)
 
 
 def test_a_regularizer_without_a_closed_inverse_is_an_error() -> None:

@@ -12,7 +12,6 @@ import pytest
 from miras_compiler import compile_spec
 from miras_compiler.cli import main
 from miras_compiler.cli.design_space import (
-    SAMPLES,
     Known,
     count_product,
     faults_by_parts,
@@ -23,6 +22,7 @@ from miras_compiler.cli.design_space import (
 )
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.spec.checks import faults_of
+from miras_compiler.spec.parameters import SAMPLES
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 SECTION = re.compile(r"(<!-- design space: .*? -->\n)(.*?)(<!-- end of the design space -->)", re.DOTALL)

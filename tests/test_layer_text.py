@@ -36,7 +36,7 @@ def formula_spec(gates: str, name: str = "x", heads: int = 2) -> Spec:
     return parse_spec(
         f"name: {name}\nmemory: {{kind: matrix}}\nretention: {{kind: l2}}\n"
         f"attentional_bias: {{kind: formula, loss: '{LONG}*sum((u - v)**2)'}}\n"
-        f"gates: {{{gates}}}\nlayer: {{heads: {heads}, head_dim: 4}}\nmodel: {{width: 12}}\n",
+        f"gates: {{{gates}}}\nlayer: {{heads: {heads}, head_dim: 4}}\n",
         "x.yaml",
     )
 

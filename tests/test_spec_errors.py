@@ -11,7 +11,7 @@ from miras_compiler.cli import main
 
 MEMORY, BIAS, RETENTION = "{kind: matrix}", "{kind: l2}\nret", "retention: {kind: l2}"
 DEEP = (MEMORY, "{kind: mlp}")
-KEYS = "attentional_bias, chunk, feature_map, gates, layer, ledger, memory, model, name, optimizer, paper, retention"
+KEYS = "attentional_bias, chunk, feature_map, gates, layer, ledger, memory, name, optimizer, paper, retention"
 NO_NAME = "it becomes a Python name; use up to 64 letters a-z, digits and _, a letter first"
 EXACT_ONLY = "with exact gradients a chunk is only a way to compute, and no state enters it; use after_write, or gradient: chunk_start"
 Q = "the squared q-norm has a mirror map for 1 < q <= 2 (the printed map for q > 1)"
@@ -58,7 +58,17 @@ WRONG: dict[str, tuple[str, ...]] = {
         "x.yaml:1:1: 'gates' is missing; every rule reads the step size eta: `gates: {eta: {init: 0.02}}`",
     ),
     # types and ranges
-    edited((MEMORY, "matrix")): ("x.yaml:2:1: memory should be a mapping of keys, not 'matrix'",),
+    edited((MEMORY, "matrix")): ("x.yaml:2:1: memory should be a mapping of keys, not 'matrix'; write `memory: {kind: matrix}`",),
+    edited((MEMORY, "Matrix")): ("x.yaml:2:1: memory should be a mapping of keys, not 'Matrix'; write `memory: {kind: matrix}`",),
+    edited((MEMORY, "{kind: MLP}")): ("x.yaml:2:10: unknown memory 'MLP'; did you mean 'mlp'?",),
+    edited(bias("kind: formula, loss: 'sum((u - v)**2) + sum(k)'")): (
+        "x.yaml:3:35: the loss reads 'k'; it is given the prediction u, the value v and gates; "
+        "the key reaches a loss through the prediction u = M(W; k) alone",
+    ),
+    edited(bias("kind: formula, loss: 'sum((u - v)**2 + W**2)'")): (
+        "x.yaml:3:35: the loss reads 'W'; it is given the prediction u, the value v and gates; "
+        "a penalty on weights is a retention: `retention: {kind: bregman, generator: ...}`",
+    ),
     edited(more="chunk:\n"): ("x.yaml:8:1: chunk should be a mapping of keys, not nothing",),
     edited(more="chunk: {size: 1.5}\n"): ("x.yaml:8:9: chunk.size should be a whole number, not 1.5",),
     edited(more="chunk: {size: 0}\n"): (

@@ -77,6 +77,12 @@ def test_kernels_invert_the_derivative_of_a_regularizer(generator: str, inverse:
     assert broken({"retention": retention, "chunk": FROZEN}, (16, 16, 0), tmp_path) == []
 
 
+def test_kernels_have_every_function_of_a_formula(tmp_path: Path) -> None:
+    """asinh, atan and erf, whose slopes 1/√(1 + x²), 1/(1 + x²) and 2 exp(−x²)/√π are found, too."""
+    loss = "sum(asinh(u - v)**2 + (u - v)*atan(u - v) + (u - v)*erf(2*(u - v)))"
+    assert broken({"attentional_bias": {"kind": "formula", "loss": loss}, "chunk": FROZEN}, (16, 16, 0), tmp_path, 3) == []
+
+
 FOUND = {
     "a state without a key axis, whole, in a chunk in progress, and token by token; chunks of two tokens": (
         {"memory": {"kind": "vector", "norm": "layer"}, "attentional_bias": {"kind": "robust_shift", "shift": 0.5}, "chunk": PAIRS},

@@ -114,9 +114,7 @@ def _bend(expr: sp.Expr, inner: Shape) -> Bend | None:
             return Bend("concave")
         case sp.sinh():
             return _on_one_side(inner, "convex")
-        case sp.tanh():
-            return _on_one_side(inner, "concave")
-        case sigmoid():
+        case sp.tanh() | sp.asinh() | sp.atan() | sp.erf() | sigmoid():
             return _on_one_side(inner, "concave")
     return None
 
@@ -186,7 +184,7 @@ def _sign(expr: sp.Expr, shapes: list[Shape], gates: Gates) -> Sign:
             return not n.is_Integer or n % 2 == 0 or shapes[0].nonnegative, n.is_Integer and n % 2 == 1 and shapes[0].nonpositive
         case sp.exp() | sp.cosh() | magnitude() | sigmoid() | softplus():
             return True, False
-        case sp.sinh() | sp.tanh() | signum():
+        case sp.sinh() | sp.tanh() | sp.asinh() | sp.atan() | sp.erf() | signum():
             return shapes[0].nonnegative, shapes[0].nonpositive
     return False, False
 

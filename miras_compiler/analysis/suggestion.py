@@ -64,7 +64,7 @@ def _changed(spec: Spec, key: str, value: Any) -> Spec | None:
         target = target.setdefault(part, {})
     target[last] = value
     try:
-        changed = Spec.model_validate(tree)
+        changed = Spec.unchecked(tree)
     except ValidationError:
         return None
     return None if faults_of(changed) else changed

@@ -59,8 +59,12 @@ app = typer.Typer(
     ),
 )
 COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
-    ("new", new.new, ("miras new my_rule", "miras new my_rule -o somewhere/else")),
-    ("list", list_elements.list_elements, ("miras list", "miras list retention", "miras list --json", "miras list --space")),
+    ("new", new.new, ("miras new my_rule", "miras new my_rule --from yaad", "miras new my_rule -o somewhere/else")),
+    (
+        "list",
+        list_elements.list_elements,
+        ("miras list", "miras list retention", "miras list lp", "miras list specs", "miras list --space"),
+    ),
     ("check", check.check, ("miras check specs/yaad.yaml", "miras check specs/*.yaml", "miras check specs/yaad.yaml --set chunk.size=32")),
     (
         "explain",
@@ -68,6 +72,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
         (
             "miras explain specs/yaad.yaml",
             "miras explain specs/yaad.yaml --latex",
+            "miras explain specs/yaad.yaml --kernels --ledger",
             "miras explain specs/yaad.yaml specs/titans_lmm.yaml",
         ),
     ),
@@ -77,6 +82,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
         (
             "miras graph specs/yaad.yaml",
             "miras graph specs/yaad.yaml -o yaad.png --expand",
+            "miras graph specs/yaad.yaml -o yaad.pdf",
             "miras graph specs/yaad.yaml --format dot -o -",
         ),
     ),
@@ -96,7 +102,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
             "miras bench generated/yaad --check",
         ),
     ),
-    ("schema", schema.schema, ("miras schema > miras.schema.json",)),
+    ("schema", schema.schema, ("miras schema > miras.schema.json", "miras schema --markdown > reference.md")),
 )
 for name, command, lines in COMMANDS:
     app.command(name, epilog=examples(*lines))(command)

@@ -36,5 +36,5 @@ def compile_packages(specs: SpecFiles, output: OutputFolder = Path("generated"),
     if as_json:
         show_json(results)
     else:
-        columns = ("spec", "form", "reason", "files", "lines", "folder")
-        show_table("", columns, [Row([str(result[column]) for column in columns]) for result in results])
+        columns = ("folder", "form", "files", "lines")
+        show_table("", columns, [Row([str(result[column]) for column in columns], note=str(result["reason"])) for result in results])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, show_json, show_table
+from miras_compiler.cli.console import Row, busy, page_width, show_json, show_table
 from miras_compiler.cli.options import Json, Settings
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ def explain(
     specs: Annotated[list[Path], typer.Argument(metavar="SPEC [OTHER]", help="A spec file, or two to compare.", show_default=False)],
     settings: Settings = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print the update rule as LaTeX.")] = False,
+    kernels: Annotated[bool, typer.Option("--kernels", help="Show every kernel, what it saves and loads, and what it needs.")] = False,
+    ledger: Annotated[bool, typer.Option("--ledger", help="Show where the spec follows its paper, and where it does not.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the derived update rule, its parallel form, its kernels and its cost; of two specs, what differs, side by side.
+    """Show the derived update rule, its parallel form, its stability and its cost; of two specs, what differs, side by side.
 
     The form comes with its reason, and where there is none but token by token with the line of the spec that is to blame, and the change of
     one field that would make it parallel.
@@ -32,8 +35,9 @@ def explain(
 
     if len(specs) > 2:
         raise InputError(f"{len(specs)} specs; explain takes one, or two to compare")
-    if latex and len(specs) > 1:
-        raise InputError("--latex prints the rule of one spec; name one, or leave it out")
+    for option, chosen in {"--latex": latex, "--kernels": kernels, "--ledger": ledger}.items():
+        if chosen and len(specs) > 1:
+            raise InputError(f"{option} is for one spec; name one, or leave it out")
     loaded = load_each(specs, settings)
     warn_about(loaded)
     with busy(f"deriving {' and '.join(spec.name for spec in loaded)}"):
@@ -51,9 +55,22 @@ def explain(
     elif latex:
         print(compilation.update_rule.latex())
     else:
-        print(compilation.explain() + "\n")
+        print("\n".join(folded(compilation.explain(kernels=kernels), page_width())) + "\n")
         rows = [Row((name, f"{value:,}", unit)) for name, value, unit in compilation.cost]
         show_table("cost", ("what", "value", "unit"), rows)
+        if ledger:
+            print()
+            entries = [Row((entry.equation, entry.status), note=entry.note) for entry in compilation.spec.ledger]
+            show_table("ledger", ("equation", "status"), entries)
+
+
+def folded(text: str, width: int | None) -> list[str]:
+    """The lines of a text in at most `width` columns, with what is left of a line further in than its beginning."""
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()))
+        lines += [line] if width is None else textwrap.wrap(line, width, subsequent_indent=f"{indent}    ", break_on_hyphens=False) or [""]
+    return lines
 
 
 def facts(compilation: Compilation) -> dict[str, Any]:
@@ -65,5 +82,7 @@ def facts(compilation: Compilation) -> dict[str, Any]:
         "latex": compilation.update_rule.latex(),
         "parallel_form": {"kind": form.kind, "reason": form.reason, "blame": form.blame, "suggestion": form.suggestion},
         "kernels": [asdict(kernel) for kernels in compilation.kernel_facts().values() for kernel in kernels],
+        "stability": {**compilation.sensitivity._asdict(), "grows": compilation.sensitivity.grows},
+        "ledger": [entry.model_dump() for entry in compilation.spec.ledger],
         "cost": [{"name": name, "value": value, "unit": unit} for name, value, unit in compilation.cost],
     }

@@ -10,11 +10,13 @@ from itertools import zip_longest
 from typing import Any
 
 from miras_compiler.analysis import separable_axes
-from miras_compiler.cli.console import Row, is_plain, show_json, show_table
+from miras_compiler.cli.console import Row, is_plain, page_width, show_json, show_table
 from miras_compiler.cli.explain import facts
 from miras_compiler.compiler import Compilation
 from miras_compiler.derive.statements import bias_statements, retention_statements, statement_lines
-from miras_compiler.spec import Spec
+from miras_compiler.elements.kinds import KINDS
+from miras_compiler.spec import Gate, Spec
+from miras_compiler.spec.parameters import fields
 
 PROSE = ("name", "paper", "ledger")  # says what a spec is called and where it is from, not what it does
 ABSENT = "–"
@@ -49,7 +51,21 @@ def differing_fields(one: Spec, other: Spec) -> dict[str, list[Any]]:
     keys = dict.fromkeys((*mine, *theirs))
     order = list(Spec.model_fields)
     pairs = {key: [mine.get(key), theirs.get(key)] for key in sorted(keys, key=lambda key: order.index(key.split(".")[0]))}
-    return {key: values for key, values in pairs.items() if values[0] != values[1]}
+    return {key: values for key, values in pairs.items() if values[0] != values[1] and not _is_default(key, values, (one, other))}
+
+
+def _is_default(key: str, values: list[Any], specs: tuple[Spec, Spec]) -> bool:
+    """Whether a field belongs to a kind or a gate that only one of the specs has, and is at its default: it says no more than that."""
+    part, *path = key.split(".")
+    if None not in values:
+        return False
+    if part == "gates":
+        alone = sum(path[0] in spec.gates for spec in specs) == 1
+        return alone and path[1] != "init" and Gate.model_fields[path[1]].default in values
+    field = ".".join(path)
+    kinds = [KINDS[part][getattr(spec, part).kind] for spec in specs] if part in KINDS else []
+    defaults = [_flat({name: schema.get("default") for name, schema in fields(kind).items()}) for kind in kinds]
+    return len(set(kinds)) == 2 and any(field in each and each[field] in values for each in defaults)
 
 
 def _tree(spec: Spec) -> dict[str, Any]:
@@ -121,7 +137,7 @@ def _form(one: Compilation, other: Compilation) -> Iterator[Row]:
     """The kind, the reason (which names the spec's file, and so always differs) and the axes that can be split."""
     forms = [compilation.parallel_form for compilation in (one, other)]
     yield _marked((forms[0].kind.replace("_", " "), forms[1].kind.replace("_", " ")))
-    width = WIDTH if is_plain(sys.stdout) else sys.maxsize  # rich wraps by itself
+    width = WIDTH if is_plain(sys.stdout) and page_width() is None else sys.maxsize  # elsewhere the table folds
     for lines in zip_longest(*(textwrap.wrap(form.reason, width) for form in forms), fillvalue=""):
         yield Row(("", *lines))
     axes = [", ".join(separable_axes(compilation.update_rule)).upper() or "none" for compilation in (one, other)]

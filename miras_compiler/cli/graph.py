@@ -20,7 +20,7 @@ def graph(
         typer.Option("--output", "-o", metavar="FILE", help="The picture; - for stdout. Default: NAME.FORMAT.", show_default=False),
     ] = None,
     format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="svg, png, dot or json. Default: as FILE ends, else svg.", show_default=False)
+        str | None, typer.Option(metavar="FORMAT", help="svg, png, pdf, dot or json. Default: as FILE ends, else svg.", show_default=False)
     ] = None,
     expand: Annotated[bool, typer.Option("--expand", help="Show the values inside the memory, too.")] = False,
 ) -> None:
@@ -33,8 +33,8 @@ def graph(
 
     chosen = _format(output, format)
     to_stdout = output == Path("-")
-    if to_stdout and chosen == "png" and sys.stdout.isatty():
-        raise InputError("a png is no text for a terminal; name a file with -o, or pipe it")
+    if to_stdout and chosen in ("png", "pdf") and sys.stdout.isatty():
+        raise InputError(f"a {chosen} is no text for a terminal; name a file with -o, or pipe it")
     loaded = load_one(spec, settings)
     with busy(f"drawing {loaded.name}"):
         from miras_compiler.compiler import compile_spec

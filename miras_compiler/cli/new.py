@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+NAME = re.compile(r"""^(?P<key>[{]?\s*["']?name["']?\s*:\s*)(["']?)\w+\2""", re.MULTILINE)
 TEMPLATE = """\
 # A memory that learns while it reads: at every token the memory is asked for the value of the key, the attentional bias measures how
 # far off it was, and a step against the gradient (the surprise) corrects it.  `miras list` shows all kinds with their formulas,
@@ -24,15 +26,15 @@ feature_map: {{kind: identity}}
 attentional_bias: {{kind: l2, scale: 1}}
 
 # What is kept of the past.  order: is the surprise measured before or after the decay?  Now: {retention}
-retention: {{kind: l2, order: before_gradient}}
+retention: {{kind: l2, order: after_gradient}}
 
 # How the surprise becomes an update.  Now: {optimizer}
 optimizer: {{kind: gradient_descent}}
 
 # The coefficients of the rule, one per token and head.  source: input | learned | constant.  parametrization: sigmoid | softplus | ...
 gates:
-  alpha: {{per: head, source: input, init: 0.99}}  # what is retained, in [0, 1]
-  eta: {{per: head, source: input, parametrization: sigmoid, init: 0.5}}  # inner step size, below 1
+  alpha: {{per: head, source: input, init: 0.999}}  # what is retained, in [0, 1]
+  eta: {{per: head, source: input, init: 0.02}}  # inner step size; a delta rule on keys of length 1 needs one below 2
 
 # gradient: exact (at the state before each token) | chunk_start (at the state that enters a chunk of `size`; deep memories need it
 # to run in parallel, and it changes the function)
@@ -51,11 +53,14 @@ def new(
     folder: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The folder that the spec is written to.")] = Path(
         "specs"
     ),
+    base: Annotated[
+        str | None,
+        typer.Option("--from", metavar="SPEC", help="A spec to start from: a file, or a name of `miras list specs`.", show_default=False),
+    ] = None,
 ) -> None:
-    """Write a commented spec to start from, as NAME.yaml."""
+    """Write a commented spec to start from, or a copy of another one under a new name, as NAME.yaml."""
     from pydantic import TypeAdapter, ValidationError
 
-    from miras_compiler.cli.elements import FAMILIES, kind
     from miras_compiler.errors import InputError
     from miras_compiler.spec import parse_spec
     from miras_compiler.spec.names import SpecName
@@ -65,8 +70,25 @@ def new(
         TypeAdapter(SpecName).validate_python(name)
     except ValidationError as error:
         raise InputError(error.errors()[0]["msg"]) from None
-
-    kinds = {family: ", ".join(kind(element) for element in elements if not element.later) for family, elements in FAMILIES.items()}
-    text = TEMPLATE.format(name=name, **kinds)
-    parse_spec(text, f"{name}.yaml")
+    text = renamed(base, name) if base else commented(name)
+    if parse_spec(text, f"{name}.yaml").name != name:
+        raise InputError(f"{base}: its key `name` does not begin a line; copy the file, and change the name by hand")
     print(f"wrote {write_new_file(folder / f'{name}.yaml', text)}")
+
+
+def commented(name: str) -> str:
+    """A spec with every key at its default, and what it means."""
+    from miras_compiler.elements.kinds import KINDS
+
+    return TEMPLATE.format(name=name, **{axis: ", ".join(kinds) for axis, kinds in KINDS.items()})
+
+
+def renamed(base: str, name: str) -> str:
+    """The text of a spec under another name, and otherwise as it is written, comments included."""
+    from miras_compiler.cli.shipped import find_spec
+    from miras_compiler.spec import load_spec
+
+    path = find_spec(base)
+    load_spec(path)
+    text = path.read_text(encoding="utf-8-sig")
+    return NAME.sub(lambda found: f"{found['key']}{name}", text, count=1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from miras_compiler.cli.console import Row, busy, show_json, show_table
+from miras_compiler.cli.console import Row, busy, page_width, show_json, show_table, wrapped
 from miras_compiler.cli.options import Json, OutputFolder, Settings, SpecFiles
 
 if TYPE_CHECKING:
@@ -29,13 +29,17 @@ def verify(
 
     The oracles are the literal memory, attentional bias and retention in float64, which share nothing with the derivation.
 
+    How stable the memory is at the gates as the layer starts them is told below its table; it is a property of the rule, and no check.
+
     The report is written beside each package's manifest, as verification.json.
     """
     from miras_compiler.cli.specs import load_all
+    from miras_compiler.cli.warnings import warn_about
     from miras_compiler.errors import CheckFailed
     from miras_compiler.store import REPORT, write_file
 
     loaded = load_all(specs, settings)
+    warn_about(loaded)
     reports = []
     for spec in loaded:
         with busy(f"{spec.name}: compiling") as say:
@@ -50,6 +54,7 @@ def verify(
         reports.append(report)
         if not as_json:
             _show(report)
+            print("\n".join(line for text in compilation.stability() for line in wrapped(text, page_width(), "  ")))
     if as_json:
         show_json([report.as_dict() for report in reports])
     failed = [f"{report.name} ({row.check}, {row.subject})" for report in reports for row in report.tried if not row.passed]
@@ -70,10 +75,9 @@ def _show(report: verification.Report) -> None:
             "" if row.error is None else f"{row.error:.1e}",
             "" if row.limit is None else f"{row.limit:.1e}",
             f"{row.seconds:.1f}",
-            row.note,
-        ), row.passed or not row.ran)
+        ), row.passed or not row.ran, row.note)
         for row in report.rows
     ]  # fmt: skip
     passed = sum(row.passed for row in report.tried)
-    columns = ("result", "check", "subject", "error", "limit", "seconds", "note")
+    columns = ("result", "check", "subject", "error", "limit", "seconds")
     show_table(f"{report.name}: {passed} of {len(report.tried)} checks passed", columns, rows)

@@ -19,13 +19,40 @@ def warn_about(specs: Iterable[Spec]) -> list[Problem]:
 
 
 def warnings_of(spec: Spec) -> Iterator[Problem]:
-    """A loss of one's own that is not convex, or not known to be."""
-    if not isinstance(spec.attentional_bias, FormulaBias):
-        return
+    """A loss of one's own that is not convex, or not known to be; a memory that is not stable as the layer starts it."""
+    if isinstance(spec.attentional_bias, FormulaBias):
+        yield from _of_loss(spec, spec.attentional_bias.text)
+    yield from _of_stability(spec)
+
+
+def _of_loss(spec: Spec, loss: str) -> Iterator[Problem]:
     from miras_compiler.analysis.convexity import classify_convexity_of
 
     verdict = classify_convexity_of(spec)
     if verdict.kind != "convex":
-        text = " ".join(spec.attentional_bias.text.split())
+        text = " ".join(loss.split())
         what = f"warning: the loss '{text}' {'is not convex' if verdict.kind == 'counterexample' else 'may not be convex'} in u"
         yield Problem(spec.where("attentional_bias.loss"), what, verdict.reason, verdict.remedy)
+
+
+def _of_stability(spec: Spec) -> Iterator[Problem]:
+    from miras_compiler.spec.stability import Sensitivity, contraction, sensitivity_of, stable_sibling
+
+    def measure() -> Sensitivity:
+        from miras_compiler.analysis.sensitivity import measured
+
+        return measured(spec)
+
+    step = contraction(spec)
+    if step is not None:
+        if step.factor > 1:
+            what = "warning: the state grows without bound at the gates as the layer starts them"
+            why = f"on keys of length 1 a write multiplies what is read at its key by {step.text} = {step.factor:.4g}"
+            yield Problem(spec.where("gates.eta.init"), what, why, f"start eta at {step.largest:.4g} or below")
+        return
+    sensitivity = sensitivity_of(spec, measure)
+    if sensitivity.grows:
+        sibling = stable_sibling(spec)
+        what = "warning: the memory is chaotic at the gates as the layer starts them"
+        remedy = f"{sibling} has the same memory and attentional bias, and is stable" if sibling else "a smaller step size may help"
+        yield Problem(spec.where("retention"), what, sensitivity.text(), remedy)

@@ -38,7 +38,7 @@ from miras_compiler.spec import Spec
 from miras_compiler.symbols import letter
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TokenStep:
     """`program` maps a token and the state to the output `o` and the next state; `trace` adds ℓ, ‖e‖, ‖g‖ and ‖A‖.
 
@@ -49,6 +49,9 @@ class TokenStep:
     trace: Program
     earlier: Mapping[Leaf, tuple[str, Lag]]
     chunk_end: Program | None
+
+    def __repr__(self) -> str:
+        return f"TokenStep({self.program!r})"
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 
 import sympy as sp
@@ -27,7 +28,7 @@ SECTIONS = {
 CHUNK_END = "at the end of a full chunk"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UpdateRule:
     """The derived rule of a spec: ∂ℓ/∂u, ψ, one token as a tile program, and the coefficients of a chunk."""
 
@@ -36,6 +37,15 @@ class UpdateRule:
     mirror_map: sp.Expr
     step: TokenStep
     coefficients: ChunkCoefficients
+
+    def __repr__(self) -> str:
+        return f"UpdateRule({self.spec.name}: {len(self.equations())} equations)"
+
+    def _repr_latex_(self) -> str:
+        return f"$$\n{self.latex()}\n$$"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.text())}</pre>"
 
     def text(self) -> str:
         """The rule in plain text with Unicode, one equation a line, under headings."""

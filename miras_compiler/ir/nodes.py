@@ -236,13 +236,16 @@ class Label:
     definition: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Program:
     """A function of tiles: named outputs over shared leaves, with labels for those tiles that have a name in the mathematics."""
 
     name: str
     outputs: Mapping[str, Node]
     labels: Mapping[Node, Label] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Program({self.name} -> {', '.join(self.outputs)})"
 
     def label(self, node: Node) -> str:
         """The name of a tile in code: its label's, or the leaf's own; "" for a tile without a name."""

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """Device functions of one argument, entry by entry in float32: exp, and what Triton's own language lacks or has in a slow form."""
 
 from __future__ import annotations
@@ -93,6 +94,27 @@ def asinh(x):
     near = tl.where(rounded == 1, y, tl.log(rounded) * y / (rounded - 1))
     size = tl.where(size > 1e4, tl.log(tl.maximum(size, 1.0)) + 0.6931472, near)
     return tl.where(x < 0, -size, size)
+
+
+@triton.jit
+def atan(x):
+    """Inverse of tan to 2e-7: Cephes, with the argument brought between tan(π/8) and its negative."""
+    size = tl.abs(x)
+    far = size > 2.4142136
+    middle = size > 0.41421356
+    near = tl.where(far, -1 / tl.maximum(size, 1.0), tl.where(middle, (size - 1) / (size + 1), size))
+    power = near * near
+    series = (((0.080537446 * power - 0.13877686) * power + 0.19977711) * power - 0.3333295) * power * near + near
+    size = series + tl.where(far, 1.5707964, tl.where(middle, 0.78539819, 0.0))
+    return tl.where(x < 0, -size, size)
+
+
+@triton.jit
+def erf(x):
+    """The error function; near 0 its series, since a difference to 1 would lose the digits of a small x."""
+    power = x * x
+    near = 1.1283792 * x * (1 - power * (0.33333333 - power * (0.1 - power * (0.023809524 - power * 0.0046296296))))
+    return tl.where(power < 0.0625, near, 2 * normal_cdf(1.4142136 * x) - 1)
 
 
 @triton.jit

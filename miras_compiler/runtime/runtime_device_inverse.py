@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """The device function that inverts a unit lower triangular matrix, with which a tile of the delta rule is solved."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """Device functions that load and store: rows of tokens, and the tiles, rows and numbers of buffers.
 
 Widths are padded to powers of two: `at`, `rows` and `columns` count up to the padded length, and what lies behind the true length is loaded

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """Device functions for matrix products on the tensor cores.
 
 DOT is the type that operands are rounded to: that of the tokens, and float32 where their range is too small for states. Sums are float32.

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """Device functions for sums over the tokens of a tile, such as the logarithm of the decay between two tokens.
 
 `r` counts the rows of a tile, `strict` is the test row > column. Where tokens are float32 (DOT), sums avoid differences of large numbers.

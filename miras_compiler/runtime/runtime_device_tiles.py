@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """Device functions that find a program's tokens: sequences are cut into tiles of C tokens, and buffers have one slot for every tile.
 
 `n` is a sequence and `i` one of its tiles. In a batch, the slots of tiles of the same number stand together; in packed sequences, the slots

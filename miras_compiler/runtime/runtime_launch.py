@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found, import-untyped"
 """How the kernels of a package are started on a GPU: the launch table, the sizes of one call, and the launches of one kernel."""
 
 from __future__ import annotations

@@ -58,18 +58,26 @@ def is_start(leaf: Leaf) -> bool:
 PRINTED = (Leaf, Map, Contract, Rename, Reduce, Cumulate, Mask, TriangularSolve)
 
 
+def _three_axes(spec: Spec) -> str:
+    """Why a pair of tokens, or a token, has more than a number: the gate that is per channel, or the mirror map that every token takes."""
+    for name, gate in spec.gates.items():
+        if gate.per != "head":
+            return f"a pair of tokens has one decay for every channel (gates.{name}.per: {gate.per})"
+    return f"the weights of every token are formed (retention {spec.retention.kind}, optimizer {spec.optimizer.kind})"
+
+
 def why_not(spec: Spec, program: Program) -> str:
     """Why no kernels can be printed for a program; "" where they can."""
     if steps_of(spec) > 1:
-        return f"a token writes {steps_of(spec)} rows"
+        return f"a token writes {steps_of(spec)} rows (optimizer.steps)"
     if outer_features(spec):
-        return "the features of keys are made before the kernels run"
+        return f"the feature map {spec.feature_map.kind} makes keys wider before a kernel runs"
     if waits_for_chunk_end(spec):
-        return "the state changes at the end of a chunk"
+        return "the state changes at the end of a full chunk (optimizer.apply: chunk_end)"
     if spec.attentional_bias.window is not None:
-        return "a surprise measures the tokens of a window"
+        return "a surprise measures the tokens of a window (attentional_bias.window)"
     if has_erase_key(spec):
-        return "keys of three kinds are read"
+        return "it erases along a key of its own (optimizer.erase_key)"
     if spec.frozen_gradient and not any(is_start(leaf) for leaf in leaves_of(program)):
         return "nothing reads the state that entered the chunk, which the final state holds"
     if not any("c" in leaf.axes for leaf in leaves_of(program)):
@@ -77,17 +85,17 @@ def why_not(spec: Spec, program: Program) -> str:
     tile = tile_length(spec)
     for node in nodes_of(program):
         if not isinstance(node, PRINTED):
-            return f"there is no kernel for {type(node).__name__}"
+            return f"the attentional bias {spec.attentional_bias.kind} makes every surprise of a tile wait for the one before it"
         if len(node.axes) > 2:
-            return f"a tile of {len(node.axes)} axes ({', '.join(node.axes)}) is formed"
+            return _three_axes(spec)
         if isinstance(node, State) and not node.axes:
-            return f"the state {node.name}, a number, is carried from tile to tile"
+            return "reads inside a chunk follow a linear path from its start (chunk.retention: chunk_end)"
         if isinstance(node, Contract) and (len(node.over) != 1 or any(len(arg.axes) != 2 for arg in node.args)):
-            return f"a contraction over {', '.join(node.over)} is no product of matrices"
+            return "a step of the rule is no product of two matrices"
         if isinstance(node, Mask) and node.low not in (0, 1):
-            return f"a mask keeps what is {node.low} tokens back"
+            return f"a token is weighed against those at least {node.low} tokens back"
         if isinstance(node, Input) and len(node.axes) > 1 and node.axes[0] != "c":
-            return f"the input {node.name} has the axes {', '.join(node.axes)}"
+            return f"the input {node.name} is no row per token"
         if tile < padded(tile) and needs_tokens(node):
             return f"{tile} tokens are padded to a power of two, and the padding would be divided by a sum of nothing"
     return ""

@@ -19,7 +19,7 @@ Result = Literal["token", "carried", "saved", "total"]
 """Where an output goes: rows of a token tensor; the next tile, and out at the end; a buffer; a sum over the tiles."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Kernel:
     """One kernel: every leaf of the program has a role, every output a result.
 
@@ -40,6 +40,9 @@ class Kernel:
     inverses: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
 
+    def __repr__(self) -> str:
+        return f"Kernel({self.name}: {self.walk})"
+
     def leaves(self, *roles: Role) -> tuple[str, ...]:
         return tuple(name for name, role in self.roles.items() if role in roles)
 
@@ -47,13 +50,17 @@ class Kernel:
         return tuple(name for name, result in self.results.items() if result in results)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Schedule:
     """The kernels of one pass over a sequence and of its reverse mode, in the order in which they run; `reason` says why these."""
 
     forward: tuple[Kernel, ...]
     backward: tuple[Kernel, ...]
     reason: str
+
+    def __repr__(self) -> str:
+        names = (", ".join(kernel.name for kernel in kernels) for kernels in (self.forward, self.backward))
+        return f"Schedule(forward: {next(names)}; backward: {next(names)})"
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from miras_compiler.spec.checks import check_spec
 from miras_compiler.spec.fingerprint import digest, normalized_yaml
+from miras_compiler.spec.gates import Gate
 from miras_compiler.spec.json_schema import json_schema
 from miras_compiler.spec.load import build_spec, load_spec, parse_spec
 from miras_compiler.spec.overrides import parse_override
-from miras_compiler.spec.schema import Chunk, Layer, LedgerEntry, Model, Spec
+from miras_compiler.spec.schema import Chunk, Layer, LedgerEntry, Spec
+from miras_compiler.spec.ties import Tie, TieGate
 
 __all__ = [
-    "Chunk", "Layer", "LedgerEntry", "Model", "Spec", "build_spec", "check_spec", "digest", "json_schema", "load_spec", "normalized_yaml",
-    "parse_override", "parse_spec",
+    "Chunk", "Gate", "Layer", "LedgerEntry", "Spec", "Tie", "TieGate", "build_spec", "check_spec", "digest", "json_schema", "load_spec",
+    "normalized_yaml", "parse_override", "parse_spec",
 ]  # fmt: skip

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from miras_compiler.errors import Fault
 from miras_compiler.spec import combination_checks as combination
 from miras_compiler.spec import gate_checks as gate
-from miras_compiler.spec.fault import Fault, spec_error
+from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.range_checks import ranges
 from miras_compiler.spec.schema import Spec
 from miras_compiler.spec.tie_checks import tied_row
+from miras_compiler.spec.wanted import check_is_spec
 
 CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = tuple(
     (check, frozenset(parts.split()))
@@ -38,7 +40,6 @@ CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = t
         (combination.width_of_features, "feature_map memory gates layer"),
         (combination.window_of_rows, "attentional_bias optimizer"),
         (tied_row, "layer gates optimizer"),
-        (combination.not_built, "memory feature_map attentional_bias retention optimizer"),
     )
 )
 
@@ -50,6 +51,7 @@ def faults_of(spec: Spec, wrong: frozenset[str] = frozenset()) -> list[Fault]:
 
 def check_spec(spec: Spec) -> None:
     """Raises SpecError with everything that is wrong with the combination."""
+    check_is_spec(spec, "check_spec")
     faults = faults_of(spec)
     if faults:
         raise spec_error(faults, spec.source)

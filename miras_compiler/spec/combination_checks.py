@@ -18,10 +18,10 @@ from miras_compiler.elements.retention import (
     LqRetention,
     NoRetention,
 )
+from miras_compiler.errors import Fault
 from miras_compiler.formula import ROW_LETTERS
 from miras_compiler.inverse import JumpError, NoInverseError
 from miras_compiler.slopes import counterexample
-from miras_compiler.spec.fault import Fault
 from miras_compiler.spec.schema import Spec
 from miras_compiler.symbols import RowMax, RowSum, W, larger, letter
 
@@ -245,11 +245,3 @@ def window_of_rows(spec: Spec) -> Iterator[Fault]:
         yield Fault(
             ("attentional_bias", "window"), f"a window with {what}", "no paper says what a past token writes then", "remove one of them"
         )
-
-
-def not_built(spec: Spec) -> Iterator[Fault]:
-    """What the definitions have and this version has not: refused, never approximated."""
-    for role in ("memory", "feature_map", "attentional_bias", "retention", "optimizer"):
-        element = getattr(spec, role)
-        if element.later:
-            yield Fault((role, "kind"), f"the {role.replace('_', ' ')} '{element.kind}' is not built in this version", element.later)

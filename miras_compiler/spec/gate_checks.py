@@ -9,8 +9,7 @@ import sympy as sp
 from miras_compiler.elements.bias import FormulaBias, HuberNormBias, ThresholdBias, YaadSwitchBias
 from miras_compiler.elements.optimizer import Implicit
 from miras_compiler.elements.retention import KLRetention, L2Retention
-from miras_compiler.errors import nearest
-from miras_compiler.spec.fault import Fault
+from miras_compiler.errors import Fault, nearest
 from miras_compiler.spec.gates import GATE_LETTERS
 from miras_compiler.spec.schema import Spec
 from miras_compiler.symbols import RowMax, RowSum

@@ -21,14 +21,30 @@ class Gate(Settings):
     log α = −exp(A) η, as Mamba-2 does.
     """
 
-    per: Literal["head", "key_channel", "value_channel"] = "head"
-    source: Literal["input", "learned", "constant", "eta"] = "input"
-    low_rank: Annotated[int, Field(ge=1, le=2**20)] | None = 32
-    init: Init | PerHead = 1.0
-    parametrization: Name | None = Field(None, description="The function that makes the gate of x + b; null: that of the gate's letter.")
-    range: Annotated[tuple[End, End], Strict(False)] | None = Field(
-        None, description="[low, high], null where there is no end: where the function keeps the gate; null: the function's own range."
-    )
+    key = "gate"
+
+    per: Annotated[
+        Literal["head", "key_channel", "value_channel"],
+        Field(description="How fine the gate is: a number per head, per channel of the key (a row of W), or of the value (a column)."),
+    ] = "head"
+    source: Annotated[
+        Literal["input", "learned", "constant", "eta"],
+        Field(description="Where a layer takes it from: a projection of its input, a learned number, a constant, or (decays) eta."),
+    ] = "input"
+    low_rank: Annotated[
+        Annotated[int, Field(ge=1, le=2**20)] | None, Field(description="The rank of the projection of the input; null for a full one.")
+    ] = 32
+    init: Annotated[
+        Init | PerHead,
+        Field(description="The value before training: a number, or a list with one per head. Its default depends on the gate's name."),
+    ] = 1.0
+    parametrization: Annotated[
+        Name | None, Field(description="The function that makes the gate of x + b; null: that of the gate's letter.")
+    ] = None
+    range: Annotated[
+        Annotated[tuple[End, End], Strict(False)] | None,
+        Field(description="[low, high], null where there is no end: where the function keeps the gate; null: the function's own range."),
+    ] = None
 
 
 class GateLetter(NamedTuple):

@@ -8,14 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from miras_compiler.errors import InputError
+from miras_compiler.elements.complaints import complaints
+from miras_compiler.errors import Fault, InputError
 from miras_compiler.formula import MAX_BYTES
 from miras_compiler.spec.checks import check_spec, faults_of
-from miras_compiler.spec.complaints import complaints
-from miras_compiler.spec.fault import Fault, spec_error
+from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.overrides import with_overrides
 from miras_compiler.spec.schema import Spec
 from miras_compiler.spec.source import Source, read_source
+from miras_compiler.spec.wanted import check_is_path, check_is_tree
 
 STAND_INS: dict[str, Any] = {  # for required parts that are missing or wrong, while the others are checked
     "name": "spec",
@@ -27,6 +28,7 @@ STAND_INS: dict[str, Any] = {  # for required parts that are missing or wrong, w
 
 def load_spec(path: str | Path, overrides: Mapping[str, object] | None = None) -> Spec:
     """The spec in a file, with dotted keys overridden; raises InputError if it cannot be read and SpecError if it is wrong."""
+    check_is_path(path, "load_spec")
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -49,15 +51,21 @@ def parse_spec(text: str, filename: str, overrides: Mapping[str, object] | None 
 
 def build_spec(tree: Mapping[str, Any], source: Source | None = None) -> Spec:
     """The checked spec of a mapping of keys; raises SpecError with every problem."""
+    check_is_tree(tree, "build_spec")
     try:
-        spec = Spec.model_validate(tree)
+        spec = Spec.unchecked(tree)
     except ValidationError as error:
-        faults = complaints(error, tree)
-        raise spec_error([*faults, *_faults_elsewhere(tree, faults)], source) from None
+        raise spec_error(faults_of_tree(error, tree), source) from None
     if source is not None:
         spec.written_in(source)
     check_spec(spec)
     return spec
+
+
+def faults_of_tree(error: ValidationError, tree: Any) -> list[Fault]:
+    """Everything that is wrong with a tree of which pydantic says `error`."""
+    faults = complaints(error, tree, Spec)
+    return [*faults, *_faults_elsewhere(tree, faults)] if isinstance(tree, Mapping) else faults
 
 
 def _faults_elsewhere(tree: Mapping[str, Any], faults: list[Fault]) -> list[Fault]:
@@ -67,4 +75,4 @@ def _faults_elsewhere(tree: Mapping[str, Any], faults: list[Fault]) -> list[Faul
     right = {key: value for key, value in tree.items() if key in Spec.model_fields and key not in wrong}
     if inside_gates and "gates" in right:
         right["gates"] = {name: {} if name in inside_gates else gate for name, gate in right["gates"].items()}
-    return faults_of(Spec.model_validate({**STAND_INS, **right}), wrong)
+    return faults_of(Spec.unchecked({**STAND_INS, **right}), wrong)

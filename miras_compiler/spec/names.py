@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from miras_compiler.elements.base import refused
+from miras_compiler.errors import short
 from miras_compiler.formula import NAMES_OF_FUNCTIONS
-from miras_compiler.spec.source import short
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 PACKAGES = frozenset(sys.stdlib_module_names) | {"miras_compiler", "numpy", "tests", "torch", "transformers", "triton"}

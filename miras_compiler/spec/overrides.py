@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from miras_compiler.errors import Problem, SpecError
-from miras_compiler.spec.source import Mark, Path, Source, dotted, read_value, short
+from miras_compiler.errors import Path, Problem, SpecError, short
+from miras_compiler.spec.source import Mark, Source, dotted, read_value
 
 OPTION = "--set"
 

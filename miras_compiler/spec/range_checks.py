@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from miras_compiler.elements.optimizer import GradientDescent
-from miras_compiler.spec.fault import Fault
+from miras_compiler.errors import Fault
 from miras_compiler.spec.gates import Gate
 from miras_compiler.spec.parametrizations import DECAYS, PARAMETRIZATIONS
 from miras_compiler.spec.schema import Spec

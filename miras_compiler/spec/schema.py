@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, Strict, field_validator
+from pydantic import Field, PrivateAttr, Strict, ValidationError, field_validator
 
 from miras_compiler.elements.base import Settings
 from miras_compiler.elements.bias import AnyBias, ThresholdBias
@@ -13,6 +13,8 @@ from miras_compiler.elements.memory import AnyMemory
 from miras_compiler.elements.memory.base import DeepMemory
 from miras_compiler.elements.optimizer import AnyOptimizer, GradientDescent
 from miras_compiler.elements.retention import AnyRetention, NoRetention
+from miras_compiler.errors import SpecError
+from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.gates import FREE_LETTER, GATE_LETTERS, Gate, GateLetter, GateRange, range_of
 from miras_compiler.spec.names import GateName, Line, SpecName
 from miras_compiler.spec.source import Source, dotted
@@ -24,61 +26,107 @@ Count = Annotated[int, Field(ge=1, le=2**20)]
 class Chunk(Settings):
     """What a chunk means (it changes the function): where gradients are taken, what a token reads, where ψ is applied."""
 
-    size: Count = 64
-    gradient: Literal["exact", "chunk_start"] = "exact"
-    read: Literal["after_write", "before_write", "chunk_start"] = "after_write"
-    retention: Literal["per_token", "chunk_end"] = "per_token"
+    key = "chunk"
+
+    size: Annotated[Count, Field(description="C, the tokens of a chunk. Where gradient is exact it is a way to compute only.")] = 64
+    gradient: Annotated[
+        Literal["exact", "chunk_start"],
+        Field(description="Where a surprise is measured: at the state that its token finds, or (chunk_start) that enters the chunk."),
+    ] = "exact"
+    read: Annotated[
+        Literal["after_write", "before_write", "chunk_start"],
+        Field(description="What a query reads: the state behind its token, the state before it, or the state that enters the chunk."),
+    ] = "after_write"
+    retention: Annotated[
+        Literal["per_token", "chunk_end"],
+        Field(description="Where the mirror map ψ is applied: at every token, or at the end of a chunk, with linear reads inside it."),
+    ] = "per_token"
 
 
 class Layer(Settings):
     """The layer around the operator: widths, short convolution on q, k, v, norms and gates; `tie` makes rows of others."""
 
-    heads: Count = 16
-    head_dim: Count = 64
-    value_dim: Count = Field(default_factory=lambda data: data.get("head_dim", 64))
-    conv: Annotated[int, Field(ge=0, le=64)] = 4
-    qk_norm: Literal["l2", "none"] = "l2"
-    activation: Literal["silu", "none"] = "silu"
-    output_norm: Literal["rms", "layer", "none"] = "rms"
-    output_gate: bool = True
-    tie: dict[RowName, Tie] = Field(default_factory=dict)
+    key = "layer"
 
-
-class Model(Settings):
-    """The language model around the layer; the defaults are MIRAS's 340M setting."""
-
-    blocks: Count = 24
-    width: Count = 1024
-    vocabulary: Count = 32000
-    context: Count = 4096
-    tie_embeddings: bool = False
+    heads: Annotated[Count, Field(description="H, the number of heads.")] = 16
+    head_dim: Annotated[Count, Field(description="K, the width of a key and a query.")] = 64
+    value_dim: Count = Field(
+        default_factory=lambda data: data.get("head_dim", 64), description="V, the width of a value; as wide as a key if it is not given."
+    )
+    conv: Annotated[
+        int, Field(ge=0, le=64, description="The width of the short convolution over tokens of queries, keys and values; 0 for none.")
+    ] = 4
+    qk_norm: Annotated[Literal["l2", "none"], Field(description="l2 brings queries and keys to length 1.")] = "l2"
+    activation: Annotated[Literal["silu", "none"], Field(description="The function behind the convolution.")] = "silu"
+    output_norm: Annotated[Literal["rms", "layer", "none"], Field(description="The norm of what the memory reads, in every head.")] = "rms"
+    output_gate: Annotated[bool, Field(description="Whether what is read is multiplied by silu of a projection of the input.")] = True
+    tie: dict[RowName, Tie] = Field(default_factory=dict, description="Rows that are made of other rows instead of a projection, by name.")
 
 
 class LedgerEntry(Settings):
     """What a paper's equation became here."""
 
-    equation: Line
-    status: Literal["faithful", "deviation", "novel"]
-    note: Line = ""
+    key = "ledger"
+
+    equation: Annotated[Line, Field(description="The number of an equation, or what the entry is about.")]
+    status: Annotated[
+        Literal["faithful", "deviation", "novel"], Field(description="Whether it is as the paper has it, differs, or stands in no paper.")
+    ]
+    note: Annotated[Line, Field(description="How, and why.")] = ""
 
 
 class Spec(Settings):
-    """One point of the design space."""
+    """One point of the design space. Built in Python it is checked as a whole: SpecError says all that is wrong with it."""
 
-    name: SpecName
-    paper: Line = ""
-    memory: AnyMemory
-    feature_map: AnyFeatureMap = IdentityMap()
-    attentional_bias: AnyBias
-    retention: AnyRetention = NoRetention()
-    optimizer: AnyOptimizer = GradientDescent()
-    gates: dict[GateName, Gate]
-    chunk: Chunk = Chunk()
-    layer: Layer = Layer()
-    model: Model = Model()
-    ledger: Annotated[tuple[LedgerEntry, ...], Strict(False)] = ()
+    name: Annotated[
+        SpecName, Field(description="The name of the model: the generated package, its operators and its layer are called by it.")
+    ]
+    paper: Annotated[Line, Field(description="What it implements, for the headers of the generated files.")] = ""
+    memory: Annotated[AnyMemory, Field(description="What the memory M(W; x) is.")]
+    feature_map: Annotated[AnyFeatureMap, Field(description="What is applied to keys and queries first.")] = IdentityMap()
+    attentional_bias: Annotated[
+        AnyBias, Field(description="The loss ℓ(u, v): how far what the memory says of a key, u, is from the value v.")
+    ]
+    retention: Annotated[
+        AnyRetention,
+        Field(description="What is kept of the past: the regularizer F, whose mirror map ψ makes the weights of the dual state."),
+    ] = NoRetention()
+    optimizer: Annotated[AnyOptimizer, Field(description="How a surprise becomes an update of the state.")] = GradientDescent()
+    gates: Annotated[
+        dict[GateName, Gate],
+        Field(description="The coefficients of the rule, one value per token and head, by name; every rule reads the step size eta."),
+    ]
+    chunk: Annotated[Chunk, Field(description="What a chunk of tokens means.")] = Chunk()
+    layer: Annotated[Layer, Field(description="The layer around the memory.")] = Layer()
+    ledger: Annotated[
+        tuple[LedgerEntry, ...],
+        Strict(False),
+        Field(description="Where the spec follows its paper, equation by equation, and where it does not."),
+    ] = ()
 
     _source: Source | None = PrivateAttr(default=None)
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            super().__init__(**fields)
+            _check(self)
+
+        __init__.__pydantic_base_init__ = True
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """As pydantic's; raises SpecError with everything that is wrong."""
+        spec = super().model_validate(obj, **options)
+        _check(spec)
+        return spec
+
+    @classmethod
+    def refusal(cls, error: ValidationError, tree: Any) -> SpecError:
+        """All faults of a tree, those of its combination included."""
+        from miras_compiler.spec.load import faults_of_tree
+
+        return spec_error(faults_of_tree(error, tree), None)
 
     @field_validator("gates", mode="before")
     @classmethod
@@ -98,6 +146,10 @@ class Spec(Settings):
     def __eq__(self, other: object) -> bool:
         """Specs are equal when they say the same, wherever they were written."""
         return isinstance(other, Spec) and self.model_dump() == other.model_dump()
+
+    def __repr__(self) -> str:
+        memory, bias, retention, optimizer = self.memory, self.attentional_bias, self.retention, self.optimizer
+        return f"Spec({self.name}: {memory.kind} memory, {bias.kind} bias, {retention.kind} retention, {optimizer.kind})"
 
     @property
     def source(self) -> Source | None:
@@ -167,3 +219,9 @@ class Spec(Settings):
     def where(self, path: str) -> str:
         """ "specs/x.yaml:9" for the dotted key `path` (or its nearest parent); the path itself for a spec built in Python."""
         return self._source.mark(dotted(path)).line_text() if self._source else path
+
+
+def _check(spec: Spec) -> None:
+    from miras_compiler.spec.checks import check_spec
+
+    check_spec(spec)

@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, Event, MappingEndEvent, MappingStartEvent, ScalarEvent, SequenceEndEvent, SequenceStartEvent
 from ruamel.yaml.reader import ReaderError
 
-from miras_compiler.errors import Problem, SpecError
+from miras_compiler.errors import Path, Problem, SpecError, short
 from miras_compiler.formula import MAX_BYTES, MAX_NESTING, FormulaError, check_size
 
 MAX_VALUES = 5000
@@ -27,8 +27,6 @@ NOT_FINITE = re.compile(r"([-+]?\.(inf|Inf|INF))|\.(nan|NaN|NAN)")
 WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
     word: value for value in (True, False) for word in (str(value).lower(), str(value), str(value).upper())
 }
-
-Path = tuple[str | int, ...]
 
 
 def dotted(path: str) -> Path:
@@ -204,9 +202,3 @@ def _scalar(text: str) -> Any:
     if NOT_FINITE.fullmatch(text):
         return float(text.replace(".", "").lower())
     return text
-
-
-def short(text: str) -> str:
-    """Text of the user's as a message quotes it: a few words, in one line, and nothing that a terminal obeys."""
-    shown = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text[:61])
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from miras_compiler.elements.optimizer import GradientDescent
-from miras_compiler.spec.fault import Fault
+from miras_compiler.errors import Fault
 from miras_compiler.spec.schema import Spec
 from miras_compiler.spec.ties import RETAINED, Tie
 

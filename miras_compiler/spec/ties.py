@@ -16,10 +16,17 @@ RETAINED = "1 - alpha"
 class TieGate(Settings):
     """A sigmoid of its own by which a tied row is multiplied: a number per head, or per channel of the row; `init` is where it starts."""
 
-    per: Literal["head", "channel"] = "channel"
-    source: Literal["input", "learned", "constant"] = "input"
-    low_rank: Annotated[int, Field(ge=1, le=2**20)] | None = 32
-    init: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    key = "layer.tie.gate"
+
+    per: Annotated[Literal["head", "channel"], Field(description="One number per head, or per channel of the row.")] = "channel"
+    source: Annotated[
+        Literal["input", "learned", "constant"],
+        Field(description="Where the layer takes it from: a projection of its input, a learned number, or a constant."),
+    ] = "input"
+    low_rank: Annotated[
+        Annotated[int, Field(ge=1, le=2**20)] | None, Field(description="The rank of the projection of the input; null for a full one.")
+    ] = 32
+    init: Annotated[float, Field(gt=0, lt=1, description="The value before training.")] = 0.5
 
 
 class Tie(Settings):
@@ -28,5 +35,10 @@ class Tie(Settings):
     A row of itself is projected, and then multiplied by the gate.
     """
 
-    of: Literal["q", "k", "v", "erase_key", "erase_write_key", "1 - alpha"]
-    gate: TieGate | None = None
+    key = "layer.tie"
+
+    of: Annotated[
+        Literal["q", "k", "v", "erase_key", "erase_write_key", "1 - alpha"],
+        Field(description="The row that this one is made of, as the operator gets it."),
+    ]
+    gate: Annotated[TieGate | None, Field(description="A sigmoid by which the row is multiplied; null for none.")] = None

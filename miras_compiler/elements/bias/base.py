@@ -25,8 +25,18 @@ class AttentionalBias(Element):
     `clip` shortens ∂ℓ/∂u of a token to that length where it is longer.
     """
 
-    clip: Positive | None = None
-    window: Annotated[int, Field(ge=1, le=65536)] | None = None
+    key = "attentional_bias"
+
+    clip: Annotated[
+        Positive | None,
+        Field(description="The greatest length of ∂ℓ/∂u of a token: it is shortened to it where it is longer. null: no limit."),
+    ] = None
+    window: Annotated[
+        Annotated[int, Field(ge=1, le=65536)] | None,
+        Field(
+            description="The number of tokens whose losses are summed at every token, weighted by the gate gamma. null: the token alone."
+        ),
+    ] = None
 
     def gates(self) -> tuple[str, ...]:
         return ("gamma",) if self.window is not None else ()
@@ -43,7 +53,7 @@ class AttentionalBias(Element):
 class ThresholdBias(AttentionalBias):
     """A bias with a threshold δ > 0: the name of a gate, or a number."""
 
-    delta: Threshold = "delta"
+    delta: Annotated[Threshold, Field(description="The threshold δ > 0: the name of a gate, or a number.")] = "delta"
 
     def gates(self) -> tuple[str, ...]:
         return (*super().gates(), *((self.delta,) if isinstance(self.delta, str) else ()))

@@ -16,7 +16,9 @@ class FormulaBias(AttentionalBias):
     """An expression in u, v and declared gates, reduced to a scalar by sum, max or norm."""
 
     kind: Literal["formula"] = "formula"
-    text: Annotated[str, LOSS] = Field(alias="loss")
+    text: Annotated[str, LOSS] = Field(
+        alias="loss", description="ℓ as an expression in u, v and declared gates, reduced to one number by sum, max or norm."
+    )
 
     formula = "ℓ = your expression in u, v and gates"
     citation = "MIRAS, arXiv 2504.13173, def. 3.1"

@@ -18,9 +18,11 @@ class LpBias(AttentionalBias):
     """With `smooth`, MONETA's printed ∂ℓ/∂u = p tanh(a e)(e² + ε)^{(p−1)/2}, ε = 1e-6, a = `slope`: no gradient of ℓ."""
 
     kind: Literal["lp"] = "lp"
-    p: Annotated[float, Field(ge=1, le=64)] = 2.0
-    smooth: bool = False
-    slope: Positive = 10.0
+    p: Annotated[float, Field(ge=1, le=64, description="The exponent p of the error.")] = 2.0
+    smooth: Annotated[bool, Field(description="MONETA's printed ∂ℓ/∂u = p tanh(a e)(e² + 1e-6)^((p−1)/2) in place of the gradient.")] = (
+        False
+    )
+    slope: Annotated[Positive, Field(description="The a of tanh(a e), where smooth is true.")] = 10.0
 
     formula = "ℓ = ‖u − v‖ₚᵖ"
     citation = "MIRAS, arXiv 2504.13173, eq. 10–11"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import sympy as sp
+from pydantic import Field
 
 from miras_compiler.elements.base import NonNegative, exact
 from miras_compiler.elements.bias.base import AttentionalBias, residual
@@ -15,7 +16,7 @@ class RobustShiftBias(AttentionalBias):
     """The value may have moved by up to Δ = `shift` in any direction."""
 
     kind: Literal["robust_shift"] = "robust_shift"
-    shift: NonNegative = 1.0
+    shift: Annotated[NonNegative, Field(description="Δ: how far the value may have moved, in any direction.")] = 1.0
 
     formula = "ℓ = max over ‖Δv‖ ≤ Δ of ½‖u − v − Δv‖² = ½‖e‖² + Δ‖e‖ + ½Δ²"
     citation = "MIRAS, arXiv 2504.13173, eq. 17"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import sympy as sp
+from pydantic import Field
 
 from miras_compiler.elements.base import Positive, exact
 from miras_compiler.elements.bias.base import ThresholdBias, residual
@@ -15,7 +16,9 @@ class YaadSwitchBias(ThresholdBias):
     """∂ℓ/∂u = s e if ‖e‖ ≤ δ, else δ sign(e): not a gradient, and its branches differ in length at ‖e‖ = δ."""
 
     kind: Literal["yaad_switch"] = "yaad_switch"
-    scale: Positive = 1.0
+    scale: Annotated[
+        Positive, Field(description="The slope s of the surprise s (u − v); papers that print no ½ before the square have s = 2.")
+    ] = 1.0
 
     formula = "∂ℓ/∂u = s e if ‖e‖ ≤ δ else δ sign(e)"
     citation = "MIRAS, arXiv 2504.13173, eq. 16, 26"

@@ -11,6 +11,8 @@ from miras_compiler.errors import InternalError
 class FeatureMap(Element):
     """Acts alike on keys, queries and erase keys."""
 
+    key = "feature_map"
+
     def width(self, key_dim: int) -> int:
         """K_φ, the number of features of a row of `key_dim` channels."""
         return key_dim

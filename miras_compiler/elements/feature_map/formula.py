@@ -16,7 +16,9 @@ class FormulaMap(FeatureMap):
     """`map` is an expression in x, entrywise; sum, max and norm run over the channels of the row."""
 
     kind: Literal["formula"] = "formula"
-    text: Annotated[str, MAP] = Field(alias="map")
+    text: Annotated[str, MAP] = Field(
+        alias="map", description="φ as an expression in x, entrywise; sum, max and norm run over the channels of the row."
+    )
 
     formula = "φ(x) = your expression in x"
     citation = "–"

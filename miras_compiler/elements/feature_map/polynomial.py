@@ -14,7 +14,7 @@ class PolynomialMap(FeatureMap):
     """K_φ = C(K + degree, degree) features with outer coefficients c_i, so that φ(q)·φ(k) = Σ cᵢ² (q·k)ⁱ."""
 
     kind: Literal["polynomial"] = "polynomial"
-    degree: Annotated[int, Field(ge=1, le=8)] = 2
+    degree: Annotated[int, Field(ge=1, le=8, description="The highest degree of a monomial.")] = 2
 
     formula = "φ(x) = (c_|b| √(|b|!/b!) xᵇ) over |b| ≤ degree"
     citation = "ATLAS, arXiv 2505.23735, §3.1"

@@ -41,16 +41,27 @@ class Entrywise(NamedTuple):
 class MemoryInit(Settings):
     """How a layer draws W_0: a standard deviation, or 1/√rows; learned with the outer weights or fixed."""
 
-    std: Literal["fan_in"] | Positive = "fan_in"
-    learned: bool = True
+    key = "memory.init"
+
+    std: Annotated[Literal["fan_in"] | Positive, Field(description="The standard deviation of the first weights; fan_in is 1/√rows.")] = (
+        "fan_in"
+    )
+    learned: Annotated[bool, Field(description="Whether the first weights are parameters of the layer, or stay as they were drawn.")] = True
 
 
 class Memory(Element):
     """Forward map f, then `norm` over the value axis (ε 1e-6, scale and shift per head), then `residual` adds the raw key or query."""
 
-    norm: Literal["none", "layer", "rms"] = "none"
-    residual: bool = False
-    init: MemoryInit = MemoryInit()
+    key = "memory"
+
+    norm: Annotated[
+        Literal["none", "layer", "rms"],
+        Field(description="The norm of the output f over its V channels, with a scale (layer: and a shift) per head."),
+    ] = "none"
+    residual: Annotated[
+        bool, Field(description="Adds the raw key or query to the output: M(W; x) = x + f, for values as wide as keys.")
+    ] = False
+    init: Annotated[MemoryInit, Field(description="How a layer draws the memory's first weights.")] = MemoryInit()
 
     deep: ClassVar[bool]
 
@@ -66,6 +77,8 @@ class Memory(Element):
 class DeepMemory(Memory):
     """A memory of several weight matrices; its hidden width is N = expansion · K."""
 
-    expansion: Annotated[int, Field(ge=1, le=64)] = 4
+    expansion: Annotated[
+        int, Field(ge=1, le=64, description="The hidden width N as a multiple of the width of a key: N = expansion · K.")
+    ] = 4
 
     deep: ClassVar[bool] = True

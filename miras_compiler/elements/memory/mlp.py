@@ -14,8 +14,11 @@ class MLPMemory(DeepMemory):
     """`layers` weight matrices with an activation between them and none after the last."""
 
     kind: Literal["mlp"] = "mlp"
-    layers: Annotated[int, Field(ge=1, le=16)] = 2
-    activation: Literal["gelu", "gelu_tanh", "silu", "relu", "tanh", "identity"] = "gelu"
+    layers: Annotated[int, Field(ge=1, le=16, description="The number of weight matrices L.")] = 2
+    activation: Annotated[
+        Literal["gelu", "gelu_tanh", "silu", "relu", "tanh", "identity"],
+        Field(description="The function σ between two weight matrices; gelu is the exact one, gelu_tanh its usual approximation."),
+    ] = "gelu"
 
     formula = "h₀ = x;  hᵢ = σ(hᵢ₋₁ Wᵢ);  f = h_{L−1} W_L"
     citation = "Titans, arXiv 2501.00663, §3.1; MIRAS, arXiv 2504.13173, §5.3"

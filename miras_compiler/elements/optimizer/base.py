@@ -13,6 +13,8 @@ from miras_compiler.symbols import letter
 class Optimizer(Element):
     """Every optimizer reads the step size eta; `gates` names what it reads besides."""
 
+    key = "optimizer"
+
     momentum: ClassVar[bool] = False  # the state carries S beside A
     looks_ahead: ClassVar[bool] = False  # the surprise is measured at A + mu S
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from miras_compiler.elements.optimizer.base import Optimizer
 
@@ -17,8 +19,11 @@ class Muon(Optimizer):
     """NS is five Newton–Schulz steps, with Jordan's or LaCT's coefficients, after every token or once per full chunk."""
 
     kind: Literal["muon"] = "muon"
-    coefficients: Literal["jordan", "lact"] = "jordan"
-    apply: Literal["per_token", "chunk_end"] = "per_token"
+    coefficients: Annotated[Literal["jordan", "lact"], Field(description="The coefficients of the five Newton–Schulz steps.")] = "jordan"
+    apply: Annotated[
+        Literal["per_token", "chunk_end"],
+        Field(description="When the step is orthogonalized: per_token every one, chunk_end the sum of a full chunk, once."),
+    ] = "per_token"
 
     formula = "Sₜ = μₜ Sₜ₋₁ − gₜ,  Aₜ = αₜ Aₜ₋₁ + ηₜ NS₅(Sₜ)"
     citation = "ATLAS, arXiv 2505.23735, eq. 32; LaCT, arXiv 2505.23884, eq. 9"

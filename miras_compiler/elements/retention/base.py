@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import sympy as sp
+from pydantic import Field
 
 from miras_compiler.elements.base import Element
 from miras_compiler.errors import InternalError
@@ -15,7 +16,12 @@ Slice = Literal["input", "output", "all"]
 class Retention(Element):
     """`order` says where the surprise is measured: at W_{t−1}, or at the decayed state ψ(alpha_t A_{t−1})."""
 
-    order: Literal["after_gradient", "before_gradient"] = "after_gradient"
+    key = "retention"
+
+    order: Annotated[
+        Literal["after_gradient", "before_gradient"],
+        Field(description="Where the surprise is measured: at the state before the decay, or (before_gradient) at the decayed state."),
+    ] = "after_gradient"
 
     space: ClassVar[Literal["dual", "primal"]] = "dual"  # what the carried state is
     start: ClassVar[Literal["zero", "required", "uniform"]] = "zero"  # what `initial_state=None` means; required: it is refused

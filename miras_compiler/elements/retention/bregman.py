@@ -17,8 +17,10 @@ class BregmanRetention(Retention):
     """F is `generator`, an expression in w, summed over the entries; ψ solves F'(w) = a."""
 
     kind: Literal["bregman"] = "bregman"
-    text: Annotated[str, GENERATOR_IN_W] = Field(alias="generator")
-    inverse: Literal["closed", "newton"] = "closed"
+    text: Annotated[str, GENERATOR_IN_W] = Field(alias="generator", description="F of one weight, a convex expression in w.")
+    inverse: Annotated[Literal["closed", "newton"], Field(description="How F′(w) = a is solved: closed in symbols, newton by numbers.")] = (
+        "closed"
+    )
 
     formula = "F = Σ your expression in w,  ψ = (F′)⁻¹"
     citation = "MIRAS, arXiv 2504.13173, §5.2 (variant 5)"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import sympy as sp
+from pydantic import Field
 
 from miras_compiler.elements.base import NonNegative, exact
 from miras_compiler.elements.retention.base import Retention
@@ -15,7 +16,7 @@ class ElasticNetRetention(Retention):
     """A soft threshold of eta · `threshold` after every write."""
 
     kind: Literal["elastic_net"] = "elastic_net"
-    threshold: NonNegative = 0.1
+    threshold: Annotated[NonNegative, Field(description="After every write each weight moves towards 0 by eta times this.")] = 0.1
 
     formula = "Wₜ = S_{ηₜ·threshold}(αₜ Wₜ₋₁ + Sₜ)"
     citation = "MIRAS, arXiv 2504.13173, eq. 22"

@@ -24,9 +24,11 @@ class FDivergenceRetention(Retention):
     """f is `generator`, an expression in t; ζ keeps the sum of every slice at `total`. No alpha and no momentum."""
 
     kind: Literal["f_divergence"] = "f_divergence"
-    text: Annotated[str, GENERATOR_IN_T] = Field(alias="generator")
-    slice: Slice = "input"
-    total: Positive = 1.0
+    text: Annotated[str, GENERATOR_IN_T] = Field(
+        alias="generator", description="f, a convex expression in t, the ratio of a weight to its predecessor."
+    )
+    slice: Annotated[Slice, Field(description="The axis of a weight matrix whose entries sum to total.")] = "input"
+    total: Annotated[Positive, Field(description="c: what the entries of a slice sum to.")] = 1.0
 
     formula = "Wₜ = Wₜ₋₁ ⊙ max(0, (f′)⁻¹(−ζₜ − ηₜ gₜ))"
     citation = "MIRAS, arXiv 2504.13173, eq. 18"

@@ -16,7 +16,7 @@ class LqRetention(Retention):
     """1 < q ≤ 2; p = q/(q−1). The norm runs over one head's weight matrix."""
 
     kind: Literal["lq"] = "lq"
-    q: Annotated[float, Field(gt=1, le=2)] = 2.0
+    q: Annotated[float, Field(gt=1, le=2, description="The q of the norm; at q = 2 the map is the identity.")] = 2.0
 
     formula = "F = ‖W‖_q² / (2(q−1)),  ψ(A) = (q−1) sign(A)|A|^{p−1} / ‖A‖ₚ^{p−2}"
     citation = "MIRAS, arXiv 2504.13173, §5.2 (variant 4), with the map that is its argmin"

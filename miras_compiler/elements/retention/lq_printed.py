@@ -16,7 +16,7 @@ class LqPrintedRetention(Retention):
     """Not the mirror map of a norm: at q = 4 it has degree −1, so that doubling A halves W. It refuses a zero state."""
 
     kind: Literal["lq_printed"] = "lq_printed"
-    q: Annotated[float, Field(gt=1, le=64)] = 4.0
+    q: Annotated[float, Field(gt=1, le=64, description="The q of the norm that the state is divided by, to the power q − 2.")] = 4.0
 
     formula = "ψ(A) = A / ‖A‖_q^{q−2}"
     citation = "MIRAS, arXiv 2504.13173, eq. 24–25"

@@ -83,7 +83,7 @@ def _draw_arrow(dot: graphviz.Digraph, arrow: Arrow) -> None:
 def _legend(picture: Picture) -> str:
     """An HTML-like table of what the picture shows: colours of values, then lines."""
     groups = [group for group in style.FILL if any(box.group == group for box in picture.boxes)]
-    cells = [f'<td bgcolor="{style.FILL[group]}" border="1" color="{style.BORDER}">{group}</td>' for group in groups]
+    cells = [f'<td bgcolor="{style.FILL[group]}" border="1" color="{style.BORDER}" {_room(group)}>{group}</td>' for group in groups]
     for degree, text in (("none", "no state"), ("affine", "affine in the state"), ("nonlinear", "nonlinear")):
         if any(arrow.lag == 0 and arrow.degree == degree for arrow in picture.arrows):
             cells.append(_line_cell("----", style.DEGREE_COLOUR[degree], text))
@@ -91,9 +91,15 @@ def _legend(picture: Picture) -> str:
         if any(arrow.lag == lag for arrow in picture.arrows):
             cells.append(_line_cell("- - -" if lag == 1 else ". . . .", style.LAG_COLOUR[lag], text))
     if any(box.blamed for box in picture.boxes):
-        cells.append(f'<td border="2" color="{style.BLAME}">decides the form</td>')
+        cells.append(f'<td border="2" color="{style.BLAME}" {_room("decides the form")}>decides the form</td>')
     return f'<<table border="0" cellborder="0" cellspacing="6" cellpadding="3"><tr>{"".join(cells)}</tr></table>>'
 
 
 def _line_cell(line: str, colour: str, text: str) -> str:
-    return f'<td><font color="{colour}"><b>{line}</b> {text}</font></td>'
+    shown = f"{line} {text}"
+    return f'<td {_room(shown)}><font color="{colour}">{shown}</font></td>'
+
+
+def _room(text: str) -> str:
+    """What gives a cell room for its text, whose width the renderer does not know: it begins at the left, and is as wide as this."""
+    return f'align="left" width="{72 * style.text_width(text, style.EDGE_SIZE) + 6:.0f}"'

@@ -1,4 +1,4 @@
-"""From Graphviz source to a picture, by graphviz-pure (the same bytes on every machine) or by a system's own `dot`."""
+"""From Graphviz source to a picture, by graphviz-pure (the same bytes on every machine), or an svg by a system's own `dot`."""
 
 from __future__ import annotations
 
@@ -12,35 +12,36 @@ from miras_compiler.emit.graph.dot import emit_dot
 from miras_compiler.emit.graph.node_link import emit_json
 from miras_compiler.errors import InputError, InternalError
 
-FORMATS = ("svg", "png", "dot", "json")
-PNG_RESOLUTION = "144"  # dots per inch
-# The fonts inside graphviz-pure lack these; an svg is set in the fonts of its reader.
-DRAWABLE = str.maketrans({"⊙": "ʘ", "∘": "○", "⊗": "×", "⋅": "·", "∗": "*", "⟨": "‹", "⟩": "›", "∇": "∂", "∈": "є"})
+FORMATS = ("svg", "png", "pdf", "dot", "json")
 
 
 def emit_svg(graph: nx.MultiDiGraph[str], expand: bool = False) -> str:
     """The picture of `graph` as SVG, drawn by graphviz-pure: its bytes depend on the graph only."""
-    return _draw_pure("svg", emit_dot(graph, expand)).decode()
+    drawn = _run(graphviz_pure(), emit_dot(graph, expand))
+    if drawn.returncode != 0:
+        raise InternalError(f"graphviz-pure refused the dependency graph: {drawn.stderr.decode(errors='replace').strip()}")
+    return drawn.stdout.decode()
 
 
 def render(graph: nx.MultiDiGraph[str], format: str, expand: bool = False, system_dot: bool = True) -> bytes:
     """The picture of `graph` as a file of one of FORMATS.
 
-    svg and png are drawn by a system's `dot` if `system_dot` is set and there is one that can, otherwise by graphviz-pure. Raises
-    InputError for another format.
+    svg is drawn by a system's `dot` if `system_dot` is set and there is one that can, otherwise by graphviz-pure; png and pdf show the
+    latter. Raises InputError for another format.
     """
     if format not in FORMATS:
         raise InputError(f"unknown picture format {format!r}; choose one of {', '.join(FORMATS)}")
     if format == "json":
         return emit_json(graph).encode()
-    source = emit_dot(graph, expand)
     if format == "dot":
-        return source.encode()
+        return emit_dot(graph, expand).encode()
+    if format in ("png", "pdf"):
+        from miras_compiler.emit.graph.paint import paint
+
+        return paint(emit_svg(graph, expand), format)
     dot = shutil.which("dot") if system_dot else None
-    drawn = _run(dot, format, source) if dot else None
-    if drawn is not None and drawn.returncode == 0:
-        return drawn.stdout
-    return _draw_pure(format, source.translate(DRAWABLE) if format == "png" else source)
+    drawn = _run(dot, emit_dot(graph, expand)) if dot else None
+    return drawn.stdout if drawn is not None and drawn.returncode == 0 else emit_svg(graph, expand).encode()
 
 
 def graphviz_pure() -> str:
@@ -51,13 +52,5 @@ def graphviz_pure() -> str:
     return program
 
 
-def _draw_pure(format: str, source: str) -> bytes:
-    drawn = _run(graphviz_pure(), format, source)
-    if drawn.returncode != 0:
-        raise InternalError(f"graphviz-pure refused the dependency graph: {drawn.stderr.decode(errors='replace').strip()}")
-    return drawn.stdout
-
-
-def _run(program: str, format: str, source: str) -> subprocess.CompletedProcess[bytes]:
-    command = [program, f"-T{format}", "-q", f"-Gdpi={PNG_RESOLUTION}"] if format == "png" else [program, f"-T{format}", "-q"]
-    return subprocess.run(command, input=source.encode(), capture_output=True, check=False)
+def _run(program: str, source: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([program, "-Tsvg", "-q"], input=source.encode(), capture_output=True, check=False)

@@ -1,6 +1,6 @@
 """How the pictures look: colours, line styles, and the width of a text.
 
-The renderer that comes with pip measures text by tables that know ASCII only, so the boxes get their width from here instead.
+The renderer that comes with pip measures text by tables that know ASCII only, so boxes and cells get their width from here instead.
 """
 
 from __future__ import annotations
@@ -26,18 +26,30 @@ LAG_COLOUR = {1: "#1d6fd1", "chunk": "#0d8a70"}
 LAG_LINE = {0: "solid", 1: "dashed", "chunk": "dotted"}
 LAG_TEXT = {0: "", 1: "t−1", "chunk": "chunk start"}
 
-NARROW = frozenset("iljtfrI.,:;'|!()[]/ −-₀₁₂₃₄₅₆₇₈₉ₜᵢⱼₖₗₙ₊₋¹²³ᵀ′·‖")
-WIDE = frozenset("mwMW@%ΣΨΦΩ⊙⊗→←≤≥=+<>~")
+SHARES: dict[float, str] = {  # of an em: the widest that a character is in DejaVu Sans, Helvetica and Liberation Sans
+    0: "\u0302\u0303",
+    0.2: "ᵢₗⱼ",
+    0.25: "′",
+    0.3: "'Iijlₜ",
+    0.35: " ,./:;\\|·ι⋅",
+    0.4: "()-[]ftᵀ″ₙ⟨⟩",
+    0.45: "!r²³¹⁰⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉ₖₚℓ",
+    0.5: '"*J`–‖',
+    0.55: "cszεζ⁻₊₋∂",
+    0.6: "?L_kvxyΓγκλνξςυ",
+    0.65: "$0123456789FTabdeghnopqu{}ΞΣβδηθμοπρστ∘√",
+    0.7: "ABEKPSVXYZΔΛαφψ∇",
+    0.75: "CNRU",
+    0.8: "&DGHOQΘΠΦΨΩ",
+    0.85: "#+<=>^w~±×÷ω←→⇒−∗∞≠≡≤≥⊗⊙",
+    0.9: "M∈⊤",
+    1: "%Wm½—…",
+    1.05: "@",
+}
+SHARE = {character: share for share, characters in SHARES.items() for character in characters}
+UNKNOWN = 1.0  # em
 
 
 def text_width(text: str, size: float = NODE_SIZE) -> float:
-    """Width in inches, of the longest line of `text`, set in the pictures' font at `size` points; a little generous."""
-    return max(sum(map(_share_of_em, line)) for line in text.split("\n")) * size / 72
-
-
-def _share_of_em(character: str) -> float:
-    if character in NARROW:
-        return 0.33
-    if character in WIDE:
-        return 0.78
-    return 0.7 if character.isupper() else 0.57
+    """Width in inches, of the longest line of `text`, at `size` points, in whichever of the fonts a reader sets it."""
+    return max(sum(SHARE.get(character, UNKNOWN) for character in line) for line in text.split("\n")) * size / 72

@@ -57,10 +57,10 @@ def _gate(spec: Spec, name: str, axes: dict[str, str]) -> GateText:
     made = [bracketed(f"self.{name}_gate = {module}(", [*arguments, start], ")", 8)]
     if function.rate:
         made.append(f"self.{name}_rate = DecayRate({heads}, [1.0])")
-    rows = f".unflatten(2, ({steps}, -1)).flatten(1, 2)" if steps > 1 else ""
-    value = function.value.format(f"self.{name}_gate(x)") + rows
+    rows = f"torch.unflatten({{}}, 2, ({steps}, -1)).flatten(1, 2)" if steps > 1 else "{}"
+    value = rows.format(function.value.format(f"self.{name}_gate(x)"))
     if len(value) > 100:  # a long name
-        value = function.value.format(f"\n    self.{name}_gate(x)\n") + rows
+        value = rows.format(function.value.format(f"\n    self.{name}_gate(x)\n"))
     told = "one number per head" if isinstance(gate.init, tuple) else f"{gate.init:g}"
     verb = "is" if gate.source == "constant" else "starts at"
     return GateText(name, keyword, tuple(made), value, f"{keyword} = {function.words}{origin}; {name} {verb} {told}", len(values))

@@ -32,7 +32,7 @@ def emit_layer(spec: Spec, interface: Interface) -> str:
         "name": spec.name,
         "class_name": layer_class(spec),
         "description": describe(spec, interface, rows, gates, ties),
-        "hidden_size": spec.model.width,
+        "hidden_size": spec.layer.heads * spec.layer.head_dim,
         "heads": spec.layer.heads,
         "head_dim": spec.layer.head_dim,
         "value_dim": spec.layer.value_dim,
@@ -94,7 +94,10 @@ def mix(spec: Spec, rows: Sequence[RowText], gates: Sequence[GateText], ties: Se
     lines += [tied.made for tied in ties]
     lines += [f"operator = chunk_{spec.name}", "if longest == 1:  # decoding", f"    operator = fused_recurrent_{spec.name}"]
     arguments = [row.name if number < 3 else f"{row.name}={row.name}" for number, row in enumerate(rows)]
-    arguments += ["**gates", *(f"{owned.name}=self.{owned.name}" for owned in parameters)]
+    arguments += [
+        *(f'{gate.keyword}=gates["{gate.keyword}"]' for gate in gates),
+        *(f"{owned.name}=self.{owned.name}" for owned in parameters),
+    ]
     arguments += ["initial_state=past.recurrent_state", "output_final_state=use_cache", "cu_seqlens=cu_seqlens"]
     lines += ["o, state = operator(", *(f"    {argument}," for argument in arguments), ")"]
     output = f"{NORMS[spec.layer.output_norm]}.flatten(-2)"

@@ -35,6 +35,7 @@ class Code(NamedTuple):
 
 
 CALLS = {
+    "atan": "torch.atan({})", "erf": "torch.erf({})",
     "exp": "torch.exp({})", "log": "torch.log({})", "tanh": "torch.tanh({})", "cosh": "torch.cosh({})", "sinh": "torch.sinh({})",
     "asinh": "torch.asinh({})", "atanh": "torch.atanh({})", "sigmoid": "torch.sigmoid({})", "relu": "torch.relu({})",
     "gelu": "functional.gelu({})", "silu": "functional.silu({})", "gelu_tanh": 'functional.gelu({}, approximate="tanh")',

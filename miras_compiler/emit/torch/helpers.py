@@ -45,7 +45,8 @@ def softplus(x: Tensor) -> Tensor:
 def gelu_slope(x: Tensor) -> Tensor:
     """Derivative of gelu; the density in two factors, so that where it is 0 a large gradient meets one before it meets x."""
     root = torch.exp(-0.25 * x.square())
-    return 0.3989422804014327 * x * root * root + torch.special.ndtr(x)
+    slope: Tensor = 0.3989422804014327 * x * root * root + torch.special.ndtr(x)
+    return slope
 ''',
     "gelu_tanh_slope": '''
 def gelu_tanh_slope(x: Tensor) -> Tensor:

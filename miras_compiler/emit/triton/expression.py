@@ -15,7 +15,7 @@ from miras_compiler.symbols import Composite, Power0, letter, power0
 CALLS = {
     "exp": "exp({})", "log": "tl.log({})", "sigmoid": "sigmoid({})", "rsqrt": "tl.rsqrt({})", "magnitude": "tl.abs({})",
     "relu": "tl.maximum({}, 0.0)", "normal_cdf": "normal_cdf({})", "tanh": "tanh({})", "cosh": "cosh({})", "sinh": "sinh({})",
-    "asinh": "asinh({})", "signum": "sign({})", "softplus": "softplus({})",
+    "asinh": "asinh({})", "atan": "atan({})", "erf": "erf({})", "signum": "sign({})", "softplus": "softplus({})",
 }  # fmt: skip
 IMAGES = (  # of the real line, as in slopes.IMAGES, and how a step is kept inside
     ("sinh(t)", "w - {}"), ("exp(t)", "tl.maximum(w - {}, 0.0)"),

@@ -160,7 +160,8 @@ def defaults(subject: Subject, tally: Tally) -> None:
     """The layer without arguments has the widths of the spec."""
     assert subject.package.make_layer is not None
     shapes = subject.package.make_layer.shapes()
-    layer, hidden = subject.fields["layer"], subject.fields["model"]["width"]
+    layer = subject.fields["layer"]
+    hidden = layer["heads"] * layer["head_dim"]
     heads, key, value = (int(layer[name]) for name in ("heads", "head_dim", "value_dim"))
     steps = subject.literal.steps
     rows = LiteralLayer(subject.fields, heads).rows

@@ -7,6 +7,7 @@ token. Tests hold it to autograd of `formula_value`.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -113,6 +114,21 @@ def _softplus(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return functional.softplus(x, threshold=50), s, slope
 
 
+def _asinh(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    slope = (1 + x * x) ** -0.5
+    return torch.asinh(x), slope, -x * slope**3
+
+
+def _atan(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    slope = 1 / (1 + x * x)
+    return torch.atan(x), slope, -2 * x * slope**2
+
+
+def _erf(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    slope = 2 * math.pi**-0.5 * torch.exp(-x * x)
+    return torch.erf(x), slope, -2 * x * slope
+
+
 FUNCTIONS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]] = {
     "abs": lambda x: (x.abs(), torch.sign(x), torch.zeros_like(x)),
     "sign": lambda x: (torch.sign(x), torch.zeros_like(x), torch.zeros_like(x)),
@@ -121,6 +137,9 @@ FUNCTIONS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]] = {
     "tanh": _tanh,
     "cosh": lambda x: (torch.cosh(x), torch.sinh(x), torch.cosh(x)),
     "sinh": lambda x: (torch.sinh(x), torch.cosh(x), torch.sinh(x)),
+    "asinh": _asinh,
+    "atan": _atan,
+    "erf": _erf,
     "sigmoid": _sigmoid,
     "softplus": _softplus,
 }

@@ -1,4 +1,4 @@
-"""pydantic's verdict on a spec, in our words: where it stands, what is wrong, why, and the nearest right name."""
+"""pydantic's verdict on a spec or a part of one, in our words: where it stands, what is wrong, why, and the nearest right name."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from miras_compiler.elements.base import Settings
 from miras_compiler.elements.kinds import KINDS
-from miras_compiler.errors import nearest
-from miras_compiler.spec.fault import Fault
-from miras_compiler.spec.schema import Spec
-from miras_compiler.spec.source import Path, short
+from miras_compiler.errors import Fault, Path, near, nearest, short
 
 REASONS: dict[Path, str] = {  # why a bound stands, where it is not plain to see
     ("chunk", "size"): "a chunk holds at least one token",
@@ -33,8 +31,8 @@ WANTS = {
 REQUIRED_GATES = "every rule reads the step size eta: `gates: {eta: {init: 0.02}}`"
 
 
-def complaints(error: ValidationError, tree: Mapping[str, Any]) -> list[Fault]:
-    """Every complaint of pydantic about the tree.
+def complaints(error: ValidationError, tree: Any, model: type[Settings]) -> list[Fault]:
+    """Every complaint of pydantic about the tree of a `model`, under the dotted key at which a spec has such a part.
 
     A `loc` of pydantic also names the member of a union it was trying: those parts are dropped, and what the members of one union
     say about one value becomes one fault.
@@ -45,7 +43,13 @@ def complaints(error: ValidationError, tree: Mapping[str, Any]) -> list[Fault]:
             said.setdefault(_path(detail, tree), []).append(detail)
     parents = {path[:depth] for path in said for depth in range(1, len(path))}  # of a union's value: what is inside it says more
     mixed = [path for path, details in said.items() if path in parents and all(each["type"] != "refused" for each in details)]
-    return [Fault(path, *_words(path, details, tree)) for path, details in said.items() if path not in mixed]
+    home: Path = tuple(model.key.split(".")) if model.key else ()
+    faults = []
+    for path, details in said.items():
+        if path not in mixed:
+            known = _known_keys(path[:-1], tree, model) if details[0]["type"] == "extra_forbidden" else []
+            faults.append(Fault((*home, *path), *_words((*home, *path), details, known)))
+    return faults
 
 
 def _path(detail: ErrorDetails, tree: Any) -> Path:
@@ -65,8 +69,8 @@ def _path(detail: ErrorDetails, tree: Any) -> Path:
     return (*path, "kind") if detail["type"] == "union_tag_invalid" else tuple(path)
 
 
-def _words(path: Path, details: list[ErrorDetails], tree: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What, why, remedy."""
+def _words(path: Path, details: list[ErrorDetails], known_keys: list[str]) -> tuple[str, str, str]:
+    """What, why, remedy; `known_keys` are those that could stand in place of an unknown one."""
     detail = details[0]
     several = len({each["type"] for each in details}) > 1
     key = str(path[-1]) if path else ""
@@ -77,7 +81,7 @@ def _words(path: Path, details: list[ErrorDetails], tree: Mapping[str, Any]) -> 
         case "missing":
             return f"'{key}' is missing", REQUIRED_GATES if path == ("gates",) else "", ""
         case "extra_forbidden":
-            return f"unknown key '{short(key)}'", "", nearest(key, _known_keys(path[:-1], tree))
+            return f"unknown key '{short(key)}'", "", nearest(key, known_keys)
         case "union_tag_invalid":
             role, kind = str(path[0]), str(context["tag"])
             return f"unknown {role.replace('_', ' ')} '{short(kind)}'", "", nearest(kind, KINDS[role])
@@ -87,6 +91,9 @@ def _words(path: Path, details: list[ErrorDetails], tree: Mapping[str, Any]) -> 
             choices = re.findall(r"'([^']*)'", context["expected"])
             what = "key" if detail["loc"][-1] == "[key]" else key
             return f"unknown {what} '{short(detail['input'])}'", "", nearest(detail["input"], choices)
+    if detail["type"] == "model_attributes_type" and key in KINDS and isinstance(detail["input"], str):
+        kind = near(detail["input"], KINDS[key]) or next(iter(KINDS[key]))
+        return f"{key} should be a mapping of keys, not {_shown(detail['input'])}", "", f"write `{key}: {{kind: {kind}}}`"
     wants = " or ".join(dict.fromkeys(_want(each) for each in details))
     why = REASONS.get(path, "") if any(each["type"].startswith(("greater", "less")) for each in details) else ""
     return f"{short('.'.join(map(str, path))) or 'the spec'} should be {wants}, not {_shown(detail['input'])}", why, ""
@@ -97,18 +104,18 @@ def _want(detail: ErrorDetails) -> str:
     return WANTS.get(detail["type"]) or re.sub(r"^[A-Z][a-z]+ should (be |have |match )?", "", detail["msg"])
 
 
-def _known_keys(path: Path, tree: Any) -> list[str]:
+def _known_keys(path: Path, tree: Any, model: type[Settings]) -> list[str]:
     """The keys that the mapping at the path may have."""
-    model: Any = Spec
+    known: Any = model
     for part in path:
         tree = tree[part]
-        if part in KINDS and model is Spec:
-            model = KINDS[str(part)][tree["kind"]]
-        elif isinstance(model, type) and issubclass(model, BaseModel):
-            model = model.model_fields[str(part)].annotation
+        if part in KINDS and not model.key and known is model:
+            known = KINDS[str(part)][tree["kind"]]
+        elif isinstance(known, type) and issubclass(known, BaseModel):
+            known = known.model_fields[str(part)].annotation
         else:  # the gates by their names, the ledger by position
-            model = _item(model)
-    return [field.alias or name for name, field in _item_or_self(model).model_fields.items()]
+            known = _item(known)
+    return [field.alias or name for name, field in _item_or_self(known).model_fields.items()]
 
 
 def _item(container: Any) -> Any:

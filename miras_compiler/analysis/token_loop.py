@@ -1,0 +1,143 @@
+"""A rule run token by token in numpy, over one head of one sequence, with gates as the layer starts them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+from math import comb, factorial, prod
+
+import numpy as np
+
+from miras_compiler.derive.leaves import DECAYS, code_name, gate_axes, steps_of, window_gates, window_of
+from miras_compiler.derive.update_rule import UpdateRule
+from miras_compiler.elements.feature_map import PolynomialMap
+from miras_compiler.ir.interpret import Array, interpret
+from miras_compiler.ir.nodes import State
+from miras_compiler.ir.traverse import leaves_of
+from miras_compiler.spec.ties import RETAINED
+
+SPREAD = 3**-0.5  # what a fresh projection, and a fresh convolution, makes of numbers of standard deviation 1
+LOWEST = 1e-26  # of a decay that is 0; its logarithm is −60
+
+Token = dict[str, Array]  # rows by name, before ties: [writes, channels]
+Values = dict[str, Array]
+
+
+class Loop:
+    """The loop of a rule at a key width of `width`, a value width in proportion, and chunks of at most `longest` tokens."""
+
+    def __init__(self, rule: UpdateRule, width: int, longest: int) -> None:
+        self.spec, self.rule, self.chunk = rule.spec, rule, min(longest, rule.spec.chunk.size)
+        spec = self.spec
+        self.key, self.value = width, max(1, width * spec.value_dim // spec.key_dim)
+        hidden = width * spec.hidden_dim // spec.key_dim
+        features = comb(width + spec.feature_map.degree, spec.feature_map.degree) if isinstance(spec.feature_map, PolynomialMap) else width
+        self.lengths = {"k": features, "v": self.value, "n": hidden, "j": window_of(spec), **{f"n{i}": hidden for i in range(1, 17)}}
+        self.leaves = leaves_of(rule.step.program)
+        self.shapes = {leaf.name: tuple(self.lengths[axis] for axis in leaf.axes) for leaf in self.leaves if isinstance(leaf, State)}
+
+    def draw_token(self, random: np.random.Generator) -> Token:
+        """What projections, convolution, activation and norm of a fresh layer make of a random hidden state."""
+        writes = steps_of(self.spec)
+        widths = {"q": (1, self.key), "k": (writes, self.key), "v": (writes, self.value)}
+        widths |= {"erase_key": (1, self.key), "erase_write_key": (1, self.key)}
+        return {name: self._row(random.standard_normal(shape), is_key=name != "v") for name, shape in widths.items()}
+
+    def _row(self, x: Array, *, is_key: bool) -> Array:
+        layer = self.spec.layer
+        x = x * SPREAD * (SPREAD if layer.conv else 1)
+        x = x / (1 + np.exp(-x)) if layer.activation == "silu" else x
+        return np.asarray(x / np.linalg.norm(x, axis=-1, keepdims=True) if is_key and layer.qk_norm == "l2" else x)
+
+    def draw_state(self, random: np.random.Generator) -> Values:
+        """The state that the layer starts from."""
+        spec, state = self.spec, {name: np.zeros(shape) for name, shape in self.shapes.items()}
+        for weight in spec.memory.weights():
+            shape = tuple(self.lengths[axis] for axis in weight.axes)
+            if spec.memory.deep or spec.retention.start == "required":
+                std = shape[0] ** -0.5 if spec.memory.init.std == "fan_in" else spec.memory.init.std
+                begin = std * random.standard_normal(shape)
+            elif spec.retention.start == "uniform" and spec.retention.space == "primal":
+                over = {"input": shape[:1], "output": shape[-1:], "all": shape}[spec.retention.slice_axis()]
+                begin = np.full(shape, float(spec.retention.constraint() or 1) / prod(over))
+            else:
+                begin = np.zeros(shape)
+            state[weight.name] = begin
+        return self._entered(state)
+
+    def _entered(self, state: Values) -> Values:
+        """The state at the start of a chunk."""
+        entered = {f"{weight.name}_start": state[weight.name] for weight in self.spec.memory.weights()}
+        entered |= {name: np.zeros(shape) for name, shape in self.shapes.items() if name == "log_beta" or name.endswith("_pending")}
+        return state | {name: x for name, x in entered.items() if name in self.shapes}
+
+    def outputs(self, sequence: Sequence[Token], state: Values) -> Array:
+        """The outputs [T, V]."""
+        spec, chunk_end = self.spec, self.rule.step.chunk_end
+        outputs: list[Array] = []
+        past: list[Values] = []
+        for t, token in enumerate(sequence, 1):
+            rows = self._tied(token)
+            read: list[Array] = []
+            for write in range(steps_of(spec)):
+                given = {name: x[min(write, len(x) - 1)] for name, x in rows.items()}
+                past = [given, *past[: window_of(spec) - 1]]
+                found = self._step(given | self._gates(write) | self._window(past), state)
+                read.append(found.pop("o"))
+                state = state | found
+            outputs.append(read[-1] if spec.chunk.read == "after_write" else read[0])
+            if spec.frozen_gradient and t % self.chunk == 0:
+                state = self._entered(state | (interpret(chunk_end, state) if chunk_end is not None else {}))
+        return np.array(outputs)
+
+    def _step(self, given: Values, state: Values) -> Values:
+        if isinstance(self.spec.feature_map, PolynomialMap):
+            mapped = [name for name in ("q", "k", "erase_key", "erase_write_key", "k_rows") if name in given]
+            given = given | {f"{name}_features": polynomial(given[name], self.spec.feature_map.degree) for name in mapped}
+        given = given | {"ln_weight": np.ones(self.value), "ln_bias": np.zeros(self.value)}
+        return interpret(self.rule.step.program, {leaf.name: {**given, **state}[leaf.name] for leaf in self.leaves})
+
+    def _tied(self, token: Token) -> Token:
+        rows = dict(token)
+        for name, tie in self.spec.layer.tie.items():
+            row = np.full_like(rows[name], 1 - self._init("alpha")) if tie.of == RETAINED else rows[tie.of]
+            rows[name] = row * (tie.gate.init if tie.gate else 1.0)
+        return rows
+
+    def _init(self, gate: str) -> float:
+        """Where a gate starts; of several heads the one with the largest value."""
+        init = self.spec.gates[gate].init
+        return max(init) if isinstance(init, tuple) else init
+
+    def _gates(self, write: int) -> Values:
+        """The gates of a write; a token decays once, at its first."""
+        gates = {}
+        for name in self.spec.gates:
+            shape = tuple(self.lengths[axis] for axis in gate_axes(self.spec, name))
+            if name in DECAYS:
+                gates[f"log_{name}"] = np.full(shape, np.log(max(self._init(name), LOWEST)) if write == 0 else 0.0)
+            else:
+                gates[code_name(name)] = np.full(shape, self._init(name))
+        return gates
+
+    def _window(self, past: list[Values]) -> Values:
+        """The rows of the window, the newest first, and the weights of those that are there."""
+        size = window_of(self.spec)
+        if size == 1:
+            return {}
+        missing = [{name: np.zeros_like(x) for name, x in past[0].items()}] * (size - len(past))
+        rows = {f"{name}_rows": np.array([row[name] for row in (*past, *missing)]) for name in ("k", "v")}
+        gates = self._gates(0)
+        names = [code_name(gate) for gate in window_gates(self.spec)]
+        own = {f"{gate}_rows": np.broadcast_to(gates[gate], (size, *gates[gate].shape)) for gate in names}
+        return rows | own | {"gamma_rows": np.where(np.arange(size) < len(past), self._init("gamma"), 0.0)}
+
+
+def polynomial(x: Array, degree: int) -> Array:
+    """(√(|b|!/b!) x^b / √|b|!) over |b| ≤ degree, [..., K] to [..., F]: the coefficients with which a layer starts."""
+    columns = [np.ones((*x.shape[:-1], 1))]
+    for power in range(1, degree + 1):
+        index = list(combinations_with_replacement(range(x.shape[-1]), power))
+        weight = np.array([prod(factorial(row.count(channel)) for channel in set(row)) for row in index]) ** -0.5
+        columns.append(weight * prod(x[..., [row[i] for row in index]] for i in range(power)))
+    return np.concatenate(columns, -1)
