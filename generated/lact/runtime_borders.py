@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from .runtime_tensor import is_dense
 from .runtime_values import is_empty, may_look, numbers
 
 
@@ -15,7 +16,7 @@ def check_offsets(cu_seqlens: object, lengths: Mapping[str, int], device: torch.
     """`cu_seqlens` are borders in B = 1 row of T tokens; their values are checked where they may be looked at. Raises ValueError."""
     if not isinstance(cu_seqlens, Tensor):
         raise ValueError(f"cu_seqlens: expected an int32 tensor of shape [N+1], got {type(cu_seqlens).__name__}")
-    if cu_seqlens.is_nested or cu_seqlens.layout != torch.strided:
+    if not is_dense(cu_seqlens):
         raise ValueError(f"cu_seqlens: expected a dense tensor, got one of layout {cu_seqlens.layout}")
     if lengths["B"] != 1:
         raise ValueError(f"cu_seqlens: packed sequences lie in one row, expected B = 1, got {lengths['B']}")

@@ -55,6 +55,7 @@ class Rows(Extra, Protocol):
 class Contract:
     """What the operators of one package take and keep. Axes are letters: B batch, T tokens, H heads, K and V widths."""
 
+    name: str  # that of the package, and the digest of its spec
     tokens: Mapping[str, str]  # axes by argument
     state: Mapping[str, str]  # axes by entry
     weights: tuple[str, ...]  # the entries that a state must have
@@ -100,6 +101,10 @@ class Call:
         """Batch and length."""
         batch, length = self.tokens["q"].shape[:2]
         return batch, length
+
+    def token(self, name: str) -> Tensor:
+        """The tokens of a name in code, where a gate of the user's own ends in an underscore."""
+        return self.tokens[name.removesuffix("_")]
 
     def sequences(self) -> Iterator[Call]:
         """The packed sequences one by one, or the batch as it is."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from .runtime_contract import Contract, read_lengths
 from .runtime_options import asked_backend, check_flag
 from .runtime_state import as_entries, read_state
+from .runtime_tensor import is_dense
 from .runtime_triton import CannotLaunch
 
 Operator = Callable[..., tuple[Tensor, dict[str, Tensor] | None]]
@@ -45,8 +46,8 @@ class Inputs:
 
     @property
     def are_tensors(self) -> bool:
-        """Whether all are tensors; an operator refuses what is none."""
-        return all(isinstance(x, Tensor) for x in self.tensors)
+        """Whether all are dense tensors; an operator refuses what is none."""
+        return all(is_dense(x) for x in self.tensors)
 
     @property
     def want_gradients(self) -> bool:
@@ -57,7 +58,7 @@ class Inputs:
     def length(self) -> int:
         """The tokens of a row; 0 where the queries have no such axis."""
         q = self.tokens["q"]
-        return q.shape[1] if isinstance(q, Tensor) and q.dim() > 1 else 0
+        return q.shape[1] if is_dense(q) and q.dim() > 1 else 0
 
 
 @dataclass
@@ -92,9 +93,9 @@ class Dispatch:
     ) -> tuple[Tensor, dict[str, Tensor] | None]:
         """The outputs, and the final state if asked for."""
         check_flag("output_final_state", output_final_state)
-        state, borders = as_entries(self.contract, initial_state), cu_seqlens.contiguous() if isinstance(cu_seqlens, Tensor) else cu_seqlens
-        inputs = Inputs(tokens, parameters, state or {}, borders)
-        options: dict[str, Any] = {"initial_state": state, "output_final_state": output_final_state, "cu_seqlens": borders}
+        state = as_entries(self.contract, initial_state)
+        inputs = Inputs(tokens, parameters, state or {}, cu_seqlens)
+        options: dict[str, Any] = {"initial_state": state, "output_final_state": output_final_state, "cu_seqlens": cu_seqlens}
         few = by_token and 0 < inputs.length <= FEW and inputs.are_tensors and not inputs.want_gradients
         if self.uses_kernels(asked_backend(backend), inputs, few):
             return self.kernel(few)(**tokens, **parameters, **options)
@@ -117,7 +118,8 @@ class Dispatch:
             raise ValueError(f"backend: 'triton' runs on a GPU, or anywhere under TRITON_INTERPRET=1; got tensors on {q.device}")
         if inputs.length == 0:
             return False
-        return backend == "triton" or torch.compiler.is_compiling() or self.can_launch(inputs, few)
+        is_transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()  # nothing can be tried within
+        return backend == "triton" or is_transformed or self.can_launch(inputs, few)
 
     def can_launch(self, inputs: Inputs, few: bool) -> bool:
         """Whether the kernels run on this GPU for such inputs, the backward pass too where gradients are wanted.

@@ -1,8 +1,6 @@
-"""Norms of a layer, and the precision in which a layer computes them: float32 or more, also under autocast."""
+"""Norms of a layer, in float32 or more, also under autocast."""
 
 from __future__ import annotations
-
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -12,12 +10,6 @@ from torch.nn import functional
 def wide(x: Tensor) -> Tensor:
     """x in float32, or in float64 where it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def unit(x: Tensor) -> Tensor:
-    """x [..., D] divided by its length, in the dtype of x; 0 stays 0."""
-    y = wide(x)
-    return (y * torch.rsqrt(y.square().sum(-1, keepdim=True) + 1e-6)).to(x.dtype)
 
 
 def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
@@ -30,9 +22,3 @@ def layer_norm(x: Tensor, weight: Tensor) -> Tensor:
     """x [..., D] with mean 0 and variance 1, times `weight` [D]; in float32 or more."""
     y = wide(x)
     return functional.layer_norm(y, y.shape[-1:]) * weight
-
-
-def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """A context without autocast on the device of x; nothing on devices that have none, as `meta`."""
-    kind = x.device.type
-    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .runtime_chunk import Finish, State, begun, finished
-from .runtime_contract import Call, Contract, read_call
+from .runtime_chunk import State, begun, finished
+from .runtime_contract import Call, read_call
 from .runtime_even import Even, Slice
-from .runtime_options import check_backend, check_flag
+from .runtime_form import Form
 from .runtime_precision import without_autocast
 
 
@@ -25,31 +24,10 @@ class Trace(NamedTuple):
     state: Tensor
 
 
-@dataclass(frozen=True)
-class TokenForm:
-    """A rule as a loop over tokens. `step` takes what `takes` names, and returns the output, what `gives` names, and ℓ, ‖e‖, ‖g‖, ‖A‖."""
+class TokenForm(Form):
+    """A rule as a loop over tokens: the function takes a token, and returns its output, the next state, and ℓ, ‖e‖, ‖g‖, ‖A‖."""
 
-    contract: Contract
-    step: Callable[..., tuple[Tensor, ...]]
-    takes: tuple[str, ...]
-    gives: tuple[str, ...]
-    finish: Finish | None = None
-
-    def __call__(
-        self,
-        tokens: Mapping[str, Tensor],
-        parameters: Mapping[str, Tensor],
-        initial_state: Mapping[str, Tensor] | None,
-        output_final_state: bool,
-        cu_seqlens: Tensor | None,
-        backend: str,
-    ) -> tuple[Tensor, State | None]:
-        """The outputs [B, T, H, V] in the dtype of q, and the final state if asked for."""
-        check_backend(backend)
-        call = read_call(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        check_flag("output_final_state", output_final_state)
-        o, state, _ = self.run(call)
-        return o.to(call.dtype), state if output_final_state else None
+    kind = "recurrent"
 
     def trace(
         self,
@@ -59,17 +37,21 @@ class TokenForm:
         cu_seqlens: Tensor | None,
     ) -> Trace:
         """What the memory experiences at every token; ℓ, ‖e‖ and ‖g‖ at every write, where a token has several."""
-        return self.run(read_call(self.contract, tokens, parameters, initial_state, cu_seqlens))[2]
-
-    def run(self, call: Call) -> tuple[Tensor, State, Trace]:
-        """All sequences of a call, one after another where they are packed; 0 at tokens that belong to none."""
+        call = read_call(self.contract, tokens, parameters, initial_state, cu_seqlens)
         with without_autocast(call.tokens["q"].device):
-            outputs, states, traces = zip(*map(self.sequence, call.sequences()), strict=True)
-            state = states[0] if len(states) == 1 else {name: torch.cat([each[name] for each in states]) for name in states[0]}
-            length = call.size[1]
-            o, *measures = (padded(torch.cat(parts, 1), length) for parts in (outputs, *zip(*traces, strict=True)))
-            if self.contract.writes is not None:
-                o, measures[3] = self.contract.writes.outputs(o), self.contract.writes.after(measures[3])
+            return self.measured(call)[2]
+
+    def run(self, call: Call, tile: int) -> tuple[Tensor, State]:
+        return self.measured(call)[:2]
+
+    def measured(self, call: Call) -> tuple[Tensor, State, Trace]:
+        """All sequences of a call, one after another where they are packed; 0 at tokens that belong to none."""
+        outputs, states, traces = zip(*map(self.sequence, call.sequences()), strict=True)
+        state = states[0] if len(states) == 1 else {name: torch.cat([each[name] for each in states]) for name in states[0]}
+        length = call.size[1]
+        o, *measures = (padded(torch.cat(parts, 1), length) for parts in (outputs, *zip(*traces, strict=True)))
+        if self.contract.writes is not None:
+            o, measures[3] = self.contract.writes.outputs(o), self.contract.writes.after(measures[3])
         return o, state, Trace(*measures)
 
     def sequence(self, call: Call) -> tuple[Tensor, State, Trace]:
@@ -90,7 +72,7 @@ class TokenForm:
             values = {**call.parameters, **state}
             if contract.window is not None:
                 values |= contract.window.step_values(call, lines, Slice(t, t + 1))
-            o, *found = self.step(*(values[name] if name in values else call.tokens[name][:, t] for name in self.takes))
+            o, *found = self.function(*(values[name] if name in values else call.token(name)[:, t] for name in self.takes))
             state |= dict(zip(self.gives, found, strict=False))
             measured = found[len(self.gives) :]
             if self.finish is not None:

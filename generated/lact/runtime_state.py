@@ -72,21 +72,21 @@ def named(
 
 
 def as_entries(contract: States, given: Mapping[str, Tensor] | Tensor | None) -> dict[str, Tensor] | None:
-    """A state by the names of its entries, each in a row of memory; a tensor alone is the weight of a memory that has one."""
+    """A state by the names of its entries; a tensor alone is the weight of a memory that has one."""
     if given is None:
         return None
     if isinstance(given, Tensor) and len(contract.weights) == 1:
         given = {contract.weights[0]: given}
     if not isinstance(given, Mapping):
         raise ValueError(f"initial_state: expected a dict with {', '.join(contract.weights)}, got {type(given).__name__}")
-    return {name: x.contiguous() if isinstance(x, Tensor) and name in INTEGERS else x for name, x in given.items()}
+    return dict(given)
 
 
 def starting_weight(contract: States, name: str, lengths: Mapping[str, int], device: torch.device, work: torch.dtype) -> Tensor:
     """0, or the uniform point of its slices."""
     shape = [lengths[axis] for axis in contract.state[name]]
     total, axes = contract.start.get(name, (0.0, ""))
-    return torch.full(shape, total / math.prod(lengths[axis] for axis in axes), dtype=work, device=device)
+    return torch.full(shape, total / math.prod([lengths[axis] for axis in axes]), dtype=work, device=device)
 
 
 def check_position(position: Tensor | None, chunk: int) -> None:

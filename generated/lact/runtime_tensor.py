@@ -17,6 +17,11 @@ def wide_type(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def is_dense(x: object) -> bool:
+    """Whether x is a tensor with one shape, all of whose entries are in memory."""
+    return isinstance(x, Tensor) and not x.is_nested and x.layout == torch.strided
+
+
 def check_tensor(name: str, x: object, axes: str, lengths: dict[str, int], device: torch.device, whole: bool = False) -> None:
     """x is a dense tensor with these axes, each as long as in the arguments before; `lengths` gains the axes that are new.
 
@@ -24,7 +29,7 @@ def check_tensor(name: str, x: object, axes: str, lengths: dict[str, int], devic
     """
     if not isinstance(x, Tensor):
         raise ValueError(f"{name}: expected a tensor over [{', '.join(axes)}], got {type(x).__name__}")
-    if x.is_nested or x.layout != torch.strided:
+    if not is_dense(x):
         raise ValueError(f"{name}: expected a dense tensor, got a {'nested' if x.is_nested else 'sparse'} one of layout {x.layout}")
     if x.device != device:
         raise ValueError(f"{name}: expected a tensor on {device}, as q is, got one on {x.device}")

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from torch import Tensor
 
-from .runtime_chunk import Finish, State, begun, finished
-from .runtime_contract import Call, Contract, read_call
+from .runtime_chunk import State, begun, finished
+from .runtime_contract import Call
 from .runtime_even import Even
+from .runtime_form import Form
 from .runtime_masked import Masked
-from .runtime_options import check_backend, check_flag, check_tile
 from .runtime_plan import Piece, Plan
-from .runtime_precision import without_autocast
 from .runtime_uneven import Uneven
 
 
-@dataclass(frozen=True)
-class TileForm:
-    """A rule as a loop over tiles of tokens. `chunk` takes what `takes` names, and returns the outputs and what `gives` names."""
+class TileForm(Form):
+    """A rule as a loop over tiles of tokens: the function takes a tile, and returns its outputs and the state behind it."""
 
-    contract: Contract
-    chunk: Callable[..., tuple[Tensor, ...]]
-    takes: tuple[str, ...]
-    gives: tuple[str, ...]
-    finish: Finish | None = None
-
-    def __call__(
-        self,
-        tokens: Mapping[str, Tensor],
-        parameters: Mapping[str, Tensor],
-        initial_state: Mapping[str, Tensor] | None,
-        output_final_state: bool,
-        cu_seqlens: Tensor | None,
-        backend: str,
-        tile: int,
-    ) -> tuple[Tensor, State | None]:
-        """The outputs [B, T, H, V] in the dtype of q, and the final state if asked for."""
-        check_backend(backend)
-        check_tile(tile)
-        call = read_call(self.contract, tokens, parameters, initial_state, cu_seqlens)
-        check_flag("output_final_state", output_final_state)
-        with without_autocast(call.tokens["q"].device):
-            o, state = self.run(call, tile)
-        return o.to(call.dtype), state if output_final_state else None
+    kind = "chunk"
 
     def run(self, call: Call, tile: int) -> tuple[Tensor, State]:
         """The outputs in the precision of the computation, and the final state."""
@@ -90,7 +64,7 @@ class TileForm:
             values |= self.contract.window.tile_values(call, lines, piece, "owner" in self.takes)
         if "valid" in self.takes:
             values["valid"] = piece.valid(call.tokens["q"])
-        o, *following = self.chunk(*(values[name] if name in values else piece.take(call.tokens[name]) for name in self.takes))
+        o, *following = self.function(*(values[name] if name in values else piece.take(call.token(name)) for name in self.takes))
         state = state | dict(zip(self.gives, following, strict=True))
         if self.finish is not None:
             state = finished(state, piece.fills, self.contract.weights, self.finish)

@@ -80,8 +80,8 @@ class Uneven:
     def step(self, number: int) -> list[Gather]:
         """The pieces of one step."""
         active = [n for n, ends in enumerate(self.ends) if len(ends) > number]
-        groups = groupby(active, key=lambda n: len(self.ends[n]) > number + 1 or rounded(last_width(self.ends[n])))
-        return [self.piece(number, list(members), goes_on is True) for goes_on, members in groups]
+        groups = groupby(active, key=lambda n: 0 if len(self.ends[n]) > number + 1 else rounded(last_width(self.ends[n])))
+        return [self.piece(number, list(members), goes_on=width == 0) for width, members in groups]
 
     def piece(self, number: int, members: list[int], goes_on: bool) -> Gather:
         tiles = [([0, *self.ends[n]][number], self.ends[n][number]) for n in members]
@@ -140,7 +140,7 @@ def scattered(pieces: Sequence[Gather], outputs: Sequence[Tensor], like: Tensor)
     total = like.shape[0] * like.shape[1]
     places = [torch.where(piece.holds_token(), piece.at[:, None] + piece.columns(0), total).flatten() for piece in pieces]
     rows = [o.transpose(1, 2).flatten(0, 1) for o in outputs]
-    found = torch.cat([*rows, torch.zeros_like(like[:1, 0])])
+    found = torch.cat([*rows, like.new_zeros((1, *like.shape[2:]))])
     place = torch.cat([*places, *[like.new_tensor([total], dtype=torch.int64)]])
     where = torch.full_like(place[:1], len(found) - 1).expand(total + 1).scatter(0, place, torch.arange(len(found), device=like.device))
     return found[where[:total]].reshape(*like.shape[:2], *found.shape[1:])

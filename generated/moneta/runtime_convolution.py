@@ -39,7 +39,7 @@ class ShortConvolution(nn.Module):
         lead, sequences = len(self.weight) - 1, len(borders) - 1
         past = x.new_zeros(sequences, lead, x.shape[-1]) if past is None else past
         token = torch.arange(x.shape[1], device=x.device)
-        place = token + lead * torch.searchsorted(borders, token, right=True)
+        place = token + lead * torch.searchsorted(borders, token, right=True).clamp(max=sequences)  # those behind the last border, too
         window = lead * torch.arange(sequences, device=x.device)[:, None] + torch.arange(lead, device=x.device)
         before, last = borders[:-1, None] + window, borders[1:, None] + window
         line = x.new_zeros(x.shape[1] + lead * sequences, x.shape[-1])

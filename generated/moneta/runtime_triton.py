@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found, import-untyped"
 """Whether Triton can be used in this process, the reason where it cannot, and the error of kernels that no launch can start."""
 
 from __future__ import annotations

@@ -1,0 +1,94 @@
+"""Windows: the surprise of a token measures the tokens before it, too, each by its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .runtime_contract import Call
+from .runtime_plan import Piece, Plan
+
+Polynomial = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A surprise measures the `size` last tokens, its own included. The state holds the last L = `size` − 1 of the arguments `kept`, by
+    their names in code.
+
+    `features` is the map of keys to features, where keys are mapped before the forms read them.
+    """
+
+    size: int
+    kept: tuple[str, ...] = ()
+    features: Polynomial | None = None
+
+    def check(self, lengths: dict[str, int]) -> None:
+        """gamma has a weight per token of the window."""
+        if lengths["W"] != self.size:
+            raise ValueError(f"gamma: expected one weight for each token of the window, W = {self.size}, got W = {lengths['W']}")
+        lengths["L"] = self.size - 1
+
+    def prepare(self, tokens: dict[str, Tensor], parameters: Mapping[str, Tensor], axes: Mapping[str, str]) -> dict[str, Tensor]:
+        """As they are."""
+        return tokens
+
+    def lines(self, call: Call, plan: Plan) -> dict[str, Tensor]:
+        """The tokens of every sequence behind those of its window, by the names of a form's arguments."""
+        kept = {name: name.removesuffix("_") for name in self.kept}
+        lines = {f"{name}_rows": plan.line(call.tokens[given], call.state[f"window_{given}"]) for name, given in kept.items()}
+        if self.features is not None:
+            lines["k_rows_features"] = self.features(lines["k_rows"], call.parameters["feature_coefficients"])
+        return lines
+
+    def step_values(self, call: Call, lines: Mapping[str, Tensor], piece: Piece) -> dict[str, Tensor]:
+        """The rows [B, H, W, ...] that the surprise of one token measures, oldest first, and their weights [B, H, W]."""
+        before = self.size - 1
+        present = piece.present(call.state["window_length"], before)
+        gamma = torch.where(present[:, None], piece.take(call.tokens["gamma"])[:, :, 0].flip(-1), 0.0)
+        return {name: piece.rows(line, before) for name, line in lines.items()} | {"gamma_rows": gamma}
+
+    def tile_values(self, call: Call, lines: Mapping[str, Tensor], piece: Piece, own_rows: bool) -> dict[str, Tensor]:
+        """The rows [N, H, C + L, ...] that the surprises of a tile measure, and each row's weight in each surprise.
+
+        With `own_rows` every token has rows of its own [N, H, C · W, ...], and `owner` says whose they are.
+        """
+        before = self.size - 1
+        present, gamma = piece.present(call.state["window_length"], before), piece.take(call.tokens["gamma"])
+        rows = {name: piece.rows(line, before) for name, line in lines.items()}
+        if not own_rows:
+            return rows | {"gamma_rows": weight_matrix(gamma, present, self.size)}
+        owned = {name: in_windows(x, self.size) for name, x in rows.items()}
+        return owned | {"gamma_rows": row_weights(gamma, present, self.size), "owner": owners(gamma, self.size)}
+
+    def final(self, call: Call, lines: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
+        """The entries of the state that hold the window."""
+        entries = {f"window_{name.removesuffix('_')}": plan.last(lines[f"{name}_rows"], self.size - 1) for name in self.kept}
+        return entries | {"window_length": plan.behind(call.state["window_length"]).clamp(max=self.size - 1)}
+
+
+def in_windows(x: Tensor, window: int) -> Tensor:
+    """[N, H, C + L, ...] to [N, H, C · W, ...]: the rows of the window of every token of a tile, oldest first."""
+    tokens = x.shape[2] - window + 1
+    return torch.stack([x[:, :, row : row + tokens] for row in range(window)], 3).flatten(2, 3)
+
+
+def row_weights(gamma: Tensor, present: Tensor, window: int) -> Tensor:
+    """[N, H, C · W]: the weights of these rows, 0 for those that are not there; gamma is [N, H, C, W], present [N, C + L]."""
+    return torch.where(present.unfold(1, window, 1)[:, None], gamma.flip(-1), 0.0).flatten(2, 3)
+
+
+def owners(gamma: Tensor, window: int) -> Tensor:
+    """[C, C · W]: 1 where the row is one of the token's window, else 0."""
+    return torch.eye(gamma.shape[2], dtype=gamma.dtype, device=gamma.device).repeat_interleave(window, 1)
+
+
+def weight_matrix(gamma: Tensor, present: Tensor, window: int) -> Tensor:
+    """[N, H, C, C + L]: the weight of every row in the surprise of every token of a tile; gamma is [N, H, C, W], present [N, C + L]."""
+    tokens = gamma.shape[2]
+    back = torch.arange(tokens, device=gamma.device)[:, None] + window - 1 - torch.arange(tokens + window - 1, device=gamma.device)
+    weights = gamma.gather(-1, back.clamp(0, window - 1).expand(*gamma.shape[:2], *back.shape))
+    return torch.where((back >= 0) & (back < window) & present[:, None, None], weights, 0.0)
