@@ -134,6 +134,18 @@ def test_compiled_gradients_and_packed_sequences_are_those_of_eager_calls(name: 
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_operator_in_a_graph_is_what_pytorch_asks_of_one(name: str, form: str) -> None:
+    """Shapes and strides without values are those of results, and its gradients work in graphs, for views too."""
+    module = sys.modules[f"{compiled(name)}.{'chunked' if form == 'torch_chunk' else 'recurrent'}"]
+    given = arguments(name)
+    state = operator(name, form)(**given, output_final_state=True)[1]
+    tensors = [given[key].detach().requires_grad_() for key in (*module.CONTRACT.tokens, *module.CONTRACT.parameters)]
+    entries = [state[entry].transpose(0, 1).contiguous().transpose(0, 1) if state[entry].dim() > 1 else state[entry] for entry in state]
+    torch.library.opcheck(module._FORM.operator, (*tensors, *entries, None, 16))
+
+
 def test_an_exported_operator_takes_every_length() -> None:
     class Module(torch.nn.Module):
         def forward(self, given: Arguments) -> Any:
