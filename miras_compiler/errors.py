@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NamedTuple
 
-
 MAX_SHOWN = 50  # problems in the text of one error
 
 
