@@ -1,5 +1,8 @@
 ## make demo   set up .venv and run the main job
 ## make test   set up .venv and pass every check
+## make test-triton   the printed kernels in the interpreter of the oldest and of the newest Triton; TRITONS names others
+## make check-pins   resolve constraints.txt from the public index alone, for every Python and machine that README names
+## make pins   write constraints.txt anew, where pyproject.toml asks for more than it holds
 ## make test-gpu   on a machine with an NVIDIA GPU: every generated kernel against its float64 form; PYTHON_GPU names a Python with torch and Triton
 ## make layers   draw docs/layers.svg anew from the import contract
 ## PYTHON=...  the Python to build .venv with, where the first one found is not wanted
@@ -7,10 +10,11 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-gpu lint types imports unit update layers clean
+.PHONY: help demo test test-triton test-gpu check-pins pins lint types imports unit update layers clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+RESOLVED := .venv/.resolved
 IS_NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 help:
@@ -19,7 +23,22 @@ help:
 demo: $(STAMP)
 	$(BIN)/python -m miras_compiler.demo
 
-test: lint types imports unit
+test: lint types imports $(RESOLVED) unit
+
+# Triton below 3.7 interprets loops over runtime numbers with NumPy below 2.4 only. Both lie before the packages of .venv on the path.
+TRITONS ?= 3.6.0 3.9.0
+TRITON_TESTS ?= tests/test_triton_interpreter.py
+test-triton: $(STAMP)
+	@for version in $(TRITONS); do \
+	    folder=.venv/triton-$$version; \
+	    case $$version in 3.[0-6]*) numpy='numpy<2.4';; *) numpy=;; esac; \
+	    if [ ! -e $$folder/.installed ]; then \
+	        $(BIN)/python -m pip install --quiet --no-deps --upgrade --target $$folder triton==$$version $$numpy && touch $$folder/.installed || exit 1; \
+	    fi; \
+	    echo "Triton $$version"; \
+	    PYTHONPATH=$$folder $(BIN)/pytest -n auto $(TRITON_TESTS) $(PYTEST_ARGS) || failed="$$failed $$version"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "kernels fail in the interpreter of Triton$$failed" >&2; exit 1; fi
 
 PYTHON_GPU ?= python3
 GPU_PACKAGES ?= generated/linear_attention generated/gated_delta_net generated/titans_lmm generated/yaad
@@ -32,6 +51,17 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+# As a part of `make test`, asks the index only where the pins have changed, as the installation does.
+check-pins $(RESOLVED): $(STAMP) tests/check_pins.py
+	$(BIN)/python tests/check_pins.py
+	@touch $(RESOLVED)
+
+PINNED := \# The exact versions that the tests run with, on every machine that README names: pip install -c constraints.txt -e '.[test]'
+pins: $(STAMP)
+	$(BIN)/python -m uv pip compile --quiet --no-config --default-index https://pypi.org/simple --universal --python-version 3.11 \
+	    --no-annotate --no-header --extra test pyproject.toml --output-file constraints.txt
+	@{ echo "$(PINNED)"; grep -v "sys_platform == 'win32'" constraints.txt; } > constraints.new && mv constraints.new constraints.txt
 
 imports: $(STAMP)
 	$(BIN)/lint-imports

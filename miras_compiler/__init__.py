@@ -1,7 +1,7 @@
 """A compiler from a MIRAS spec to derived, verified, readable PyTorch.
 
     from miras_compiler import compile_spec, load_spec
-    compilation = compile_spec(load_spec("specs/yaad.yaml"))
+    compilation = compile_spec(load_spec("yaad"))
 
 A spec can be built of the same parts in Python:
 

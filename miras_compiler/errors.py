@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NamedTuple
 
+MAX_SHOWN = 50  # problems in the text of one error
+
 
 class Problem(NamedTuple):
     """One thing that is wrong: `where: what; why; remedy`. Empty parts are left out."""
@@ -51,11 +53,14 @@ class InputError(MirasError):
 
 
 class SpecError(InputError):
-    """A spec is wrong; `problems` holds everything found, in the order of the file."""
+    """A spec is wrong; `problems` holds everything found, in the order of the file, and the text the first 50 and the count."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+        shown, others = self.problems[:MAX_SHOWN], len(self.problems) - MAX_SHOWN
+        super().__init__(
+            "\n".join([*map(str, shown), *([f"and {others:,} more problems, {len(self.problems):,} in all"] if others > 0 else [])])
+        )
 
 
 class CheckFailed(MirasError):

@@ -7,9 +7,11 @@ every real value, and jump over none: the dual state goes anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import sympy as sp
 
+from miras_compiler.budget import NODES, OutOfCallsError, limited, size
 from miras_compiler.slopes import IMAGES, curvature, in_sympy, is_onto, jump, numeric, steadied
 from miras_compiler.symbols import A, RealFunction, W, letter, magnitude, power0, sigmoid, signum
 
@@ -37,9 +39,26 @@ class newton_inverse(RealFunction):
         return 1 / curvature(slope.expr, w).xreplace({w: self})
 
 
+@lru_cache(maxsize=256)  # a spec is checked and then derived
 def closed_inverse(slope: sp.Expr, variable: sp.Symbol = W, function: sp.Expr | None = None) -> sp.Expr:
     """w(a) in A, where the `function` that has this slope is real; raises NoInverseError."""
     _refuse_jumps(numeric(slope, variable))
+    nodes = size(slope)
+    if nodes > NODES:
+        raise NoInverseError(
+            f"has a derivative of more than {NODES} numbers, letters and operations, too many to look for a closed inverse"
+        )
+    try:
+        with limited():
+            return _solved(slope, variable, function)
+    except OutOfCallsError:
+        what = (
+            f"has a derivative of {nodes} numbers, letters and operations for which the search for a closed inverse does not come to an end"
+        )
+        raise NoInverseError(what) from None
+
+
+def _solved(slope: sp.Expr, variable: sp.Symbol, function: sp.Expr | None) -> sp.Expr:
     if slope.is_polynomial(variable) and sp.degree(slope, variable) == 1:
         return (A - slope.subs(variable, 0)) / sp.diff(slope, variable)
     candidates: list[sp.Expr] = []

@@ -146,6 +146,15 @@ def test_a_terminal_without_greek_letters_gets_question_marks() -> None:
     assert "softmax(A)" in child.stdout
 
 
+def test_of_more_than_50_complaints_the_first_50_and_the_count_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text(SPEC + "".join(f"wrong{number}: 1\n" for number in range(1200)), encoding="utf-8")
+    assert main(["check", str(path)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert ["'wrong0'" in lines[0], "'wrong49'" in lines[49]] == [True, True]
+    assert lines[50:] == ["and 1,150 more problems, 1,200 in all"]
+
+
 def test_all_errors_of_all_files_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [tmp_path / name for name in ("a.yaml", "b.yaml", "c.yaml")]
     paths[0].write_text(SPEC.replace("  eta: {}\n", "  eta: {}\n  mu: {}\n").replace("{kind: matrix}", "{kind: matrx}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from miras_compiler.demo.passages import CONTEXT, load_passages, plain_text
 from miras_compiler.demo.projection import Projection
 from miras_compiler.demo.reader import CHUNK, DIM, Reader
 from miras_compiler.demo.readings import Reading, judge
-from miras_compiler.demo.run import ROOT, SEED
+from miras_compiler.demo.run import SEED
 from miras_compiler.demo.show import draw_png
 from miras_compiler.errors import InputError
 
@@ -106,7 +107,7 @@ def test_the_picture_is_a_png() -> None:
 
 def test_the_generated_titans_memory_errs_less_on_a_second_reading() -> None:
     keys, values = Projection(DIM, SEED)(load_passages(2 * CHUNK)[0])
-    reader = Reader(ROOT / "generated", SEED)
+    reader = Reader(Path(__file__).parents[1] / "generated", SEED)
     first, second = (
         torch.cat([reader.read(*piece)[1] for piece in zip(torch.split(keys, CHUNK), torch.split(values, CHUNK), strict=True)]).mean()
         for _ in range(2)

@@ -178,12 +178,13 @@ def test_an_option_sets_a_key_that_is_there_or_not() -> None:
         ({"layer.heads.x": 1}, "--set layer.heads.x: layer.heads should be a whole number, not a mapping of keys"),
         ({"name.x": 1}, "--set name.x: 'x' cannot be set here; its parent is neither a mapping nor a list that long; set the parent"),
         ({"name.x.y": 1}, "--set name.x.y: there is nothing under 'x' to set 'y' in; name keys as in the spec: retention.q"),
+        ({"ledger." + "9" * 5000: 1}, f"--set ledger.{'9' * 50}...: ledger should be a list, not a mapping of keys"),
         ({"": 1}, "--set : a key without a name; name keys as in the spec: retention.q"),
         ({"chunk..size": 1}, "--set chunk..size: a key without a name; name keys as in the spec: retention.q"),
         ({"a\nb": 1}, r"--set a\nb: unknown key 'a\nb'; choose from attentional_bias, chunk, feature_map, gates, layer, ledger, memory, "
                       "name, optimizer, paper, retention"),
     ],
-    ids=lambda value: repr(value) if isinstance(value, dict) else "",
+    ids=lambda value: repr(value)[:60] if isinstance(value, dict) else "",
 )  # fmt: skip
 def test_a_message_about_an_option_names_it(overrides: dict[str, object], line: str) -> None:
     assert told(SPEC, overrides) == [line]
@@ -197,7 +198,7 @@ def test_a_message_about_an_option_names_it(overrides: dict[str, object], line: 
         ("a={b: 1, b: 2}", "--set a:1:8: 'b' is given twice; first in line 1; keep one"),
         ("a=&b 3", "--set a:1:1: an anchor or alias; a spec repeats nothing that is worth one; write the value out"),
         ("a=" + "[" * 10_000, "--set a:1:65: brackets nested deeper than 64"),
-        ("a=" + "x" * 300_000, "--set a: longer than 256 KiB"),
+        ("a=" + "x" * 300_000, "--set a:1:262145: longer than 256 KiB; a spec is a page of text"),
     ],
     ids=lambda value: value[:20],
 )

@@ -83,13 +83,17 @@ def test_every_key_and_item_has_its_place() -> None:
         (SPEC + "chunk: {size: 3\n", ["x.yaml:9:1: not YAML: expected ',' or '}', but got '<stream end>'"]),
         (SPEC + "paper: a: b\n", ["x.yaml:8:9: not YAML: mapping values are not allowed here"]),
         (SPEC + "paper: a\0b\n", ["x.yaml:8:9: a control character, U+0000; YAML is text"]),
-        (SPEC + 'paper: "\\UFFFFFFFF"\n', ["x.yaml: not YAML: an escape that stands for no character"]),
+        (SPEC + 'paper: "\\UFFFFFFFF"\n', ["x.yaml:8:9: an escape that stands for no character; YAML is text"]),
+        (SPEC + 'ledger: [1,\n "a\\n\\UFFFFFFFF"]\n', ["x.yaml:9:6: an escape that stands for no character; YAML is text"]),
+        (SPEC + '"\\ud800": 1\n', ["x.yaml:8:1: an escape that stands for no character; YAML is text"]),
+        (SPEC + 'paper: "a \\udfff"\n', ["x.yaml:8:8: an escape that stands for no character; YAML is text"]),
         (SPEC + "ledger: [" + "1," * 6000 + "1]\n", ["x.yaml:8:9986: more than 5000 values"]),
         (SPEC + "paper: " + "[" * 10_000, ["x.yaml:8:72: brackets nested deeper than 64"]),
         (SPEC + "paper: " + "{a: " * 10_000, ["x.yaml:8:264: brackets nested deeper than 64"]),
         (SPEC + "ledger:\n  " + "- " * 10_000, ["x.yaml:9:129: nested deeper than 64"]),
-        (SPEC + "#" * LONGEST, ["x.yaml: longer than 256 KiB; a spec is a page of text"]),
-        (SPEC + "#" + "é" * (LONGEST // 2), ["x.yaml: longer than 256 KiB; a spec is a page of text"]),
+        (SPEC + "#" * LONGEST, [f"x.yaml:8:{LONGEST - len(SPEC) + 1}: longer than 256 KiB; a spec is a page of text"]),
+        (SPEC + "#" + "é" * (LONGEST // 2),
+         [f"x.yaml:8:{(LONGEST - len(SPEC) - 1) // 2 + 2}: longer than 256 KiB; a spec is a page of text"]),
         (SPEC + '"\\e[31m\\n": 1\n', [r"x.yaml:8:1: unknown key '\x1b[31m\n'; choose from attentional_bias, chunk, feature_map, gates, "
                                       "layer, ledger, memory, name, optimizer, paper, retention"]),
     ],
@@ -118,7 +122,13 @@ def load_spec_of(folder: Path, text: str) -> Any:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"name: \xff\n", "byte 6 is not UTF-8; save the spec as UTF-8 text"), (None, "cannot be read: Is a directory; name a spec file")],
+    [
+        (b"name: \xff\n", "x.yaml:1:7: byte 6, 0xff, is not UTF-8; save the spec as UTF-8 text"),
+        (b"\xef\xbb\xbf# \xc3\xa9\r\nname: \xe9\n", "x.yaml:2:7: byte 15, 0xe9, is not UTF-8; save the spec as UTF-8 text"),
+        (b"#" * LONGEST + b"\xc3\xa9", f"x.yaml:1:{LONGEST + 1}: longer than 256 KiB"),
+        (None, "cannot be read: Is a directory; name a spec file"),
+    ],
+    ids=lambda value: str(value)[:20],
 )
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "x.yaml"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def bench(
     specs: Annotated[
-        list[Path], typer.Argument(metavar="SPEC", help="Spec files, or folders of packages that are compiled.", show_default=False)
+        list[Path],
+        typer.Argument(metavar="SPEC", help="Spec files, names of specs, or folders of packages that are compiled.", show_default=False),
     ],
     peers: Annotated[bool, typer.Option("--peers", help="Measure the PyTorch form and the peers that are installed, too.")] = False,
     tune: Annotated[bool, typer.Option("--tune", help="Search for the best launches, and enter them into the launch table.")] = False,

@@ -14,10 +14,11 @@ def compile_packages(specs: SpecFiles, output: OutputFolder = Path("generated"),
     It takes the place of FOLDER/<name>. Nothing is written unless all specs are right; a package that is current is left as it is.
     """
     from miras_compiler.cli.specs import load_all
-    from miras_compiler.cli.warnings import warn_about
+    from miras_compiler.cli.warnings import warn_about, warn_about_pictures
 
     loaded = load_all(specs, settings)
     warn_about(loaded)
+    warn_about_pictures()
     results = []
     with busy("compiling") as say:
         from miras_compiler.compiler import compile_spec

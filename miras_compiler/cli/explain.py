@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def explain(
-    specs: Annotated[list[Path], typer.Argument(metavar="SPEC [OTHER]", help="A spec file, or two to compare.", show_default=False)],
+    specs: Annotated[
+        list[Path], typer.Argument(metavar="SPEC [OTHER]", help="A spec file or the name of a spec, or two to compare.", show_default=False)
+    ],
     settings: Settings = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print the update rule as LaTeX.")] = False,
     kernels: Annotated[bool, typer.Option("--kernels", help="Show every kernel, what it saves and loads, and what it needs.")] = False,

@@ -7,8 +7,12 @@ from typing import Annotated
 
 import typer
 
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A spec file.", show_default=False)]
-SpecFiles = Annotated[list[Path], typer.Argument(metavar="SPEC", help="Spec files.", show_default=False)]
+SpecFile = Annotated[
+    Path, typer.Argument(metavar="SPEC", help="A spec file, or the name of one that comes with the compiler.", show_default=False)
+]
+SpecFiles = Annotated[
+    list[Path], typer.Argument(metavar="SPEC", help="Spec files, or names of specs that come with the compiler.", show_default=False)
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the spec, such as chunk.size=32; can be repeated.", show_default=False),

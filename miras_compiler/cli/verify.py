@@ -34,12 +34,13 @@ def verify(
     The report is written beside each package's manifest, as verification.json.
     """
     from miras_compiler.cli.specs import load_all
-    from miras_compiler.cli.warnings import warn_about
+    from miras_compiler.cli.warnings import warn_about, warn_about_pictures
     from miras_compiler.errors import CheckFailed
     from miras_compiler.store import REPORT, write_file
 
     loaded = load_all(specs, settings)
     warn_about(loaded)
+    warn_about_pictures()
     reports = []
     for spec in loaded:
         with busy(f"{spec.name}: compiling") as say:

@@ -18,6 +18,14 @@ def warn_about(specs: Iterable[Spec]) -> list[Problem]:
     return warnings
 
 
+def warn_about_pictures() -> None:
+    """Says, for all packages of a command, that none gets a picture of its graph."""
+    from miras_compiler.emit.graph import NO_PICTURE, can_draw
+
+    if not can_draw():
+        print(f"warning: {NO_PICTURE}", file=sys.stderr)
+
+
 def warnings_of(spec: Spec) -> Iterator[Problem]:
     """A loss of one's own that is not convex, or not known to be; a memory that is not stable as the layer starts it."""
     if isinstance(spec.attentional_bias, FormulaBias):

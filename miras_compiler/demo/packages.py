@@ -25,10 +25,10 @@ class Outcome:
     seconds: float
 
 
-def build_package(name: str, specs: Path, generated: Path, progress: Callable[[Row], None]) -> Outcome:
-    """Compile `specs`/`name`.yaml, write `generated`/`name` unless it is current, verify it; `progress` gets every finished check."""
+def build_package(name: str, generated: Path, progress: Callable[[Row], None]) -> Outcome:
+    """Compile the spec `name`, write `generated`/`name` unless it is current, verify it; `progress` gets every finished check."""
     began = time.perf_counter()
-    spec = load_spec(specs / f"{name}.yaml")
+    spec = load_spec(name)
     compilation = compile_spec(spec)
     current = is_current(generated / name, compilation.files)
     if not current:

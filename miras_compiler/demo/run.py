@@ -18,18 +18,20 @@ from miras_compiler.demo.projection import Projection
 from miras_compiler.demo.reader import CHUNK, DIM, Reader
 from miras_compiler.demo.readings import MEASURES, Reading, judge
 from miras_compiler.demo.show import ERROR, chart_of, draw_png, table_of
+from miras_compiler.emit.graph import NO_PICTURE, can_draw
 from miras_compiler.store import write_file
 from miras_compiler.verify import Row
 
-ROOT = Path(__file__).resolve().parents[2]
 READINGS = 4
 LENGTH = 512  # bytes of a passage to be predicted
 SEED = 0
 
 
-def run(console: Console, root: Path = ROOT) -> int:
-    """The demo on `root`/specs and `root`/generated; leaves demo/titans_memory.png there. The exit code is 1 if something did not hold."""
+def run(console: Console, root: Path = Path()) -> int:
+    """The demo; leaves `root`/generated and `root`/demo/titans_memory.png. The exit code is 1 if something did not hold."""
     console.print("[bold]1. Six specs, compiled to PyTorch and verified against independent oracles[/bold]\n")
+    if not can_draw():
+        console.print(f"[yellow]{NO_PICTURE}[/yellow]", highlight=False)
     outcomes = build_packages(console, root)
     console.print(outcome_table(outcomes))
     failed = [(outcome, row) for outcome in outcomes for row in outcome.report.tried if not row.passed]
@@ -65,7 +67,7 @@ def build_packages(console: Console, root: Path) -> list[Outcome]:
             def show(row: Row, name: str = name) -> None:
                 bar.update(task, description=f"{name}: {escape(f'{row.check}, {row.subject}')}")
 
-            outcomes.append(build_package(name, root / "specs", root / "generated", show))
+            outcomes.append(build_package(name, root / "generated", show))
             bar.advance(task)
             if not console.is_terminal:
                 console.print(f"{name}: {'verified' if outcomes[-1].report.passed else 'FAILED'}", highlight=False)

@@ -11,7 +11,7 @@ from miras_compiler.analysis import CostLine, ParallelForm, annotate
 from miras_compiler.derive import UpdateRule
 from miras_compiler.emit.contract import emit_contract
 from miras_compiler.emit.derivation import emit_derivation
-from miras_compiler.emit.graph import emit_dot, emit_json, emit_svg
+from miras_compiler.emit.graph import can_draw, emit_dot, emit_json, emit_svg
 from miras_compiler.emit.interface import Interface, build_interface
 from miras_compiler.emit.layer import emit_layer, layer_class
 from miras_compiler.emit.ops import emit_ops
@@ -37,7 +37,7 @@ def emit(
     schedules: Mapping[str, Schedule],
     cost: Sequence[CostLine],
 ) -> tuple[SourceFile, ...]:
-    """The files of the package of one spec, in the order of their names."""
+    """The files of the package of one spec, in the order of their names; without graph.svg where nothing can draw it."""
     spec = rule.spec
     interface = build_interface(spec)
     form = form.named(file_name(spec), spec.location)
@@ -52,11 +52,12 @@ def emit(
         "ops.py": emit_ops(spec, interface, bool(schedules), decodes),
         "derivation.md": emit_derivation(rule, form, program),
         "graph.dot": emit_dot(graph),
-        "graph.svg": emit_svg(graph),
         "graph.json": emit_json(graph),
         "manifest.json": emit_manifest(spec, interface, form, cost, why_not(spec, program)),
         "spec.yaml": normalized_yaml(spec),
     }
+    if can_draw():
+        texts["graph.svg"] = emit_svg(graph)
     if schedules:
         texts["kernels.py"] = emit_kernels(spec, schedules, interface)
     if decodes:

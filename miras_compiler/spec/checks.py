@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from miras_compiler.errors import Fault
 from miras_compiler.spec import combination_checks as combination
+from miras_compiler.spec import formula_checks as own_formula
 from miras_compiler.spec import gate_checks as gate
 from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.range_checks import ranges
@@ -36,7 +37,9 @@ CHECKS: tuple[tuple[Callable[[Spec], Iterator[Fault]], frozenset[str]], ...] = t
         (combination.needs_of_retention, "retention optimizer memory"),
         (combination.undefined_together, "retention optimizer attentional_bias"),
         (combination.value_in_surprise, "attentional_bias"),
-        (combination.map_of_generator, "retention"),
+        (own_formula.size_of_map, "feature_map"),
+        (own_formula.size_of_loss, "attentional_bias"),
+        (own_formula.map_of_generator, "retention"),
         (combination.width_of_features, "feature_map memory gates layer"),
         (combination.window_of_rows, "attentional_bias optimizer"),
         (tied_row, "layer gates optimizer"),

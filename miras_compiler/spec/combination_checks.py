@@ -11,7 +11,6 @@ from miras_compiler.elements.feature_map import PolynomialMap
 from miras_compiler.elements.memory import MatrixMemory, VectorMemory
 from miras_compiler.elements.optimizer import GradientDescent, Implicit, Muon, Nesterov, Preconditioned
 from miras_compiler.elements.retention import (
-    BregmanRetention,
     ElasticNetRetention,
     FDivergenceRetention,
     L2Retention,
@@ -20,10 +19,8 @@ from miras_compiler.elements.retention import (
 )
 from miras_compiler.errors import Fault
 from miras_compiler.formula import ROW_LETTERS
-from miras_compiler.inverse import JumpError, NoInverseError
-from miras_compiler.slopes import counterexample
 from miras_compiler.spec.schema import Spec
-from miras_compiler.symbols import RowMax, RowSum, W, larger, letter
+from miras_compiler.symbols import RowMax, RowSum, larger, letter
 
 MAX_DUAL_NORM = 64
 
@@ -187,24 +184,6 @@ def _coordinate(expr: sp.Expr, i: int) -> sp.Expr:
         first, second = (_coordinate(expr.args[0], j) for j in (1, 2))
         return first + second if isinstance(expr, RowSum) else larger(first, second)
     return expr.func(*(_coordinate(argument, i) for argument in expr.args)) if expr.args else expr
-
-
-def map_of_generator(spec: Spec) -> Iterator[Fault]:
-    """A regularizer of one's own is convex, and its derivative can be inverted on the whole line."""
-    retention = spec.retention
-    if not isinstance(retention, BregmanRetention | FDivergenceRetention):
-        return
-    path, variable = ("retention", "generator"), W if isinstance(retention, BregmanRetention) else letter("t")
-    function = retention.function()
-    point = counterexample(function, variable)
-    if point is not None:
-        yield Fault(path, f"the generator is not convex: its slope falls at {variable} = {point:.3g}", "", "take a convex function")
-        return
-    try:
-        retention.inverse_map(sp.diff(function, variable))
-    except NoInverseError as error:
-        closed = isinstance(retention, BregmanRetention) and retention.inverse == "closed" and not isinstance(error, JumpError)
-        yield Fault(path, f"the generator {error}", "", "say `inverse: newton`, or take another function" if closed else "take another one")
 
 
 MAX_FEATURES = 4096

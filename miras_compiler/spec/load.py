@@ -15,7 +15,8 @@ from miras_compiler.spec.checks import check_spec, faults_of
 from miras_compiler.spec.fault import spec_error
 from miras_compiler.spec.overrides import with_overrides
 from miras_compiler.spec.schema import Spec
-from miras_compiler.spec.source import Source, read_source
+from miras_compiler.spec.shipped import find_spec
+from miras_compiler.spec.source import Source, position, read_source
 from miras_compiler.spec.wanted import check_is_path, check_is_tree
 
 STAND_INS: dict[str, Any] = {  # for required parts that are missing or wrong, while the others are checked
@@ -27,20 +28,32 @@ STAND_INS: dict[str, Any] = {  # for required parts that are missing or wrong, w
 
 
 def load_spec(path: str | Path, overrides: Mapping[str, object] | None = None) -> Spec:
-    """The spec in a file, with dotted keys overridden; raises InputError if it cannot be read and SpecError if it is wrong."""
+    """The spec in a file, or of a name that comes with the compiler, such as yaad, with dotted keys overridden.
+
+    Raises InputError if it cannot be read and SpecError if it is wrong.
+    """
     check_is_path(path, "load_spec")
+    file = find_spec(path)
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        with file.path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; name a spec file, such as specs/yaad.yaml") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror}; name a spec file, or a spec by its name, such as yaad") from None
+    return parse_spec(_decoded(data, file.place), file.place, overrides)
+
+
+def _decoded(data: bytes, place: str) -> str:
+    """The text of a file; raises InputError at the first byte that is not UTF-8, unless it was cut off with the rest of a long file."""
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if len(data) <= MAX_BYTES:
-            raise InputError(f"{path}: byte {error.start} is not UTF-8; save the spec as UTF-8 text") from None
-        text = "#" * (MAX_BYTES + 1)
-    return parse_spec(text, str(path), overrides)
+        before = error.object[: error.start].decode("utf-8")  # the object lacks a byte order mark
+        if len(data) > MAX_BYTES and error.reason == "unexpected end of data":
+            return before + "\ufffd"
+        line, column = position(before, len(before))
+        at = error.start + len(data) - len(error.object)
+        what = f"byte {at}, 0x{data[at]:02x}, is not UTF-8"
+        raise InputError(f"{place}:{line}:{column}: {what}; save the spec as UTF-8 text") from None
 
 
 def parse_spec(text: str, filename: str, overrides: Mapping[str, object] | None = None) -> Spec:

@@ -49,7 +49,13 @@ def _enter(target: Any, part: str | int, following: str | int, place: str) -> An
     if isinstance(target, list) and isinstance(part, int) and part < len(target):
         return target[part]
     raise SpecError(
-        [Problem(place, f"there is nothing under '{part}' to set '{following}' in", remedy="name keys as in the spec: retention.q")]
+        [
+            Problem(
+                place,
+                f"there is nothing under '{short(str(part))}' to set '{short(str(following))}' in",
+                remedy="name keys as in the spec: retention.q",
+            )
+        ]
     )
 
 
@@ -60,5 +66,12 @@ def _put(target: Any, part: str | int, value: object, place: str) -> None:
         target[part] = value
     else:
         raise SpecError(
-            [Problem(place, f"'{part}' cannot be set here", "its parent is neither a mapping nor a list that long", "set the parent")]
+            [
+                Problem(
+                    place,
+                    f"'{short(str(part))}' cannot be set here",
+                    "its parent is neither a mapping nor a list that long",
+                    "set the parent",
+                )
+            ]
         )

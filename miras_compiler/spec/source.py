@@ -20,6 +20,7 @@ from miras_compiler.formula import MAX_BYTES, MAX_NESTING, FormulaError, check_s
 
 MAX_VALUES = 5000
 
+POSITION = re.compile(r"0|[1-9][0-9]{0,8}")
 INTEGER = re.compile(r"[-+]?[0-9]{1,40}")
 OCTAL_OR_HEXADECIMAL = re.compile(r"0o[0-7]{1,40}|0x[0-9a-fA-F]{1,40}")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -27,11 +28,12 @@ NOT_FINITE = re.compile(r"([-+]?\.(inf|Inf|INF))|\.(nan|NaN|NAN)")
 WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
     word: value for value in (True, False) for word in (str(value).lower(), str(value), str(value).upper())
 }
+NO_CHARACTER = "an escape that stands for no character"
 
 
 def dotted(path: str) -> Path:
     """ "ledger.0.note" as the path of keys and list positions that marks are kept under."""
-    return tuple(int(key) if key.isdecimal() else key for key in path.split(".")) if path else ()
+    return tuple(int(key) if POSITION.fullmatch(key) else key for key in path.split(".")) if path else ()
 
 
 class Mark(NamedTuple):
@@ -65,8 +67,7 @@ class Source(NamedTuple):
 
 def read_source(text: str, place: str) -> Source:
     """Parses YAML text; raises SpecError with line and column."""
-    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
-        raise SpecError([Problem(place, f"longer than {MAX_BYTES // 1024} KiB", remedy="a spec is a page of text")])
+    _check_length(text, place)
     _check_tabs(text, place)
     _check_brackets(text, place)
     builder = _Builder(text, place)
@@ -80,14 +81,25 @@ def read_source(text: str, place: str) -> Source:
 
 def read_value(text: str, place: str) -> Any:
     """One YAML value, as after `key:`; raises SpecError. For `--set key=value`."""
-    if len(text) > MAX_BYTES:
-        raise SpecError([Problem(place, f"longer than {MAX_BYTES // 1024} KiB")])
+    _check_length(text, place)
     _check_brackets(text, place)
     builder = _Builder(text, place)
     value = builder.document()
     if builder.problems:
         raise SpecError(builder.problems)
     return value
+
+
+def position(text: str, index: int) -> tuple[int, int]:
+    """Line and column, from 1, of a character."""
+    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
+
+
+def _check_length(text: str, place: str) -> None:
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        beyond = len(text.encode("utf-8", "replace")[:MAX_BYTES].decode("utf-8", "ignore"))
+        line, column = position(text, beyond)
+        raise SpecError([Problem(f"{place}:{line}:{column}", f"longer than {MAX_BYTES // 1024} KiB", remedy="a spec is a page of text")])
 
 
 def _check_tabs(text: str, place: str) -> None:
@@ -113,10 +125,17 @@ class _Builder:
     def __init__(self, text: str, place: str) -> None:
         self.place = place
         self.text = text
-        self.events: Iterator[Event] = YAML(typ="safe", pure=True).parse(text)
+        self.yaml = YAML(typ="safe", pure=True)
+        self.events = self.parsed()
         self.count = 0
         self.problems: list[Problem] = []
         self.keys: dict[Path, Mark] = {}
+
+    def parsed(self) -> Iterator[Event]:
+        """The events, as `YAML.parse` gives them, with the reader left where an error found it."""
+        _, parser = self.yaml.get_constructor_parser(self.text)
+        while parser.check_event():
+            yield parser.get_event()
 
     def document(self) -> Any:
         try:
@@ -131,12 +150,13 @@ class _Builder:
             where = f"{self.place}:{mark.line + 1}:{mark.column + 1}" if mark else self.place
             raise SpecError([Problem(where, f"not YAML: {error.problem or error.context}")]) from None
         except ReaderError as error:
-            line, column = self.text.count("\n", 0, error.position) + 1, error.position - self.text.rfind("\n", 0, error.position)
+            line, column = position(self.text, error.position)
             raise SpecError(
                 [Problem(f"{self.place}:{line}:{column}", f"a control character, U+{error.character:04X}", "YAML is text")]
             ) from None
-        except (ValueError, OverflowError):
-            raise SpecError([Problem(self.place, "not YAML: an escape that stands for no character")]) from None
+        except (ValueError, OverflowError):  # of chr(), at the digits of the escape
+            where = f"{self.place}:{self.yaml.reader.line + 1}:{self.yaml.reader.column - 1}"
+            raise SpecError([Problem(where, NO_CHARACTER, "YAML is text")]) from None
         except YAMLError as error:
             raise SpecError([Problem(self.place, f"not YAML: {' '.join(str(error).split())}")]) from None
 
@@ -145,6 +165,11 @@ class _Builder:
 
     def fault(self, event: Event, what: str, why: str = "", remedy: str = "") -> SpecError:
         return SpecError([*self.problems, Problem(str(self.mark(event)), what, why, remedy)])
+
+    def check_characters(self, event: ScalarEvent) -> None:
+        """Refuses halves of a surrogate pair: they are no characters, and no file can hold them."""
+        if any("\ud800" <= character <= "\udfff" for character in event.value):
+            raise self.fault(event, NO_CHARACTER, "YAML is text")
 
     def node(self, event: Event, path: Path) -> Any:
         """The value that starts with this event; `path` is where it will stand."""
@@ -158,6 +183,8 @@ class _Builder:
         tag = getattr(event, "tag", None)
         if tag is not None:
             raise self.fault(event, f"a tag, {short(tag)}", "a spec holds plain values only", "remove it")
+        if isinstance(event, ScalarEvent):
+            self.check_characters(event)
         if isinstance(event, MappingStartEvent):
             return self.mapping(path)
         if isinstance(event, SequenceStartEvent):
@@ -170,6 +197,7 @@ class _Builder:
         while not isinstance(event := next(self.events), MappingEndEvent):
             if not isinstance(event, ScalarEvent):
                 raise self.fault(event, "a key must be plain text")
+            self.check_characters(event)
             key, mark, here = event.value, self.mark(event), (*path, event.value)
             value = self.node(next(self.events), here)
             if key in tree:

@@ -12,6 +12,7 @@ from miras_compiler.emit.graph.dot import emit_dot
 from miras_compiler.emit.graph.node_link import emit_json
 from miras_compiler.errors import InputError, InternalError
 
+NO_PICTURE = "graph.svg is left out: the program graphviz-pure, which draws it, is missing; pip install graphviz-pure"
 FORMATS = ("svg", "png", "pdf", "dot", "json")
 
 
@@ -44,12 +45,21 @@ def render(graph: nx.MultiDiGraph[str], format: str, expand: bool = False, syste
     return drawn.stdout if drawn is not None and drawn.returncode == 0 else emit_svg(graph, expand).encode()
 
 
+def can_draw() -> bool:
+    """Whether the program of graphviz-pure is there."""
+    return _graphviz_pure() is not None
+
+
 def graphviz_pure() -> str:
-    """The program that the package graphviz-pure installs, beside this Python first."""
-    program = shutil.which("graphviz-pure", path=sysconfig.get_path("scripts")) or shutil.which("graphviz-pure")
+    """The program that the package graphviz-pure installs, beside this Python first. Raises InputError if there is none."""
+    program = _graphviz_pure()
     if program is None:
         raise InputError("the program graphviz-pure, which draws the dependency graph, is missing: pip install graphviz-pure")
     return program
+
+
+def _graphviz_pure() -> str | None:
+    return shutil.which("graphviz-pure", path=sysconfig.get_path("scripts")) or shutil.which("graphviz-pure")
 
 
 def _run(program: str, source: str) -> subprocess.CompletedProcess[bytes]:

@@ -51,6 +51,7 @@ class Printer:
 
     def __init__(self) -> None:
         self.helpers: dict[str, str] = {}
+        self.known: tuple[Mapping[sp.Symbol, Code], dict[sp.Expr, Code]] = ({}, {})
 
     def need(self, name: str) -> str:
         for each in (*NEEDS.get(name, ()), name):
@@ -58,6 +59,19 @@ class Printer:
         return name
 
     def expression(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> Code:
+        """The code of an expression; a part that is asked for twice on the way is printed once."""
+        before = self.known
+        if before[0] is not bound:
+            self.known = (bound, {})
+        known = self.known[1]
+        try:
+            if expr not in known:
+                known[expr] = self.printed(expr, bound)
+            return known[expr]
+        finally:
+            self.known = before
+
+    def printed(self, expr: sp.Expr, bound: Mapping[sp.Symbol, Code]) -> Code:
         if expr in bound:
             return bound[expr]
         if isinstance(expr, sp.Symbol):
