@@ -65,11 +65,9 @@ def arguments(interface: Interface, options: Sequence[str]) -> list[str]:
 
 
 def mapping(names: Sequence[str], indent: int) -> str:
-    """{"q": q, …}, broken into lines where it is too long for one."""
+    """{"q": q, …}, with an item a line where that, behind `indent` spaces, is too long."""
     items = [f'"{name}": {f"{OPTIONAL[name]} if {name} is None else {name}" if name in OPTIONAL else name}' for name in names]
-    line = "{" + ", ".join(items) + "}"
-    space = " " * indent
-    return line if len(line) + indent < WIDTH else "{" + "".join(f"\n{space}    {item}," for item in items) + f"\n{space}}}"
+    return bracketed("{", items, "}", indent + 1)
 
 
 def helper_text(helpers: Mapping[str, str]) -> str:
