@@ -31,6 +31,23 @@ def power_of_two(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
+@triton.jit
+def add_rows(x_ptr, at_row, row, here, at, WIDTH: tl.constexpr, x):
+    """Adds [rows, columns] to a token tensor, behind a barrier: other warps may have added to the same rows for the token before."""
+    tl.debug_barrier()
+    mask = here[:, None] & (at < WIDTH)[None, :]
+    place = x_ptr + at_row * WIDTH + (row[:, None] * WIDTH + at[None, :])
+    tl.store(place, tl.load(place, mask=mask, other=0.0) + x, mask=mask)
+
+
+@triton.jit
+def add_numbers(x_ptr, at_row, row, here, x):
+    """Adds [rows] to a token tensor with one number per token and head, likewise."""
+    tl.debug_barrier()
+    place = x_ptr + at_row + row
+    tl.store(place, tl.load(place, mask=here, other=0.0) + x, mask=here)
+
+
 @dataclass(frozen=True)
 class Walk:
     """The kernels of a package and what they take: names and, as letters, the widths of each tensor behind tokens and heads.
@@ -58,9 +75,7 @@ class Walk:
     def inputs(self) -> dict[str, str]:
         return {**self.tokens, **self.windows, **self.parameters, **self.states}
 
-    def __call__(
-        self, given: Mapping[str, Tensor], position: Tensor | None, cu_seqlens: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, given: Mapping[str, Tensor], position: Tensor | None, cu_seqlens: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         """o [B, T, H, V] in the dtype of q, and the next state; `given` are the inputs by name."""
         tensors = [given[name].contiguous() for name in self.inputs]
         save = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
@@ -116,7 +131,13 @@ class Sizes:
 
 
 def start(
-    kernel: Any, sizes: Sizes, programs: int, dtype: torch.dtype, tensors: Sequence[Tensor], numbers: Sequence[int], flags: Mapping[str, bool]
+    kernel: Any,
+    sizes: Sizes,
+    programs: int,
+    dtype: torch.dtype,
+    tensors: Sequence[Tensor],
+    numbers: Sequence[int],
+    flags: Mapping[str, bool],
 ) -> None:
     """Starts a kernel with as many warps as its tiles ask for, with others where that does not work; raises CannotLaunch."""
     walk = sizes.walk
@@ -135,8 +156,8 @@ def start(
             continue
         try:
             kernel[(programs,)](
-                *tensors, sizes.position, sizes.cu_seqlens, *numbers, H=sizes.heads, CHUNK=walk.chunk, ROWS=walk.window, **lengths, **blocks,
-                DOT=narrow, **flags, num_warps=count, num_stages=1, maxnreg=min(255, 2048 // count),
+                *tensors, sizes.position, sizes.cu_seqlens, *numbers, H=sizes.heads, CHUNK=walk.chunk, ROWS=walk.window, **lengths,
+                **blocks, DOT=narrow, **flags, num_warps=count, num_stages=1, maxnreg=min(255, 2048 // count),
             )  # fmt: skip
             return
         except torch.OutOfMemoryError:
@@ -208,8 +229,9 @@ def register(walk: Walk) -> Callable[..., list[Tensor]]:
 
     def differentiate(ctx: Any, gradients: Sequence[Tensor | None]) -> tuple[Any, ...]:
         *saved, position, cu_seqlens = ctx.saved_tensors
-        pairs = zip(ctx.like, gradients, strict=False)
-        cotangents = [torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous() for (shape, dtype, device), x in pairs]
+        cotangents = []
+        for (shape, dtype, device), x in zip(ctx.like, gradients, strict=False):
+            cotangents.append(torch.zeros(shape, dtype=dtype, device=device) if x is None else x.contiguous())
         found = backward_op(saved[: ctx.given], saved[ctx.given :], cotangents, position, cu_seqlens)
         result = []
         for name, x, gradient in zip(walk.inputs, saved, found, strict=False):

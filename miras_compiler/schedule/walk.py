@@ -96,7 +96,9 @@ def carried_states(spec: Spec, step: Program) -> dict[str, Axes]:
     axes = {leaf.name: leaf.axes for leaf in leaves_of(step)} | {name: node.axes for name, node in step.outputs.items()}
     suffixes = ("", "_momentum", PENDING, *([START] if spec.frozen_gradient else []))
     weights = {w.name: w.axes for w in spec.memory.weights()}
-    found = {f"{name}{suffix}": weights[name] for suffix in suffixes for name in weights if suffix in ("", START) or f"{name}{suffix}" in axes}
+    found = {
+        f"{name}{suffix}": weights[name] for suffix in suffixes for name in weights if suffix in ("", START) or f"{name}{suffix}" in axes
+    }
     if "preconditioner" in axes:
         found["preconditioner"] = ("k",)
     if spec.linear_reads and spec.frozen_gradient:
@@ -106,9 +108,7 @@ def carried_states(spec: Spec, step: Program) -> dict[str, Axes]:
 
 def entering(spec: Spec, states: Mapping[str, Axes]) -> Program:
     """A chunk begins: its surprises are taken at the state as it is."""
-    outputs: dict[str, Node] = {
-        name: state_tile(name.removesuffix(START), axes) for name, axes in states.items() if name.endswith(START)
-    }
+    outputs: dict[str, Node] = {name: state_tile(name.removesuffix(START), axes) for name, axes in states.items() if name.endswith(START)}
     if "log_beta" in states:
         outputs["log_beta"] = constant(0, states["log_beta"])
     return Program("enter", outputs)
@@ -147,7 +147,9 @@ def adjoint_of(program: Program, states: Mapping[str, Axes]) -> Program:
     leaves: list[Leaf] = [*rows, *(_state(name, axes) for name, axes in states.items())]
     gradients = cotangents(seeds, leaves, list(carried.values()))
     outputs = {f"d_{leaf.name}": gradients[leaf] for leaf in leaves}
-    return Program(f"{program.name}_adjoint", {name: node for name, node in outputs.items() if node is not carried.get(name)}, program.labels)
+    return Program(
+        f"{program.name}_adjoint", {name: node for name, node in outputs.items() if node is not carried.get(name)}, program.labels
+    )
 
 
 def _state(name: str, axes: Axes) -> Leaf:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from miras_compiler.ir.traverse import leaves_of
 
 
 class _StepBody(BodyPrinter):
-    """Every product keeps its operands: what a token changes is smaller than the state by a factor that narrow operands have no digits for."""
+    """Products keep the digits of their operands: a token changes the state by less than narrow operands resolve."""
 
     def is_exact(self, product: Contract) -> bool:
         return True
@@ -60,11 +61,12 @@ class PhasePrinter:
 
     def text(self) -> str:
         parameters = [self.body.leaf(leaf, leaf.axes).text for leaf in self.leaves]
-        self.emit(*(f"{place(axis)} = tl.arange(0, {block(axis)})" for axis in self.axes))
         if self.sections:
             self.by_section()
         results = [self.result(name, node) for name, node in self.program.outputs.items()]
         self.emit(f"return {', '.join(results)}")
+        words = set(re.findall(r"\w+", "\n".join(self.lines)))
+        counters = [f"{place(axis)} = tl.arange(0, {block(axis)})" for axis in self.axes if place(axis) in words]
         head = [
             "@triton.jit",
             f"def {self.name}(",
@@ -72,7 +74,7 @@ class PhasePrinter:
             "):  # fmt: skip",
             f'{INDENT}"""{self.says}"""',
         ]
-        return "\n".join([*head, *(f"{INDENT}{line}" if line else "" for line in self.lines)])
+        return "\n".join([*head, *(f"{INDENT}{line}" if line else "" for line in (*counters, *self.lines))])
 
     def emit(self, *lines: str) -> None:
         self.lines += lines
@@ -112,8 +114,9 @@ class PhasePrinter:
 
     def fresh_result(self, name: str, node: Node) -> str:
         """A tile that nothing else reads, under the name of the output."""
-        code = self.body.short_code(node, node.axes) if spans(node) else self.body.tiles.full(node, node.axes)
-        return self.body.assign(node, node.axes, name, code.text)
+        base, order = resolve(node, node.axes)
+        code = self.body.short_code(base, order) if spans(base) else self.body.tiles.full(node, node.axes)
+        return self.body.assign(base, order, name, code.text)
 
     def title(self, name: str) -> str:
         return f"the gradient of {name.removeprefix('d_')}"

@@ -97,6 +97,10 @@ class TilePrinter:
         bound = {length(axis): Code(block(axis) if axis in TOKEN_AXES else width(axis)) for axis in AXIS_ORDER}
         bound |= {placeholder(i): self.aligned(arg, order) for i, arg in enumerate(node.args)}
         code = self.printer.expression(node.expr, bound)
+        undefined = [axis for axis in node.axes if self.padding.is_undefined(node, axis)]
+        if undefined:
+            tests = " & ".join(self.here(axis, order) for axis in undefined)
+            return Code(f"tl.where({tests}, {code.text}, 0.0)", ATOM, len(order))
         return Code(code.text, code.strength, len(order))
 
     def aligned(self, arg: Node, order: Axes) -> Code:

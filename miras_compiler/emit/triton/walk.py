@@ -14,6 +14,8 @@ from miras_compiler.ir.nodes import TOKEN_AXES, Axes
 from miras_compiler.schedule.walk import Phase, Walk
 
 ROWS = "ROWS"  # of a window
+WIDTH = 140
+NOTHING: Mapping[str, str] = {}
 SAYS = {
     "enter": "A chunk begins: what the state becomes.",
     "step": "One token: the output, and the state behind it.",
@@ -117,30 +119,36 @@ class WalkPrinter:
             return f"load_row({name}_ptr, at, r, {ROWS})"
         return load_call(name, axes, "at", widened=True)
 
-    def store_row(self, name: str, code: str) -> list[str]:
-        """Statements that store the gradient of a row; rows of windows have one from each of the tokens that measure them."""
+    def store_row(self, name: str, code: str) -> str:
+        """Stores the gradient of a row; those of the rows of windows are sums over the tokens that measure them."""
         axes = self.rows[name]
         if name in self.walk.windows:
-            return ["tl.debug_barrier()", store_window(f"d_{name}", axes, f"{load_window(f'd_{name}', axes)} + {code}")]
+            return add_window(f"d_{name}", axes, code)
         if axes == ("j",):
-            return [f"store_row(d_{name}_ptr, at, r, {ROWS}, {code})"]
-        return [store_call(f"d_{name}", axes, code, "at")]
+            return f"store_row(d_{name}_ptr, at, r, {ROWS}, {code})"
+        return store_call(f"d_{name}", axes, code, "at")
 
-    def call(self, phase: PhasePrinter, gives: Mapping[str, str], given: Mapping[str, str]) -> str:
-        """`targets = function(…)`; `gives` and `given` are the variables by the names of outputs and leaves."""
-        targets = ", ".join(gives.get(name, name) for name in phase.gives)
+    def call(self, phase: PhasePrinter, depth: int, gives: Mapping[str, str] = NOTHING, given: Mapping[str, str] = NOTHING) -> None:
+        """The call of a phase; `gives` and `given` name the variables of outputs and leaves that are called otherwise."""
+        targets = wrapped([gives.get(name, name) for name in phase.gives])
         arguments = [*(given.get(name, name) for name in phase.reads), *(ROWS if size == "C" else size for size in phase.sizes)]
-        return f"{targets} = {phase.name}({', '.join(arguments)})"
+        line = f"{' '.join(targets).removesuffix(',')} = {phase.name}({', '.join(arguments)})"
+        if len(line) + 4 * depth <= WIDTH:
+            self.emit(line, depth=depth)
+            return
+        several = len(targets) > 1 or len(targets[0]) > 80
+        opened = ["(", *(f"{INDENT}{row}" for row in targets), f") = {phase.name}("] if several else [f"{targets[0][:-1]} = {phase.name}("]
+        self.emit(*opened, *(f"{INDENT}{row}" for row in wrapped(arguments, 100)), ")  # fmt: skip", depth=depth)
 
     def enter(self, depth: int, position: str = "position") -> None:
         if self.chunked:
             self.emit(f"if {position} == 0:", depth=depth)
-            self.emit(self.call(self.phases["enter"], {}, {}), depth=depth + 1)
+            self.call(self.phases["enter"], depth + 1)
 
     def enter_adjoint(self, depth: int) -> None:
         if self.chunked:
             self.emit("if position == 0:", depth=depth)
-            self.emit(self.call(self.adjoints["enter"], {}, {}), depth=depth + 1)
+            self.call(self.adjoints["enter"], depth + 1)
 
     def stored_states(self, names: Iterable[str], tensor: str, index: str, depth: int, variable: str = "{}") -> None:
         for name in names:
@@ -170,12 +178,12 @@ class WalkPrinter:
         if self.chunked:
             self.emit("position = tl.load(position_ptr + n)")
         self.emit("for t in range(length):")
-        self.emit("if SAVE:", f"{INDENT}if t % SEGMENT == 0:", depth=2)
-        self.stored_states(states, "{}_checkpoint", "(slot + t // SEGMENT) * H + h", 4)
+        self.emit("if SAVE and t % SEGMENT == 0:", f"{INDENT}saved = (slot + t // SEGMENT) * H + h", depth=2)
+        self.stored_states(states, "{}_checkpoint", "saved", 3)
         self.enter(2)
         read = [row for row in self.rows if row in self.phases["step"].reads]
         self.load_rows(read, 2)
-        self.emit(self.call(self.phases["step"], {}, {}), depth=2)
+        self.call(self.phases["step"], 2)
         self.emit(store_call("o", ("v",), "o", "at"), depth=2)
         self.leave(2)
         if self.chunked:
@@ -190,7 +198,7 @@ class WalkPrinter:
         self.emit(f"if {position} == CHUNK - 1:", depth=depth)
         if keeps:
             self.stored_states(self.walk.read_back(self.walk.leave), "{}_full", "kept", depth + 1)
-        self.emit(self.call(self.phases["leave"], {}, {}), depth=depth + 1)
+        self.call(self.phases["leave"], depth + 1)
 
     def backward_tensors(self) -> list[str]:
         states, parameters = self.walk.states, self.walk.parameters
@@ -215,6 +223,7 @@ class WalkPrinter:
         self.enter_adjoint(2)
         self.emit("segments = (length + SEGMENT - 1) // SEGMENT", "for lane in range(segments):", depth=2)
         self.emit("begin = (segments - 1 - lane) * SEGMENT", "end = tl.minimum(begin + SEGMENT, length)", depth=3)
+        self.emit("saved = (slot + segments - 1 - lane) * H + h", depth=3)
         self.again(states)
         self.emit("tl.debug_barrier()", depth=3)
         self.back(states, cotangents)
@@ -227,7 +236,7 @@ class WalkPrinter:
     def again(self, states: Sequence[str]) -> None:
         """The states of a segment, kept for the way back."""
         self.emit("", "# the states of the segment", depth=3)
-        self.loaded_states(states, "{}", "{}_checkpoint", "(slot + segments - 1 - lane) * H + h", 3)
+        self.loaded_states(states, "{}", "{}_checkpoint", "saved", 3)
         if self.chunked:
             self.emit("place = (start + begin) % CHUNK", depth=3)
         self.emit("for t in range(begin, end):", "    kept = tl.program_id(0).to(tl.int64) * SEGMENT + t - begin", depth=3)
@@ -235,7 +244,7 @@ class WalkPrinter:
         self.stored_states(self.walk.read_back(self.walk.step), "{}_before", "kept", 4)
         step = self.phases["step"]
         self.load_rows([row for row in self.rows if row in step.reads], 4)
-        self.emit(self.call(step, {"o": "_"}, {}), depth=4)
+        self.call(step, 4, gives={"o": "_"})
         self.leave(4, "place", keeps=True)
         if self.chunked:
             self.emit("place = tl.where(place == CHUNK - 1, 0, place + 1)", depth=4)
@@ -251,14 +260,14 @@ class WalkPrinter:
             self.emit("if position == CHUNK - 1:", depth=4)
             read = self.walk.read_back(self.walk.leave)
             self.loaded_states(read, "{}_full", "{}_full", "kept", 5)
-            self.emit(self.call(self.adjoints["leave"], {}, {name: f"{name}_full" for name in read}), depth=5)
+            self.call(self.adjoints["leave"], 5, given={name: f"{name}_full" for name in read})
         step = self.adjoints["step"]
         self.loaded_states(self.walk.read_back(self.walk.step), "{}_before", "{}_before", "kept", 4)
         self.load_rows([row for row in self.rows if row in step.reads], 4)
         self.emit(f"d_o = {load_call('d_o', ('v',), 'at', widened=True)}", depth=4)
-        self.emit(self.call(step, {}, {name: f"{name}_before" for name in states}), depth=4)
+        self.call(step, 4, given={name: f"{name}_before" for name in states})
         for row in self.rows:
-            self.emit(*self.store_row(row, f"d_{row}"), depth=4)
+            self.emit(self.store_row(row, f"d_{row}"), depth=4)
         for parameter in self.walk.parameters:
             self.emit(f"d_{parameter}_sum += d_{parameter}", depth=4)
         self.enter_adjoint(4)
@@ -271,7 +280,7 @@ def load_window(name: str, axes: Axes) -> str:
     return f"load_rows({name}_ptr, past, r * H, r < {ROWS}, {place(axes[1])}, {width(axes[1])}).to(tl.float32)"
 
 
-def store_window(name: str, axes: Axes, code: str) -> str:
+def add_window(name: str, axes: Axes, code: str) -> str:
     if len(axes) == 1:
-        return f"store_numbers({name}_ptr, past, r * H, r < {ROWS}, {code})"
-    return f"store_rows({name}_ptr, past, r * H, r < {ROWS}, {place(axes[1])}, {width(axes[1])}, {code})"
+        return f"add_numbers({name}_ptr, past, r * H, r < {ROWS}, {code})"
+    return f"add_rows({name}_ptr, past, r * H, r < {ROWS}, {place(axes[1])}, {width(axes[1])}, {code})"

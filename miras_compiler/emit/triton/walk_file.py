@@ -15,12 +15,13 @@ from miras_compiler.emit.torch.recurrent import read_row
 from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernels import keys, marked
 from miras_compiler.emit.triton.memory import LOADERS, STORERS
-from miras_compiler.emit.triton.walk import WalkPrinter
 from miras_compiler.emit.triton.tile import width
+from miras_compiler.emit.triton.walk import WalkPrinter
 from miras_compiler.ir.nodes import Axes
 from miras_compiler.schedule.walk import Walk
 
 MEMORY = (*LOADERS, *STORERS, "load_rows", "store_rows", "load_numbers", "store_numbers")
+SUMMED = ("add_rows", "add_numbers")
 TRIAL = 16  # tokens of a trial, where there is no grid of chunks
 
 
@@ -37,12 +38,12 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, operator: str,
     names = ["read_lengths", "read_state", *(["CHUNK"] if frozen else []), *(["WINDOW"] if window > 1 else [])]
     names += ["STEPS", "in_rows", read_row(spec)] if steps > 1 else []
     names += ["polynomial"] if degree else []
-    of_window = ["last_rows", "row_weights", "with_past"] if window > 1 else []
     words = set(re.findall(r"\w+", text))
+    of_window = ["last_rows", "row_weights", "with_past", *sorted(words & set(SUMMED))] if window > 1 else []
     imports = [
         import_line(".contract", sorted(names, key=lambda name: (not name.isupper(), name))),
         import_line(".runtime_device_memory", sorted(words & set(MEMORY))),
-        import_line(".runtime_walk", ["JUST_NUMBERS", "Walk", *of_window]),
+        import_line(".runtime_walk", ["JUST_NUMBERS", "Walk", *sorted(of_window)]),
     ]
     if "PTX" in words:
         helpers.insert(0, "PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # NVIDIA's instructions?")
@@ -63,7 +64,7 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, operator: str,
         "parameters": table(walk.parameters),
         "states": table(walk.states),
         "kept": table(printed.kept) if adjoints else "{}",
-        "window": "WINDOW" if window > 1 else 1,
+        "window": window,
         "operator": operator,
         "signature": signature(interface),
         "tokens_dict": mapping(tokens, 13),
