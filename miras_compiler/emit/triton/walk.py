@@ -64,8 +64,8 @@ class WalkPrinter:
         printed = [*self.phases.values(), *(self.adjoints.values() if adjoints else ())]
         return [each.text() for each in printed]
 
-    def head(self, name: str, tensors: Iterable[str], numbers: Sequence[str], flags: Sequence[str], says: str) -> None:
-        pointers = [*(f"{tensor}_ptr" for tensor in tensors), "position_ptr", "cu_ptr", *numbers]
+    def head(self, name: str, tensors: Iterable[str], flags: Sequence[str], says: str) -> None:
+        pointers = [*(f"{tensor}_ptr" for tensor in tensors), "position_ptr", "cu_ptr", "T", "SEGMENT", "members"]
         sizes = ["H", "CHUNK", ROWS, *self.widths, *(f"B{letter}" for letter in self.widths), "BC", "DOT", *flags]
         self.lines = [
             "@triton.jit(do_not_specialize=JUST_NUMBERS)",
@@ -169,7 +169,7 @@ class WalkPrinter:
         """The kernel that walks from the first token to the last."""
         states = list(self.walk.states)
         says = "o and the next state, token after token; with SAVE also the state before every SEGMENT-th token."
-        self.head(name, self.forward_tensors(), ["T", "SEGMENT"], ["PACKED", "SAVE"], says)
+        self.head(name, self.forward_tensors(), ["PACKED", "SAVE"], says)
         self.emit("n, h = (tl.program_id(0) // H).to(tl.int64), tl.program_id(0) % H")
         self.locate(1)
         self.counters()
@@ -209,7 +209,7 @@ class WalkPrinter:
         """The kernel that walks back: each program does one head of one sequence after another, in memory of its own."""
         states, cotangents = list(self.walk.states), [f"d_{name}" for name in self.walk.states]
         says = "The gradients: segment after segment from the last, its states once more from its checkpoint, then back through its tokens."
-        self.head(name, self.backward_tensors(), ["T", "SEGMENT", "members"], ["PACKED"], says)
+        self.head(name, self.backward_tensors(), ["PACKED"], says)
         self.counters()
         self.emit("jobs = (members * H - tl.program_id(0) + tl.num_programs(0) - 1) // tl.num_programs(0)", "for number in range(jobs):")
         self.emit("job = tl.program_id(0) + number * tl.num_programs(0)", "n, h = (job // H).to(tl.int64), job % H", depth=2)

@@ -2,84 +2,127 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-
 from miras_compiler.derive import UpdateRule
-from miras_compiler.derive.leaves import steps_of, window_gates, window_of
 from miras_compiler.emit.interface import Interface
-from miras_compiler.emit.layer import import_line
-from miras_compiler.emit.python_text import header, legend, mapping, signature
+from miras_compiler.emit.python_text import header, import_line, indented, legend, mapping, quoted, signature
 from miras_compiler.emit.template import fill
-from miras_compiler.emit.torch.recurrent import read_row
+from miras_compiler.emit.triton.device_functions import device_imports
 from miras_compiler.emit.triton.expression import TritonPrinter
-from miras_compiler.emit.triton.kernels import keys, marked
-from miras_compiler.emit.triton.memory import LOADERS, STORERS
-from miras_compiler.emit.triton.tile import width
+from miras_compiler.emit.triton.kernels import marked
+from miras_compiler.emit.triton.operation import braced, call, letters, tupled
 from miras_compiler.emit.triton.walk import WalkPrinter
+from miras_compiler.gpus.launch_table import ANY, FULL
 from miras_compiler.ir.nodes import Axes
 from miras_compiler.schedule.walk import Walk
+from miras_compiler.spec import digest
 
-MEMORY = (*LOADERS, *STORERS, "load_rows", "store_rows", "load_numbers", "store_numbers")
-SUMMED = ("add_rows", "add_numbers")
 TRIAL = 16  # tokens of a trial, where there is no grid of chunks
 
 
 def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, operator: str, reason: str, adjoints: bool) -> str:
-    """Text of the file, with the function `operator`; with `adjoints` also the reverse mode. `reason` says why it is walked."""
+    """Text of the file, with the function `operator`; with `adjoints` also the reverse mode. `reason` says why the rule is walked."""
     spec, printer = rule.spec, TritonPrinter()
     printed = WalkPrinter(walk, printer)
     functions = printed.functions(adjoints)
     kernels = [printed.forward("walk_forward"), *([printed.backward("walk_backward")] if adjoints else ())]
-    helpers = [code.strip() for code in printer.helpers.values()]
-    text = "\n".join([*helpers, *functions, *kernels])
-    tokens, parameters = ([argument.name for argument in each] for each in (interface.tokens, interface.parameters))
-    frozen, window, steps, degree = spec.frozen_gradient, window_of(spec), steps_of(spec), bool(interface.derived)
-    names = ["read_lengths", "read_state", *(["CHUNK"] if frozen else []), *(["WINDOW"] if window > 1 else [])]
-    names += ["STEPS", "in_rows", read_row(spec)] if steps > 1 else []
-    names += ["polynomial"] if degree else []
-    words = set(re.findall(r"\w+", text))
-    of_window = ["last_rows", "row_weights", "with_past", *sorted(words & set(SUMMED))] if window > 1 else []
+    functions = [*(code.strip() for code in printer.helpers.values()), *functions, *kernels]
+    operators = "\n".join(operator_rows(printed, spec.frozen_gradient, adjoints))
+    used = [name for name in ("Kept", "Sums") if f"{name}(" in operators]
     imports = [
-        import_line(".contract", sorted(names, key=lambda name: (not name.isupper(), name))),
-        import_line(".runtime_device_memory", sorted(words & set(MEMORY))),
-        import_line(".runtime_walk", ["JUST_NUMBERS", "Walk", *sorted(of_window)]),
+        import_line(".contract", ["CONTRACT"]),
+        *([] if adjoints else [import_line(".kernels", ["TABLE"])]),
+        device_imports("\n".join(functions)),
+        import_line(".runtime_launch", ["Buffer", *(["LaunchTable"] if adjoints else [])]),
+        *([import_line(".runtime_operator", ["Differentiable"])] if adjoints else []),
+        import_line(".runtime_walk", ["JUST_NUMBERS", *used, "WalkKernels", "WalkLaunch", "WalkOperator"]),
     ]
-    if "PTX" in words:
-        helpers.insert(0, "PTX = tl.constexpr(torch.version.hip is None and not triton.knobs.runtime.interpret)  # NVIDIA's instructions?")
+    tokens, parameters = ([argument.name for argument in each] for each in (interface.tokens, interface.parameters))
     return marked(fill("walk.py", {
         "header": header(spec),
         "name": spec.name,
+        "digest": digest(spec),
         "says": "Triton kernels, forward and backward." if adjoints else "a Triton kernel for a few tokens at a time, for inference.",
         "reason": reason,
         "imports": "\n".join(imports),
         "legend": legend(interface),
         "adjoints": adjoints,
-        "frozen": frozen,
-        "tile": "CHUNK" if frozen else TRIAL,
-        "helpers": helpers,
-        "functions": [*functions, *kernels],
-        "tokens": table(walk.tokens),
-        "windows": table({name: axes[1:] for name, axes in walk.windows.items()}),
-        "parameters": table(walk.parameters),
-        "states": table(walk.states),
-        "kept": table(printed.kept) if adjoints else "{}",
-        "window": window,
+        "tile": "CONTRACT.chunk" if spec.frozen_gradient else TRIAL,
+        "forward_options": launch_rows(walk, 1),
+        "backward_options": launch_rows(walk, 2),
+        "functions": functions,
+        "operators": operators,
+        "entries": quoted(list(walk.states)),
+        "arguments": indented("arguments=(", [f'"{name}"' for name in printed.inputs], "),"),
         "operator": operator,
         "signature": signature(interface),
-        "tokens_dict": mapping(tokens, 13),
-        "parameters_dict": mapping(parameters, 17),
-        "weighs_itself": spec.attentional_bias.window == 1,
-        "degree": degree,
-        "features": keys([name.removesuffix("_features") for name in interface.derived if name in walk.tokens]),
-        "steps": steps,
-        "read_row": read_row(spec),
-        "past": keys(["k", "v", *window_gates(spec)]),
+        "tokens_dict": mapping(tokens, 8),
+        "parameters_dict": mapping(parameters, 8),
     }))  # fmt: skip
 
 
-def table(tensors: Mapping[str, Axes]) -> str:
-    """{"q": "K", …}: the widths of tensors, as letters; W for the rows of a window."""
-    rows = [f'"{name}": "{"".join("W" if axis == "j" else width(axis) for axis in axes)}"' for name, axes in tensors.items()]
-    line = "{" + ", ".join(rows) + "}"
-    return line if len(line) < 110 else "{" + "".join(f"\n        {row}," for row in rows) + "\n    }"
+def launch_rows(walk: Walk, copies: int) -> str:
+    """Rows of the launch table: as many warps as hold so many copies of the state in registers."""
+    rows = []
+    for width in (16, 32, 64, 128, ANY):
+        numbers = copies * sum(width ** len(axes) for axes in walk.states.values()) if width < ANY else ANY
+        rows.append((width, 4 if numbers <= 8192 else 8 if numbers <= 16384 else 16, 1, 64, FULL))
+    kept = [row for row, wider in zip(rows, [*rows[1:], None], strict=True) if wider is None or wider[1:] != row[1:]]
+    return f"({', '.join(map(str, kept))}{',' if len(kept) == 1 else ''})"
+
+
+def operator_rows(printed: WalkPrinter, frozen: bool, adjoints: bool) -> list[str]:
+    """The launches of the kernels, and their operators."""
+    walk = printed.walk
+    states, parameters = walk.states, walk.parameters
+    like = "q" if "q" in walk.tokens else "q_features"
+    inputs = {
+        **{name: f"BTH{row_letters(axes)}" for name, axes in walk.tokens.items()},
+        **{name: f"PH{letters(axes[1:])}" for name, axes in walk.windows.items()},
+        **{name: f"H{letters(axes)}" for name, axes in parameters.items()},
+        **{name: f"BH{letters(axes)}" for name, axes in states.items()},
+    }
+    makes = {"o": f'Buffer("rows", "V", like="{like}")'}
+    makes |= {f"{name}_next": f'Buffer("sequences", "{letters(axes)}")' for name, axes in states.items()}
+    checkpoints = {f"{name}_checkpoint": axes for name, axes in states.items()}
+    saved = {name: f'Buffer("slots", "{letters(axes)}")' for name, axes in checkpoints.items()}
+    sizes = f'walks=True, widths="{"".join(printed.widths)}"'
+    sizes += ", chunk=CONTRACT.chunk" if frozen else ""
+    sizes += f", window={walk.window}" if walk.window > 1 else ""
+    tiles = f", states={quoted(list(dict.fromkeys(map(letters, states.values()))))}"
+    rows = [
+        launch("walk_forward", sizes + tiles, {**makes, **saved}),
+        operator("forward", inputs, [*makes, *saved], "walk_forward", like),
+    ]
+    if not adjoints:
+        return rows
+    gradients = {f"d_{name}": f'Buffer("rows", "{row_letters(axes)}", like="{name}")' for name, axes in walk.tokens.items()}
+    gradients |= {f"d_{name}": f'Sums("sums", "{letters(axes[1:])}", like="{name}")' for name, axes in walk.windows.items()}
+    gradients |= {f"d_{name}": f'Buffer("sequences", "{letters(axes)}")' for name, axes in (parameters | states).items()}
+    kept = {name: f'Kept("kept", "{letters(axes)}")' for name, axes in printed.kept.items()}
+    given = {name: axes for name, axes in inputs.items() if name not in states}
+    given |= {name: f"SH{letters(axes)}" for name, axes in checkpoints.items()}
+    given |= {"d_o": "BTHV"} | {f"d_{name}_next": f"BH{letters(axes)}" for name, axes in states.items()}
+    return [
+        *rows,
+        launch("walk_backward", sizes + tiles, {**gradients, **kept}),
+        operator("backward", given, list(gradients), "walk_backward", like),
+    ]
+
+
+def launch(kernel: str, sizes: str, makes: dict[str, str]) -> str:
+    items = [f'"{name}": {buffer}' for name, buffer in makes.items()]
+    return call(f"launch_{kernel} = WalkLaunch(", f'TABLE, {kernel}, "{kernel}", {sizes}', {"makes": braced(items)})
+
+
+def operator(name: str, inputs: dict[str, str], results: list[str], kernel: str, like: str) -> str:
+    return call(f"{name} = WalkOperator(", f'TABLE, "{kernel}"', {
+        "inputs": braced([f'"{each}": "{axes}"' for each, axes in inputs.items()]),
+        "results": tupled([f'"{each}"' for each in results]),
+        "launches": ["(", f"launch_{kernel}", ")"],
+        **({} if like == "q" else {"like": [f'"{like}"', ""]}),
+    })  # fmt: skip
+
+
+def row_letters(axes: Axes) -> str:
+    """The widths of a token's row; W for the rows of its window."""
+    return "".join("W" if axis == "j" else letters((axis,)) for axis in axes)
