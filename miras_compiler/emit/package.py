@@ -25,7 +25,7 @@ from miras_compiler.emit.triton import emit_kernels, emit_walk
 from miras_compiler.gpus.launch_table import forms_of
 from miras_compiler.ir.nodes import Program
 from miras_compiler.schedule import Schedule, why_not
-from miras_compiler.schedule.walk import build_walk
+from miras_compiler.schedule.walk import Walk
 from miras_compiler.spec import Spec, digest, normalized_yaml
 from miras_compiler.version import __version__
 
@@ -36,6 +36,7 @@ def emit(
     form: ParallelForm,
     program: Program,
     schedules: Mapping[str, Schedule],
+    walk: Walk,
     cost: Sequence[CostLine],
 ) -> tuple[SourceFile, ...]:
     """The files of the package of one spec, in the order of their names."""
@@ -43,7 +44,6 @@ def emit(
     interface = build_interface(spec)
     form = form.named(file_name(spec), spec.location)
     graph = annotate(graph, form)
-    walk = build_walk(rule)
     texts = {
         "__init__.py": emit_init(spec),
         "contract.py": emit_contract(spec, interface),
@@ -58,12 +58,9 @@ def emit(
         "manifest.json": emit_manifest(spec, interface, form, cost, why_not(spec, program)),
         "spec.yaml": normalized_yaml(spec),
     }
-    reason = f"A walk: {why_not(spec, program)}."
     if schedules:
         texts["kernels.py"] = emit_kernels(spec, schedules, interface)
-        texts["decode.py"] = emit_walk(rule, walk, interface, f"triton_recurrent_{spec.name}", "For inference.", adjoints=False)
-    else:
-        texts["kernels.py"] = emit_walk(rule, walk, interface, f"triton_chunk_{spec.name}", reason, adjoints=True)
+    texts["decode.py" if schedules else "kernels.py"] = emit_walk(rule, walk, interface, why_not(spec, program))
     texts |= runtime_files({path: text for path, text in texts.items() if path.endswith(".py")})
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
 

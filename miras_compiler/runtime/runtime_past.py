@@ -33,7 +33,7 @@ def last_rows(rows: Tensor, past: int, tokens: int, cu_seqlens: Tensor | None) -
     return rows[ends[:, None] + torch.arange(past, device=cu_seqlens.device)].transpose(1, 2)
 
 
-def row_weights(gamma: Tensor, length: Tensor, cu_seqlens: Tensor | None) -> Tensor:
+def walk_weights(gamma: Tensor, length: Tensor, cu_seqlens: Tensor | None) -> Tensor:
     """gamma [B, T, H, W] by the rows of each token's window, oldest first, 0 for those that are not there; `length` [N] of the past."""
     window, place = gamma.shape[3], torch.arange(gamma.shape[1], device=gamma.device)
     known = length[:, None]

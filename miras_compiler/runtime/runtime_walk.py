@@ -1,8 +1,8 @@
 """Walks over tokens on a GPU: how the two kernels that take a state from token to token, forward and in reverse, are started.
 
 One program runs one head of one sequence. The forward kernel leaves the state before every `segment`-th token as a checkpoint. The reverse
-kernel computes the states of a segment again, keeps them, and goes back over them; its programs do one head after another, which bounds what
-they keep.
+kernel computes the states of a segment again, keeps them, and goes back over them; its programs do one head after another, which bounds
+what they keep.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from .runtime_contract import Contract
 from .runtime_kernels import Named, Returned, read_start
 from .runtime_launch import TYPES, Buffer, Launch, LaunchTable, Row, Sizes, power_of_two
 from .runtime_operator import Differentiable, Operator
-from .runtime_past import last_rows, row_weights, with_past
 from .runtime_triton import CannotLaunch
 
 JUST_NUMBERS = ["T", "SEGMENT", "members"]  # arguments for whose divisors Triton compiles no kernels of their own
@@ -127,28 +126,20 @@ class WalkKernels:
         for extra in contract.extras:
             prepared = extra.prepare(prepared, parameters, contract.tokens)
         borders = cu_seqlens if contract.writes is None or cu_seqlens is None else contract.writes.number * cu_seqlens
-        past = {f"{name}_rows": with_past(tokens[name], state[f"window_{name}"], cu_seqlens) for name in self.windowed}
-        given = {**prepared, **parameters, **state, **past}
+        given = {**prepared, **parameters, **state}
         if contract.window is not None:
-            given["gamma_rows"] = row_weights(tokens["gamma"], state["window_length"], cu_seqlens)
-            if contract.window.features is not None:
-                given["k_rows_features"] = contract.window.features(past["k_rows"], parameters["feature_coefficients"])
-        o, *following = self.operator([given[name] for name in self.arguments], state.get("position"), borders, "whole")
+            given |= contract.window.walk_rows(given, cu_seqlens)
+        inputs, position = [given[name] for name in self.arguments], state.get("position")
+        if isinstance(self.operator, Operator):
+            o, *following = self.operator(inputs, position, borders, "whole", save=False)
+        else:
+            o, *following = self.operator(inputs, position, borders, "whole")
         o = (o if contract.writes is None else contract.writes.outputs(o)).to(q.dtype)
         if not output_final_state:
             return o, None
         final = dict(zip(self.entries, following, strict=False))
-        length = q.shape[1] if cu_seqlens is None else cu_seqlens.diff()
-        if "position" in state:
-            final["position"] = (state["position"] + length) % contract.chunk
+        if position is not None:
+            final["position"] = (position + (q.shape[1] if cu_seqlens is None else cu_seqlens.diff())) % contract.chunk
         if contract.window is not None:
-            before = contract.window.size - 1
-            for name in self.windowed:
-                final[f"window_{name}"] = last_rows(past[f"{name}_rows"], before, q.shape[1], cu_seqlens)
-            final["window_length"] = (state["window_length"] + length).clamp(max=before)
+            final |= contract.window.walk_final(given, cu_seqlens)
         return o, {name: final[name] for name in contract.state}
-
-    @property
-    def windowed(self) -> tuple[str, ...]:
-        """The tokens of which the state holds those of a window."""
-        return () if self.contract.window is None else self.contract.window.kept

@@ -64,6 +64,12 @@ class Walk:
     def phases(self) -> tuple[Phase, ...]:
         return tuple(phase for phase in (self.enter, self.step, self.leave) if phase is not None)
 
+    @property
+    def kept(self) -> dict[str, Axes]:
+        """What the reverse mode keeps of every token of a segment: states as `step` and as `leave` find them."""
+        found = {f"{name}_before": self.states[name] for name in self.read_back(self.step)}
+        return found | ({f"{name}_full": self.states[name] for name in self.read_back(self.leave)} if self.leave else {})
+
     def read_back(self, phase: Phase) -> tuple[str, ...]:
         """The entries of the state whose values the adjoint of a phase reads."""
         read = {leaf.name for leaf in leaves_of(phase.adjoint)}

@@ -52,14 +52,6 @@ class WalkPrinter:
         """The tensors of the forward kernel that it reads."""
         return [*self.rows, *self.walk.parameters, *self.walk.states]
 
-    @property
-    def kept(self) -> dict[str, Axes]:
-        """What the reverse mode keeps of every token of a segment: states as `step` and as `leave` find them."""
-        found = {f"{name}_before": self.walk.states[name] for name in self.walk.read_back(self.walk.step)}
-        if self.walk.leave:
-            found |= {f"{name}_full": self.walk.states[name] for name in self.walk.read_back(self.walk.leave)}
-        return found
-
     def functions(self, adjoints: bool) -> list[str]:
         printed = [*self.phases.values(), *(self.adjoints.values() if adjoints else ())]
         return [each.text() for each in printed]
@@ -203,7 +195,7 @@ class WalkPrinter:
     def backward_tensors(self) -> list[str]:
         states, parameters = self.walk.states, self.walk.parameters
         given = [*self.rows, *parameters, *(f"{name}_checkpoint" for name in states), "d_o", *(f"d_{name}_next" for name in states)]
-        return [*given, *(f"d_{name}" for name in self.inputs), *self.kept]
+        return [*given, *(f"d_{name}" for name in self.inputs), *self.walk.kept]
 
     def backward(self, name: str) -> str:
         """The kernel that walks back: each program does one head of one sequence after another, in memory of its own."""

@@ -11,17 +11,20 @@ from miras_compiler.emit.triton.expression import TritonPrinter
 from miras_compiler.emit.triton.kernels import marked
 from miras_compiler.emit.triton.operation import braced, call, letters, tupled
 from miras_compiler.emit.triton.walk import WalkPrinter
-from miras_compiler.gpus.launch_table import ANY, FULL
+from miras_compiler.gpus.launch_table import ANY, FULL, Launch, forms_of, launches
 from miras_compiler.ir.nodes import Axes
+from miras_compiler.schedule.tile import tile_length
 from miras_compiler.schedule.walk import Walk
 from miras_compiler.spec import digest
 
+WIDTHS = (16, 32, 64, 128)
+FEW, SOME = 8192, 16384  # numbers that the registers of 4 warps hold, and of 8
 TRIAL = 16  # tokens of a trial, where there is no grid of chunks
 
 
-def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, operator: str, reason: str, adjoints: bool) -> str:
-    """Text of the file, with the function `operator`; with `adjoints` also the reverse mode. `reason` says why the rule is walked."""
-    spec, printer = rule.spec, TritonPrinter()
+def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: str) -> str:
+    """Text of the file. `why_no_tiles` says why there are no kernels over tiles; where there are, the walk needs no reverse mode."""
+    spec, printer, adjoints = rule.spec, TritonPrinter(), bool(why_no_tiles)
     printed = WalkPrinter(walk, printer)
     functions = printed.functions(adjoints)
     kernels = [printed.forward("walk_forward"), *([printed.backward("walk_backward")] if adjoints else ())]
@@ -42,30 +45,31 @@ def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, operator: str,
         "name": spec.name,
         "digest": digest(spec),
         "says": "Triton kernels, forward and backward." if adjoints else "a Triton kernel for a few tokens at a time, for inference.",
-        "reason": reason,
+        "reason": f"There are none over tiles of tokens, because {why_no_tiles}." if adjoints else "Kernels over tiles do the rest.",
         "imports": "\n".join(imports),
         "legend": legend(interface),
         "adjoints": adjoints,
         "tile": "CONTRACT.chunk" if spec.frozen_gradient else TRIAL,
-        "forward_options": launch_rows(walk, 1),
-        "backward_options": launch_rows(walk, 2),
+        "forward_options": launch_rows(rule, walk, "walk_forward", 1),
+        "backward_options": launch_rows(rule, walk, "walk_backward", 2),
         "functions": functions,
         "operators": operators,
         "entries": quoted(list(walk.states)),
         "arguments": indented("arguments=(", [f'"{name}"' for name in printed.inputs], "),"),
-        "operator": operator,
+        "operator": f"triton_{'chunk' if adjoints else 'recurrent'}_{spec.name}",
         "signature": signature(interface),
         "tokens_dict": mapping(tokens, 8),
         "parameters_dict": mapping(parameters, 8),
     }))  # fmt: skip
 
 
-def launch_rows(walk: Walk, copies: int) -> str:
-    """Rows of the launch table: as many warps as hold so many copies of the state in registers."""
-    rows = []
-    for width in (16, 32, 64, 128, ANY):
-        numbers = copies * sum(width ** len(axes) for axes in walk.states.values()) if width < ANY else ANY
-        rows.append((width, 4 if numbers <= 8192 else 8 if numbers <= 16384 else 16, 1, 64, FULL))
+def launch_rows(rule: UpdateRule, walk: Walk, kernel: str, copies: int) -> str:
+    """The rows of the launch table; where nothing was measured, as many warps as hold so many copies of the state in registers."""
+    numbers = {width: copies * sum(width ** len(axes) for axes in walk.states.values()) for width in WIDTHS}
+    warps = {width: 4 if number <= FEW else 8 if number <= SOME else 16 for width, number in numbers.items()}
+    default = {width: Launch(count, 1, 64, FULL) for width, count in warps.items()}
+    found = launches(kernel, forms_of(rule.spec), tile_length(rule.spec), default=default | {ANY: Launch(16, 1, 64, FULL)})
+    rows = [(width, *launch) for width, launch in found.items()]
     kept = [row for row, wider in zip(rows, [*rows[1:], None], strict=True) if wider is None or wider[1:] != row[1:]]
     return f"({', '.join(map(str, kept))}{',' if len(kept) == 1 else ''})"
 
@@ -97,8 +101,8 @@ def operator_rows(printed: WalkPrinter, frozen: bool, adjoints: bool) -> list[st
         return rows
     gradients = {f"d_{name}": f'Buffer("rows", "{row_letters(axes)}", like="{name}")' for name, axes in walk.tokens.items()}
     gradients |= {f"d_{name}": f'Sums("sums", "{letters(axes[1:])}", like="{name}")' for name, axes in walk.windows.items()}
-    gradients |= {f"d_{name}": f'Buffer("sequences", "{letters(axes)}")' for name, axes in (parameters | states).items()}
-    kept = {name: f'Kept("kept", "{letters(axes)}")' for name, axes in printed.kept.items()}
+    gradients |= {f"d_{name}": f'Buffer("sequences", "{letters(axes)}")' for name, axes in {**parameters, **states}.items()}
+    kept = {name: f'Kept("kept", "{letters(axes)}")' for name, axes in walk.kept.items()}
     given = {name: axes for name, axes in inputs.items() if name not in states}
     given |= {name: f"SH{letters(axes)}" for name, axes in checkpoints.items()}
     given |= {"d_o": "BTHV"} | {f"d_{name}_next": f"BH{letters(axes)}" for name, axes in states.items()}
