@@ -142,7 +142,7 @@ class Case:
         outputs, current = [], {name: x.float() for name, x in state.items()}
         with torch.no_grad():
             for first, end in pairwise((0, min(3, tile), tile + 1, tile + 2, 2 * tile + 7)):
-                piece = {n: x[:, first:end] if x.dim() > 2 else x for n, x in lowered(inputs, self.dtype).items()}
+                piece = self.subject.tokens(lowered(inputs, self.dtype), first, end)
                 o, current = self.subject.operator(**piece, initial_state=current, output_final_state=True, **options)
                 outputs.append(o)
         whole = {"o": torch.cat(outputs, 1), **current}
@@ -158,7 +158,7 @@ class Case:
         outputs = []
         with torch.no_grad():
             for t in range(length):
-                piece = {n: x[:, t : t + 1] if x.dim() > 2 else x for n, x in given.items()}
+                piece = self.subject.tokens(given, t, t + 1)
                 o, current = self.subject.decoder(**piece, initial_state=current, output_final_state=True, backend="triton")
                 outputs.append(o)
         found = {"o": torch.cat(outputs, 1), **current}
@@ -170,7 +170,8 @@ class Case:
         first = self.subject.tile + self.subject.tile // 2
         inputs, state = self.drawn(1, 2 * self.subject.tile + 7, 2, Regime(self.eta))
         given = lowered(inputs, self.dtype)
-        changed = {n: torch.cat((x[:, :first], x[:, first:] * 0.5), 1) if x.dim() > 2 else x for n, x in given.items()}
+        before, behind = self.subject.tokens(given, 0, first), self.subject.tokens(given, first)
+        changed = {n: torch.cat((x, behind[n] * 0.5), 1) if x.shape != given[n].shape else x for n, x in before.items()}
         start = {name: x.float() for name, x in state.items()}
         with torch.no_grad():
             o, o2 = (self.subject.operator(**each, initial_state=start, backend="triton")[0] for each in (given, changed))

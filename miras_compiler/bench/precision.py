@@ -98,7 +98,8 @@ def own_error_of(
 ) -> Tensors:
     """What the PyTorch form gives in the precision of the kernels: float32, or float64 with the operands of products rounded.
 
-    The latter in one thread, forward and backward: it is by thread that products are rounded. InternalError where they are not.
+    The latter in one thread, forward and backward: it is by thread that products are rounded. InternalError where they are in one direction
+    alone; a memory that is a vector has none.
     """
     if dtype == torch.float32:
         return run(subject.reference, lowered(inputs, dtype), state, cu_seqlens, weights)
@@ -111,7 +112,7 @@ def own_error_of(
 
     with torch.autograd.set_multithreading_enabled(False), RoundedProducts() as mode:  # type: ignore[no-untyped-call]
         found = run(subject.reference, inputs, state, cu_seqlens, counted)
-    if not 0 < forward < mode.rounded:
+    if (forward == 0) != (mode.rounded == forward):
         raise InternalError(f"{forward} products were rounded forward and {mode.rounded - forward} backward")
     return found
 
