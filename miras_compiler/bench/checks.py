@@ -25,6 +25,7 @@ from miras_compiler.bench.precision import (
     rounding_growth,
     run,
     sensitivity,
+    single,
     steady,
 )
 from miras_compiler.bench.subject import Regime, Shape, Subject
@@ -139,7 +140,7 @@ class Case:
         inputs, state = self.drawn(1, 2 * tile + 7, 2, Regime(self.eta))
         expected = run(self.subject.reference, inputs, state)
         options = {"backend": "triton"} if self.subject.device == "cpu" else {}  # on a GPU, states too large to resume go to PyTorch
-        outputs, current = [], {name: x.float() for name, x in state.items()}
+        outputs, current = [], single(state)
         with torch.no_grad():
             for first, end in pairwise((0, min(3, tile), tile + 1, tile + 2, 2 * tile + 7)):
                 piece = self.subject.tokens(lowered(inputs, self.dtype), first, end)
@@ -154,7 +155,7 @@ class Case:
         length = 9
         inputs, state = self.drawn(2, length, 2, Regime(self.eta))
         expected = run(self.subject.reference, inputs, state)
-        given, current = lowered(inputs, self.dtype), {name: x.float() for name, x in state.items()}
+        given, current = lowered(inputs, self.dtype), single(state)
         outputs = []
         with torch.no_grad():
             for t in range(length):
@@ -172,7 +173,7 @@ class Case:
         given = lowered(inputs, self.dtype)
         before, behind = self.subject.tokens(given, 0, first), self.subject.tokens(given, first)
         changed = {n: torch.cat((x, behind[n] * 0.5), 1) if x.shape != given[n].shape else x for n, x in before.items()}
-        start = {name: x.float() for name, x in state.items()}
+        start = single(state)
         with torch.no_grad():
             o, o2 = (self.subject.operator(**each, initial_state=start, backend="triton")[0] for each in (given, changed))
         return holds("prefix causality, bits", torch.equal(o[:, :first], o2[:, :first]))
@@ -194,5 +195,5 @@ class Case:
         compiled = torch.compile(call, fullgraph=True, backend=count)
         for tokens in (64, 100, 77, 200, 65):
             inputs, state = self.drawn(1, tokens, 2, Regime(0.05))
-            compiled(lowered(inputs, self.dtype), {name: x.float() for name, x in state.items()})
+            compiled(lowered(inputs, self.dtype), single(state))
         return Row("torch.compile(fullgraph=True): graphs over 5 lengths", str(graphs), float(graphs), GRAPHS)

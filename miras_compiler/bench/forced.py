@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from miras_compiler.bench.precision import Tensors, sensitivity, steady
+from miras_compiler.bench.precision import Tensors, sensitivity, single, steady
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
 MARGINS = {torch.float32: 1e-4, torch.bfloat16: 0.1}  # the least size of what a sign is taken of, far above its error
@@ -67,7 +67,8 @@ def in_chunks(subject: Subject, inputs: Tensors, state: Tensors, dtype: torch.dt
                 piece["v"] = apart(piece["v"], residuals[0].transpose(1, 2), dtype)
                 _, current = subject.reference(**piece, initial_state=start, output_final_state=True)
             values.append(piece["v"])
-    return {**inputs, "v": torch.cat(values, 1)}, {name: torch.cat(parts).float().double() for name, parts in starts.items()}
+    joined = {name: torch.cat(parts) for name, parts in starts.items()}
+    return {**inputs, "v": torch.cat(values, 1)}, {name: x.double() if x.is_floating_point() else x for name, x in single(joined).items()}
 
 
 def is_residual(x: Tensor, moved: Tensor) -> bool:
