@@ -1,7 +1,7 @@
 """What the walks of packages get wrong, for tests: `python tests/walk_errors.py CASES PACKAGE…`, the last so many of the cases.
 
-Prints by package and entry an error and its limit. Run with TRITON_INTERPRET=1, in a process of its own: whether Triton interprets is decided
-when it is imported.
+Prints by package and entry an error and its limit. Run with TRITON_INTERPRET=1, in a process of its own: whether Triton interprets is
+decided when it is imported.
 """
 
 from __future__ import annotations
