@@ -24,9 +24,9 @@ from miras_compiler.schedule import Walk, build_walk
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 LENGTHS = dict.fromkeys(("k", "v", "n", "n1", "n2", "p", "p2"), 3) | {"j": 2}  # the rows that Muon multiplies may be keys, or hidden
-SMALL = {"chunk.size": 5}
+SMALL: dict[str, object] = {"chunk.size": 5}
 ONE_CASE = "a total that is found by bisection"  # which Triton's interpreter takes long for
-WALKED = {  # by what their walks have that others have not
+WALKED: dict[str, dict[str, dict[str, object]]] = {  # by what their walks have that others have not
     "a bias that no triangle solves": {"huber_delta": {}},
     "decays per channel, three keys, two writes a token": {"rwkv7": {}, "delta_product": {}},
     "a mirror map, and a state that is read along a line": {"entropy_memory": SMALL, "moneta": SMALL},
@@ -106,7 +106,7 @@ def test_a_product_of_a_vector_and_a_matrix_is_a_sum_and_a_sum_of_products_of_ma
 @pytest.mark.parametrize("what", WALKED)
 def test_walks_agree_with_the_token_loop_in_float64(what: str, tmp_path: Path) -> None:
     """Outputs, final states and every gradient: packed, cut inside chunks and windows, a single token, weights alone; odd widths."""
-    specs: dict[str, dict[str, object]] = WALKED[what]
+    specs = WALKED[what]
     packages = [str(compile_spec(load_spec(f"specs/{name}.yaml", changes)).write(tmp_path)) for name, changes in specs.items()]
     command = [sys.executable, "tests/walk_errors.py", "1" if what == ONE_CASE else "2", *packages]
     done = subprocess.run(
