@@ -131,7 +131,7 @@ def test_a_state_that_is_too_large_is_refused_with_its_bytes_and_what_would_fit(
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "TRITON_INTERPRET": "1"}, check=False
     )
-    assert "a tile of the state with K = 300, V = 300 takes 1048576 bytes of registers" in done.stdout, done.stderr
+    assert "a state with K = 300, V = 300 takes 1048576 bytes of registers; one with K = 256, V = 256 would fit" in done.stdout, done.stderr
 
 
 def test_explain_says_why_a_rule_is_walked_and_what_its_walk_carries() -> None:

@@ -24,6 +24,7 @@ JUST_NUMBERS = ["T", "SEGMENT", "members"]  # arguments for whose divisors Trito
 SHORTEST = 8  # tokens of a segment
 KEPT = 1 << 30  # bytes of states that the programs of a reverse kernel keep together
 LARGEST = 1 << 16  # numbers of a padded tile of the state
+MOST = 1 << 17  # numbers of all tiles: with more, kernels take minutes to compile and live in what registers spill to
 
 
 class WalkSizes(Sizes):
@@ -81,17 +82,29 @@ class WalkLaunch(Launch):
     def __call__(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
         """Starts the kernel by the first launch that works here; raises CannotLaunch where none does, and for a state that is too large."""
         blocks = self.blocks(sizes)
-        for widths in self.states:
-            numbers = math.prod(blocks[width] for width in widths)
-            if numbers > LARGEST:
-                shape = ", ".join(f"{width} = {sizes.lengths[width]}" for width in widths)
-                fitting = f"padded to powers of two, their product may be {LARGEST} at most"
-                raise CannotLaunch(f"{self.name}: a tile of the state with {shape} takes {4 * numbers} bytes of registers; {fitting}")
+        if not self.fits(blocks):
+            has, needs = self.said(sizes.lengths), 4 * sum(self.numbers(blocks))
+            while not self.fits(blocks):
+                widest = max(blocks, key=lambda width: blocks[width])
+                blocks[widest] //= 2
+            raise CannotLaunch(f"{self.name}: a state with {has} takes {needs} bytes of registers; one with {self.said(blocks)} would fit")
         super().__call__(sizes, tensors)
 
     def blocks(self, sizes: Sizes) -> dict[str, int]:
         """The padded widths."""
         return {width: power_of_two(max(self.table.least, sizes.lengths[width])) for width in self.widths}
+
+    def numbers(self, blocks: Mapping[str, int]) -> list[int]:
+        """How many numbers every tile of the state has."""
+        return [math.prod(blocks[width] for width in widths) for widths in self.states]
+
+    def fits(self, blocks: Mapping[str, int]) -> bool:
+        """Whether a state of these widths can be walked with."""
+        numbers = self.numbers(blocks)
+        return max(numbers) <= LARGEST and sum(numbers) <= MOST
+
+    def said(self, lengths: Mapping[str, int]) -> str:
+        return ", ".join(f"{width} = {lengths[width]}" for width in self.widths)
 
     def start(self, sizes: Sizes, tensors: Sequence[Tensor], row: Row) -> None:
         """Starts the kernel by one row of its table."""

@@ -92,7 +92,7 @@ def operator_rows(printed: WalkPrinter, frozen: bool, adjoints: bool) -> list[st
     sizes = f'walks=True, widths="{"".join(printed.widths)}"'
     sizes += ", chunk=CONTRACT.chunk" if frozen else ""
     sizes += f", window={walk.window}" if walk.window > 1 else ""
-    tiles = f", states={quoted(list(dict.fromkeys(map(letters, states.values()))))}"
+    tiles = f", states={quoted(list(map(letters, states.values())))}"
     rows = [
         launch("walk_forward", sizes + tiles, {**makes, **saved}),
         operator("forward", inputs, [*makes, *saved], "walk_forward", like),
