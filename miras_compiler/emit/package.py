@@ -60,7 +60,7 @@ def emit(
     }
     if schedules:
         texts["kernels.py"] = emit_kernels(spec, schedules, interface)
-    texts["decode.py" if schedules else "kernels.py"] = emit_walk(rule, walk, interface, why_not(spec, program))
+    texts["decode.py" if schedules else "kernels.py"] = emit_walk(rule, walk, interface, None if schedules else why_not(spec, program))
     texts |= runtime_files({path: text for path, text in texts.items() if path.endswith(".py")})
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
 

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-call, no-untyped-def, untyped-decorator"
 """Device functions that add to rows of token tensors: the gradients of the rows of a window, which several tokens measure."""
 
 from __future__ import annotations

@@ -122,7 +122,10 @@ class WalkLaunch(Launch):
 
 @dataclass(frozen=True)
 class WalkKernels:
-    """The operator of a package by a walk. `arguments` are the inputs of `operator` in their order, `entries` those of the state."""
+    """The operator of a package by a walk. `arguments` are the inputs of `operator` in their order, `entries` those of the state.
+
+    A gate of the user's own has a name in code that ends in an underscore.
+    """
 
     contract: Contract
     operator: Operator | Differentiable
@@ -142,7 +145,7 @@ class WalkKernels:
         given = {**prepared, **parameters, **state}
         if contract.window is not None:
             given |= contract.window.walk_rows(given, cu_seqlens)
-        inputs, position = [given[name] for name in self.arguments], state.get("position")
+        inputs, position = [given[name.removesuffix("_")] for name in self.arguments], state.get("position")
         if isinstance(self.operator, Operator):
             o, *following = self.operator(inputs, position, borders, "whole", save=False)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from miras_compiler.emit.triton.body import BodyPrinter, resolve
@@ -26,7 +26,7 @@ class _StepBody(BodyPrinter):
 class PhasePrinter:
     """Prints a program as a function. `carried` are outputs that later tokens read: they are 0 in the padding.
 
-    Statements stand in the order of `sections`, pairs of section and title, or output by output where there are none.
+    Statements stand in the order of `sections`, under their titles, or output by output where there are none.
     """
 
     name: str
@@ -34,7 +34,7 @@ class PhasePrinter:
     program: Program
     printer: TritonPrinter
     carried: Sequence[str]
-    sections: Sequence[tuple[str, str]] = ()
+    sections: Mapping[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -81,8 +81,7 @@ class PhasePrinter:
 
     def by_section(self) -> None:
         """The labelled tiles, under the titles of their sections."""
-        titles = dict(self.sections)
-        rank = [section for section, _ in self.sections]
+        titles, rank = self.sections, list(self.sections)
         labels = self.program.labels
         named = [(node, labels[node].section) for node in labels if labels[node].section in titles and not isinstance(node, Leaf)]
         told = ""

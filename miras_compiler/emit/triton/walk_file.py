@@ -22,9 +22,9 @@ FEW, SOME = 8192, 16384  # numbers that the registers of 4 warps hold, and of 8
 TRIAL = 16  # tokens of a trial, where there is no grid of chunks
 
 
-def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: str) -> str:
-    """Text of the file. `why_no_tiles` says why there are no kernels over tiles; where there are, the walk needs no reverse mode."""
-    spec, printer, adjoints = rule.spec, TritonPrinter(), bool(why_no_tiles)
+def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: str | None) -> str:
+    """Text of the file. `why_no_tiles` says why there are no kernels over tiles; None where there are: then the walk has no reverse mode."""
+    spec, printer, adjoints = rule.spec, TritonPrinter(), why_no_tiles is not None
     printed = WalkPrinter(walk, printer)
     functions = printed.functions(adjoints)
     kernels = [printed.forward("walk_forward"), *([printed.backward("walk_backward")] if adjoints else ())]
