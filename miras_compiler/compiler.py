@@ -41,8 +41,11 @@ from miras_compiler.passes import run_passes
 from miras_compiler.schedule import (
     KernelFacts,
     Schedule,
+    Walk,
     build_schedules,
+    build_walk,
     describe_schedules,
+    describe_walk,
     kernel_facts,
     tile_length,
     why_not,
@@ -84,9 +87,14 @@ class Compilation:
         return build_schedules(self.spec, self.program)
 
     @cached_property
+    def walk(self) -> Walk:
+        """The kernels that every rule has, token by token."""
+        return build_walk(self.update_rule)
+
+    @cached_property
     def files(self) -> tuple[SourceFile, ...]:
         """The package."""
-        return emit(self.update_rule, self.graph, self.parallel_form, self.program, self.schedules, self.cost)
+        return emit(self.update_rule, self.graph, self.parallel_form, self.program, self.schedules, self.walk, self.cost)
 
     def write(self, folder: str | Path = "generated") -> Path:
         """Writes the package as `folder`/<name>, whole or not at all, and returns that path. InputError if it cannot be written."""
@@ -147,9 +155,18 @@ class Compilation:
             "\n  ".join([f"parallel form: {form.kind.replace('_', ' ')}", form.reason, *filter(None, (form.suggestion, split))]),
             "\n  ".join(["stability, at the gates as the layer starts them", *self.stability()]),
         ]
-        reason = why_not(spec, self.program)
-        if kernels:
-            parts.append(describe_schedules(self.schedules, reason, self.kernel_facts(), tile_length(spec)))
-        else:
-            parts.append(f"no Triton kernels: {reason}" if reason else f"Triton kernels, over tiles of {tile_length(spec)} tokens")
+        parts.append(self.explain_kernels() if kernels else self.kernels_in_short())
         return "\n\n".join(parts)
+
+    def explain_kernels(self) -> str:
+        """The kernels, with what they need; why there are none over tiles of tokens, where there are none."""
+        if self.schedules:
+            return describe_schedules(self.schedules, self.kernel_facts(), tile_length(self.spec))
+        return describe_walk(self.walk, why_not(self.spec, self.program), axis_lengths(self.spec, tile_length(self.spec)))
+
+    def kernels_in_short(self) -> str:
+        """Which kernels there are, in a line."""
+        reason = why_not(self.spec, self.program)
+        if reason:
+            return f"Triton kernels, token by token, because {reason}"
+        return f"Triton kernels, over tiles of {tile_length(self.spec)} tokens"

@@ -28,7 +28,7 @@ from miras_compiler.verify.subject import CALM, Subject
 from miras_compiler.verify.verification import check_subject
 
 CLAIMS = (*EQUATIONS, *(check for check in GRADIENTS if check.limit), *SEQUENCES, *CONTRACT)  # differences are too coarse for steep losses
-Verdict = Literal["accepted", "refused", "unstable", "failed", "no kernels"]
+Verdict = Literal["accepted", "refused", "unstable", "failed"]
 ROUNDING = 1e-4  # what becomes of 1e-16 in a rule that amplifies every change
 WIDE = BLOCK + 8
 LIMIT = 600  # seconds that kernels may take
@@ -37,7 +37,6 @@ LIMIT = 600  # seconds that kernels may take
 class Outcome(NamedTuple):
     """`form` of what was compiled; `told`: the reasons of a refusal, or what failed. Seconds of everything; claims that its kernels kept.
 
-    no kernels: where they were asked for, the reason why there are none; nothing else is tried then.
     unstable: at no step size is the rule itself calm, or are gradients steady, and two ways to compute it part company by no more than
     rounding grows to; or the literal model itself leaves float32 at every step size, and there is nothing to compare with.
     """
@@ -77,8 +76,6 @@ def _outcome(text: str, kernels: bool, whole: bool) -> Outcome:
         with tempfile.TemporaryDirectory(prefix="miras-") as folder:
             package = compilation.write(folder)
             manifest = json.loads((package / "manifest.json").read_text(encoding="utf-8"))
-            if kernels and not manifest["kernels"]["triton"]:
-                return Outcome("no kernels", form, (manifest["kernels"]["reason"],))
             if whole:
                 return passed_whole(spec, compilation, package)
             outcome = Outcome(*verified(spec, package, form))

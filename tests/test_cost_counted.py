@@ -19,6 +19,7 @@ from miras_compiler.emit import emit
 from miras_compiler.ir.differentiate import differentiate
 from miras_compiler.lower import build_program
 from miras_compiler.passes import run_passes
+from miras_compiler.schedule import build_walk
 from miras_compiler.spec import Spec, load_spec
 from miras_compiler.store import write_package
 from miras_compiler.verify.inputs import Shape, draw_inputs
@@ -30,7 +31,7 @@ WIDE: dict[str, object] = {"layer.value_dim": 12}  # where keys and values may d
 
 
 def write(spec: Spec, folder: Path) -> tuple[Path, int]:
-    """The package of a spec without kernels, which cost the most time to build and count for nothing here; and the tokens of a tile."""
+    """The package of a spec without kernels over tiles, which cost time to build and count for nothing here; and the tokens of a tile."""
     rule = derive_update_rule(spec)
     graph = build_dependency_graph(rule)
     form = with_suggestion(rule, graph, classify_parallel_form(rule, graph))
@@ -38,7 +39,7 @@ def write(spec: Spec, folder: Path) -> tuple[Path, int]:
     cost = estimate_cost(spec, form.kind, program, run_passes(differentiate(program)), rule.step.chunk_end)
     tile = 2 if form.kind == "token_by_token" else default_tile(spec, form.kind, has_own_rows(program)) // steps_of(spec)
     whole = max(tile, spec.chunk.size) if spec.frozen_gradient else tile
-    return write_package(folder, spec.name, emit(rule, graph, form, program, {}, cost)), whole
+    return write_package(folder, spec.name, emit(rule, graph, form, program, {}, build_walk(rule), cost)), whole
 
 
 def counted(call: Callable[[], Any]) -> tuple[int, Any]:

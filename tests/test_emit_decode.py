@@ -17,11 +17,6 @@ import torch
 from torch import Tensor
 
 from miras_compiler import compile_spec, load_spec
-from miras_compiler.emit.triton.decode import without_products
-from miras_compiler.ir.build import contract, input_tile
-from miras_compiler.ir.interpret import interpret
-from miras_compiler.ir.nodes import Contract, Program
-from miras_compiler.ir.traverse import nodes_of
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 WIDTHS = {"gated_delta_net": (12, 0), "titans_lmm": (12, 20), "preconditioned_gdn": (12, 0)}
@@ -55,22 +50,6 @@ def test_packed_sequences_of_any_width_and_over_chunk_borders_agree_with_float64
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TRITON_INTERPRET": "1"}, check=False)
     assert done.returncode == 0, done.stderr
     assert max(json.loads(done.stdout)) < 2e-6
-
-
-@pytest.mark.parametrize(
-    ("name", "decodes"), [("yaad", True), ("longhorn", True), ("memora", False), ("huber_delta", False), ("omega_net", False)]
-)
-def test_packages_with_kernels_have_one_for_decoding(name: str, decodes: bool) -> None:
-    files = {file.path for file in compile_spec(load_spec(f"specs/{name}.yaml")).files}
-    assert ("decode.py" in files) == ("kernels.py" in files) == decodes
-
-
-def test_a_product_of_a_vector_and_a_matrix_is_a_sum() -> None:
-    program = Program("p", {"y": contract(input_tile("x", ("k",)), input_tile("W", ("k", "v")))})
-    summed = without_products(program)
-    assert not any(isinstance(node, Contract) for node in nodes_of(summed))
-    values = {"x": torch.rand(3).double().numpy(), "W": torch.rand(3, 2).double().numpy()}
-    assert interpret(summed, values)["y"] == pytest.approx(interpret(program, values)["y"])
 
 
 @pytest.fixture

@@ -219,11 +219,6 @@ def test_the_rows_of_kernels_decide(
     assert found == (verdict, tuple(f"{each}, widths (72, 72, 0)" for each in told), 1)
 
 
-def test_specs_without_kernels_are_told_apart_where_kernels_are_looked_for() -> None:
-    outcome = outcome_of(spec("eta alpha gamma", attentional_bias={"kind": "l2", "window": 2}), kernels=True)
-    assert (outcome.verdict, outcome.told) == ("no kernels", ("a surprise measures the tokens of a window",))
-
-
 def test_a_spec_is_the_same_wherever_it_is_drawn() -> None:
     assert random_spec(Random("0:7")) == random_spec(Random("0:7"))
     assert len({str(random_spec(Random(f"0:{index}"))) for index in range(50)}) == 50

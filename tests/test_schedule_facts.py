@@ -107,8 +107,3 @@ def test_explain_names_every_kernel_with_what_it_loads_saves_and_needs() -> None
         assert f"{facts.products} product" in told.splitlines()[0]
         assert all(name in told for name in (*facts.loads, *facts.saves, *facts.again, *facts.gives))
         assert f"registers {facts.pressure.registers[0] / 1024:.0f}" in told
-
-
-def test_explain_says_why_there_are_no_kernels() -> None:
-    text = compile_spec(load_spec("specs/huber_delta.yaml")).explain()
-    assert "no Triton kernels: there is no kernel for ForwardSubstitute" in text

@@ -136,16 +136,16 @@ def _cut_off(seed: int, index: int, problem: str, seconds: float) -> Line:
 def show(lines: list[Line], console: Console) -> None:
     """How many specs came to which verdict, by parallel form, by reason, and every failure."""
     verdicts = Counter(line["verdict"] for line in lines)
-    tried_for = [line["seconds"] for line in lines if line["verdict"] not in ("refused", "no kernels")]
+    tried_for = [line["seconds"] for line in lines if line["verdict"] != "refused"]
     claims = [line["kernels"] for line in lines if line.get("kernels") and line["verdict"] == "accepted"]
     console.print(
         f"{len(lines)} specs: {verdicts['accepted']} compiled and passed, {verdicts['refused']} refused, {verdicts['unstable']} unstable, "
         f"{verdicts['failed']} failed; "
         f"{sum(tried_for) / max(1, len(tried_for)):.2f} s per compiled spec, {max(tried_for, default=0):.1f} s the longest"
     )
-    if claims or verdicts["no kernels"]:
-        console.print(f"kernels of {len(claims)} executed, and all {sum(claims)} claims hold; {verdicts['no kernels']} have none, left out")
-    listed = ("parallel form", "accepted", "form"), ("refused because", "refused", "told"), ("no kernels because", "no kernels", "told")
+    if claims:
+        console.print(f"kernels of {len(claims)} executed, and all {sum(claims)} claims hold")
+    listed = ("parallel form", "accepted", "form"), ("refused because", "refused", "told")
     for title, kept, of in listed:
         table = Table("specs", title)
         counts = Counter(item for line in lines if line["verdict"] == kept for item in ([line[of]] if of == "form" else set(line[of])))

@@ -25,6 +25,7 @@ from miras_compiler.bench.precision import (
     rounding_growth,
     run,
     sensitivity,
+    single,
     steady,
 )
 from miras_compiler.bench.subject import Regime, Shape, Subject
@@ -139,10 +140,10 @@ class Case:
         inputs, state = self.drawn(1, 2 * tile + 7, 2, Regime(self.eta))
         expected = run(self.subject.reference, inputs, state)
         options = {"backend": "triton"} if self.subject.device == "cpu" else {}  # on a GPU, states too large to resume go to PyTorch
-        outputs, current = [], {name: x.float() for name, x in state.items()}
+        outputs, current = [], single(state)
         with torch.no_grad():
             for first, end in pairwise((0, min(3, tile), tile + 1, tile + 2, 2 * tile + 7)):
-                piece = {n: x[:, first:end] if x.dim() > 2 else x for n, x in lowered(inputs, self.dtype).items()}
+                piece = self.subject.tokens(lowered(inputs, self.dtype), first, end)
                 o, current = self.subject.operator(**piece, initial_state=current, output_final_state=True, **options)
                 outputs.append(o)
         whole = {"o": torch.cat(outputs, 1), **current}
@@ -154,11 +155,11 @@ class Case:
         length = 9
         inputs, state = self.drawn(2, length, 2, Regime(self.eta))
         expected = run(self.subject.reference, inputs, state)
-        given, current = lowered(inputs, self.dtype), {name: x.float() for name, x in state.items()}
+        given, current = lowered(inputs, self.dtype), single(state)
         outputs = []
         with torch.no_grad():
             for t in range(length):
-                piece = {n: x[:, t : t + 1] if x.dim() > 2 else x for n, x in given.items()}
+                piece = self.subject.tokens(given, t, t + 1)
                 o, current = self.subject.decoder(**piece, initial_state=current, output_final_state=True, backend="triton")
                 outputs.append(o)
         found = {"o": torch.cat(outputs, 1), **current}
@@ -170,8 +171,9 @@ class Case:
         first = self.subject.tile + self.subject.tile // 2
         inputs, state = self.drawn(1, 2 * self.subject.tile + 7, 2, Regime(self.eta))
         given = lowered(inputs, self.dtype)
-        changed = {n: torch.cat((x[:, :first], x[:, first:] * 0.5), 1) if x.dim() > 2 else x for n, x in given.items()}
-        start = {name: x.float() for name, x in state.items()}
+        before, behind = self.subject.tokens(given, 0, first), self.subject.tokens(given, first)
+        changed = {n: torch.cat((x, behind[n] * 0.5), 1) if x.shape != given[n].shape else x for n, x in before.items()}
+        start = single(state)
         with torch.no_grad():
             o, o2 = (self.subject.operator(**each, initial_state=start, backend="triton")[0] for each in (given, changed))
         return holds("prefix causality, bits", torch.equal(o[:, :first], o2[:, :first]))
@@ -193,5 +195,5 @@ class Case:
         compiled = torch.compile(call, fullgraph=True, backend=count)
         for tokens in (64, 100, 77, 200, 65):
             inputs, state = self.drawn(1, tokens, 2, Regime(0.05))
-            compiled(lowered(inputs, self.dtype), {name: x.float() for name, x in state.items()})
+            compiled(lowered(inputs, self.dtype), single(state))
         return Row("torch.compile(fullgraph=True): graphs over 5 lengths", str(graphs), float(graphs), GRAPHS)

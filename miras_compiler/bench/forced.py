@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from miras_compiler.bench.precision import Tensors, sensitivity, steady
+from miras_compiler.bench.precision import Tensors, sensitivity, single, steady
 from miras_compiler.bench.subject import Regime, Shape, Subject
 
 MARGINS = {torch.float32: 1e-4, torch.bfloat16: 0.1}  # the least size of what a sign is taken of, far above its error
@@ -55,7 +55,7 @@ def in_chunks(subject: Subject, inputs: Tensors, state: Tensors, dtype: torch.dt
         for first in range(0, inputs["q"].shape[1], subject.tile):
             for name in state:
                 starts[name].append(current[name])
-            piece = {n: x[:, first : first + subject.tile] if x.dim() > 2 else x for n, x in inputs.items()}
+            piece = subject.tokens(inputs, first, first + subject.tile)
             start = {name: current[name] for name in state}
             with Signs() as signs:
                 _, current = subject.reference(**piece, initial_state=start, output_final_state=True)
@@ -67,7 +67,8 @@ def in_chunks(subject: Subject, inputs: Tensors, state: Tensors, dtype: torch.dt
                 piece["v"] = apart(piece["v"], residuals[0].transpose(1, 2), dtype)
                 _, current = subject.reference(**piece, initial_state=start, output_final_state=True)
             values.append(piece["v"])
-    return {**inputs, "v": torch.cat(values, 1)}, {name: torch.cat(parts).float().double() for name, parts in starts.items()}
+    joined = {name: torch.cat(parts) for name, parts in starts.items()}
+    return {**inputs, "v": torch.cat(values, 1)}, {name: x.double() if x.is_floating_point() else x for name, x in single(joined).items()}
 
 
 def is_residual(x: Tensor, moved: Tensor) -> bool:
@@ -78,7 +79,7 @@ def is_residual(x: Tensor, moved: Tensor) -> bool:
 def apart(v: Tensor, residual: Tensor, dtype: torch.dtype) -> Tensor:
     """Values further from what was predicted, where the residual is so near to 0 that rounding could turn its sign.
 
-    Predictions do not depend on them: a sign has kernels only where all surprises of a chunk are taken at the state that enters it.
+    Done only where predictions do not depend on them: where all surprises of a chunk are taken at the state that enters it.
     """
     missing = (MARGINS[dtype] - residual.abs()).clamp(min=0)
     return (v - torch.where(residual < 0, -missing, missing)).to(dtype).double()

@@ -43,6 +43,11 @@ def lowered(inputs: Tensors, dtype: torch.dtype, gates: torch.dtype | None = Non
     return {name: x.to(dtype if name in ("q", "k", "v") else gates or dtype) for name, x in inputs.items()}
 
 
+def single(state: Mapping[str, Tensor]) -> Tensors:
+    """A state in float32; positions and lengths stay what they are."""
+    return {name: x.float() if x.is_floating_point() else x for name, x in state.items()}
+
+
 class Verdict(NamedTuple):
     """The entry that uses most of what it may: its error and its limit."""
 
@@ -98,7 +103,8 @@ def own_error_of(
 ) -> Tensors:
     """What the PyTorch form gives in the precision of the kernels: float32, or float64 with the operands of products rounded.
 
-    The latter in one thread, forward and backward: it is by thread that products are rounded. InternalError where they are not.
+    The latter in one thread, forward and backward: it is by thread that products are rounded. InternalError where they are in one direction
+    alone; a memory that is a vector has none.
     """
     if dtype == torch.float32:
         return run(subject.reference, lowered(inputs, dtype), state, cu_seqlens, weights)
@@ -111,7 +117,7 @@ def own_error_of(
 
     with torch.autograd.set_multithreading_enabled(False), RoundedProducts() as mode:  # type: ignore[no-untyped-call]
         found = run(subject.reference, inputs, state, cu_seqlens, counted)
-    if not 0 < forward < mode.rounded:
+    if (forward == 0) != (mode.rounded == forward):
         raise InternalError(f"{forward} products were rounded forward and {mode.rounded - forward} backward")
     return found
 
@@ -151,7 +157,7 @@ def rounding_growth(subject: Subject, inputs: Tensors, state: Tensors) -> float:
     """By how much the error of the PyTorch form in float32 grows per 1,000 tokens: the root of what it grows by over whole thousands."""
     with torch.no_grad():
         exact = subject.reference(**inputs, initial_state=state)[0]
-        rounded = subject.reference(**lowered(inputs, torch.float32), initial_state={name: x.float() for name, x in state.items()})[0]
+        rounded = subject.reference(**lowered(inputs, torch.float32), initial_state=single(state))[0]
     thousands = range(0, exact.shape[1] - THOUSAND + 1, THOUSAND)
     errors = [rms(rounded[:, first : first + THOUSAND], exact[:, first : first + THOUSAND]) for first in thousands]
     return float((errors[-1] / errors[0]) ** (1 / (len(errors) - 1))) if math.isfinite(errors[-1]) else math.inf
@@ -159,7 +165,8 @@ def rounding_growth(subject: Subject, inputs: Tensors, state: Tensors) -> float:
 
 def sensitivity(subject: Subject, inputs: Tensors, state: Tensors, cu_seqlens: Tensor | None = None) -> float:
     """Relative change of an output or a gradient, the largest of all, per relative change of the weights, in float64."""
-    other = {name: x + SLIGHT * x.square().mean().sqrt() * noise(x) for name, x in state.items()}
+    moved = {name: x + SLIGHT * x.square().mean().sqrt() * noise(x) for name, x in state.items() if x.is_floating_point()}
+    other = {**state, **moved}
     before, after = (run(subject.reference, inputs, each, cu_seqlens) for each in (state, other))
     return max(rms(after[name], x) for name, x in before.items() if x.is_floating_point()) / SLIGHT
 

@@ -55,7 +55,7 @@ def bytes_moved(subject: Subject, function: Callable[[], object]) -> int:
 @contextmanager
 def around_launches(subject: Subject, wrap: Callable[[str, Any, Sequence[Any], Callable[[], None]], object]) -> Iterator[None]:
     """Every launch within goes through `wrap`, with the kernel's name, the sizes of the call, its tensors, and what launches it."""
-    kind = subject.kernels.Launch
+    kind = subject.launching.Launch
     original = kind.__call__
 
     def call(this: Any, sizes: Any, tensors: Sequence[Any]) -> None:

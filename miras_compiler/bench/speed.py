@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from miras_compiler.bench.clock import Clock
-from miras_compiler.bench.precision import Verdict, lowered, verify_shape
+from miras_compiler.bench.precision import Verdict, lowered, single, verify_shape
 from miras_compiler.bench.roofline import BOTH, FORWARD, bytes_moved, roofline
 from miras_compiler.bench.subject import Regime, Shape, Subject
 from miras_compiler.gpus import GPU
@@ -24,7 +24,7 @@ class Work:
         self.operator, self.options = operator, options
         inputs, state = subject.inputs(shape, Regime(0.01, 0.01), dtype), subject.state(shape.batch, shape)
         self.inputs = {name: x.requires_grad_() for name, x in lowered(inputs, dtype, torch.float32).items()}
-        self.state = {name: x.float().requires_grad_() for name, x in state.items()}
+        self.state = {name: x.requires_grad_() if x.is_floating_point() else x for name, x in single(state).items()}
         self.cotangent = torch.ones(subject.size("o", shape), dtype=dtype, device=subject.device)
 
     def forward(self) -> Tensor:

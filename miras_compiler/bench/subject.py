@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,12 +52,12 @@ class Subject:
             raise InputError(f"{folder}: no generated package here (no manifest.json); compile the spec first")
         self.folder, self.name, self.device = folder, folder.name, device
         self.manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        if not self.manifest["kernels"]["triton"]:
-            raise InputError(f"{folder}: the package has no Triton kernels, because {self.manifest['kernels']['reason']}")
         sys.path.insert(0, str(folder.resolve().parent))
         try:
             self.kernels = importlib.import_module(f"{self.name}.kernels")
             self.chunked = importlib.import_module(f"{self.name}.chunked")
+            self.launching = importlib.import_module(f"{self.name}.runtime_launch")
+            self.contract = importlib.import_module(f"{self.name}.contract").CONTRACT
             operators = importlib.import_module(f"{self.name}.ops")
         finally:
             sys.path.pop(0)
@@ -67,6 +68,7 @@ class Subject:
         self.frozen = self.manifest["chunk"]["gradient"] == "chunk_start" and self.chunk_size > 1
         self.axes = {entry["name"]: "".join(entry["axes"]) for entry in (*self.manifest["inputs"], *self.manifest["state"])}
         self.axes["o"] = "BTHV"
+        self.domains = {entry["name"]: entry["domain"] for entry in self.manifest["inputs"]}
 
     @property
     def deep(self) -> bool:
@@ -84,44 +86,82 @@ class Subject:
     def inputs(self, shape: Shape, regime: Regime, dtype: torch.dtype, seed: int = 0) -> dict[str, Tensor]:
         """Float64 values that `dtype` holds exactly. Thresholds are far from every residual: near one, precisions take other branches."""
         generator = torch.Generator(self.device).manual_seed(seed)
-        drawn = {name: self._draw(name, shape, regime, generator) for name in (entry["name"] for entry in self.manifest["inputs"])}
+        drawn: dict[str, Tensor] = {}
+        for name in self.domains:
+            drawn[name] = self._draw(name, shape, regime, generator, drawn)
         return {name: x.to(dtype).double() for name, x in drawn.items()}
 
-    def _draw(self, name: str, shape: Shape, regime: Regime, generator: torch.Generator) -> Tensor:
+    def _draw(self, name: str, shape: Shape, regime: Regime, generator: torch.Generator, drawn: dict[str, Tensor]) -> Tensor:
+        """One argument; `drawn` are those before it."""
         size = self.size(name, shape)
         normal = torch.randn(size, generator=generator, dtype=DOUBLE, device=self.device)
         if name == "q":
             return _unit(normal)
-        if name == "k":
+        if name in ("k", "erase_key"):
             return _unit(_unit(normal[:, :1]) + regime.spread * normal * shape.key**-0.5)
         named = {"v": normal, "ln_weight": 1 + 0.2 * normal, "ln_bias": 0.2 * normal}
         if name in named:
             return named[name]
         uniform = torch.rand(size, generator=generator, dtype=DOUBLE, device=self.device)
+        if name == "erase_write_key":  # erases a part of what its key finds, and no more
+            return uniform * drawn["erase_key"]
+        if name == "feature_coefficients":
+            return torch.lgamma(torch.arange(1, size[0] + 1, dtype=DOUBLE, device=self.device)).exp().rsqrt()
         if name.startswith("log_alpha"):
             return -regime.decay * uniform
         if name.startswith("log_"):
             return torch.log(0.1 + 0.8 * uniform)
         if name == "eta":
             return torch.ones_like(uniform) if regime.eta == 1 else regime.eta * (0.2 + 0.8 * uniform)
+        if self.domains[name] == "[0, 1]":
+            return 0.2 + 0.8 * uniform
         return torch.where(uniform < 0.5, 1e-3, 1e3) if name == "delta" else 0.3 + 1.2 * uniform
 
     def state(self, members: int, shape: Shape, seed: int = 1) -> dict[str, Tensor]:
-        """Float64 weights of fan-in size that float32 holds exactly, a small momentum, a preconditioner above 0."""
+        """Float64 weights of fan-in size that float32 holds exactly, a small momentum, a preconditioner above 0, a full window."""
         generator = torch.Generator(self.device).manual_seed(seed)
         state = {}
-        for entry in self.manifest["state"]:
-            name = entry["name"]
-            if not name.endswith("_start") and name != "position":
-                size = self.size(name, shape._replace(batch=members))
-                scale = (0.1 if name.endswith("_momentum") else 1.0) * size[-2] ** -0.5
-                drawn = scale * torch.randn(size, generator=generator, dtype=DOUBLE, device=self.device)
-                state[name] = (0.1 + drawn.abs() if name == "preconditioner" else drawn).float().double()
+        for name in self.contract.state:
+            size = self.size(name, shape._replace(batch=members))
+            if name == "window_length":
+                state[name] = torch.full(size, self.contract.window.size - 1, device=self.device)
+            elif not name.endswith(("_start", "_pending")) and name not in ("position", "log_beta"):
+                state[name] = self._entry(name, size, generator).float().double()
         return state
+
+    def _entry(self, name: str, size: list[int], generator: torch.Generator) -> Tensor:
+        """One entry of a state."""
+        normal = torch.randn(size, generator=generator, dtype=DOUBLE, device=self.device)
+        if name in self.contract.start:  # on the scaled simplex
+            total, axes = self.contract.start[name]
+            dims = [self.axes[name].index(axis) for axis in axes]
+            return normal.exp() / normal.exp().sum(dims, keepdim=True) * float(total)
+        if name.startswith("window_"):
+            gate = name.removeprefix("window_")
+            return normal if gate == "v" else _unit(normal) if gate == "k" else 0.3 + normal.sigmoid()
+        drawn = normal * (0.1 if name.endswith("_momentum") else 1.0) / math.sqrt(size[-2])
+        return 0.1 + drawn.abs() if name == "preconditioner" else drawn
 
     def size(self, name: str, shape: Shape) -> list[int]:
         lengths = dict(zip("BTHKVN", shape, strict=True))
-        return [lengths[axis] for axis in self.axes[name]]
+        extras = {"R": self.contract.writes, "W": self.contract.window, "F": self.contract.polynomial}
+        if extras["R"] is not None:
+            lengths["R"] = extras["R"].number * shape.tokens
+        if extras["W"] is not None:
+            lengths |= {"W": extras["W"].size, "L": extras["W"].size - 1}
+        if extras["F"] is not None:
+            lengths |= {"F": math.comb(shape.key + extras["F"].degree, extras["F"].degree), "D": extras["F"].degree + 1}
+        return [lengths.get(axis, 1) for axis in self.axes[name]]
+
+    def tokens(self, inputs: dict[str, Tensor], first: int, end: int | None = None) -> dict[str, Tensor]:
+        """The inputs of some tokens; what is no row of tokens as it is."""
+        writes = self.contract.writes
+        rows = {"T": 1, "R": writes.number if writes is not None else 1}
+        found = {}
+        for name, x in inputs.items():
+            number = next((rows[axis] for axis in self.axes[name] if axis in rows), 0)
+            found[name] = x[:, number * first : None if end is None else number * end] if number else x
+        return found
 
     def of_heads(self, tensors: dict[str, Tensor], heads: list[int]) -> dict[str, Tensor]:
         """The part of some heads, which no other head has an influence on. Names are those of inputs, states and outputs."""

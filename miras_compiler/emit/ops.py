@@ -9,11 +9,9 @@ from miras_compiler.emit.python_text import arguments, bracketed, header, indent
 from miras_compiler.emit.template import fill
 from miras_compiler.spec import Spec
 
-NO_KERNELS = "this package has no Triton kernels"
 
-
-def emit_ops(spec: Spec, interface: Interface, kernels: bool, decodes: bool) -> str:
-    """Text of ops.py. `kernels`, `decodes`: whether the package has kernels.py, and decode.py."""
+def emit_ops(spec: Spec, interface: Interface, decodes: bool) -> str:
+    """Text of ops.py. `decodes`: whether the package has decode.py."""
     described = [f"{a.name} [{', '.join(a.axes)}]: {a.role}, {a.domain}" for a in interface.inputs]
     state = ", ".join(f"{entry.name} [{', '.join(entry.axes)}]" for entry in interface.state)
     state_lines = textwrap.wrap(f"State: {state}.", 130)
@@ -22,18 +20,15 @@ def emit_ops(spec: Spec, interface: Interface, kernels: bool, decodes: bool) -> 
     options = ["initial_state", "output_final_state", "cu_seqlens", "backend"]
     return fill("ops.py", {
         "header": header(spec), "name": spec.name, "signature": signature(interface), "docs": docs,
-        "dispatch": "\n".join(dispatch(spec.name, kernels, decodes)),
+        "dispatch": "\n".join(dispatch(spec.name, decodes)),
         "chunk_call": indented("return _OPERATORS.chunk(", arguments(interface, options), ")"),
         "recurrent_call": indented("return _OPERATORS.recurrent(", arguments(interface, options), ")"),
     })  # fmt: skip
 
 
-def dispatch(name: str, kernels: bool, decodes: bool) -> list[str]:
+def dispatch(name: str, decodes: bool) -> list[str]:
     """The imports of the runtime and of the kernels, and the table of forms."""
     forms = [f'"{name}"', "CONTRACT", f"torch_chunk_{name}", f"naive_recurrent_{name}"]
-    if not kernels:
-        table = bracketed("_OPERATORS = Dispatch(", [*forms, f'missing="{NO_KERNELS}"'], ")", 0)
-        return ["from .runtime_dispatch import Dispatch", "", table]
     loop = [f"triton_recurrent_{name}"] if decodes else []
     return [
         "from .runtime_dispatch import Dispatch, Kernels",

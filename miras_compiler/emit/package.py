@@ -21,10 +21,11 @@ from miras_compiler.emit.source_file import SourceFile
 from miras_compiler.emit.template import fill
 from miras_compiler.emit.torch.chunked import emit_chunked
 from miras_compiler.emit.torch.recurrent import emit_recurrent
-from miras_compiler.emit.triton import can_decode, emit_decode, emit_kernels
+from miras_compiler.emit.triton import emit_kernels, emit_walk
 from miras_compiler.gpus.launch_table import forms_of
 from miras_compiler.ir.nodes import Program
 from miras_compiler.schedule import Schedule, why_not
+from miras_compiler.schedule.walk import Walk
 from miras_compiler.spec import Spec, digest, normalized_yaml
 from miras_compiler.version import __version__
 
@@ -35,6 +36,7 @@ def emit(
     form: ParallelForm,
     program: Program,
     schedules: Mapping[str, Schedule],
+    walk: Walk,
     cost: Sequence[CostLine],
 ) -> tuple[SourceFile, ...]:
     """The files of the package of one spec, in the order of their names; without graph.svg where nothing can draw it."""
@@ -42,14 +44,13 @@ def emit(
     interface = build_interface(spec)
     form = form.named(file_name(spec), spec.location)
     graph = annotate(graph, form)
-    decodes = bool(schedules) and can_decode(rule, interface)
     texts = {
         "__init__.py": emit_init(spec),
         "contract.py": emit_contract(spec, interface),
         "recurrent.py": emit_recurrent(rule, interface),
         "chunked.py": emit_chunked(rule, form, program, interface),
         "layer.py": emit_layer(spec, interface),
-        "ops.py": emit_ops(spec, interface, bool(schedules), decodes),
+        "ops.py": emit_ops(spec, interface, bool(schedules)),
         "derivation.md": emit_derivation(rule, form, program),
         "graph.dot": emit_dot(graph),
         "graph.json": emit_json(graph),
@@ -60,8 +61,7 @@ def emit(
         texts["graph.svg"] = emit_svg(graph)
     if schedules:
         texts["kernels.py"] = emit_kernels(spec, schedules, interface)
-    if decodes:
-        texts["decode.py"] = emit_decode(rule, interface)
+    texts["decode.py" if schedules else "kernels.py"] = emit_walk(rule, walk, interface, None if schedules else why_not(spec, program))
     texts |= runtime_files({path: text for path, text in texts.items() if path.endswith(".py")})
     return tuple(SourceFile(path, texts[path]) for path in sorted(texts))
 
@@ -100,6 +100,6 @@ def emit_manifest(spec: Spec, interface: Interface, form: ParallelForm, cost: Se
             "chunk": f"chunk_{spec.name}",
             "fused_recurrent": f"fused_recurrent_{spec.name}",
         },
-        "kernels": {"triton": not no_kernels, "reason": no_kernels, "form": forms_of(spec)[0]},
+        "kernels": {"triton": True, "schedule": "walk" if no_kernels else "chunk", "reason": no_kernels, "form": forms_of(spec)[0]},
     }
     return json.dumps(content, ensure_ascii=False, indent=2) + "\n"

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from miras_compiler.schedule.build import build_schedules, why_not
-from miras_compiler.schedule.describe import describe_schedules
+from miras_compiler.schedule.describe import describe_schedules, describe_walk
 from miras_compiler.schedule.facts import KernelFacts, kernel_facts
 from miras_compiler.schedule.kernel import Kernel, Schedule
 from miras_compiler.schedule.tile import tile_length
+from miras_compiler.schedule.walk import Walk, build_walk
 
-__all__ = ["Kernel", "KernelFacts", "Schedule", "build_schedules", "describe_schedules", "kernel_facts", "tile_length", "why_not"]
+__all__ = [
+    "Kernel",
+    "KernelFacts",
+    "Schedule",
+    "Walk",
+    "build_schedules",
+    "build_walk",
+    "describe_schedules",
+    "describe_walk",
+    "kernel_facts",
+    "tile_length",
+    "why_not",
+]

@@ -5,21 +5,43 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from miras_compiler.schedule.facts import KernelFacts
+from miras_compiler.schedule.facts import SINGLE, KernelFacts, size
 from miras_compiler.schedule.kernel import Schedule
 from miras_compiler.schedule.pressure import REGISTER_FILE, SHARED
+from miras_compiler.schedule.walk import Walk
 
 WAYS = {"forward": "walks the tiles", "reverse": "walks them in reverse", "each": "all tiles at once"}
 WIDTH = 120
 
 
-def describe_schedules(schedules: Mapping[str, Schedule], why_not: str, facts: Mapping[str, Sequence[KernelFacts]], tile: int) -> str:
-    """Kernel by kernel what it is, what crosses the cut into and out of it, what it computes again and needs; or why there are none.
+def describe_walk(walk: Walk, why_no_tiles: str, lengths: Mapping[str, int]) -> str:
+    """The kernels that walk over tokens: why there are no others, what they carry, and what they keep for the way back."""
+    carried = SINGLE * sum(size(axes, lengths) for axes in walk.states.values())
+    kept = SINGLE * sum(size(axes, lengths) for axes in walk.kept.values())
+    kernels = [
+        "walk_forward: token after token; for gradients it saves what it carries before every √T-th token",
+        *_listed("carries", walk.states),
+        f"  registers {kib(carried)}{_spilled(carried)}",
+        "walk_backward: back over states that it computes again from what was saved",
+        *_listed("keeps, for each of √T tokens,", walk.kept),
+        f"  {kib(kept)} a token; registers {kib(2 * carried)}{_spilled(2 * carried)}",
+    ]
+    return "\n".join([
+        f"Triton kernels, token by token, because {why_no_tiles}",
+        f"  sizes per head, of states and their gradients; a processor has {kib(REGISTER_FILE)} of registers",
+        *(f"    {line}" for line in kernels),
+    ])  # fmt: skip
+
+
+def _spilled(registers: int) -> str:
+    return " (more than there are: tiles may spill to memory)" if registers > REGISTER_FILE else ""
+
+
+def describe_schedules(schedules: Mapping[str, Schedule], facts: Mapping[str, Sequence[KernelFacts]], tile: int) -> str:
+    """Kernel by kernel what it is, what crosses the cut into and out of it, what it computes again and needs.
 
     `facts` are those of the kernels, by the same prefixes, and `tile` is the tile length.
     """
-    if not schedules:
-        return f"no Triton kernels: {why_not}"
     lines = [
         f"Triton kernels, over tiles of {tile} tokens",
         "  sizes per tile and head, tokens of 16 bits; registers and shared memory per program as the compiler estimates them,",
@@ -41,8 +63,8 @@ def _kernel(facts: KernelFacts) -> Iterator[str]:
     yield from _listed("saves", facts.saves, facts.saves)
     yield from _listed("gives", facts.gives)
     least, most = facts.pressure.registers
-    spill = " (more than there are: tiles may spill to memory)" if least > REGISTER_FILE else ""
-    yield f"  moves {kib(facts.moved)}; registers {kib(least)} to {kib(most)}{spill}, shared memory {kib(facts.pressure.shared)}"
+    shared = f"shared memory {kib(facts.pressure.shared)}"
+    yield f"  moves {kib(facts.moved)}; registers {kib(least)} to {kib(most)}{_spilled(least)}, {shared}"
 
 
 def _listed(verb: str, names: Iterable[str], sizes: Mapping[str, int] | None = None) -> list[str]:

@@ -24,13 +24,21 @@ class Padding:
             self.known[key] = self._is_zero(node, axis)
         return self.known[key]
 
+    def behind(self, node: Map, axis: str) -> sp.Expr:
+        """The expression of a Map with 0 for the arguments that are 0 behind the width of `axis`."""
+        zeros = {placeholder(i): sp.Integer(0) for i, arg in enumerate(node.args) if axis in arg.axes and self.is_zero(arg, axis)}
+        return node.expr.xreplace(zeros)
+
+    def is_undefined(self, node: Map, axis: str) -> bool:
+        """Whether a Map has no value behind the width of `axis`, as 0 / 0 has none: it is printed as 0 there, for 0 · nan is no 0."""
+        return axis not in TOKEN_AXES and bool(self.behind(node, axis).has(sp.nan, sp.zoo, sp.oo))
+
     def _is_zero(self, node: Node, axis: str) -> bool:
         match node:
             case Leaf():
                 return True
             case Map():
-                zeros = {placeholder(i): sp.Integer(0) for i, arg in enumerate(node.args) if axis in arg.axes and self.is_zero(arg, axis)}
-                return bool(_written_out(node.expr.xreplace(zeros)) == 0)
+                return self.is_undefined(node, axis) or bool(_written_out(self.behind(node, axis)) == 0)
             case Contract(args=(a, b)):
                 return self.is_zero(a if axis in a.axes else b, axis)
             case Rename(args=(a,)):

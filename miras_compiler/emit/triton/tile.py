@@ -13,9 +13,10 @@ import sympy as sp
 
 from miras_compiler.emit.triton.expression import ATOM, PRODUCT, Code, TritonPrinter
 from miras_compiler.emit.triton.padding import Padding
+from miras_compiler.emit.triton.root import define_root
 from miras_compiler.errors import InternalError
-from miras_compiler.ir.build import length, placeholder
-from miras_compiler.ir.nodes import AXIS_ORDER, TOKEN_AXES, Axes, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename
+from miras_compiler.ir.build import length, ordered, placeholder
+from miras_compiler.ir.nodes import AXIS_ORDER, TOKEN_AXES, Axes, Contract, Cumulate, Leaf, Map, Mask, Node, Reduce, Rename, Root
 from miras_compiler.schedule.inverse import TriangularInverse
 from miras_compiler.schedule.segments import gathered_of, segments_of
 
@@ -88,12 +89,18 @@ class TilePrinter:
                 if order != node.axes:
                     return Code(f"tl.trans({self.code(node, node.axes).text})", ATOM, 2)
                 return Code(f"{self.printer.need('inverse')}({self.operand(lower, lower.axes).text}, r, LEVELS, DOT)", ATOM, 2)
+            case Root():
+                return self.root(node)
         raise InternalError(f"no Triton for {node!r}")
 
     def map(self, node: Map, order: Axes) -> Code:
         bound = {length(axis): Code(block(axis) if axis in TOKEN_AXES else width(axis)) for axis in AXIS_ORDER}
         bound |= {placeholder(i): self.aligned(arg, order) for i, arg in enumerate(node.args)}
         code = self.printer.expression(node.expr, bound)
+        undefined = [axis for axis in node.axes if self.padding.is_undefined(node, axis)]
+        if undefined:
+            tests = " & ".join(self.here(axis, order) for axis in undefined)
+            return Code(f"tl.where({tests}, {code.text}, 0.0)", ATOM, len(order))
         return Code(code.text, code.strength, len(order))
 
     def aligned(self, arg: Node, order: Axes) -> Code:
@@ -175,6 +182,19 @@ class TilePrinter:
         filler = 'float("-inf")' if node.kind == "max" else "0.0"
         code = self.inside(inside, node.axis, order, filler)
         return Code(f"tl.{node.kind}({code.text}, {order.index(node.axis)})", ATOM, len(node.axes))
+
+    def root(self, node: Root) -> Code:
+        """A call of a function that finds ζ by bisection."""
+        order = ordered((*node.axes, *node.over))
+        arguments = [self.aligned(arg, order).text for arg in node.args]
+        tests = [self.here(axis, order) for axis in order]
+        return Code(f"{define_root(node, order, self.printer)}({', '.join([*arguments, ' & '.join(tests)])})", ATOM, len(node.axes))
+
+    @staticmethod
+    def here(axis: str, order: Axes) -> str:
+        """The test whether an entry is no padding along an axis, broadcast over the axes of `order`."""
+        test = f"({place(axis)} < {width(axis)})"
+        return f"{test}[{':, None' if axis == order[0] else 'None, :'}]" if len(order) == 2 else test
 
     def cumulate(self, node: Cumulate, inside: Node, order: Axes) -> str:
         x = segments_of(node)

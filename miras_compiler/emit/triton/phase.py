@@ -1,0 +1,126 @@
+"""A phase of a walk, or its adjoint, as a Triton function of one token: tiles in, tiles out, no memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from miras_compiler.emit.triton.body import BodyPrinter, resolve
+from miras_compiler.emit.triton.expression import TritonPrinter
+from miras_compiler.emit.triton.head import INDENT, wrapped
+from miras_compiler.emit.triton.kernel import RESERVED, masked
+from miras_compiler.emit.triton.tile import block, is_broadcast, place, spans, width
+from miras_compiler.ir.nodes import Contract, Leaf, Map, Node, Program
+from miras_compiler.ir.traverse import leaves_of
+
+
+class _StepBody(BodyPrinter):
+    """Products keep the digits of their operands: a token changes the state by less than narrow operands resolve."""
+
+    def is_exact(self, product: Contract) -> bool:
+        return True
+
+
+@dataclass
+class PhasePrinter:
+    """Prints a program as a function. `carried` are outputs that later tokens read: they are 0 in the padding.
+
+    Statements stand in the order of `sections`, under their titles, or output by output where there are none.
+    """
+
+    name: str
+    says: str
+    program: Program
+    printer: TritonPrinter
+    carried: Sequence[str]
+    sections: Mapping[str, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.leaves: list[Leaf] = leaves_of(self.program)
+        self.axes = sorted({axis for leaf in self.leaves for axis in leaf.axes})
+        taken = RESERVED | {f(axis) for axis in self.axes for f in (place, width, block)} | {"r"}
+        self.body = _StepBody(self.program, self.printer, lambda leaf: "", lambda leaf: False, taken)
+
+    @property
+    def reads(self) -> list[str]:
+        """The tiles that the function takes, by name."""
+        return [leaf.name for leaf in self.leaves]
+
+    @property
+    def gives(self) -> list[str]:
+        """What it returns, by name."""
+        return list(self.program.outputs)
+
+    @property
+    def sizes(self) -> list[str]:
+        """The widths and blocks that it takes behind the tiles."""
+        widths = dict.fromkeys(width(axis) for axis in self.axes)
+        return [*widths, *(f"B{letter}" for letter in widths), "DOT"]
+
+    def text(self) -> str:
+        parameters = [self.body.leaf(leaf, leaf.axes).text for leaf in self.leaves]
+        if self.sections:
+            self.by_section()
+        results = [self.result(name, node) for name, node in self.program.outputs.items()]
+        self.emit(f"return {', '.join(results)}")
+        words = set(re.findall(r"\w+", "\n".join(self.lines)))
+        counters = [f"{place(axis)} = tl.arange(0, {block(axis)})" for axis in self.axes if place(axis) in words]
+        head = [
+            "@triton.jit",
+            f"def {self.name}(",
+            *(f"{INDENT}{line}" for line in wrapped([*parameters, *(f"{size}: tl.constexpr" for size in self.sizes)])),
+            "):  # fmt: skip",
+            f'{INDENT}"""{self.says}"""',
+        ]
+        return "\n".join([*head, *(f"{INDENT}{line}" if line else "" for line in (*counters, *self.lines))])
+
+    def emit(self, *lines: str) -> None:
+        self.lines += lines
+
+    def by_section(self) -> None:
+        """The labelled tiles, under the titles of their sections."""
+        titles, rank = self.sections, list(self.sections)
+        labels = self.program.labels
+        named = [(node, labels[node].section) for node in labels if labels[node].section in titles and not isinstance(node, Leaf)]
+        told = ""
+        for node, section in sorted(named, key=lambda pair: rank.index(pair[1])):
+            self.body.operand(node, node.axes)
+            if self.body.statements and titles[section] != told:
+                told = titles[section]
+                self.emit("", f"# {told}")
+            self.flush()
+
+    def result(self, name: str, node: Node) -> str:
+        """The code of an output; what it needs stands before."""
+        while is_broadcast(node) and node.axes == node.args[0].axes:
+            (node,) = node.args
+        if isinstance(node, Map) and not node.args:
+            return f"tl.full([{', '.join(map(block, node.axes))}], {self.body.tiles.map(node, ()).text}, tl.float32)"
+        if not self.sections:
+            self.emit("", f"# {self.title(name)}")
+        code = self.body.named_result(node, name) if self.is_at_hand(node) else self.fresh_result(name, node)
+        self.flush()
+        if not self.sections and self.lines[-1].startswith("# "):
+            del self.lines[-2:]
+        return masked(self.body, node, code) if name in self.carried else code
+
+    def is_at_hand(self, node: Node) -> bool:
+        """Whether a tile is a leaf, or has a name that other statements use."""
+        base, _ = resolve(node, node.axes)
+        return isinstance(base, Leaf) or self.body.needs_statement(base)
+
+    def fresh_result(self, name: str, node: Node) -> str:
+        """A tile that nothing else reads, under the name of the output."""
+        base, order = resolve(node, node.axes)
+        code = self.body.short_code(base, order) if spans(base) else self.body.tiles.full(node, node.axes)
+        return self.body.assign(base, order, name, code.text)
+
+    def title(self, name: str) -> str:
+        return f"the gradient of {name.removeprefix('d_')}"
+
+    def flush(self) -> None:
+        for statement in self.body.statements:
+            self.emit(*statement.text)
+        self.body.statements.clear()

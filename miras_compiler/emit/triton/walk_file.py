@@ -1,0 +1,132 @@
+"""The file of a walk: kernels.py where a rule has no other kernels, decode.py beside others."""
+
+from __future__ import annotations
+
+from miras_compiler.derive import UpdateRule
+from miras_compiler.emit.interface import Interface
+from miras_compiler.emit.python_text import header, import_line, indented, legend, mapping, quoted, signature
+from miras_compiler.emit.template import fill
+from miras_compiler.emit.triton.device_functions import device_imports
+from miras_compiler.emit.triton.expression import TritonPrinter
+from miras_compiler.emit.triton.kernels import marked
+from miras_compiler.emit.triton.operation import braced, call, letters, tupled
+from miras_compiler.emit.triton.walk import WalkPrinter
+from miras_compiler.gpus.launch_table import ANY, FULL, Launch, forms_of, launches
+from miras_compiler.ir.nodes import Axes
+from miras_compiler.schedule.tile import tile_length
+from miras_compiler.schedule.walk import Walk
+from miras_compiler.spec import digest
+
+WIDTHS = (16, 32, 64, 128)
+FEW, SOME = 8192, 16384  # numbers that the registers of 4 warps hold, and of 8
+TRIAL = 16  # tokens of a trial, where there is no grid of chunks
+
+
+def emit_walk(rule: UpdateRule, walk: Walk, interface: Interface, why_no_tiles: str | None) -> str:
+    """Text of the file. `why_no_tiles` says why there are no kernels over tiles; None where there are: then the walk has no reverse mode."""
+    spec, printer, adjoints = rule.spec, TritonPrinter(), why_no_tiles is not None
+    printed = WalkPrinter(walk, printer)
+    functions = printed.functions(adjoints)
+    kernels = [printed.forward("walk_forward"), *([printed.backward("walk_backward")] if adjoints else ())]
+    functions = [*(code.strip() for code in printer.helpers.values()), *functions, *kernels]
+    operators = "\n".join(operator_rows(printed, spec.frozen_gradient, adjoints))
+    used = [name for name in ("Kept", "Sums") if f"{name}(" in operators]
+    imports = [
+        import_line(".contract", ["CONTRACT"]),
+        *([] if adjoints else [import_line(".kernels", ["TABLE"])]),
+        device_imports("\n".join(functions)),
+        import_line(".runtime_launch", ["Buffer", *(["LaunchTable"] if adjoints else [])]),
+        *([import_line(".runtime_operator", ["Differentiable"])] if adjoints else []),
+        import_line(".runtime_walk", ["JUST_NUMBERS", *used, "WalkKernels", "WalkLaunch", "WalkOperator"]),
+    ]
+    tokens, parameters = ([argument.name for argument in each] for each in (interface.tokens, interface.parameters))
+    return marked(fill("walk.py", {
+        "header": header(spec),
+        "name": spec.name,
+        "digest": digest(spec),
+        "says": "Triton kernels, forward and backward." if adjoints else "a Triton kernel for a few tokens at a time, for inference.",
+        "reason": f"There are none over tiles of tokens, because {why_no_tiles}." if adjoints else "Kernels over tiles do the rest.",
+        "imports": "\n".join(imports),
+        "legend": legend(interface),
+        "adjoints": adjoints,
+        "tile": "CONTRACT.chunk" if spec.frozen_gradient else TRIAL,
+        "forward_options": launch_rows(rule, walk, "walk_forward", 1),
+        "backward_options": launch_rows(rule, walk, "walk_backward", 2),
+        "functions": functions,
+        "operators": operators,
+        "entries": quoted(list(walk.states)),
+        "arguments": indented("arguments=(", [f'"{name}"' for name in printed.inputs], "),"),
+        "operator": f"triton_{'chunk' if adjoints else 'recurrent'}_{spec.name}",
+        "signature": signature(interface),
+        "tokens_dict": mapping(tokens, 8),
+        "parameters_dict": mapping(parameters, 8),
+    }))  # fmt: skip
+
+
+def launch_rows(rule: UpdateRule, walk: Walk, kernel: str, copies: int) -> str:
+    """The rows of the launch table; where nothing was measured, as many warps as hold so many copies of the state in registers."""
+    numbers = {width: copies * sum(width ** len(axes) for axes in walk.states.values()) for width in WIDTHS}
+    warps = {width: 4 if number <= FEW else 8 if number <= SOME else 16 for width, number in numbers.items()}
+    default = {width: Launch(count, 1, 64, FULL) for width, count in warps.items()}
+    found = launches(kernel, forms_of(rule.spec), tile_length(rule.spec), default=default | {ANY: Launch(16, 1, 64, FULL)})
+    rows = [(width, *launch) for width, launch in found.items()]
+    kept = [row for row, wider in zip(rows, [*rows[1:], None], strict=True) if wider is None or wider[1:] != row[1:]]
+    return f"({', '.join(map(str, kept))}{',' if len(kept) == 1 else ''})"
+
+
+def operator_rows(printed: WalkPrinter, frozen: bool, adjoints: bool) -> list[str]:
+    """The launches of the kernels, and their operators."""
+    walk = printed.walk
+    states, parameters = walk.states, walk.parameters
+    like = "q" if "q" in walk.tokens else "q_features"
+    inputs = {
+        **{name: f"BTH{row_letters(axes)}" for name, axes in walk.tokens.items()},
+        **{name: f"PH{letters(axes[1:])}" for name, axes in walk.windows.items()},
+        **{name: f"H{letters(axes)}" for name, axes in parameters.items()},
+        **{name: f"BH{letters(axes)}" for name, axes in states.items()},
+    }
+    makes = {"o": f'Buffer("rows", "V", like="{like}")'}
+    makes |= {f"{name}_next": f'Buffer("sequences", "{letters(axes)}")' for name, axes in states.items()}
+    checkpoints = {f"{name}_checkpoint": axes for name, axes in states.items()}
+    saved = {name: f'Buffer("slots", "{letters(axes)}")' for name, axes in checkpoints.items()}
+    sizes = f'walks=True, widths="{"".join(printed.widths)}"'
+    sizes += ", chunk=CONTRACT.chunk" if frozen else ""
+    sizes += f", window={walk.window}" if walk.window > 1 else ""
+    tiles = f", states={quoted(list(map(letters, states.values())))}"
+    rows = [
+        launch("walk_forward", sizes + tiles, {**makes, **saved}),
+        operator("forward", inputs, [*makes, *saved], "walk_forward", like),
+    ]
+    if not adjoints:
+        return rows
+    gradients = {f"d_{name}": f'Buffer("rows", "{row_letters(axes)}", like="{name}")' for name, axes in walk.tokens.items()}
+    gradients |= {f"d_{name}": f'Sums("sums", "{letters(axes[1:])}", like="{name}")' for name, axes in walk.windows.items()}
+    gradients |= {f"d_{name}": f'Buffer("sequences", "{letters(axes)}")' for name, axes in {**parameters, **states}.items()}
+    kept = {name: f'Kept("kept", "{letters(axes)}")' for name, axes in walk.kept.items()}
+    given = {name: axes for name, axes in inputs.items() if name not in states}
+    given |= {name: f"SH{letters(axes)}" for name, axes in checkpoints.items()}
+    given |= {"d_o": "BTHV"} | {f"d_{name}_next": f"BH{letters(axes)}" for name, axes in states.items()}
+    return [
+        *rows,
+        launch("walk_backward", sizes + tiles, {**gradients, **kept}),
+        operator("backward", given, list(gradients), "walk_backward", like),
+    ]
+
+
+def launch(kernel: str, sizes: str, makes: dict[str, str]) -> str:
+    items = [f'"{name}": {buffer}' for name, buffer in makes.items()]
+    return call(f"launch_{kernel} = WalkLaunch(", f'TABLE, {kernel}, "{kernel}", {sizes}', {"makes": braced(items)})
+
+
+def operator(name: str, inputs: dict[str, str], results: list[str], kernel: str, like: str) -> str:
+    return call(f"{name} = WalkOperator(", f'TABLE, "{kernel}"', {
+        "inputs": braced([f'"{each}": "{axes}"' for each, axes in inputs.items()]),
+        "results": tupled([f'"{each}"' for each in results]),
+        "launches": ["(", f"launch_{kernel}", ")"],
+        **({} if like == "q" else {"like": [f'"{like}"', ""]}),
+    })  # fmt: skip
+
+
+def row_letters(axes: Axes) -> str:
+    """The widths of a token's row; W for the rows of its window."""
+    return "".join("W" if axis == "j" else letters((axis,)) for axis in axes)

@@ -1,0 +1,164 @@
+"""`build_walk`: a rule as a walk over tokens, forward and in reverse: the schedule that every rule has.
+
+    for every token:   if a chunk begins: enter     step     if the chunk is full: leave
+    behind the last:   if its chunk is full: enter
+
+Each of the three maps the state to the state; `step` reads the token's rows and gives its output. The reverse mode walks back over
+states that are computed again from checkpoints, with the adjoint of each of the three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from miras_compiler.derive import UpdateRule
+from miras_compiler.derive.leaves import gate_axes, window_of
+from miras_compiler.ir.build import add, constant, input_tile, state_tile
+from miras_compiler.ir.differentiate import cotangents
+from miras_compiler.ir.nodes import Axes, Leaf, Node, Program
+from miras_compiler.ir.traverse import labels_in_use, leaves_of
+from miras_compiler.passes import run_passes
+from miras_compiler.passes.products import choose_products
+from miras_compiler.schedule.entered import START
+from miras_compiler.spec import Spec
+
+PENDING = "_pending"
+PARAMETERS = ("ln_bias", "ln_weight")  # which all tokens share
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A map of the state, and its adjoint, in which a leaf `x` has the cotangent `d_x`.
+
+    Of the state, `program` gives the entries that change, `adjoint` the cotangents that do.
+    """
+
+    program: Program
+    adjoint: Program
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        return tuple(name for name in self.program.outputs if name != "o")
+
+
+@dataclass(frozen=True)
+class Walk:
+    """`states` are the entries that are carried from token to token, with the axes of each.
+
+    Of a token there is a row of each of `tokens`, and, where a surprise measures the tokens of a window, the rows of `windows` that end
+    with its own; `parameters` are rows that all tokens share. `chunk` is 1 where there is no grid of chunks.
+    """
+
+    states: Mapping[str, Axes]
+    tokens: Mapping[str, Axes]
+    windows: Mapping[str, Axes]
+    parameters: Mapping[str, Axes]
+    step: Phase
+    enter: Phase | None
+    leave: Phase | None
+    chunk: int
+    window: int
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return tuple(phase for phase in (self.enter, self.step, self.leave) if phase is not None)
+
+    @property
+    def kept(self) -> dict[str, Axes]:
+        """What the reverse mode keeps of every token of a segment: states as `step` and as `leave` find them."""
+        found = {f"{name}_before": self.states[name] for name in self.read_back(self.step)}
+        return found | ({f"{name}_full": self.states[name] for name in self.read_back(self.leave)} if self.leave else {})
+
+    def read_back(self, phase: Phase) -> tuple[str, ...]:
+        """The entries of the state whose values the adjoint of a phase reads."""
+        read = {leaf.name for leaf in leaves_of(phase.adjoint)}
+        return tuple(name for name in self.states if name in read)
+
+
+def build_walk(rule: UpdateRule) -> Walk:
+    """The walk of a rule."""
+    spec, step = rule.spec, rule.step
+    states = carried_states(spec, step.program)
+    phase = build_phase(step.program, states)
+    rows = {leaf.name: leaf.axes for leaf in leaves_of(phase.program) if leaf.name not in states}
+    windows = {name: axes for name, axes in rows.items() if name != "gamma_rows" and "j" in axes}
+    shared = {name: axes for name, axes in rows.items() if name in PARAMETERS}
+    return Walk(
+        states,
+        {name: axes for name, axes in rows.items() if name not in windows and name not in shared},
+        windows,
+        shared,
+        phase,
+        build_phase(entering(spec, states), states) if spec.frozen_gradient else None,
+        build_phase(leaving(step.chunk_end, states), states) if step.chunk_end else None,
+        spec.chunk.size if spec.frozen_gradient else 1,
+        window_of(spec),
+    )
+
+
+def carried_states(spec: Spec, step: Program) -> dict[str, Axes]:
+    """Entries of the state that a token leaves to the next, weights first."""
+    axes = {leaf.name: leaf.axes for leaf in leaves_of(step)} | {name: node.axes for name, node in step.outputs.items()}
+    suffixes = ("", "_momentum", PENDING, *([START] if spec.frozen_gradient else []))
+    weights = {w.name: w.axes for w in spec.memory.weights()}
+    found = {
+        f"{name}{suffix}": weights[name] for suffix in suffixes for name in weights if suffix in ("", START) or f"{name}{suffix}" in axes
+    }
+    if "preconditioner" in axes:
+        found["preconditioner"] = ("k",)
+    if spec.linear_reads and spec.frozen_gradient:
+        found["log_beta"] = gate_axes(spec, "alpha")
+    return found
+
+
+def entering(spec: Spec, states: Mapping[str, Axes]) -> Program:
+    """A chunk begins: its surprises are taken at the state as it is."""
+    outputs: dict[str, Node] = {name: state_tile(name.removesuffix(START), axes) for name, axes in states.items() if name.endswith(START)}
+    if "log_beta" in states:
+        outputs["log_beta"] = constant(0, states["log_beta"])
+    return Program("enter", outputs)
+
+
+def leaving(chunk_end: Program, states: Mapping[str, Axes]) -> Program:
+    """A chunk is full: what has waited for its end happens, and nothing waits any more."""
+    empty = {name: constant(0, axes) for name, axes in states.items() if name.endswith(PENDING)}
+    return Program("leave", {**chunk_end.outputs, **empty}, chunk_end.labels)
+
+
+def build_phase(program: Program, states: Mapping[str, Axes]) -> Phase:
+    """A map of the state as it is printed, and its reverse mode."""
+    wanted = {"o": program.outputs["o"]} if "o" in program.outputs else {}
+    changed = {name: program.outputs[name] for name in states if name in program.outputs}
+    changed = {name: node for name, node in changed.items() if node is not state_tile(name, states[name])}
+    outputs = {**wanted, **changed}
+    prepared = run_passes(choose_products(Program(program.name, outputs, labels_in_use(outputs, program.labels))))
+    return Phase(prepared, run_passes(choose_products(adjoint_of(prepared, states))))
+
+
+def adjoint_of(program: Program, states: Mapping[str, Axes]) -> Program:
+    """From the cotangents of the output and of the state behind to those of all that the program reads and of the state before.
+
+    An entry that the program leaves as it is keeps its cotangent, and gains what the program makes of its value.
+    """
+    after = {name: program.outputs.get(name, state_tile(name, axes)) for name, axes in states.items()}
+    seeds: dict[Node, Node] = {}
+    carried = {f"d_{name}": state_tile(f"d_{name}", axes) for name, axes in states.items()}
+    if "o" in program.outputs:
+        seeds[program.outputs["o"]] = input_tile("d_o", program.outputs["o"].axes)
+    for name, node in after.items():
+        own = carried[f"d_{name}"]
+        seeds[node] = add(seeds[node], own) if node in seeds else own
+    rows = [leaf for leaf in leaves_of(program) if leaf.name not in states]
+    leaves: list[Leaf] = [*rows, *(_state(name, axes) for name, axes in states.items())]
+    gradients = cotangents(seeds, leaves, list(carried.values()))
+    outputs = {f"d_{leaf.name}": gradients[leaf] for leaf in leaves}
+    return Program(
+        f"{program.name}_adjoint", {name: node for name, node in outputs.items() if node is not carried.get(name)}, program.labels
+    )
+
+
+def _state(name: str, axes: Axes) -> Leaf:
+    leaf = state_tile(name, axes)
+    assert isinstance(leaf, Leaf)
+    return leaf
