@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from miras_compiler.cli import main
-from miras_compiler.cli.shipped import shipped_specs
 from miras_compiler.elements.kinds import KINDS
 from miras_compiler.spec import Spec, build_spec, load_spec, normalized_yaml
+from miras_compiler.spec.shipped import shipped_specs
 from miras_compiler.spec.source import read_source
 
 
@@ -34,14 +34,14 @@ def test_a_new_spec_and_the_schema_have_the_same_defaults(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["yaad", "lact", "specs/kda.yaml"])
 def test_a_new_spec_from_another_is_that_under_another_name(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", "mine", "--from", name, "-o", str(tmp_path)]) == 0
-    origin = shipped_specs()[Path(name).stem]
+    origin = shipped_specs()[Path(name).stem].path
     ours, theirs = load_spec(tmp_path / "mine.yaml"), load_spec(origin)
     assert normalized_yaml(ours) == normalized_yaml(theirs).replace(f"name: {theirs.name}\n", "name: mine\n", 1)
 
 
 def test_a_new_spec_from_one_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", "mine", "--from", "yad", "-o", str(tmp_path)]) == 2
-    assert "there is no spec 'yad'; did you mean 'yaad'?" in capsys.readouterr().err
+    assert "yad: neither a file nor the name of a spec that comes with the compiler; did you mean 'yaad'?" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

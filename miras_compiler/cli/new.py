@@ -85,10 +85,9 @@ def commented(name: str) -> str:
 
 def renamed(base: str, name: str) -> str:
     """The text of a spec under another name, and otherwise as it is written, comments included."""
-    from miras_compiler.cli.shipped import find_spec
     from miras_compiler.spec import load_spec
+    from miras_compiler.spec.shipped import find_spec
 
-    path = find_spec(base)
-    load_spec(path)
-    text = path.read_text(encoding="utf-8-sig")
+    load_spec(base)
+    text = find_spec(base).path.read_text(encoding="utf-8-sig")
     return NAME.sub(lambda found: f"{found['key']}{name}", text, count=1)

@@ -34,4 +34,5 @@ def find_spec(named: str | Path) -> SpecFile:
         return specs[path.name]
     if path.exists():
         return SpecFile(path, str(named))
-    raise InputError(f"{named}: neither a file nor the name of a spec that comes with the compiler; {nearest(path.name, specs)}")
+    remedy = f"{nearest(path.name, specs)}; `miras list specs` shows them"
+    raise InputError(f"{named}: neither a file nor the name of a spec that comes with the compiler; {remedy}")
